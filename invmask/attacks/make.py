@@ -1,0 +1,81 @@
+"""Make a victim from scratch: poison, train, measure on the full test set, store with its card."""
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from invmask.attacks.poison import poison
+from invmask.attacks.registry import make_attack
+from invmask.attacks.training import EpochReport, TrainingConfig, train
+from invmask.attacks.victims import (
+    CLEAN,
+    VictimCard,
+    measure,
+    new_model,
+    save_victim,
+    training_record,
+    versions,
+    victim_name,
+)
+from invmask.data.cifar10 import load_cifar10
+
+
+def make_victim(
+    dataset: str,
+    architecture: str,
+    attack_name: str,
+    poisoning_ratio: float,
+    target_label: int,
+    config: TrainingConfig,
+    data_root: Path,
+    folder: Path,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> VictimCard:
+    """Train a victim and store it in `folder`; goes on from the last finished epoch if it was interrupted.
+
+    Args:
+        attack_name: an attack's name, or ``clean`` for a control trained on the untouched set.
+        data_root: where the full data set lies (see `data.cifar10.load_cifar10`).
+
+    Raises:
+        UserError: unknown names, or a data set that is not there.
+    """
+    attack = None if attack_name == CLEAN else make_attack(attack_name)
+    name = victim_name(dataset, architecture, attack_name)
+    torch.manual_seed(config.seed)
+    model = new_model(dataset, architecture)
+    training_set, test_set = load_cifar10(data_root, train=True), load_cifar10(data_root, train=False)
+    ratio = poisoning_ratio if attack is not None else 0.0
+    poisoned = poison(training_set, attack or make_attack("badnets"), ratio, target_label, config.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / f"{name}.checkpoint"
+    started = time.perf_counter()
+    train(model, poisoned, config, torch.device(device), checkpoint, on_epoch, on_step)
+    seconds = time.perf_counter() - started
+    target = target_label if attack is not None else None
+    measures = measure(model, test_set, attack, target, device)
+    accelerator = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    card = VictimCard(
+        name=name,
+        dataset=dataset,
+        architecture=architecture,
+        attack=attack_name,
+        poisoning_ratio=ratio,
+        target_label=target,
+        acc=measures.acc,
+        asr=measures.asr,
+        ra=measures.ra,
+        n_test=len(test_set),
+        attack_settings=attack.settings() if attack is not None else {},
+        training=training_record(config, seconds, device),
+        versions=versions(),
+        machine=accelerator,
+    )
+    save_victim(folder, card, model.cpu())
+    checkpoint.unlink(missing_ok=True)
+    return card

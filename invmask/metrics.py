@@ -1,0 +1,97 @@
+"""Per-sample flags first; ACC, ASR, RA and DER from them.
+
+Fractions in [0, 1] throughout; per cent exist only on screen.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What one view of a network does on a test set.
+
+    Attributes:
+        acc: clean accuracy, over `n_clean` images.
+        asr: attack success rate: share of triggered non-target images answered with the target; None without a trigger.
+        ra: recovery accuracy: share of the same images answered with their true label; None without a trigger.
+        n_clean, n_triggered: how many images each share is taken over.
+    """
+
+    acc: float
+    asr: float | None
+    ra: float | None
+    n_clean: int
+    n_triggered: int
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What happened to each image. All bool tensors on the CPU.
+
+    Attributes:
+        correct: [N] the clean image is answered with its true label.
+        fooled: [M] the triggered image is answered with the target label.
+        recovered: [M] the triggered image is answered with its true label.
+    """
+
+    correct: Tensor
+    fooled: Tensor | None = None
+    recovered: Tensor | None = None
+
+    def measures(self) -> Measures:
+        """The shares of the flags that are set."""
+        triggered = self.fooled is not None and self.recovered is not None
+        return Measures(
+            acc=_share(self.correct),
+            asr=_share(self.fooled) if triggered and self.fooled is not None else None,
+            ra=_share(self.recovered) if triggered and self.recovered is not None else None,
+            n_clean=len(self.correct),
+            n_triggered=len(self.fooled) if self.fooled is not None else 0,
+        )
+
+
+def flags(
+    clean_answers: Tensor,
+    labels: Tensor,
+    triggered_answers: Tensor | None = None,
+    triggered_labels: Tensor | None = None,
+    target_label: int | None = None,
+) -> Flags:
+    """Flags of every image from the answers (arg max, int64) to it.
+
+    Args:
+        clean_answers, labels: [N], answers to the clean images and their true labels.
+        triggered_answers, triggered_labels: [M], answers to triggered images and their true labels; none
+            of these may be the target label, for an image of the target class says nothing about the backdoor.
+        target_label: the label that the backdoor answers.
+    """
+    correct = (clean_answers == labels).cpu()
+    if triggered_answers is None or triggered_labels is None or target_label is None:
+        return Flags(correct)
+    if bool((triggered_labels == target_label).any()):
+        raise ValueError("triggered images must not belong to the target class")
+    return Flags(
+        correct=correct,
+        fooled=(triggered_answers == target_label).cpu(),
+        recovered=(triggered_answers == triggered_labels).cpu(),
+    )
+
+
+def defence_effectiveness(before: Measures, after: Measures) -> float | None:
+    """DER = (max(0, drop of ASR) - max(0, drop of ACC) + 1) / 2, in [0, 1]; None without a trigger."""
+    if before.asr is None or after.asr is None:
+        return None
+    return (max(0.0, before.asr - after.asr) - max(0.0, before.acc - after.acc) + 1) / 2
+
+
+def _share(flag: Tensor) -> float:
+    return float(flag.double().mean()) if len(flag) else float("nan")
+
+
+@torch.no_grad()
+def answers(model: torch.nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """Arg max of the logits of `model` for `images` [N, C, H, W], int64 [N] on the CPU."""
+    return torch.cat([model(batch).argmax(1).cpu() for batch in images.split(batch_size)])

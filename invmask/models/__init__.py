@@ -1,0 +1,6 @@
+"""Architectures by name, and the wrapper that puts input normalisation inside the model."""
+
+from invmask.models.classifier import Classifier
+from invmask.models.registry import architectures, build
+
+__all__ = ["Classifier", "architectures", "build"]
