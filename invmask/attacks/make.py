@@ -1,6 +1,5 @@
 """Make a victim from scratch: poison, train, measure on the full test set, store with its card."""
 
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from invmask.attacks.victims import (
     victim_name,
 )
 from invmask.data.cifar10 import load_cifar10
+from invmask.machine import processor
 
 
 def make_victim(
@@ -59,7 +59,7 @@ def make_victim(
     seconds = time.perf_counter() - started
     target = target_label if attack is not None else None
     measures = measure(model, test_set, attack, target, device)
-    accelerator = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+
     card = VictimCard(
         name=name,
         dataset=dataset,
@@ -74,7 +74,7 @@ def make_victim(
         attack_settings=attack.settings() if attack is not None else {},
         training=training_record(config, seconds, device),
         versions=versions(),
-        machine=accelerator,
+        machine=processor(device),
     )
     save_victim(folder, card, model.cpu())
     checkpoint.unlink(missing_ok=True)

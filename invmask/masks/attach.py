@@ -1,0 +1,69 @@
+"""Multiply the masked layers' outputs by gates while a network runs, and leave no trace."""
+
+import contextlib
+import copy
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from invmask.masks.state import MaskLayout
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@contextlib.contextmanager
+def attached(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Iterator[nn.Module]:
+    """Within the block, each masked layer's output is multiplied by its gate, channel by channel.
+
+    On leaving, by an exception too, no hook is left and no weight has changed.
+
+    Args:
+        model: the network that `layout` was made of. Not one that another thread runs at the same time:
+            take a `sharing_copy` of a shared one.
+        gates: [channels], or [N, channels] with a gate for every sample of the batch; views of one
+            network so share one pass.
+    """
+    modules = dict(model.named_modules())
+    handles = []
+    try:
+        for layer in layout.layers:
+            gate = gates[..., layer.slice]
+            shaped = gate.reshape(-1, layer.channels, 1, 1)
+            handles.append(modules[layer.name].register_forward_hook(_multiply_by(shaped)))
+        yield model
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _multiply_by(gate: Tensor):  # type: ignore[no-untyped-def]
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        # In the output's own type: under autocast a float32 gate would widen every activation after it.
+        return output * gate.to(output.dtype)
+
+    return hook
+
+
+def gated_logits(model: nn.Module, layout: MaskLayout, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """Several (images, gate) pairs in one pass.
+
+    Args:
+        batches: pairs of images [N_i, C, H, W] and the gate [channels] to see them through.
+
+    Returns:
+        The logits of each pair, float32 [N_i, K].
+    """
+    images = torch.cat([batch for batch, _ in batches])
+    gates = torch.cat([gate.expand(len(batch), -1) for batch, gate in batches])
+    images = images.contiguous(memory_format=torch.channels_last)
+    with attached(model, layout, gates):
+        logits = model(images).float()
+    return list(logits.split([len(batch) for batch, _ in batches]))
+
+
+def sharing_copy(model: Model) -> Model:
+    """A copy with modules of its own and the same parameters and buffers: hooks on it touch nobody else's model."""
+    memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, memo)

@@ -1,0 +1,105 @@
+"""Where masks go in a network, and the two vectors that are learned."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor, nn
+
+from invmask.masks.algebra import effective_mask, inverse_mask
+
+
+class View(StrEnum):
+    """The three views of one network."""
+
+    ORIGINAL = "original"
+    PRUNED = "pruned"
+    INVERSE = "inverse"
+
+
+@dataclass(frozen=True)
+class MaskedLayer:
+    """One masked layer: the module's name in the network, its channels, and where they lie in the flat vectors."""
+
+    name: str
+    channels: int
+    offset: int
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.offset, self.offset + self.channels)
+
+
+@dataclass(frozen=True)
+class MaskLayout:
+    """All masked layers of a network in module order. Vectors over it are flat: [channels]."""
+
+    layers: tuple[MaskedLayer, ...]
+
+    @property
+    def channels(self) -> int:
+        return sum(layer.channels for layer in self.layers)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "MaskLayout":
+        """Every `Conv2d` in module order, shortcuts included.
+
+        Raises:
+            ValueError: the network has no convolution.
+        """
+        layers, offset = [], 0
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv2d):
+                layers.append(MaskedLayer(name, module.out_channels, offset))
+                offset += module.out_channels
+        if not layers:
+            raise ValueError("the network has no Conv2d layer to mask")
+        return cls(tuple(layers))
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The learned vectors over a layout: `mask` (a) and `selection` (s), float32 [channels] in [0, 1]; `steepness` k."""
+
+    mask: Tensor
+    selection: Tensor
+    steepness: float = 20.0
+
+    @classmethod
+    def initial(cls, layout: MaskLayout, steepness: float = 20.0, device: str | torch.device = "cpu") -> "Masks":
+        """All ones: nothing selected, nothing pruned; every view answers as the original."""
+        ones = torch.ones(layout.channels, device=device)
+        return cls(ones, ones.clone(), steepness)
+
+    def gate(self, view: View) -> Tensor:
+        """What the view multiplies each channel by, [channels] in [0, 1]. Differentiable in both vectors."""
+        if view is View.PRUNED:
+            return effective_mask(self.mask, self.selection, self.steepness)
+        if view is View.INVERSE:
+            return inverse_mask(self.mask, self.selection, self.steepness)
+        return torch.ones_like(self.mask)
+
+    def inverted(self) -> "Masks":
+        """The masks whose pruned view is this one's inverse view."""
+        return Masks(1 - self.mask, self.selection, self.steepness)
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """How many channels are selected (s < 0.5), pruned (m < 0.5), and cut by the inverse (m-bar < 0.5), of `channels`."""
+
+    channels: int
+    selected: int
+    pruned: int
+    inverse_cut: int
+
+    @classmethod
+    def of(cls, masks: Masks, where: slice = slice(None)) -> "Sparsity":
+        """Counts over the whole layout, or over one layer's slice."""
+        selection = masks.selection[where]
+        return cls(
+            channels=len(selection),
+            selected=int((selection < 0.5).sum()),
+            pruned=int((masks.gate(View.PRUNED)[where] < 0.5).sum()),
+            inverse_cut=int((masks.gate(View.INVERSE)[where] < 0.5).sum()),
+        )
