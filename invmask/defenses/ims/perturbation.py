@@ -1,0 +1,52 @@
+"""The inner problem of IMS: perturbations that the inverse view takes as the reference does."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from invmask.defenses.base import Subject
+from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses.ims.losses import agree, disagree
+from invmask.machine import autocast
+from invmask.masks.attach import gated_logits
+from invmask.masks.state import MaskLayout
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What each view multiplies the channels by: float32 [channels] each."""
+
+    original: Tensor
+    pruned: Tensor
+    inverse: Tensor
+
+
+def solve_inner(
+    subject: Subject, layout: MaskLayout, gates: Gates, images: Tensor, reference: Tensor, config: IMSConfig
+) -> Tensor:
+    """Minimise agree(inverse(x+d), ref(x+d)) + disagree(ref(x+d), ref(x)) over d, one d an image.
+
+    AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
+
+    Args:
+        gates: constant here.
+        images: x, [N, C, H, W] in [0, 1].
+        reference: the reference's softmax answers to x, [N, K].
+
+    Returns:
+        d, float32 like `images`, in [-norm_bound, norm_bound].
+    """
+    perturbation = torch.zeros_like(images, requires_grad=True)
+    optimizer = torch.optim.AdamW([perturbation], lr=config.inner_learning_rate)
+    for _ in range(config.inner_steps):
+        perturbed = images + perturbation
+        with autocast(subject.precision, subject.device.type):
+            pairs = [(perturbed, gates.inverse), (perturbed, gates.original)]
+            inverse, original = (logits.softmax(1) for logits in gated_logits(subject.model, layout, pairs))
+        loss = agree(inverse, original) + disagree(original, reference)
+        (perturbation.grad,) = torch.autograd.grad(loss, [perturbation])
+        optimizer.step()
+        with torch.no_grad():
+            perturbation.clamp_(-config.norm_bound, config.norm_bound)
+    return perturbation.detach()

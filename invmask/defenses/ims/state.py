@@ -1,0 +1,90 @@
+"""The state of IMS between two rounds: plain data, random state included."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invmask.defenses.ims.config import Phase
+
+
+@dataclass(frozen=True)
+class IMSState:
+    """Everything that the next round depends on, beside the subject and the config.
+
+    Attributes:
+        mask, selection: the learned vectors a and s, float32 [channels] in [0, 1].
+        mask_mean, mask_square, selection_mean, selection_square: AdamW's running moments of each, [channels].
+        reference: the reference's softmax answers to the clean budget, float32 [N, K]; computed once.
+        generator: state of the generator that draws batches, uint8.
+        example_indices, example_perturbations, example_probabilities: see `defenses.base.Examples`; empty before
+            the first round that has an inner problem.
+        phase, round, round_in_phase: the phase that the next round belongs to, rounds taken in all and in it.
+        optimizer_steps: AdamW's count since the phase began.
+        best_total: the smallest outer loss of the phase that counted as progress.
+        rounds_without_progress: rounds since then.
+        ended: why the defence has ended, as a sentence; None while there is more to do.
+    """
+
+    mask: Tensor
+    selection: Tensor
+    mask_mean: Tensor
+    mask_square: Tensor
+    selection_mean: Tensor
+    selection_square: Tensor
+    reference: Tensor
+    generator: Tensor
+    example_indices: Tensor
+    example_perturbations: Tensor
+    example_probabilities: Tensor
+    phase: Phase = Phase.INITIALISE
+    round: int = 0
+    round_in_phase: int = 0
+    optimizer_steps: int = 0
+    best_total: float = float("inf")
+    rounds_without_progress: int = 0
+    ended: str | None = None
+
+    def begin(self, phase: Phase) -> "IMSState":
+        """The same masks at the start of `phase`, with fresh optimizer state."""
+        zeros = torch.zeros_like(self.mask)
+        return replace(
+            self,
+            mask_mean=zeros,
+            mask_square=zeros,
+            selection_mean=zeros,
+            selection_square=zeros,
+            phase=phase,
+            round_in_phase=0,
+            optimizer_steps=0,
+            best_total=float("inf"),
+            rounds_without_progress=0,
+        )
+
+
+def pack(state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state as tensors and JSON numbers by field name. Infinity, which JSON lacks, is written as None."""
+    tensors, numbers = {}, {}
+    for field in fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, Tensor):
+            tensors[field.name] = value.detach().cpu().contiguous()
+        else:
+            numbers[field.name] = value
+    if numbers["best_total"] == float("inf"):
+        numbers["best_total"] = None
+    return tensors, numbers
+
+
+def unpack(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> IMSState:
+    """The state from what `pack` gave.
+
+    Raises:
+        TypeError, KeyError, ValueError: not a state.
+    """
+    best = numbers["best_total"]
+    return IMSState(
+        **tensors,
+        **{**numbers, "phase": Phase(numbers["phase"]), "best_total": float("inf") if best is None else best},
+    )

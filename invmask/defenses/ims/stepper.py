@@ -1,0 +1,245 @@
+"""Invertible masking using selection, round by round (Dunnett et al. 2025, arXiv 2509.15497).
+
+A round solves the inner problem for perturbations d (`perturbation.solve_inner`) and takes one AdamW step on
+mask and selection. Three phases: initialise (no inner problem), minimise (no sparsity term), sparsify.
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from invmask.defenses.base import Examples, Subject
+from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.perturbation import Gates, solve_inner
+from invmask.defenses.ims.records import InnerReport, RoundRecord
+from invmask.defenses.ims.state import IMSState, pack, unpack
+from invmask.machine import autocast
+from invmask.masks.attach import gated_logits
+from invmask.masks.state import MaskLayout, Masks, Sparsity, View
+
+EXAMPLES = 8
+_ORDER = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
+
+
+class IMS:
+    """The defence as a stepper; see `defenses.base.Defense`."""
+
+    name: ClassVar[str] = "ims"
+
+    def __init__(self, config: IMSConfig) -> None:
+        self.config = config
+
+    def init(self, subject: Subject) -> IMSState:
+        """All-one masks, and the reference's answers to the clean budget."""
+        layout = MaskLayout.of(subject.model)
+        ones = torch.ones(layout.channels, device=subject.device)
+        empty = torch.empty(0, device=subject.device)
+        start = IMSState(
+            mask=ones,
+            selection=ones,
+            mask_mean=ones,
+            mask_square=ones,
+            selection_mean=ones,
+            selection_square=ones,
+            reference=_reference(subject, subject.images),
+            generator=torch.Generator().manual_seed(self.config.seed).get_state(),
+            example_indices=empty.long(),
+            example_perturbations=empty,
+            example_probabilities=empty,
+        )
+        return self._enter(start.begin(Phase.INITIALISE))
+
+    def done(self, state: IMSState) -> str | None:
+        """The sentence that the last phase ended with; None while there is more to do."""
+        return state.ended
+
+    def masks(self, state: IMSState) -> Masks:
+        return Masks(state.mask, state.selection, self.config.steepness)
+
+    def examples(self, state: IMSState) -> Examples | None:
+        if not len(state.example_indices):
+            return None
+        return Examples(state.example_indices, state.example_perturbations, state.example_probabilities)
+
+    def pack(self, state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return pack(state)
+
+    def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> IMSState:
+        return unpack(tensors, numbers)
+
+    def step(self, subject: Subject, state: IMSState) -> tuple[IMSState, RoundRecord]:
+        """One round: the inner problem where the phase has one, then one step on all masks and selections."""
+        config, layout = self.config, MaskLayout.of(subject.model)
+        chosen, generator = self._batch(subject, state)
+        images, reference = subject.images[chosen], state.reference[chosen]
+
+        mask = state.mask.clone().requires_grad_()
+        selection = state.selection.clone().requires_grad_()
+        masks = Masks(mask, selection, config.steepness)
+        gates = Gates(masks.gate(View.ORIGINAL), masks.gate(View.PRUNED), masks.gate(View.INVERSE))
+
+        perturbation = None
+        if state.phase is not Phase.INITIALISE:
+            constant = Gates(gates.original, gates.pruned.detach(), gates.inverse.detach())
+            perturbation = solve_inner(subject, layout, constant, images, reference, config)
+        losses, inner = _outer_losses(subject, layout, gates, images, reference, perturbation)
+        losses["sparsity"] = (1 - selection).mean()
+        weight = 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight
+        total = sum(losses[name] * (weight if name == "sparsity" else 1.0) for name in losses)
+        assert isinstance(total, Tensor)
+        gradients = torch.autograd.grad(total, [mask, selection])
+        stepped = self._optimize(state, (mask, selection), gradients)
+
+        value = float(total.detach())
+        progress = value < config.progress_ratio * state.best_total
+        stepped = replace(
+            stepped,
+            round=state.round + 1,
+            round_in_phase=state.round_in_phase + 1,
+            generator=generator,
+            best_total=value if progress else state.best_total,
+            rounds_without_progress=0 if progress else state.rounds_without_progress + 1,
+        )
+        if perturbation is not None:
+            stepped = self._with_examples(subject, layout, stepped, chosen[:EXAMPLES], perturbation[:EXAMPLES])
+        ended = self._phase_end(stepped)
+        sparsity = Sparsity.of(self.masks(stepped))
+        record = RoundRecord(
+            round=stepped.round,
+            phase=state.phase,
+            round_in_phase=stepped.round_in_phase,
+            losses={name: float(loss.detach()) for name, loss in losses.items()},
+            total=value,
+            inner=inner,
+            channels=sparsity.channels,
+            selected=sparsity.selected,
+            pruned=sparsity.pruned,
+            inverse_cut=sparsity.inverse_cut,
+            rounds_without_progress=stepped.rounds_without_progress,
+            phase_ended=ended,
+        )
+        return self._enter(stepped), record
+
+    def _batch(self, subject: Subject, state: IMSState) -> tuple[Tensor, Tensor]:
+        """Places in the budget for this round (all of it where it fits), and the generator's state after the draw."""
+        count, generator = len(subject.images), torch.Generator()
+        generator.set_state(state.generator)
+        if count <= self.config.batch_size:
+            return torch.arange(count, device=subject.device), state.generator
+        chosen = torch.randperm(count, generator=generator)[: self.config.batch_size]
+        return chosen.to(subject.device), generator.get_state()
+
+    def _optimize(self, state: IMSState, vectors: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...]) -> IMSState:
+        """One AdamW step (PyTorch's defaults) on both vectors, then both clamped to [0, 1]."""
+        optimizer = torch.optim.AdamW(vectors, lr=self.config.outer_learning_rate)
+        moments = ((state.mask_mean, state.mask_square), (state.selection_mean, state.selection_square))
+        for vector, gradient, (mean, square) in zip(vectors, gradients, moments, strict=True):
+            vector.grad = gradient
+            optimizer.state[vector] = {
+                "step": torch.tensor(float(state.optimizer_steps)),
+                "exp_avg": mean.clone(),
+                "exp_avg_sq": square.clone(),
+            }
+        optimizer.step()
+        mask, selection = (vector.detach().clamp(0, 1) for vector in vectors)
+        of_mask, of_selection = (optimizer.state[vector] for vector in vectors)
+        return replace(
+            state,
+            mask=mask,
+            selection=selection,
+            mask_mean=of_mask["exp_avg"],
+            mask_square=of_mask["exp_avg_sq"],
+            selection_mean=of_selection["exp_avg"],
+            selection_square=of_selection["exp_avg_sq"],
+            optimizer_steps=state.optimizer_steps + 1,
+        )
+
+    def _phase_end(self, state: IMSState) -> str | None:
+        """Why the phase ends here, or None."""
+        if state.round_in_phase >= self.config.rounds(state.phase):
+            return f"reached its {self.config.rounds(state.phase)} rounds"
+        if state.rounds_without_progress >= self.config.patience:
+            return f"no progress in {self.config.patience} rounds"
+        return None
+
+    def _enter(self, state: IMSState) -> IMSState:
+        """Go on to the next phase, past phases of no rounds, if this one is over; end after the last."""
+        while state.ended is None and (reason := self._phase_end(state)) is not None:
+            place = _ORDER.index(state.phase)
+            if place + 1 < len(_ORDER):
+                state = state.begin(_ORDER[place + 1])
+            else:
+                state = replace(state, ended=f"The last phase, {state.phase}, {reason}.")
+        return state
+
+    def _with_examples(
+        self, subject: Subject, layout: MaskLayout, state: IMSState, indices: Tensor, perturbations: Tensor
+    ) -> IMSState:
+        masks, perturbed = self.masks(state), subject.images[indices] + perturbations
+        with torch.no_grad(), autocast(subject.precision, subject.device.type):
+            answers = gated_logits(subject.model, layout, [(perturbed, masks.gate(view)) for view in View])
+        return replace(
+            state,
+            example_indices=indices,
+            example_perturbations=perturbations,
+            example_probabilities=torch.stack([logits.softmax(1) for logits in answers]),
+        )
+
+
+def _reference(subject: Subject, images: Tensor) -> Tensor:
+    """The unmasked network's softmax answers, float32 [N, K]."""
+    with torch.no_grad(), autocast(subject.precision, subject.device.type):
+        batches = images.contiguous(memory_format=torch.channels_last).split(256)
+        return torch.cat([subject.model(batch).float().softmax(1) for batch in batches])
+
+
+def _outer_losses(
+    subject: Subject,
+    layout: MaskLayout,
+    gates: Gates,
+    images: Tensor,
+    reference: Tensor,
+    perturbation: Tensor | None,
+) -> tuple[dict[str, Tensor], InnerReport | None]:
+    """Every term of the outer loss but sparsity, and how the inner problem did.
+
+    All views of clean and perturbed images go through the network in one pass.
+    """
+    pairs = [(images, gates.pruned), (images, gates.inverse)]
+    if perturbation is not None:
+        perturbed = images + perturbation
+        pairs += [(perturbed, gates.pruned), (perturbed, gates.inverse)]
+    with autocast(subject.precision, subject.device.type):
+        answers = [logits.softmax(1) for logits in gated_logits(subject.model, layout, pairs)]
+    pruned, inverse = answers[:2]
+    losses = {"pruned clean": agree(pruned, reference), "inverse clean": disagree(inverse, reference)}
+    if perturbation is None:
+        return losses, None
+    pruned_perturbed, inverse_perturbed = answers[2:]
+    reference_perturbed = _reference(subject, images + perturbation)
+    losses |= {
+        "pruned perturbed": agree(pruned_perturbed, reference),
+        "inverse agrees perturbed": agree(inverse_perturbed, reference_perturbed),
+        "inverse perturbed": disagree(inverse_perturbed, reference),
+    }
+    report = _report(reference, reference_perturbed, pruned_perturbed, inverse_perturbed, perturbation)
+    return losses, report
+
+
+def _report(
+    reference: Tensor, reference_perturbed: Tensor, pruned: Tensor, inverse: Tensor, perturbation: Tensor
+) -> InnerReport:
+    before, after = reference.argmax(1), reference_perturbed.argmax(1)
+    flipped = before != after
+    count = max(1, int(flipped.sum()))
+    return InnerReport(
+        flipped=float(flipped.double().mean()),
+        flipped_to=tuple(torch.bincount(after[flipped], minlength=reference.shape[1]).tolist()),
+        inverse_agrees=int((inverse.argmax(1) == after)[flipped].sum()) / count,
+        pruned_restores=int((pruned.argmax(1) == before)[flipped].sum()) / count,
+        largest=float(perturbation.abs().max()),
+        samples=len(reference),
+    )
