@@ -1,0 +1,43 @@
+"""The colours that mean the same on every screen and in every figure; safe for colour-blind eyes.
+
+Meaning is never carried by colour alone: each view has a title, a marker and a line style of its own as well.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Theme = Literal["light", "dark", "paper"]
+"""`light` and `dark` lie on the page's own background; `paper` is for print, on white."""
+
+VIEW_COLOURS: Mapping[str, str] = {"original": "#6B7280", "pruned": "#2563EB", "inverse": "#EA580C"}
+"""The three views' colours on a light background."""
+
+VIEW_COLOURS_DARK: Mapping[str, str] = {"original": "#A8B0BD", "pruned": "#6EA3FF", "inverse": "#FB8B4B"}
+"""The same hues, lighter, at 4.5 : 1 or better on the dark theme's background."""
+
+VIEW_TITLES: Mapping[str, str] = {"original": "Original", "pruned": "Pruned", "inverse": "Inverse"}
+VIEW_EXPLANATIONS: Mapping[str, str] = {
+    "original": "The victim as it came, nothing masked.",
+    "pruned": "The mask cuts the channels that the defence holds responsible for the backdoor.",
+    "inverse": "The inverse mask keeps what the pruned view cuts and cuts its counterpart: the backdoor, laid bare.",
+}
+VIEW_MARKERS: Mapping[str, str] = {"original": "circle", "pruned": "square", "inverse": "diamond"}
+VIEW_DASHES: Mapping[str, str] = {"original": "dot", "pruned": "solid", "inverse": "dash"}
+
+NEUTRAL: Mapping[str, str] = {"light": "#6B7280", "dark": "#A8B0BD", "paper": "#4B5563"}
+"""Quiet things: rules, second lines, what is not one of the views."""
+
+TEXT: Mapping[str, str] = {"light": "#1F2937", "dark": "#E5E7EB", "paper": "#111827"}
+GRID: Mapping[str, str] = {"light": "#E5E7EB", "dark": "#30363F", "paper": "#E5E7EB"}
+
+SEQUENCE: Mapping[str, tuple[str, ...]] = {
+    # For series that are not views (loss terms and the like); Okabe and Ito's colours less the views' own hues.
+    "light": ("#0F766E", "#7C3AED", "#B45309", "#BE185D", "#0369A1", "#4D7C0F"),
+    "dark": ("#2DD4BF", "#B794F6", "#FBBF24", "#F472B6", "#38BDF8", "#A3E635"),
+    "paper": ("#0F766E", "#7C3AED", "#B45309", "#BE185D", "#0369A1", "#4D7C0F"),
+}
+
+
+def view_colour(view: str, theme: Theme = "light") -> str:
+    """The colour of `view` (original, pruned, inverse) on the background of `theme`, as #RRGGBB."""
+    return VIEW_COLOURS_DARK[view] if theme == "dark" else VIEW_COLOURS[view]

@@ -1,0 +1,62 @@
+"""One look for all figures: on the light page, on the dark page, and on paper."""
+
+from functools import lru_cache
+from typing import Any
+
+import plotly.graph_objects as go
+
+from invmask.figures.palette import GRID, NEUTRAL, SEQUENCE, TEXT, Theme
+
+FONT = "Source Sans, Source Sans Pro, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
+MARGIN = {"l": 56, "r": 16, "t": 36, "b": 44}
+
+PLOTLY_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    # Plotly offers to upload figures to a cloud unless told not to.
+    "showSendToCloud": False,
+    "displayModeBar": "hover",
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    "toImageButtonOptions": {"format": "svg", "filename": "invmask", "scale": 1},
+    "responsive": True,
+}
+"""What every chart on screen is given; the camera button saves SVG."""
+
+
+@lru_cache(maxsize=3)
+def template(theme: Theme) -> go.layout.Template:
+    """The template of `theme`: transparent background for `light` and `dark`, white for `paper`."""
+    background = "#FFFFFF" if theme == "paper" else "rgba(0,0,0,0)"
+    axis = {
+        "gridcolor": GRID[theme],
+        "linecolor": NEUTRAL[theme],
+        "tickcolor": NEUTRAL[theme],
+        "zerolinecolor": GRID[theme],
+        "zerolinewidth": 1,
+        "tickfont": {"size": 13},
+        "title": {"font": {"size": 14}, "standoff": 8},
+        "automargin": False,
+    }
+    layout = go.Layout(
+        font={"family": FONT, "size": 14, "color": TEXT[theme]},
+        title={"font": {"size": 16}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top", "pad": {"l": 2}},
+        paper_bgcolor=background,
+        plot_bgcolor=background,
+        colorway=list(SEQUENCE[theme]),
+        margin=MARGIN,
+        xaxis=axis,
+        yaxis=axis,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 13}},
+        hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left"},
+        hovermode="closest",
+        bargap=0.25,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": NEUTRAL[theme], "activecolor": TEXT[theme]},
+    )
+    return go.layout.Template(layout=layout)
+
+
+def finish(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
+    """Give a figure the look of `theme` and a fixed height in pixels; changed in place and returned.
+
+    A redrawn figure keeps the reader's zoom, and its height does not depend on the data.
+    """
+    return figure.update_layout(template=template(theme), height=height, autosize=True, uirevision="keep")

@@ -1,0 +1,27 @@
+"""The page's theme, and the one way in which charts reach the screen."""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, Theme
+from invmask.figures.template import PLOTLY_CONFIG
+
+
+def current_theme() -> Theme:
+    """`light` or `dark`, as the reader's browser shows the page; `light` until it has told."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def chart(figure: go.Figure, key: str, alt: str | None = None) -> None:
+    """Show a figure finished with `figures.template.finish`.
+
+    Args:
+        key: stays the same for the same place on the page, or the chart would be made anew and flicker.
+        alt: what the figure shows, for screen readers.
+    """
+    st.plotly_chart(figure, key=key, config=PLOTLY_CONFIG, theme=None, alt=alt)
+
+
+def view_hex(view: str) -> str:
+    """The view's colour in the current theme."""
+    return (VIEW_COLOURS_DARK if current_theme() == "dark" else VIEW_COLOURS)[view]
