@@ -1,0 +1,138 @@
+"""What the page address holds, so that a refresh, a second screen or a whole class sees the same.
+
+`?victim=...&run=...` on every page, and each page's own choices beside them. Streamlit drops the query
+when people switch pages; what was there is kept in the session and written back on arrival.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from invmask.ui import cache
+
+_KEY = "address"
+VICTIM, RUN = "victim", "run"
+
+
+@dataclass
+class _Address:
+    """The session's memory of the address.
+
+    Attributes:
+        victim, run: what every page looks at; valid names, or None.
+        page: the page shown.
+        choices: each page's own choices by name.
+        last_runs: the run looked at last of each victim.
+        complaint: one sentence about a wrong name in the address, until people choose something else.
+    """
+
+    victim: str | None = None
+    run: str | None = None
+    page: str = ""
+    choices: dict[str, dict[str, str]] = field(default_factory=dict)
+    last_runs: dict[str, str | None] = field(default_factory=dict)
+    complaint: str | None = None
+
+    def query(self) -> dict[str, str]:
+        shared = {name: value for name, value in ((VICTIM, self.victim), (RUN, self.run)) if value}
+        return {**shared, **self.choices.get(self.page, {})}
+
+
+def arrive(page: str) -> None:
+    """Bring the address and the session into line. Called once at the top of every run of app.py.
+
+    What the address says wins; what it leaves out, after a switch of pages, is written back from the session.
+    """
+    address = _address()
+    address.page = page
+    asked = st.query_params.to_dict()
+    own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN)}
+    address.choices.setdefault(page, {}).update(own)
+    _settle(address, asked.get(VICTIM) or address.victim, asked.get(RUN) or address.run)
+    _write(address)
+
+
+def current_victim() -> str | None:
+    """The victim that every page looks at; None only where there is no victim at all."""
+    return _address().victim
+
+
+def current_run() -> str | None:
+    """The run that every page looks at, one of `current_victim`; None where none is chosen."""
+    return _address().run
+
+
+def complaint() -> str | None:
+    """One sentence about a wrong name in the address; None when all is well."""
+    return _address().complaint
+
+
+def set_victim(name: str) -> None:
+    """Look at another victim, and at the run of it that was looked at last. Best called in a widget's callback."""
+    address = _address()
+    if name != address.victim:
+        address.last_runs[address.victim or ""] = address.run
+        address.complaint = None
+        _settle(address, name, address.last_runs.get(name))
+        _write(address)
+
+
+def set_run(run: str | None) -> None:
+    """Look at another run (its victim comes with it), or at none. Best called in a widget's callback.
+
+    Called later in a page than that, it has to be followed by `st.rerun()`, for the sidebar is drawn already.
+    """
+    address = _address()
+    address.complaint = None
+    _settle(address, address.victim, run)
+    _write(address)
+
+
+def choice(name: str, default: str, allowed: Sequence[str] | None = None) -> str:
+    """This page's own choice from the address; the default where there is none, or one that is not allowed."""
+    address = _address()
+    value = address.choices.get(address.page, {}).get(name, default)
+    return value if allowed is None or value in allowed else default
+
+
+def choose(name: str, value: str | None) -> None:
+    """Put this page's own choice into the address; None takes it out."""
+    address = _address()
+    choices = address.choices.setdefault(address.page, {})
+    if value is None:
+        choices.pop(name, None)
+    else:
+        choices[name] = value
+    _write(address)
+
+
+def _address() -> _Address:
+    if _KEY not in st.session_state:
+        st.session_state[_KEY] = _Address()
+    return st.session_state[_KEY]
+
+
+def _settle(address: _Address, victim: str | None, run: str | None) -> None:
+    """Take over valid names; a wrong one gives a complaint and the nearest thing that exists."""
+    cards = cache.victim_cards()
+    found = cache.run_victim(run) if run is not None else None
+    if run is not None and found is None:
+        address.complaint = f"There is no run '{run}'. Choose one in the sidebar, or start one on the page Defend."
+        run = None
+    if found is not None and found not in cards:
+        address.complaint = f"The victim of the run '{run}', '{found}', is not on this machine. Choose another run."
+        run = found = None
+    victim = found or victim
+    if victim is not None and victim not in cards:
+        if cards:
+            address.complaint = f"There is no victim '{victim}'. Choose one in the sidebar."
+        victim = None
+    address.victim = victim or next(iter(cards), None)
+    address.run = run if victim is not None else None
+
+
+def _write(address: _Address) -> None:
+    wanted = address.query()
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)

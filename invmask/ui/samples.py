@@ -1,0 +1,152 @@
+"""Tiny images drawn crisp, with what a network says of them under each. Legible in both themes.
+
+Colours come from the page's own text colour, so a switch of theme needs no new run of the page.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+Kind = Literal["true", "target", "other"]
+KIND_WORDS: dict[Kind, str] = {"true": "true class", "target": "target label", "other": "another class"}
+SMALLEST_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of a picture.
+
+    Attributes:
+        title: the class name, or any other short word.
+        probability: in [0, 1]; None where there is none.
+        kind: how the answer relates to the truth and the target, in words under it; None writes no word.
+        view: original, pruned or inverse; its colour marks the line.
+    """
+
+    title: str
+    probability: float | None = None
+    kind: Kind | None = None
+    view: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture with a short caption above it and answers under it.
+
+    Attributes:
+        pixels: uint8 [H, W, 3] or [H, W, 1].
+    """
+
+    pixels: np.ndarray
+    caption: str = ""
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Pictures that belong together, side by side, under one title ("true class: cat")."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+    note: str = ""
+
+
+def image_data_uri(pixels: np.ndarray) -> str:
+    """A lossless PNG of `pixels` (uint8 [H, W, C], C = 1 or 3) as a `data:` address."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def to_pixels(images: np.ndarray) -> np.ndarray:
+    """Images float [N, C, H, W] in [0, 1] as uint8 [N, H, W, C]; what lies outside is clipped."""
+    return np.ascontiguousarray((np.clip(images, 0, 1) * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def amplified(differences: np.ndarray) -> tuple[np.ndarray, float]:
+    """Differences made visible: no change is mid grey, and the largest change of all spans the range.
+
+    Args:
+        differences: float [N, C, H, W], in the units of [0, 1].
+
+    Returns:
+        uint8 [N, H, W, C], and by how much the differences were multiplied (1 where nothing differs).
+    """
+    largest = float(np.abs(differences).max()) if differences.size else 0.0
+    factor = 0.5 / largest if largest > 0 else 1.0
+    return to_pixels(0.5 + differences * factor), factor
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in [0, 1] as people read it: `95.3 %`; a dash where there is none."""
+    return "–" if share is None or share != share else f"{100 * share:.{digits}f} %"
+
+
+def sample_grid(samples: Sequence[Sample], side: int = 96, empty: str = "Nothing to show.") -> None:
+    """Samples as a grid that wraps with the width of the page.
+
+    Args:
+        side: of a picture on screen, in pixels; at least 64.
+        empty: the sentence shown where there are no samples: what to do next.
+    """
+    if not samples:
+        st.info(empty)
+        return
+    cells = "".join(_sample(sample) for sample in samples)
+    width = max(len(sample.pictures) for sample in samples)
+    st.html(f'{_STYLE}<div class="im-grid" style="--side:{max(side, SMALLEST_SIDE)}px;--across:{width}">{cells}</div>')
+
+
+def _sample(sample: Sample) -> str:
+    pictures = "".join(_picture(picture, sample.title) for picture in sample.pictures)
+    note = f'<div class="im-note">{html.escape(sample.note)}</div>' if sample.note else ""
+    return (
+        f'<figure class="im-sample"><figcaption>{html.escape(sample.title)}</figcaption>'
+        f'<div class="im-row">{pictures}</div>{note}</figure>'
+    )
+
+
+def _picture(picture: Picture, title: str) -> str:
+    caption = f'<div class="im-caption">{html.escape(picture.caption)}</div>' if picture.caption else ""
+    label = html.escape(f"{title}, {picture.caption}".strip(", "), quote=True)
+    answers = "".join(_answer(answer) for answer in picture.answers)
+    return f'<div class="im-picture">{caption}<img src="{image_data_uri(picture.pixels)}" alt="{label}">{answers}</div>'
+
+
+def _answer(answer: Answer) -> str:
+    probability = f"<b>{percent(answer.probability)}</b>" if answer.probability is not None else ""
+    word = f'<div class="im-word">{KIND_WORDS[answer.kind]}</div>' if answer.kind else ""
+    view = f" im-{answer.view}" if answer.view else ""
+    title = html.escape(answer.title)
+    return f'<div class="im-answer{view}"><div class="im-line"><span>{title}</span>{probability}</div>{word}</div>'
+
+
+_STYLE = """<style>
+.im-grid{display:grid;gap:.75rem;
+ --cell:calc(var(--side)*var(--across) + .5rem*(var(--across) - 1) + 1.5rem + 2px);
+ grid-template-columns:repeat(auto-fill,minmax(var(--cell),1fr))}
+.im-sample{margin:0;padding:.6rem .75rem .7rem;border-radius:.5rem;
+ border:1px solid color-mix(in srgb,currentColor 16%,transparent)}
+.im-sample figcaption{font-size:.95rem;font-weight:600;margin-bottom:.35rem;color:inherit;
+ white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+.im-row{display:flex;gap:.5rem;align-items:flex-start}
+.im-picture{width:var(--side);flex:none}
+.im-picture img{display:block;width:var(--side);height:var(--side);image-rendering:pixelated;border-radius:3px;
+ outline:1px solid color-mix(in srgb,currentColor 12%,transparent);outline-offset:-1px}
+.im-caption,.im-word,.im-note{font-size:.82rem;line-height:1.25;opacity:.75;white-space:nowrap;
+ overflow:hidden;text-overflow:ellipsis}
+.im-caption{margin-bottom:.2rem}
+.im-answer{margin-top:.3rem;font-size:.9rem;line-height:1.25}
+.im-answer .im-line{display:flex;justify-content:space-between;gap:.35rem;white-space:nowrap}
+.im-answer .im-line span{overflow:hidden;text-overflow:ellipsis}
+.im-answer b{font-variant-numeric:tabular-nums;font-weight:600}
+.im-original,.im-pruned,.im-inverse{border-left:3px solid;padding-left:.35rem}
+.im-original{border-color:#6B7280}.im-pruned{border-color:#2563EB}.im-inverse{border-color:#EA580C}
+</style>"""
