@@ -16,6 +16,7 @@ SOURCE = {
 
 
 def main(root: Path) -> None:
+    """Write both parts."""
     for part, train, per_class, seed in (("budget", True, 100, 2025), ("test", False, 200, 2026)):
         images = load_cifar10(root, train)
         chosen = pick(images, per_class, seed)

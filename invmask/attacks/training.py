@@ -103,8 +103,8 @@ def train(
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), device=device)
         order = torch.randperm(len(pixels), generator=generator)
-        for step, chosen in enumerate(order.split(config.batch_size)):
-            chosen = chosen.to(device)
+        for step, drawn in enumerate(order.split(config.batch_size)):
+            chosen = drawn.to(device)
             batch = augment(pixels[chosen], generator, config.crop_padding, config.flip).float().div(255)
             batch = batch.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):

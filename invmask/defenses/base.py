@@ -52,10 +52,10 @@ class Examples:
 
 
 State = TypeVar("State")
-Record = TypeVar("Record")
+Record_co = TypeVar("Record_co", covariant=True)
 
 
-class Defense(Protocol, Generic[State, Record]):
+class Defense(Protocol, Generic[State, Record_co]):
     """`init`, `step`, `done`. States are plain data and can be written to disk between any two rounds."""
 
     name: str
@@ -64,7 +64,7 @@ class Defense(Protocol, Generic[State, Record]):
         """The state before the first round."""
         ...
 
-    def step(self, subject: Subject, state: State) -> tuple[State, Record]:
+    def step(self, subject: Subject, state: State) -> tuple[State, Record_co]:
         """One round. The state given is left unchanged."""
         ...
 
@@ -90,8 +90,8 @@ class Defense(Protocol, Generic[State, Record]):
 
 
 def drive(
-    defense: Defense[State, Record], subject: Subject, state: State, rounds: int | None = None
-) -> Iterator[tuple[State, Record]]:
+    defense: Defense[State, Record_co], subject: Subject, state: State, rounds: int | None = None
+) -> Iterator[tuple[State, Record_co]]:
     """Step until the defence is done, or for at most `rounds` rounds; yields the state and record of each."""
     taken = 0
     while defense.done(state) is None and (rounds is None or taken < rounds):

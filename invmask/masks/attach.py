@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -38,8 +38,8 @@ def attached(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Iterator[nn
             handle.remove()
 
 
-def _multiply_by(gate: Tensor):  # type: ignore[no-untyped-def]
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+def _multiply_by(gate: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         # In the output's own type: under autocast a float32 gate would widen every activation after it.
         return output * gate.to(output.dtype)
 

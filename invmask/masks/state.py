@@ -59,7 +59,7 @@ class MaskLayout:
 
 @dataclass(frozen=True)
 class Masks:
-    """The learned vectors over a layout: `mask` (a) and `selection` (s), float32 [channels] in [0, 1]; `steepness` k."""
+    """The learned vectors, `mask` (a) and `selection` (s): float32 [channels] in [0, 1]; `steepness` k."""
 
     mask: Tensor
     selection: Tensor
@@ -86,7 +86,7 @@ class Masks:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """How many channels are selected (s < 0.5), pruned (m < 0.5), and cut by the inverse (m-bar < 0.5), of `channels`."""
+    """Of `channels`, how many are selected (s < 0.5), pruned (m < 0.5), and cut by the inverse (m-bar < 0.5)."""
 
     channels: int
     selected: int

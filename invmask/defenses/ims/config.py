@@ -81,7 +81,7 @@ class IMSConfig:
 
 @dataclass(frozen=True)
 class Setting:
-    """How one setting is shown to people: a title, the formula's symbol, what it does, and the range that makes sense."""
+    """How one setting is shown to people: title, the formula's symbol, what it does, and the range that makes sense."""
 
     name: str
     title: str

@@ -13,7 +13,8 @@ class InnerReport:
         flipped: share of images whose reference answer the perturbation changes.
         flipped_to: for each label, how many images were flipped to it; length K.
         inverse_agrees: share of the flipped images to which the inverse answers as the reference does.
-        pruned_restores: share of the flipped images to which the pruned view answers as the reference does to the clean one.
+        pruned_restores: share of the flipped images to which the pruned view answers as the reference does to the
+            clean one.
         largest: largest absolute change of a pixel, in the units of [0, 1].
         samples: images in the batch.
     """
