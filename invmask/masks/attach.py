@@ -53,13 +53,15 @@ def gated_logits(model: nn.Module, layout: MaskLayout, batches: Sequence[tuple[T
         batches: pairs of images [N_i, C, H, W] and the gate [channels] to see them through.
 
     Returns:
-        The logits of each pair, float32 [N_i, K].
+        The logits of each pair, [N_i, K], in float32 (float64 from a float64 network).
     """
     images = torch.cat([batch for batch, _ in batches])
     gates = torch.cat([gate.expand(len(batch), -1) for batch, gate in batches])
     images = images.contiguous(memory_format=torch.channels_last)
     with attached(model, layout, gates):
-        logits = model(images).float()
+        logits = model(images)
+    # Losses need at least float32, whatever the networks ran in.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return list(logits.split([len(batch) for batch, _ in batches]))
 
 

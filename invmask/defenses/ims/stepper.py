@@ -35,8 +35,8 @@ class IMS:
     def init(self, subject: Subject) -> IMSState:
         """All-one masks, and the reference's answers to the clean budget."""
         layout = MaskLayout.of(subject.model)
-        ones = torch.ones(layout.channels, device=subject.device)
-        empty = torch.empty(0, device=subject.device)
+        ones = torch.ones(layout.channels, dtype=subject.images.dtype, device=subject.device)
+        empty = torch.empty(0, dtype=subject.images.dtype, device=subject.device)
         start = IMSState(
             mask=ones,
             selection=ones,
@@ -193,7 +193,8 @@ def _reference(subject: Subject, images: Tensor) -> Tensor:
     """The unmasked network's softmax answers, float32 [N, K]."""
     with torch.no_grad(), autocast(subject.precision, subject.device.type):
         batches = images.contiguous(memory_format=torch.channels_last).split(256)
-        return torch.cat([subject.model(batch).float().softmax(1) for batch in batches])
+        logits = torch.cat([subject.model(batch) for batch in batches])
+    return logits.to(images.dtype).softmax(1)
 
 
 def _outer_losses(

@@ -1,0 +1,172 @@
+"""Losses and one whole round of each phase against an independent float64 computation.
+
+Nothing of invmask computes the expected values: the network's forward pass, the masks, the losses and
+AdamW are written out again below, from the formulas.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from invmask.defenses.base import Subject
+from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.state import IMSState
+from invmask.defenses.ims.stepper import IMS
+
+CLASSES = 4
+CHANNELS = (5, 6, 6)
+INNER_RATE, OUTER_RATE, BOUND, LAMBDA, K = 0.03, 0.05, 0.08, 3.0, 12.0
+
+
+class SmallNet(nn.Module):
+    """Two convolutions with BatchNorm and a shortcut convolution around the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 5, 3, padding=1)
+        self.norm = nn.BatchNorm2d(5)
+        self.second = nn.Conv2d(5, 6, 3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(5, 6, 1, bias=False)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.elu(self.norm(self.first(x)))
+        x = self.second(x) + self.shortcut(x)
+        return self.head(F.elu(x).mean((2, 3)))
+
+
+@pytest.fixture
+def subject() -> Subject:
+    torch.manual_seed(3)
+    net = SmallNet().double().eval().requires_grad_(False)
+    net.norm.running_mean.normal_()
+    net.norm.running_var.uniform_(0.5, 2)
+    net.head.weight.mul_(6)
+    return Subject(net, torch.rand(7, 3, 6, 6, dtype=torch.float64), CLASSES)
+
+
+def forward(net: SmallNet, x: Tensor, gate: Tensor) -> Tensor:
+    """Softmax answers with the gate written into the forward pass."""
+    g1, g2, g3 = (g.view(1, -1, 1, 1) for g in gate.split(CHANNELS))
+    x = g1 * F.conv2d(x, net.first.weight, net.first.bias, padding=1)
+    scale = net.norm.weight / (net.norm.running_var + net.norm.eps).sqrt()
+    x = (x - net.norm.running_mean.view(1, -1, 1, 1)) * scale.view(1, -1, 1, 1) + net.norm.bias.view(1, -1, 1, 1)
+    x = torch.where(x > 0, x, torch.exp(x) - 1)
+    x = g2 * F.conv2d(x, net.second.weight, padding=1) + g3 * F.conv2d(x, net.shortcut.weight)
+    x = torch.where(x > 0, x, torch.exp(x) - 1)
+    logits = x.mean((2, 3)) @ net.head.weight.T + net.head.bias
+    return torch.exp(logits) / torch.exp(logits).sum(1, keepdim=True)
+
+
+def dot(p: Tensor, q: Tensor) -> Tensor:
+    return torch.stack([sum(p[i, c] * q[i, c] for c in range(CLASSES)) for i in range(len(p))])
+
+
+def expected_agree(p: Tensor, q: Tensor) -> Tensor:
+    return -(dot(p, q) + 1e-8).log().sum() / len(p)
+
+
+def expected_disagree(p: Tensor, q: Tensor) -> Tensor:
+    return -(1 - dot(p, q) + 1e-8).log().sum() / len(p)
+
+
+def adamw(value: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, step: int, rate: float) -> tuple[Tensor, ...]:
+    """AdamW with beta 0.9 and 0.999, eps 1e-8, weight decay 0.01."""
+    value = value * (1 - rate * 0.01)
+    mean = 0.9 * mean + 0.1 * gradient
+    square = 0.999 * square + 0.001 * gradient**2
+    change = (mean / (1 - 0.9**step)) / ((square / (1 - 0.999**step)).sqrt() + 1e-8)
+    return value - rate * change, mean, square
+
+
+def expected_round(
+    subject: Subject, state: IMSState, inner_steps: int
+) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
+    """Mask, selection, perturbation and losses of one round, from the formulas."""
+    net, x = subject.model, subject.images
+    assert isinstance(net, SmallNet)
+    one = torch.ones(sum(CHANNELS), dtype=torch.float64)
+    reference = forward(net, x, one)
+    a, s = state.mask.clone().requires_grad_(), state.selection.clone().requires_grad_()
+    q = 1 / (1 + torch.exp(-K * (a - 0.5)))
+    m, m_bar = q + s * (1 - q), (1 - q) + s * q
+    d = torch.zeros_like(x)
+    losses = {
+        "pruned clean": expected_agree(forward(net, x, m), reference),
+        "inverse clean": expected_disagree(forward(net, x, m_bar), reference),
+    }
+    if state.phase is not Phase.INITIALISE:
+        mean = square = torch.zeros_like(x)
+        for step in range(1, inner_steps + 1):
+            free = d.clone().requires_grad_()
+            of_ref = forward(net, x + free, one)
+            loss = expected_agree(forward(net, x + free, m_bar.detach()), of_ref) + expected_disagree(of_ref, reference)
+            loss.backward()
+            assert free.grad is not None
+            d, mean, square = adamw(d, free.grad, mean, square, step, INNER_RATE)
+            d = d.clamp(-BOUND, BOUND)
+        losses["pruned perturbed"] = expected_agree(forward(net, x + d, m), reference)
+        losses["inverse agrees perturbed"] = expected_agree(forward(net, x + d, m_bar), forward(net, x + d, one))
+        losses["inverse perturbed"] = expected_disagree(forward(net, x + d, m_bar), reference)
+    losses["sparsity"] = (1 - s).mean()
+    weight = 0.0 if state.phase is Phase.MINIMISE else LAMBDA
+    total = sum(loss * (weight if name == "sparsity" else 1) for name, loss in losses.items())
+    assert isinstance(total, Tensor)
+    total.backward()
+    assert a.grad is not None
+    assert s.grad is not None
+    step = state.optimizer_steps + 1
+    new_a = adamw(a.detach(), a.grad, state.mask_mean, state.mask_square, step, OUTER_RATE)[0]
+    new_s = adamw(s.detach(), s.grad, state.selection_mean, state.selection_square, step, OUTER_RATE)[0]
+    return new_a.clamp(0, 1), new_s.clamp(0, 1), d, {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_round_equals_the_formulas(subject: Subject, phase: Phase) -> None:
+    inner_steps = 4
+    config = IMSConfig(
+        sparsity_weight=LAMBDA,
+        steepness=K,
+        inner_steps=inner_steps,
+        inner_learning_rate=INNER_RATE,
+        outer_learning_rate=OUTER_RATE,
+        norm_bound=BOUND,
+    )
+    defense = IMS(config)
+    torch.manual_seed(11)
+    state = defense.init(subject)
+    # A state in mid-phase, with masks, selections and moments of every size, some at the borders.
+    state = replace(
+        state,
+        mask=(torch.rand_like(state.mask) * 1.4 - 0.2).clamp(0, 1),
+        selection=(torch.rand_like(state.mask) * 1.4 - 0.2).clamp(0, 1),
+        mask_mean=torch.randn_like(state.mask) * 0.01,
+        mask_square=torch.rand_like(state.mask) * 1e-3,
+        selection_mean=torch.randn_like(state.mask) * 0.01,
+        selection_square=torch.rand_like(state.mask) * 1e-3,
+        phase=phase,
+        optimizer_steps=6,
+    )
+    mask, selection, perturbation, losses = expected_round(subject, state, inner_steps)
+    after, record = defense.step(subject, state)
+    torch.testing.assert_close(after.mask, mask, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(after.selection, selection, rtol=1e-9, atol=1e-12)
+    assert record.losses == pytest.approx(losses, rel=1e-9)
+    if phase is Phase.INITIALISE:
+        assert len(after.example_perturbations) == 0
+    else:
+        assert float(perturbation.abs().max()) == pytest.approx(BOUND), "the bound should be active in this test"
+        torch.testing.assert_close(after.example_perturbations, perturbation, rtol=1e-9, atol=1e-12)
+
+
+def test_losses_equal_the_formulas() -> None:
+    p, q = torch.rand(2, 9, CLASSES, dtype=torch.float64).softmax(-1)
+    assert float(agree(p, q)) == pytest.approx(float(expected_agree(p, q)), rel=1e-12)
+    assert float(disagree(p, q)) == pytest.approx(float(expected_disagree(p, q)), rel=1e-12)
+    certain = torch.eye(CLASSES, dtype=torch.float64)
+    assert float(agree(certain, certain)) == pytest.approx(0, abs=1e-7)
+    assert float(disagree(certain, certain)) == pytest.approx(18.42, abs=0.01)  # -log(1e-8)
