@@ -1,0 +1,103 @@
+"""The sizes of what a run stores, written once when it is first taken up, and the rows of its example file."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from invmask.metrics import Measures
+from invmask.runs.entries import StoredExamples
+
+if TYPE_CHECKING:
+    from invmask.masks.state import MaskLayout
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes.
+
+    Attributes:
+        layers: name and channels of every masked layer, in order.
+        image: C, H, W.
+        classes: K.
+        examples: E, the most examples a round.
+        original: the unmasked victim on the run's probe; it does not change, so it is measured once.
+    """
+
+    layers: tuple[tuple[str, int], ...]
+    image: tuple[int, int, int]
+    classes: int
+    examples: int
+    original: Measures
+
+    @property
+    def channels(self) -> int:
+        return sum(channels for _, channels in self.layers)
+
+    @property
+    def mask_bytes(self) -> int:
+        """A round in the mask file: mask and selection, float32."""
+        return 2 * self.channels * 4
+
+    @property
+    def row(self) -> np.dtype:
+        """A round in the example file; `count` says how many places are taken, 0 for a round without examples."""
+        return np.dtype(
+            [
+                ("count", "<i4"),
+                ("indices", "<i4", (self.examples,)),
+                ("perturbations", "<f2", (self.examples, *self.image)),
+                ("probabilities", "<f4", (3, self.examples, self.classes)),
+            ]
+        )
+
+    @property
+    def example_bytes(self) -> int:
+        return self.row.itemsize
+
+    def pack_examples(self, examples: StoredExamples) -> bytes:
+        """A row; examples beyond the first `examples` are left out."""
+        row = np.zeros((), self.row)
+        count = min(len(examples.indices), self.examples)
+        row["count"] = count
+        row["indices"][:count] = examples.indices[:count]
+        row["perturbations"][:count] = examples.perturbations[:count]
+        row["probabilities"][:, :count] = examples.probabilities[:, :count]
+        return row.tobytes()
+
+    def unpack_examples(self, content: bytes) -> StoredExamples | None:
+        """The examples of a row; None for a row without any, or one past the end of the file."""
+        if len(content) < self.example_bytes:
+            return None
+        row = np.frombuffer(content, self.row)[0]
+        count = int(row["count"])
+        if not 0 < count <= self.examples:
+            return None
+        return StoredExamples(row["indices"][:count], row["perturbations"][:count], row["probabilities"][:, :count])
+
+    def layout(self) -> "MaskLayout":
+        """The masked layers as the engine knows them."""
+        from invmask.masks.state import MaskedLayer, MaskLayout
+
+        layers, offset = [], 0
+        for name, channels in self.layers:
+            layers.append(MaskedLayer(name, channels, offset))
+            offset += channels
+        return MaskLayout(tuple(layers))
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Shapes":
+        """Raises TypeError or KeyError for anything else than what `as_json` gave."""
+        channels, height, width = values["image"]
+        return cls(
+            layers=tuple((str(name), int(count)) for name, count in values["layers"]),
+            image=(channels, height, width),
+            classes=int(values["classes"]),
+            examples=int(values["examples"]),
+            original=Measures(**values["original"]),
+        )

@@ -1,0 +1,115 @@
+"""What a machine or a lab sets once, as environment variables.
+
+| variable | meaning | default |
+| --- | --- | --- |
+| INVMASK_HOME | where runs and own victims are kept | the user's data directory |
+| INVMASK_DATA | where full data sets are kept | `data` in the home |
+| INVMASK_THREADS | threads of each worker | the cores, at most 4 |
+| INVMASK_WORKERS | worker processes, each at one run at a time | the cores divided by the threads |
+| INVMASK_SCHEDULER | address of a Dask scheduler to use, such as tcp://lab:8786 | a cluster of child processes |
+| INVMASK_DEVICE | where networks run: cpu, cuda or cuda:N | cpu |
+"""
+
+import os
+import re
+from pathlib import Path
+
+from invmask.errors import UserError
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+MOST_THREADS = 4
+MOST_WORKERS = 256
+
+
+def home() -> Path:
+    """Where runs and own victims are kept; made when something is first written.
+
+    Raises:
+        UserError: INVMASK_HOME names a file.
+    """
+    given = os.environ.get("INVMASK_HOME")
+    if given:
+        folder = Path(given).expanduser().absolute()
+    else:
+        from platformdirs import user_data_path
+
+        folder = user_data_path("invmask", appauthor=False)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"INVMASK_HOME has to name a directory, and {folder} is a file.")
+    return folder
+
+
+def runs_folder() -> Path:
+    """Where runs are kept, one directory each."""
+    return home() / "runs"
+
+
+def data_folder() -> Path:
+    """Where full data sets are kept."""
+    given = os.environ.get("INVMASK_DATA")
+    return Path(given).expanduser().absolute() if given else home() / "data"
+
+
+def victim_folders() -> list[Path]:
+    """Where victims are looked for, the embedded ones first; an earlier folder wins."""
+    return [ASSETS / "victims", home() / "victims"]
+
+
+def threads() -> int:
+    """Threads of each worker, 1 to the number of cores or more if asked.
+
+    Raises:
+        UserError: INVMASK_THREADS is not a whole number from 1 to 1024.
+    """
+    return _whole("INVMASK_THREADS", 1024) or min(_cores(), MOST_THREADS)
+
+
+def workers() -> int:
+    """Worker processes.
+
+    Raises:
+        UserError: INVMASK_WORKERS is not a whole number from 1 to 256.
+    """
+    return _whole("INVMASK_WORKERS", MOST_WORKERS) or max(1, _cores() // threads())
+
+
+def scheduler() -> str | None:
+    """Address of an existing Dask scheduler; None for a cluster of one's own.
+
+    Raises:
+        UserError: INVMASK_SCHEDULER is not an address.
+    """
+    address = os.environ.get("INVMASK_SCHEDULER")
+    if not address:
+        return None
+    if not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d{1,5}", address):
+        raise UserError(f"INVMASK_SCHEDULER has to be an address such as tcp://localhost:8786, not '{address}'.")
+    return address
+
+
+def device() -> str:
+    """Where networks run.
+
+    Raises:
+        UserError: INVMASK_DEVICE is neither cpu, cuda nor cuda:N.
+    """
+    name = os.environ.get("INVMASK_DEVICE") or "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UserError(f"INVMASK_DEVICE has to be cpu, cuda or cuda:N, not '{name}'.")
+    return name
+
+
+def _cores() -> int:
+    # Dask knows of containers that may use fewer cores than the machine has.
+    from dask.system import CPU_COUNT
+
+    return CPU_COUNT
+
+
+def _whole(variable: str, most: int) -> int | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    if not re.fullmatch(r"\d{1,6}", value) or not 1 <= int(value) <= most:
+        raise UserError(f"{variable} has to be a whole number from 1 to {most}, not '{value}'.")
+    return int(value)
