@@ -1,0 +1,259 @@
+"""The map of all channels, layer by layer, and how many of each layer are selected, pruned, or cut in the inverse."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
+from invmask.figures.ramps import SELECTED_COLOURS, gate_scale, selection_scale
+from invmask.figures.template import finish
+
+QUANTITIES = {
+    "selection": "Selection score 1 - s",
+    "pruned": "Pruned gate m",
+    "inverse": "Inverse gate m\u0304",
+}
+"""What the colour of the map can show, by name."""
+
+ROW_HEIGHT = 13
+LAYER_GAP = 0.45
+SHARE_STEPS = (10, 25, 50, 100)
+
+
+class Layer(Protocol):
+    """A masked layer: see `masks.state.MaskedLayer`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class ChannelState:
+    """Every channel of a network at one round.
+
+    Attributes:
+        layers: in module order.
+        mask, selection, pruned_gate, inverse_gate: a, s, m, m-bar; float [channels] in [0, 1].
+    """
+
+    layers: Sequence[Layer]
+    mask: np.ndarray
+    selection: np.ndarray
+    pruned_gate: np.ndarray
+    inverse_gate: np.ndarray
+
+    def colours(self, quantity: str) -> np.ndarray:
+        """The number behind each channel's colour for one of `QUANTITIES`, [channels] in [0, 1]."""
+        return {"selection": 1 - self.selection, "pruned": self.pruned_gate, "inverse": self.inverse_gate}[quantity]
+
+
+@dataclass(frozen=True)
+class LayerCounts:
+    """Of one layer's channels: how many are selected (s < 0.5), pruned (m < 0.5), cut by the inverse (m-bar < 0.5)."""
+
+    name: str
+    channels: int
+    selected: int
+    pruned: int
+    inverse_cut: int
+
+
+def layer_counts(state: ChannelState) -> list[LayerCounts]:
+    """The counts of every layer, in order."""
+    counts = []
+    for layer, name in zip(state.layers, short_names(state.layers), strict=True):
+        where = slice(layer.offset, layer.offset + layer.channels)
+        counts.append(
+            LayerCounts(
+                name,
+                layer.channels,
+                selected=int((state.selection[where] < 0.5).sum()),
+                pruned=int((state.pruned_gate[where] < 0.5).sum()),
+                inverse_cut=int((state.inverse_gate[where] < 0.5).sum()),
+            )
+        )
+    return counts
+
+
+def short_names(layers: Sequence[Layer]) -> list[str]:
+    """The layers' names without the modules that all of them lie in."""
+    names = [layer.name for layer in layers]
+    modules = names[0].split(".")[:-1]
+    while modules and not all(name.startswith(".".join(modules) + ".") for name in names):
+        modules.pop()
+    cut = len(".".join(modules)) + 1 if modules else 0
+    return [name[cut:] for name in names]
+
+
+def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int | None = None) -> go.Figure:
+    """Every channel as a small cell, coloured by one of `QUANTITIES`, and each layer's counts as bars beside it.
+
+    Args:
+        columns: cells in a row; a larger layer takes several rows. Chosen by the network's size if None.
+
+    The cells are bars: they share the width that there is, and report clicks, which heatmaps do not.
+    """
+    columns = columns or (64 if len(state.mask) <= 2400 else 128)
+    x, y, centres, bottom = _places(state.layers, columns)
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.74, 0.26], horizontal_spacing=0.025)
+    figure.add_trace(_cells(state, quantity, x, y), row=1, col=1)
+    _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme)
+    axis = {"showgrid": False, "zeroline": False, "showline": False}
+    figure.update_xaxes(range=[-0.3, columns + 0.3], visible=False, fixedrange=True, row=1, col=1)
+    figure.update_yaxes(range=[bottom - 0.1, -0.35], fixedrange=True, **axis)
+    names = short_names(state.layers)
+    figure.update_yaxes(tickvals=centres, ticktext=names, tickfont={"size": 12}, ticks="", row=1, col=1)
+    scale = selection_scale(theme) if quantity == "selection" else gate_scale(quantity, theme)
+    figure.update_layout(
+        showlegend=False,
+        barmode="overlay",
+        coloraxis={
+            "colorscale": scale,
+            "cmin": 0,
+            "cmax": 1,
+            "colorbar": _colour_bar(quantity),
+        },
+        margin={"l": 8 + round(6.6 * max(map(len, names))), "r": 14, "t": 58, "b": 34},
+    )
+    return finish(figure, theme, map_height(state.layers, columns))
+
+
+def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
+    """The height in pixels of `channel_map` for these layers."""
+    columns = columns or (64 if sum(layer.channels for layer in layers) <= 2400 else 128)
+    return 92 + round(ROW_HEIGHT * _places(layers, columns)[3])
+
+
+def _places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:
+    """Left edge and top edge of each channel's cell, the height of each layer's middle, and the bottom of all."""
+    x, y, centres, top = [], [], [], 0.0
+    for layer in layers:
+        number = np.arange(layer.channels)
+        x.append(number % columns)
+        y.append(top + number // columns)
+        rows = -(-layer.channels // columns)
+        centres.append(top + rows / 2)
+        top += rows + LAYER_GAP
+    return np.concatenate(x), np.concatenate(y), centres, top
+
+
+def _layer_heights(layers: Sequence[Layer], columns: int) -> list[int]:
+    return [-(-layer.channels // columns) for layer in layers]
+
+
+def _cells(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> go.Bar:
+    names = short_names(state.layers)
+    layer_of = [name for layer, name in zip(state.layers, names, strict=True) for _ in range(layer.channels)]
+    number = np.concatenate([np.arange(layer.channels) for layer in state.layers])
+    text = [
+        f"<b>{name}</b>, channel {channel}<br>mask a {a:.2f} · selection s {s:.2f}"
+        f"<br>pruned m {m:.2f} · inverse m\u0304 {b:.2f}"
+        for name, channel, a, s, m, b in zip(
+            layer_of, number, state.mask, state.selection, state.pruned_gate, state.inverse_gate, strict=True
+        )
+    ]
+    return go.Bar(
+        name="channels",
+        orientation="h",
+        base=x,
+        x=np.full(len(x), 0.86),
+        y=y,
+        offset=0.07,
+        width=0.86,
+        marker={"color": np.round(state.colours(quantity), 3), "coloraxis": "coloraxis", "line": {"width": 0}},
+        hovertext=text,
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _add_counts(
+    figure: go.Figure, counts: Sequence[LayerCounts], centres: Sequence[float], heights: Sequence[int], theme: Theme
+) -> None:
+    """Three bars a layer in the right-hand panel: shares of the layer's channels on an axis that grows in steps."""
+    kinds = (
+        ("selected", SELECTED_COLOURS[theme], [c.selected for c in counts]),
+        ("pruned", view_colour("pruned", theme), [c.pruned for c in counts]),
+        ("cut in inverse", view_colour("inverse", theme), [c.inverse_cut for c in counts]),
+    )
+    channels = np.array([c.channels for c in counts])
+    largest = 0.0
+    for place, (title, colour, values) in enumerate(kinds):
+        share = 100 * np.array(values) / channels
+        largest = max(largest, float(share.max()))
+        thickness = np.array(heights) * 0.9 / 3
+        figure.add_trace(
+            go.Bar(
+                name=title,
+                orientation="h",
+                x=share,
+                y=np.array(centres) - np.array(heights) * 0.45 + place * thickness,
+                offset=0,
+                width=thickness,
+                marker={"color": colour, "line": {"width": 0}},
+                customdata=np.array([[c.name for c in counts], values, channels], dtype=object).T,
+                hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]} of %{customdata[2]} channels "
+                + title
+                + " (%{x:.1f} %)<extra></extra>",
+            ),
+            row=1,
+            col=2,
+        )
+        figure.add_annotation(
+            text=f"{sum(values):,} {title}",
+            x=0,
+            y=1,
+            xref="x2 domain",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            yshift=40 - 17 * place,
+            showarrow=False,
+            font={"size": 13, "color": colour},
+        )
+    end = next(step for step in SHARE_STEPS if largest <= step)
+    figure.update_xaxes(
+        range=[0, end], fixedrange=True, ticksuffix=" %", nticks=3, tickfont={"size": 12}, showgrid=True, row=1, col=2
+    )
+    figure.update_yaxes(showticklabels=False, ticks="", row=1, col=2)
+    figure.add_annotation(
+        text="of the layer's channels",
+        x=1,
+        y=0,
+        xref="x2 domain",
+        yref="paper",
+        xanchor="right",
+        yanchor="top",
+        yshift=-17,
+        showarrow=False,
+        font={"size": 11, "color": NEUTRAL[theme]},
+    )
+    figure.update_layout(font={"color": TEXT[theme]})
+
+
+def _colour_bar(quantity: str) -> dict[str, object]:
+    ends = ["0 left alone", "1 selected"] if quantity == "selection" else ["0 cut", "1 passes"]
+    return {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+        "ypad": 4,
+        "xpad": 0,
+        "len": 0.5,
+        "thickness": 8,
+        "outlinewidth": 0,
+        "ticks": "",
+        "tickvals": [0.0, 1.0],
+        "ticktext": ends,
+        "tickfont": {"size": 12},
+        "title": {"text": QUANTITIES[quantity], "side": "top", "font": {"size": 13}},
+    }

@@ -1,0 +1,135 @@
+"""How well the inner problem does: what the perturbations flip, to which labels, and what the views make of it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
+from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
+from invmask.figures.template import finish
+
+SHARES: Mapping[str, tuple[str, str]] = {
+    "flipped": ("original", "flipped"),
+    "inverse_agrees": ("inverse", "inverse follows"),
+    "pruned_restores": ("pruned", "pruned restores"),
+}
+"""The shares of an inner report: the view whose colour each has, and its label."""
+
+_DASHES = {"original": "dot", "pruned": "solid", "inverse": "dash"}
+
+
+def flip_labels(
+    flipped_to: Sequence[int], samples: int, classes: Sequence[str], theme: Theme, target_label: int | None = None
+) -> go.Figure:
+    """To which labels the perturbation flips the reference's answers: one bar a class, in the data set's order.
+
+    Args:
+        flipped_to: images flipped to each label, [K].
+        samples: images in the round's batch; the axis ends there.
+        classes: the classes' names, [K].
+        target_label: what the attacker aims at, marked for the reader; the defence does not know it.
+    """
+    names = [f"<b>{name}</b> (target)" if place == target_label else name for place, name in enumerate(classes)]
+    share = 100 * np.asarray(flipped_to, dtype=float) / max(1, samples)
+    figure = go.Figure(
+        go.Bar(
+            orientation="h",
+            x=share,
+            y=list(range(len(classes))),
+            width=0.7,
+            marker={"color": view_colour("original", theme)},
+            text=[str(count) if count else "" for count in flipped_to],
+            textposition="outside",
+            cliponaxis=False,
+            textfont={"size": 12, "color": TEXT[theme]},
+            customdata=np.array([list(classes), list(flipped_to)], dtype=object).T,
+            hovertemplate=f"%{{customdata[1]}} of {samples} images flipped to <b>%{{customdata[0]}}</b><extra></extra>",
+        )
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(classes))),
+        ticktext=names,
+        range=[len(classes) - 0.5, -0.5],
+        fixedrange=True,
+        showgrid=False,
+        zeroline=False,
+        tickfont={"size": 13},
+    )
+    figure.update_xaxes(
+        range=[0, 100],
+        tickvals=[0, 50, 100],
+        ticktext=["0", "50", "100 %"],
+        fixedrange=True,
+        title_text=f"of {samples} clean images",
+    )
+    longest = max(len(name) + (9 if place == target_label else 0) for place, name in enumerate(classes))
+    figure.update_layout(margin={"l": 10 + round(7.4 * longest), "r": 26, "t": 10, "b": 46}, showlegend=False)
+    return finish(figure, theme, 300)
+
+
+def inner_curves(
+    rounds: np.ndarray,
+    shares: Mapping[str, np.ndarray],
+    spans: Sequence[PhaseSpan],
+    end: int,
+    theme: Theme,
+    shown: int | None = None,
+) -> go.Figure:
+    """The three shares of `SHARES` over the rounds, 0 to 100 %.
+
+    Args:
+        rounds: int [R], from 1.
+        shares: by name, fractions [R]; NaN in a phase without inner problem.
+        spans: the phases so far.
+        end: where the axis of rounds ends.
+        shown: the round that the reader looks at; None while the latest is followed.
+    """
+    figure = go.Figure()
+    kept = thinned(len(rounds))
+    latest: dict[str, float] = {}
+    last = 0
+    for name, (view, label) in SHARES.items():
+        values = shares[name][kept]
+        figure.add_trace(
+            go.Scatter(
+                name=label,
+                x=rounds[kept],
+                y=np.round(100 * values, 2),
+                mode="lines",
+                line={"color": view_colour(view, theme), "width": 2.5, "dash": _DASHES[view]},
+                hovertemplate="%{y:.1f} %",
+            )
+        )
+        present = np.flatnonzero(np.isfinite(values))
+        if len(present):
+            latest[name] = 100 * float(values[present[-1]])
+            last = int(rounds[kept][present[-1]])
+    for (name, value), height in zip(latest.items(), spread_labels(list(latest.values()), 8.0, 2, 98), strict=True):
+        figure.add_annotation(
+            text=f"{SHARES[name][1]} {value:.0f}",
+            x=last,
+            y=height,
+            xanchor="left",
+            xshift=6,
+            showarrow=False,
+            font={"size": 13, "color": view_colour(SHARES[name][0], theme)},
+        )
+    if not latest:
+        figure.add_annotation(
+            text="begins with the second phase",
+            x=0.5,
+            y=0.5,
+            xref="paper",
+            yref="paper",
+            showarrow=False,
+            font={"size": 13, "color": NEUTRAL[theme]},
+        )
+    mark_phases(figure, spans, end, theme)
+    mark_round(figure, shown, theme)
+    figure.update_xaxes(range=[0, end], fixedrange=True, title_text="round", showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        range=[-2, 102], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"], zeroline=False
+    )
+    figure.update_layout(showlegend=False, hovermode="x unified", margin={"l": 52, "r": 130, "t": 26, "b": 46})
+    return finish(figure, theme, 300)

@@ -1,0 +1,129 @@
+"""Every term of the outer loss over the rounds of a run, as small multiples."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
+from invmask.figures.ramps import SELECTED_COLOURS
+from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, nice_ceiling, thinned
+from invmask.figures.template import finish
+
+LOSS_TITLES: Mapping[str, str] = {
+    "total": "Total, weighted",
+    "pruned clean": "Pruned agrees, clean",
+    "inverse clean": "Inverse disagrees, clean",
+    "pruned perturbed": "Pruned restores, perturbed",
+    "inverse perturbed": "Inverse disagrees, perturbed",
+    "inverse agrees perturbed": "Inverse follows, perturbed",
+    "sparsity": "Share selected, mean(1 - s)",
+}
+LOSS_EXPLANATIONS: Mapping[str, str] = {
+    "total": "The weighted sum that each round makes smaller.",
+    "pruned clean": "Low when the pruned view answers clean images as the original does.",
+    "inverse clean": "Low when the inverse view answers clean images unlike the original.",
+    "pruned perturbed": "Low when the pruned view answers a perturbed image as the original answers the clean one.",
+    "inverse perturbed": "Low when the inverse view answers a perturbed image unlike the original the clean one.",
+    "inverse agrees perturbed": "Low when the inverse view falls for a perturbation just as the original does.",
+    "sparsity": "How much of the network is selected: 0 none of it, 1 all of it.",
+}
+"""What each term says, in plain words. A term that is not listed goes by its own name."""
+
+PANEL_HEIGHT = 118
+
+
+def loss_curves(
+    rounds: np.ndarray,
+    terms: Mapping[str, np.ndarray],
+    spans: Sequence[PhaseSpan],
+    end: int,
+    theme: Theme,
+    shown: int | None = None,
+) -> go.Figure:
+    """One panel a term, two beside each other; the total above them over the full width.
+
+    Args:
+        rounds: int [R], from 1.
+        terms: by name, [R] in nats (`sparsity`: a share); NaN where a phase does without. Known names get a panel
+            each, values or not, so that no panel moves when a new phase begins.
+        spans: the phases so far.
+        end: where the axis of rounds ends (`rounds.axis_end`).
+        shown: the round that the reader looks at; None while the latest is followed.
+    """
+    names = [name for name in LOSS_TITLES if name != "total"] + sorted(set(terms) - set(LOSS_TITLES))
+    rows = 1 + -(-len(names) // 2)
+    specs = [[{"colspan": 2}, None]] + [[{}, {}] for _ in range(rows - 1)]
+    figure = make_subplots(rows=rows, cols=2, specs=specs, vertical_spacing=0.3 / rows, horizontal_spacing=0.11)
+    kept = thinned(len(rounds))
+    places = {"total": (1, 1)} | {name: (2 + i // 2, 1 + i % 2) for i, name in enumerate(names)}
+    for name, (row, column) in places.items():
+        values = terms[name][kept] if name in terms else np.full(len(kept), np.nan)
+        _add_panel(figure, row, column, name, rounds[kept], values, theme)
+    mark_phases(figure, spans, end, theme)
+    mark_round(figure, shown, theme)
+    figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=False, zeroline=False, showticklabels=False)
+    figure.update_xaxes(title_text="round", showticklabels=True, row=rows)
+    figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": 14, "t": 46, "b": 42})
+    return finish(figure, theme, 88 + PANEL_HEIGHT * rows)
+
+
+def loss_title(name: str) -> str:
+    """The term's title on screen."""
+    return LOSS_TITLES.get(name, name[:1].upper() + name[1:])
+
+
+def _add_panel(
+    figure: go.Figure, row: int, column: int, name: str, rounds: np.ndarray, values: np.ndarray, theme: Theme
+) -> None:
+    figure.add_trace(
+        go.Scatter(
+            name=loss_title(name),
+            x=rounds,
+            y=values,
+            mode="lines" if len(rounds) > 1 else "markers",
+            line={"color": _colour(name, theme), "width": 2},
+            hovertemplate=f"<b>{loss_title(name)}</b><br>round %{{x}}: %{{y:.3f}}<extra></extra>",
+        ),
+        row=row,
+        col=column,
+    )
+    present = values[np.isfinite(values)]
+    top = 1.0 if name == "sparsity" else nice_ceiling(float(present.max()) if len(present) else 1.0)
+    figure.update_yaxes(range=[0, top * 1.04], nticks=4, fixedrange=True, rangemode="tozero", row=row, col=column)
+    number = 1 if row == 1 else 2 * (row - 1) + column - 1
+    axis = "" if number == 1 else str(number)
+    latest = f" <b>{present[-1]:.3f}</b>" if len(present) and np.isfinite(values[-1]) else ""
+    figure.add_annotation(
+        text=loss_title(name) + latest,
+        x=0,
+        y=1,
+        xref=f"x{axis} domain",
+        yref=f"y{axis} domain",
+        xanchor="left",
+        yanchor="bottom",
+        yshift=16 if row == 1 else 3,
+        showarrow=False,
+        font={"size": 13, "color": TEXT[theme]},
+    )
+    if not len(present):
+        figure.add_annotation(
+            text="begins with the second phase" if name != "total" else "begins with the first round",
+            x=0.5,
+            y=0.5,
+            xref=f"x{axis} domain",
+            yref=f"y{axis} domain",
+            showarrow=False,
+            font={"size": 12, "color": NEUTRAL[theme]},
+        )
+
+
+def _colour(name: str, theme: Theme) -> str:
+    """Terms about a view have its colour."""
+    if name == "sparsity":
+        return SELECTED_COLOURS[theme]
+    for view in ("pruned", "inverse"):
+        if name.startswith(view):
+            return view_colour(view, theme)
+    return TEXT[theme]
