@@ -10,7 +10,7 @@ from invmask.runs.files import WANT, WANT_LOCK, read_json, write_json
 
 
 class Goal(StrEnum):
-    """Pause: leave it as it is. Advance: to a round, then pause. Finish: to the end. Stop: measure it and end it here."""
+    """Pause: leave it be. Advance: to a round, then pause. Finish: to the end. Stop: measure it and end it here."""
 
     PAUSE = "pause"
     ADVANCE = "advance"

@@ -1,0 +1,149 @@
+"""Writing a run: logs first, then the state that vouches for them, so that a kill loses at most the round in hand.
+
+Only whoever holds the run's lock writes (see `Run.advance_lock`).
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from invmask.defenses.base import Examples
+from invmask.defenses.ims.config import Phase
+from invmask.masks.state import Masks
+from invmask.runs import files
+from invmask.runs.entries import RoundEntry, RunResult, StoredExamples, entry_to_json
+from invmask.runs.run import Run, damage
+from invmask.runs.shapes import Shapes
+
+Packed = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a defence stands: the phase of its next round, why it has ended if it has, and its packed state."""
+
+    phase: Phase
+    ended: str | None
+    packed: Packed
+
+
+@dataclass(frozen=True)
+class StoredState(Place):
+    """The same on disk, after `round` rounds, with `records_bytes` of records before it."""
+
+    round: int
+    records_bytes: int
+
+
+def begin(run: Run, shapes: Shapes, masks: Masks, place: Place) -> StoredState:
+    """Round 0: sizes, the masks to begin with, and the state before the first round."""
+    files.write_json(run.path / files.SHAPES, shapes.as_json())
+    _put(run.path / files.RECORDS, 0, b"")
+    _put(run.path / files.MASKS, 0, _mask_row(masks))
+    _put(run.path / files.EXAMPLES, 0, b"")
+    state = _stored_state(place, 0, 0)
+    _write_state(run.path, state)
+    return state
+
+
+def commit(
+    run: Run,
+    shapes: Shapes,
+    before: StoredState,
+    entry: RoundEntry,
+    masks: Masks,
+    examples: Examples | None,
+    place: Place,
+) -> StoredState:
+    """One more round. `before` is the state that the last commit, `begin` or `load` gave."""
+    number = before.round + 1
+    line = (json.dumps(entry_to_json(entry)) + "\n").encode()
+    _put(run.path / files.RECORDS, before.records_bytes, line)
+    _put(run.path / files.MASKS, number * shapes.mask_bytes, _mask_row(masks))
+    if examples is not None:
+        _put(run.path / files.EXAMPLES, number * shapes.example_bytes, shapes.pack_examples(_as_stored(examples)))
+    state = _stored_state(place, number, before.records_bytes + len(line))
+    _write_state(run.path, state)
+    return state
+
+
+def load(run: Run, shapes: Shapes) -> StoredState | None:
+    """The last committed state, with everything after it cut off the logs; None before the first.
+
+    Raises:
+        UserError: the files do not fit together.
+    """
+    committed = run.committed()
+    if committed is None:
+        return None
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(run.path / files.STATE, "pt") as file:
+            numbers = json.loads(file.metadata()["run"])["numbers"]
+            for name in file.keys():  # noqa: SIM118  # not a mapping
+                tensors[name] = file.get_tensor(name)
+        _cut(run.path / files.RECORDS, committed.records_bytes)
+        _cut(run.path / files.MASKS, (committed.round + 1) * shapes.mask_bytes)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise damage(run.id) from error
+    place = Place(committed.phase, committed.ended, (tensors, numbers))
+    return _stored_state(place, committed.round, committed.records_bytes)
+
+
+def write_result(run: Run, result: RunResult) -> None:
+    """How the run ended."""
+    files.write_json(run.path / files.RESULT, asdict(result))
+
+
+def _stored_state(place: Place, number: int, records_bytes: int) -> StoredState:
+    return StoredState(place.phase, place.ended, place.packed, number, records_bytes)
+
+
+def _write_state(path: Path, state: StoredState) -> None:
+    tensors, numbers = state.packed
+    head = {
+        "round": state.round,
+        "phase": state.phase,
+        "ended": state.ended,
+        "records_bytes": state.records_bytes,
+        "numbers": numbers,
+    }
+    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, {"run": json.dumps(head)})
+    files.write_bytes(path / files.STATE, content)
+
+
+def _put(path: Path, offset: int, content: bytes) -> None:
+    """Put `content` at `offset` and end the file there; a gap before it is left to the file system."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "r+b") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _cut(path: Path, size: int) -> None:
+    if path.stat().st_size < size:
+        raise ValueError(f"{path} is shorter than its state says")
+    os.truncate(path, size)
+
+
+def _mask_row(masks: Masks) -> bytes:
+    row = np.stack([vector.detach().float().cpu().numpy() for vector in (masks.mask, masks.selection)])
+    return row.astype("<f4").tobytes()
+
+
+def _as_stored(examples: Examples) -> StoredExamples:
+    return StoredExamples(
+        examples.indices.cpu().numpy().astype(np.int32),
+        examples.perturbations.cpu().numpy().astype(np.float16),
+        examples.probabilities.cpu().float().numpy(),
+    )

@@ -1,0 +1,267 @@
+"""One run's directory, for any number of readers.
+
+Only what a run's state file vouches for is shown: a round that is being written, or that a killed worker left
+half written, does not exist yet. So two readers never see different rounds, and nobody waits for a lock.
+"""
+
+import json
+import os
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from invmask.defenses.ims.config import Phase
+from invmask.errors import UserError
+from invmask.runs import files
+from invmask.runs.entries import RoundEntry, RunResult, RunState, RunSummary, StoredExamples, result_from_json
+from invmask.runs.parsed import PARSED
+from invmask.runs.shapes import Shapes
+from invmask.runs.spec import RunSpec
+from invmask.runs.wants import Goal, Want, read_want
+
+if TYPE_CHECKING:
+    from invmask.masks.state import MaskLayout, Masks
+
+MOST_HEADER_BYTES = 1 << 20
+# A worker that has not been heard of for so long is taken for gone.
+SILENT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What the state file vouches for: `round` rounds, in the first `records_bytes` of the records.
+
+    `ended` is why the defence has ended, as a sentence; None while there is more to do.
+    """
+
+    round: int
+    phase: Phase
+    records_bytes: int
+    ended: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a run failed, and a sentence about what went wrong last, if anything did."""
+
+    failed: bool
+    message: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's directory. Reads only; every method raises UserError if the directory is damaged or gone."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def created(self) -> float:
+        """Seconds since 1970."""
+        return datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+
+    def exists(self) -> bool:
+        """Whether it has not been deleted."""
+        return (self.path / files.SPEC).is_file()
+
+    def spec(self) -> RunSpec:
+        """What the run is made of."""
+        values = self._json(files.SPEC)
+        if values is None:
+            raise damage(self.id)
+        return RunSpec.from_json(values)
+
+    def want(self) -> Want:
+        """What is wanted of it."""
+        try:
+            return read_want(self.path)
+        except (OSError, ValueError, TypeError) as error:
+            raise damage(self.id) from error
+
+    def result(self) -> RunResult | None:
+        """How it ended; None before."""
+        values = self._json(files.RESULT)
+        try:
+            return None if values is None else result_from_json(values)
+        except (TypeError, KeyError) as error:
+            raise damage(self.id) from error
+
+    def shapes(self) -> Shapes | None:
+        """Masked layers and the sizes of what is stored; None before the run was first taken up."""
+        values = self._json(files.SHAPES)
+        try:
+            return None if values is None else Shapes.from_json(values)
+        except (TypeError, KeyError) as error:
+            raise damage(self.id) from error
+
+    def layout(self) -> "MaskLayout | None":
+        """The masked layers; None before the run was first taken up."""
+        shapes = self.shapes()
+        return None if shapes is None else shapes.layout()
+
+    def committed(self) -> Committed | None:
+        """How far the run is; None before it was first taken up."""
+        try:
+            with (self.path / files.STATE).open("rb") as file:
+                (size,) = struct.unpack("<Q", file.read(8))
+                if size > MOST_HEADER_BYTES:
+                    raise ValueError("too large")
+                head = json.loads(json.loads(file.read(size))["__metadata__"]["run"])
+            return Committed(int(head["round"]), Phase(head["phase"]), int(head["records_bytes"]), head["ended"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
+            raise damage(self.id) from error
+
+    def summary(self) -> RunSummary:
+        """The run at a glance."""
+        spec, want, committed, result = self.spec(), self.want(), self.committed(), self.result()
+        status, shapes = self.status(), self.shapes()
+        taken = committed.round if committed else 0
+        if result is not None and not result.finished and want.wants_round(taken):
+            result = None
+        return RunSummary(
+            id=self.id,
+            spec=spec,
+            created=self.created,
+            round=taken,
+            phase=committed.phase if committed else Phase.INITIALISE,
+            state=self._state(taken, result),
+            until=want.until if want.wants_round(taken) else None,
+            stopped_because=result.stopped_because if result else None,
+            message=status.message,
+            original=shapes.original if shapes else None,
+            result=result,
+        )
+
+    def status(self) -> Status:
+        """What was last told of it beside its rounds."""
+        values = self._json(files.STATUS) or {}
+        return Status(bool(values.get("failed")), values.get("message"))
+
+    def has_work(self) -> bool:
+        """Whether somebody should take it up: more is wanted of it than has been done."""
+        if self.status().failed:
+            return False
+        want, committed, result = self.want(), self.committed(), self.result()
+        taken = committed.round if committed else 0
+        if result is not None:
+            return not result.finished and want.wants_round(taken)
+        if committed is not None and committed.ended is not None:
+            return want.goal is not Goal.PAUSE
+        return want.wants_round(taken) or want.wants_end(taken)
+
+    def forget_result(self) -> None:
+        """Take back the end of a run that goes on after it was stopped."""
+        (self.path / files.RESULT).unlink(missing_ok=True)
+
+    def entries(self, since: int = 0) -> tuple[RoundEntry, ...]:
+        """All rounds after round `since`, in order. Each line is parsed once a process, so asking often is cheap."""
+        committed = self.committed()
+        if committed is None or committed.round == 0:
+            return ()
+        try:
+            rounds = PARSED.rounds(self.path / files.RECORDS, committed.records_bytes)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise damage(self.id) from error
+        if len(rounds) < committed.round:
+            raise damage(self.id)
+        return tuple(rounds[since : committed.round])
+
+    def entry(self, round_taken: int) -> RoundEntry:
+        """Round `round_taken`, from 1."""
+        self._check(round_taken, first=1)
+        return self.entries(round_taken - 1)[0]
+
+    def masks_at(self, round_taken: int) -> "Masks":
+        """The masks after a round; 0 for the ones it began with. As quick for any round."""
+        import torch
+
+        from invmask.masks.state import Masks
+
+        row = torch.from_numpy(self.mask_history()[self._check(round_taken)].copy())
+        return Masks(row[0], row[1], self.spec().config.steepness)
+
+    def mask_history(self) -> np.ndarray:
+        """All masks, float32 [rounds + 1, 2, channels]: mask and selection after each round, from round 0.
+
+        Memory-mapped: only the rounds that are looked at are read. Empty before the run was first taken up.
+        """
+        committed, shapes = self.committed(), self.shapes()
+        if committed is None or shapes is None:
+            return np.empty((0, 2, 0), np.float32)
+        try:
+            return np.memmap(self.path / files.MASKS, np.float32, "r", shape=(committed.round + 1, 2, shapes.channels))
+        except (OSError, ValueError) as error:
+            raise damage(self.id) from error
+
+    def examples_at(self, round_taken: int) -> StoredExamples | None:
+        """Example perturbations of a round; None if it made none."""
+        self._check(round_taken)
+        shapes = self.shapes()
+        if shapes is None:
+            return None
+        try:
+            with (self.path / files.EXAMPLES).open("rb") as file:
+                file.seek(round_taken * shapes.example_bytes)
+                return shapes.unpack_examples(file.read(shapes.example_bytes))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise damage(self.id) from error
+
+    def advance_lock(self) -> FileLock:
+        """Held by whoever advances the run; nobody else writes to it."""
+        return FileLock(self.path / files.LOCK)
+
+    def _state(self, taken: int, result: RunResult | None) -> RunState:
+        if self.status().failed:
+            return RunState.FAILED
+        if result is not None:
+            return RunState.FINISHED if result.finished else RunState.STOPPED
+        if self.has_work():
+            return RunState.RUNNING if self._worked_on() else RunState.WAITING
+        return RunState.PAUSED if taken else RunState.NEW
+
+    def _worked_on(self) -> bool:
+        """Whether a worker was at it a moment ago and still lives."""
+        path = self.path / files.WORKER
+        try:
+            if time.time() - path.stat().st_mtime > SILENT_SECONDS:
+                return False
+            worker = files.read_json(path) or {}
+            if worker.get("host") == socket.gethostname():
+                os.kill(int(worker["pid"]), 0)
+        except PermissionError:
+            return True
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return True
+
+    def _check(self, round_taken: int, first: int = 0) -> int:
+        committed = self.committed()
+        last = committed.round if committed else 0
+        if committed is None or not first <= round_taken <= last:
+            raise UserError(f"Run {self.id} has no round {round_taken}; it has rounds {first} to {last}.")
+        return round_taken
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        try:
+            return files.read_json(self.path / name)
+        except (OSError, ValueError) as error:
+            raise damage(self.id) from error
+
+
+def damage(run_id: str) -> UserError:
+    """What to raise for a run whose files make no sense."""
+    return UserError(f"Run {run_id} is damaged and cannot be read; delete it with 'python -m invmask delete {run_id}'.")

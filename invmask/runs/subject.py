@@ -1,0 +1,150 @@
+"""What a run works on: the defence and its subject on one side, the test images on the other.
+
+The two meet only here: the subject holds the victim and the clean budget, the `Bench` measures the views.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from invmask.attacks.victims import Victim, load_victim
+from invmask.data.budget import clean_budget, probe
+from invmask.data.embedded import load_embedded
+from invmask.data.images import LabelledImages
+from invmask.defenses.base import Subject
+from invmask.defenses.ims.stepper import IMS
+from invmask.errors import UserError
+from invmask.machine import Precision, autocast
+from invmask.masks.attach import gated_logits, sharing_copy
+from invmask.masks.state import MaskLayout, Masks, View
+from invmask.metrics import Measures, flags
+from invmask.runs.spec import RunSpec
+from invmask.settings import victim_folders
+
+# Images a pass, over all views together: more gains no speed and costs memory.
+PASS_SIZE = 500
+DEFENSES = {IMS.name: IMS}
+
+
+@dataclass(frozen=True)
+class ProbeImages:
+    """Test images as a victim's user and its attacker send them.
+
+    Attributes:
+        clean, labels: float32 [N, C, H, W] in [0, 1] and int64 [N].
+        triggered, triggered_labels: [M], the images of other classes than the target, with the trigger, and
+            their true labels; None for a victim without a backdoor.
+        target_label: what the backdoor answers.
+    """
+
+    clean: Tensor
+    labels: Tensor
+    triggered: Tensor | None
+    triggered_labels: Tensor | None
+    target_label: int | None
+
+    @classmethod
+    def of(cls, images: LabelledImages, victim: Victim, device: str = "cpu") -> "ProbeImages":
+        """`images` clean, and triggered by the victim's own attack."""
+        clean, labels = images.tensor(), images.label_tensor()
+        attack, target = victim.card.make_attack(), victim.card.target_label
+        if attack is None or target is None:
+            return cls(clean.to(device), labels, None, None, None)
+        others = labels != target
+        return cls(clean.to(device), labels, attack.apply(clean[others]).to(device), labels[others], target)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything that one run needs in a process. The model in `subject` is nobody else's."""
+
+    spec: RunSpec
+    defense: IMS
+    subject: Subject
+    layout: MaskLayout
+    victim: Victim
+    probe: ProbeImages
+
+    def measure(self, images: ProbeImages, masks: Masks, views: tuple[View, ...]) -> dict[View, Measures]:
+        """What `views` of the victim do on `images`, all in one sweep."""
+        return measure_views(self.subject.model, self.layout, masks, views, images, self.spec.precision)
+
+    def all_test_images(self) -> ProbeImages:
+        """All embedded test images of the victim's data set."""
+        return ProbeImages.of(load_embedded(self.victim.card.dataset, "test").images, self.victim, self.spec.device)
+
+
+def make_bench(spec: RunSpec) -> Bench:
+    """Load what a run needs.
+
+    Raises:
+        UserError: the victim, the defence or the device does not exist, or the budget is out of range.
+    """
+    if spec.defense not in DEFENSES:
+        raise UserError(f"There is no defence '{spec.defense}'; choose one of: {', '.join(DEFENSES)}.")
+    check_device(spec.device)
+    victim = _victim(spec.victim, spec.device)
+    images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor()
+    model = sharing_copy(victim.model)
+    subject = Subject(model, images.to(spec.device), len(victim.card.dataset_info.classes), spec.precision)
+    return Bench(
+        spec=spec,
+        defense=DEFENSES[spec.defense](spec.config),
+        subject=subject,
+        layout=MaskLayout.of(model),
+        victim=victim,
+        probe=ProbeImages.of(probe(victim.card.dataset, spec.probe_per_class), victim, spec.device),
+    )
+
+
+def check_device(device: str) -> None:
+    """Raises UserError unless this machine has the device."""
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(device.partition(":")[2] or 0) >= count:
+            raise UserError(f"This machine has no device '{device}'; set INVMASK_DEVICE to cpu or to one it has.")
+
+
+@torch.no_grad()
+def measure_views(
+    model: torch.nn.Module,
+    layout: MaskLayout,
+    masks: Masks,
+    views: tuple[View, ...],
+    images: ProbeImages,
+    precision: Precision,
+) -> dict[View, Measures]:
+    """ACC, ASR and RA of several views of one network; views share passes.
+
+    Args:
+        model: not shared with another thread.
+        images: on the model's device.
+    """
+    gates = {view: masks.gate(view) for view in views}
+    everything = images.clean if images.triggered is None else torch.cat([images.clean, images.triggered])
+    answers: dict[View, list[Tensor]] = {view: [] for view in views}
+    with autocast(precision, everything.device.type):
+        for batch in everything.split(max(1, PASS_SIZE // len(views))):
+            logits = gated_logits(model, layout, [(batch, gates[view]) for view in views])
+            for view, of_view in zip(views, logits, strict=True):
+                answers[view].append(of_view.argmax(1).cpu())
+    count = len(images.clean)
+    measures = {}
+    for view in views:
+        given = torch.cat(answers[view])
+        of_view = (
+            flags(given[:count], images.labels)
+            if images.triggered is None
+            else flags(given[:count], images.labels, given[count:], images.triggered_labels, images.target_label)
+        )
+        measures[view] = of_view.measures()
+    return measures
+
+
+@lru_cache(maxsize=8)
+def _victim(name: str, device: str) -> Victim:
+    victim = load_victim(name, victim_folders())
+    victim.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return victim
