@@ -12,8 +12,9 @@ from invmask.attacks.victims import Victim, VictimCard, find_cards, load_victim,
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
-from invmask.runs import store
+from invmask.runs.entries import RunSummary
 from invmask.runs.executor import Executor
+from invmask.runs.store import Listing, RunStore
 
 
 def victim_cards() -> dict[str, VictimCard]:
@@ -35,9 +36,13 @@ def victim(name: str) -> Victim:
     Raises:
         UserError: no victim of that name, or damaged weights.
     """
+    return _victim(name, victim_stamp(name))
+
+
+def victim_stamp(name: str) -> int:
+    """Changes when the victim is trained again; 0 where there is none. Caches of its answers are keyed by it."""
     path = find_cards(settings.victim_folders()).get(name)
-    stamp = path.stat().st_mtime_ns if path is not None else 0
-    return _victim(name, str(path), stamp)
+    return 0 if path is None else hash((str(path), path.stat().st_mtime_ns))
 
 
 def test_images(dataset: str) -> LabelledImages:
@@ -45,18 +50,46 @@ def test_images(dataset: str) -> LabelledImages:
     return load_embedded(dataset, "test").images
 
 
+def store() -> RunStore:
+    """The runs of this machine's home."""
+    return RunStore(settings.runs_folder())
+
+
+def executor() -> Executor:
+    """The one carrier of the work in this server, started when first asked for."""
+    return _executor(str(settings.runs_folder()))
+
+
+def listing() -> Listing:
+    """Every run at a glance, at most a second old: read once for all sessions that ask at the same time."""
+    return _listing(str(settings.runs_folder()))
+
+
+def summary(run: str) -> RunSummary:
+    """One run at a glance, as it is now.
+
+    Raises:
+        UserError: no such run, or a damaged one.
+    """
+    return store().run(run).summary()
+
+
 def run_victim(run: str) -> str | None:
-    """The name of the victim that a run is about; None where there is no such run."""
+    """The name of the victim that a run is about; None where there is no such run, or it cannot be read."""
     try:
-        return store.read_spec(run).victim
+        return store().run(run).spec().victim
     except UserError:
         return None
 
 
 @st.cache_resource(show_spinner=False)
-def executor() -> Executor:
-    """The one carrier of the work in this server; its worker processes start with its first unit of work."""
-    return Executor()
+def _executor(folder: str) -> Executor:
+    return Executor(RunStore(Path(folder))).start()
+
+
+@st.cache_data(ttl=1.0, max_entries=4, show_spinner=False)
+def _listing(folder: str) -> Listing:
+    return RunStore(Path(folder)).listing()
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -65,5 +98,5 @@ def _card(path: str, stamp: int) -> VictimCard:  # noqa: ARG001  (the stamp tell
 
 
 @st.cache_resource(max_entries=8, show_spinner="Loading the victim")
-def _victim(name: str, path: str, stamp: int) -> Victim:  # noqa: ARG001  (path and stamp tell a changed file)
+def _victim(name: str, stamp: int) -> Victim:  # noqa: ARG001  (the stamp tells a changed file from a known one)
     return load_victim(name, settings.victim_folders())

@@ -70,18 +70,20 @@ def to_pixels(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray((np.clip(images, 0, 1) * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def amplified(differences: np.ndarray) -> tuple[np.ndarray, float]:
-    """Differences made visible: no change is mid grey, and the largest change of all spans the range.
+def amplified(differences: np.ndarray, signed: bool = True) -> tuple[np.ndarray, float]:
+    """Differences made visible: the largest change of all spans the range.
 
     Args:
         differences: float [N, C, H, W], in the units of [0, 1].
+        signed: no change is mid grey, and lighter and darker tell the sign; otherwise no change is black,
+            and brightness tells how much.
 
     Returns:
         uint8 [N, H, W, C], and by how much the differences were multiplied (1 where nothing differs).
     """
     largest = float(np.abs(differences).max()) if differences.size else 0.0
-    factor = 0.5 / largest if largest > 0 else 1.0
-    return to_pixels(0.5 + differences * factor), factor
+    factor = (0.5 if signed else 1.0) / largest if largest > 0 else 1.0
+    return to_pixels(0.5 + differences * factor if signed else np.abs(differences) * factor), factor
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -121,11 +123,15 @@ def _picture(picture: Picture, title: str) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    probability = f"<b>{percent(answer.probability)}</b>" if answer.probability is not None else ""
-    word = f'<div class="im-word">{KIND_WORDS[answer.kind]}</div>' if answer.kind else ""
     view = f" im-{answer.view}" if answer.view else ""
-    title = html.escape(answer.title)
-    return f'<div class="im-answer{view}"><div class="im-line"><span>{title}</span>{probability}</div>{word}</div>'
+    word = f'<span class="im-word">{KIND_WORDS[answer.kind]}</span>' if answer.kind else ""
+    share = ""
+    if answer.probability is not None:
+        share = (
+            f'<div class="im-share"><div class="im-bar"><div style="width:{100 * answer.probability:.1f}%"></div></div>'
+            f"<b>{percent(answer.probability)}</b></div>"
+        )
+    return f'<div class="im-answer{view}"><div class="im-name">{html.escape(answer.title)}</div>{share}{word}</div>'
 
 
 _STYLE = """<style>
@@ -143,10 +149,12 @@ _STYLE = """<style>
 .im-caption,.im-word,.im-note{font-size:.82rem;line-height:1.25;opacity:.75;white-space:nowrap;
  overflow:hidden;text-overflow:ellipsis}
 .im-caption{margin-bottom:.2rem}
-.im-answer{margin-top:.3rem;font-size:.9rem;line-height:1.25}
-.im-answer .im-line{display:flex;justify-content:space-between;gap:.35rem;white-space:nowrap}
-.im-answer .im-line span{overflow:hidden;text-overflow:ellipsis}
-.im-answer b{font-variant-numeric:tabular-nums;font-weight:600}
+.im-answer{margin-top:.35rem;line-height:1.25}
+.im-name{font-size:.95rem;font-weight:600;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+.im-share{display:flex;align-items:center;gap:.35rem;font-size:.85rem}
+.im-share b{font-variant-numeric:tabular-nums;font-weight:400;white-space:nowrap}
+.im-bar{flex:1;height:5px;border-radius:2px;background:color-mix(in srgb,currentColor 14%,transparent)}
+.im-bar div{height:100%;border-radius:2px;background:color-mix(in srgb,currentColor 60%,transparent)}
 .im-original,.im-pruned,.im-inverse{border-left:3px solid;padding-left:.35rem}
 .im-original{border-color:#6B7280}.im-pruned{border-color:#2563EB}.im-inverse{border-color:#EA580C}
 </style>"""

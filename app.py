@@ -1,0 +1,23 @@
+"""The dashboard's entry: `streamlit run app.py`."""
+
+import streamlit as st
+
+from invmask.errors import UserError
+from invmask.settings import ASSETS
+from invmask.ui import address, sidebar, theme
+
+st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide", initial_sidebar_state=288)
+page = st.navigation(
+    [
+        st.Page("pages/start.py", title="Start", icon=":material/flag:", default=True),
+        st.Page("pages/defend.py", title="Defend", icon=":material/shield:"),
+        st.Page("pages/flip.py", title="Flip", icon=":material/flip:"),
+    ]
+)
+theme.page_style()
+try:
+    address.arrive(page.title)
+    sidebar.show()
+    page.run()
+except UserError as error:
+    st.error(str(error), icon=":material/error:")

@@ -1,0 +1,93 @@
+"""What the three views of one network say of the same images, and what became of each image."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor, nn
+
+from invmask.machine import Precision, autocast
+from invmask.masks.attach import attached, sharing_copy
+from invmask.masks.state import MaskLayout, Masks, View
+
+BATCH_SIZE = 500
+
+
+class Fate(StrEnum):
+    """What a view makes of an image, held against the original view's answer."""
+
+    RECOVERED = "recovered"
+    STILL_FOOLED = "still fooled"
+    NEWLY_WRONG = "newly wrong"
+    OTHERWISE_WRONG = "otherwise wrong"
+    UNCHANGED = "unchanged"
+
+
+FATE_EXPLANATIONS: dict[Fate, str] = {
+    Fate.RECOVERED: "The original view answers wrongly, this view with the true class.",
+    Fate.STILL_FOOLED: "The original view answers the target label, and so does this view.",
+    Fate.NEWLY_WRONG: "The original view answers with the true class, this view does not.",
+    Fate.OTHERWISE_WRONG: "Both views are wrong, each with another class.",
+    Fate.UNCHANGED: "Both views give the same answer, and it is not the target label of a trigger at work.",
+}
+
+
+@dataclass(frozen=True)
+class ViewAnswers:
+    """Softmax answers of the three views.
+
+    Attributes:
+        probabilities: float32 [3, N, K] in [0, 1], views in the order of `View`.
+        labels: int64 [N], the true classes.
+        target_label: the backdoor's answer, if the images carry a trigger; else None.
+    """
+
+    probabilities: Tensor
+    labels: Tensor
+    target_label: int | None = None
+
+    def answers(self, view: View) -> Tensor:
+        """The view's answers, int64 [N]."""
+        return self.probabilities[list(View).index(view)].argmax(1)
+
+    def fates(self, view: View) -> list[Fate]:
+        """What became of each image under `view`; one fate an image, length N."""
+        before, after = self.answers(View.ORIGINAL).tolist(), self.answers(view).tolist()
+        return [
+            fate(old, new, true, self.target_label)
+            for old, new, true in zip(before, after, self.labels.tolist(), strict=True)
+        ]
+
+
+def fate(before: int, after: int, true: int, target: int | None) -> Fate:
+    """The fate of one image: the original view's answer, the new one, the true class, the target label if triggered."""
+    if before == after:
+        return Fate.STILL_FOOLED if after == target != true else Fate.UNCHANGED
+    if after == true:
+        return Fate.RECOVERED
+    return Fate.NEWLY_WRONG if before == true else Fate.OTHERWISE_WRONG
+
+
+@torch.no_grad()
+def view_probabilities(
+    model: nn.Module, masks: Masks, views: list[View], images: Tensor, precision: Precision = "float32"
+) -> Tensor:
+    """Softmax answers of some views to the same images.
+
+    Args:
+        model: in eval mode; left as it is (the masks go on a copy that shares its weights).
+        masks: over all `Conv2d` layers of `model`.
+        images: float32 [N, C, H, W] in [0, 1].
+        precision: arithmetic of the passes.
+
+    Returns:
+        float32 [len(views), N, K] on the CPU.
+    """
+    layout, copy = MaskLayout.of(model), sharing_copy(model)
+    answers = []
+    with autocast(precision, images.device.type):
+        for view in views:
+            with attached(copy, layout, masks.gate(view)):
+                batches = [copy(batch).float().softmax(1).cpu() for batch in images.split(BATCH_SIZE)]
+            answers.append(torch.cat(batches))
+    return torch.stack(answers)

@@ -1,0 +1,128 @@
+"""What networks say of embedded test images: small forward passes, each made once for all sessions.
+
+Everything here is bounded: the caches forget the oldest, and no pass takes more than a few hundred images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from invmask.attacks.victims import VictimCard
+from invmask.data.budget import probe
+from invmask.data.images import LabelledImages
+from invmask.evidence.views import ViewAnswers, view_probabilities
+from invmask.machine import Precision
+from invmask.masks.state import MaskLayout, Masks, View
+from invmask.ui import cache
+
+
+@dataclass(frozen=True)
+class CleanAndTriggered:
+    """The same images with and without trigger, and what the victim says of them.
+
+    Attributes:
+        clean, triggered: uint8 [N, H, W, C].
+        labels: int64 [N], the true classes.
+        clean_probabilities, triggered_probabilities: float32 [N, K] in [0, 1].
+        All of `triggered` are None for a clean control.
+    """
+
+    clean: np.ndarray
+    labels: np.ndarray
+    clean_probabilities: np.ndarray
+    triggered: np.ndarray | None
+    triggered_probabilities: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class FlipAnswers:
+    """The three views' answers to the same embedded test images at one round of a run.
+
+    Attributes:
+        images: the images that `answers` is about, uint8 [N, H, W, C].
+        answers: of the three views.
+    """
+
+    images: np.ndarray
+    answers: ViewAnswers
+
+
+def draw(card: VictimCard, true_class: int | None, seed: int, number: int) -> tuple[int, ...]:
+    """Places of `number` embedded test images, drawn by `seed`; none of the target class, whose trigger tells nothing.
+
+    Args:
+        true_class: from this class alone; None for all.
+    """
+    labels = cache.test_images(card.dataset).labels
+    wanted = labels != card.target_label if true_class is None else labels == true_class
+    candidates = np.flatnonzero(wanted)
+    chosen = np.random.default_rng(seed).choice(candidates, min(number, len(candidates)), replace=False)
+    return tuple(int(place) for place in chosen)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def clean_and_triggered(victim: str, stamp: int, places: tuple[int, ...]) -> CleanAndTriggered:  # noqa: ARG001
+    """What a victim says of the embedded test images at `places`; `stamp` tells a retrained victim from a known one."""
+    found = cache.victim(victim)
+    images = cache.test_images(found.card.dataset).take(np.asarray(places, dtype=np.int64))
+    clean = images.tensor()
+    attack = found.card.make_attack()
+    triggered = None if attack is None else attack.apply(clean)
+    return CleanAndTriggered(
+        clean=images.pixels,
+        labels=images.labels,
+        clean_probabilities=_softmax(found.model, clean),
+        triggered=None if triggered is None else _pixels(triggered),
+        triggered_probabilities=None if triggered is None else _softmax(found.model, triggered),
+    )
+
+
+@st.cache_data(max_entries=48, show_spinner="Asking the three views")
+def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:
+    """What the three views say, after a round of a run, of the test images that the run itself is measured on.
+
+    Raises:
+        UserError: no such run or round.
+    """
+    found = cache.store().run(run)
+    spec = found.spec()
+    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+    precision: Precision = spec.precision if spec.device == "cpu" else "float32"
+    images, tensor, target = _probe_images(spec.victim, spec.probe_per_class, poisoned)
+    masks = found.masks_at(round_taken)
+    original = _original(spec.victim, victim_stamp, spec.probe_per_class, poisoned, precision)
+    masked = view_probabilities(cache.victim(spec.victim).model, masks, [View.PRUNED, View.INVERSE], tensor, precision)
+    answers = ViewAnswers(torch.cat([original, masked]), images.label_tensor(), target)
+    return FlipAnswers(_pixels(tensor), answers)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision: Precision) -> Tensor:  # noqa: ARG001
+    _, tensor, _ = _probe_images(victim, per_class, poisoned)
+    model = cache.victim(victim).model
+    masks = Masks.initial(MaskLayout.of(model))
+    return view_probabilities(model, masks, [View.ORIGINAL], tensor, precision)
+
+
+def _probe_images(victim: str, per_class: int, poisoned: bool) -> tuple[LabelledImages, Tensor, int | None]:
+    """The images, their tensor as the network sees it, and the target label if they are triggered."""
+    card = cache.victim(victim).card
+    images = probe(card.dataset, per_class)
+    attack = card.make_attack() if poisoned else None
+    if attack is None:
+        return images, images.tensor(), None
+    images = images.take(images.labels != card.target_label)
+    return images, attack.apply(images.tensor()), card.target_label
+
+
+@torch.no_grad()
+def _softmax(model: torch.nn.Module, images: Tensor) -> np.ndarray:
+    return model(images).softmax(1).numpy()
+
+
+def _pixels(images: Tensor) -> np.ndarray:
+    """float [N, C, H, W] in [0, 1] as uint8 [N, H, W, C]."""
+    return (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,194 @@
+"""The settings of a new run, in the sidebar below victim and run, in the order in which one decides."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from invmask import machine, settings
+from invmask.attacks.victims import VictimCard, versions
+from invmask.data.budget import MAX_SPC
+from invmask.defenses.ims.config import PRESETS, SETTINGS, IMSConfig, Setting
+from invmask.errors import UserError
+from invmask.runs.spec import RunSpec
+from invmask.ui import cache
+
+PRESET_KEY, SPC_KEY, _LOADED_KEY = "defend/preset", "defend/spc", "defend/loaded"
+FIRST_PRESET, FIRST_SPC = "default", 10
+PRESET_HELP = (
+    "Where the settings below start. **default**: ours, chosen by measurement for speed and for what it keeps. "
+    "**paper**: the published settings, to the letter."
+)
+SPC_HELP = (
+    "Samples per class: how many clean images of each class the defender holds. They come from the training set, "
+    "never from the images that the results are measured on."
+)
+
+_SLIDERS = ("sparsity_weight", "steepness", "norm_bound")
+_ROUNDS = ("rounds_initialise", "rounds_minimise", "rounds_sparsify")
+_OFTEN = ("inner_steps", "inner_learning_rate", "outer_learning_rate")
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_RARELY = tuple(
+    setting.name
+    for setting in SETTINGS
+    if setting.name not in (*_SLIDERS, *_ROUNDS, *_OFTEN, "sparsity_weight", "seed")
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The settings shown, for the next new run.
+
+    Attributes:
+        config: None where they make no sense; `problem` then says why in one sentence.
+    """
+
+    victim: str
+    preset: str
+    spc: int
+    config: IMSConfig | None
+    problem: str | None = None
+
+    def spec(self) -> RunSpec:
+        """What a run with these settings is made of, on this machine.
+
+        Raises:
+            UserError: the settings, or the machine's own, make no sense.
+        """
+        if self.config is None:
+            raise UserError(self.problem or "These settings make no sense.")
+        device = settings.device()
+        return RunSpec(
+            victim=self.victim,
+            preset=self.preset,
+            spc=self.spc,
+            seed=self.config.seed,
+            config=self.config,
+            precision=machine.choose_precision(device),
+            device=device,
+            threads=settings.threads(),
+            versions=versions(),
+        )
+
+    def same_as(self, spec: RunSpec) -> bool:
+        """Whether `spec` has these settings."""
+        return (self.victim, self.preset, self.spc, self.config) == (spec.victim, spec.preset, spec.spc, spec.config)
+
+
+def show(card: VictimCard, run: str | None) -> Draft:
+    """Draw the controls. They start from the run that is looked at, or from the preset `default`."""
+    _load(run)
+    with st.sidebar:
+        st.subheader("Settings of a new run", divider="gray")
+        chosen = st.segmented_control(
+            "Preset",
+            list(PRESETS),
+            key=PRESET_KEY,
+            required=True,
+            on_change=_take_preset,
+            help=PRESET_HELP,
+            persist_state="session",
+            width="stretch",
+        )
+        preset = chosen or FIRST_PRESET
+        spc = st.slider("SPC, samples per class", 1, MAX_SPC, key=SPC_KEY, help=SPC_HELP, persist_state="session")
+        classes = len(card.dataset_info.classes)
+        st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
+        start = PRESETS[preset]
+        values: dict[str, float | None] = {"seed": _number("seed", start)}
+        values |= {name: _slider(name, start) for name in ("sparsity_weight", "steepness")}
+        st.markdown("At most so many rounds", help="A phase ends earlier when it makes no more progress.")
+        for column, name in zip(st.columns(3, gap="small"), _ROUNDS, strict=True):
+            with column:
+                values[name] = _number(name, start, title=_BY_NAME[name].title.rpartition(", ")[2].capitalize())
+        values |= {name: _number(name, start) for name in _OFTEN}
+        values["norm_bound"] = _slider("norm_bound", start)
+        with st.expander("Rarely changed"):
+            values |= {name: _number(name, start) for name in _RARELY}
+        draft = _draft(card.name, preset, int(spc), values)
+        if draft.problem:
+            st.error(draft.problem)
+    return draft
+
+
+def _draft(victim: str, preset: str, spc: int, values: dict[str, float | None]) -> Draft:
+    missing = [_BY_NAME[name].title for name, value in values.items() if value is None]
+    if missing:
+        return Draft(victim, preset, spc, None, f"{missing[0]} needs a number.")
+    try:
+        return Draft(victim, preset, spc, IMSConfig(**values))  # type: ignore[arg-type]
+    except UserError as error:
+        return Draft(victim, preset, spc, None, str(error))
+
+
+def _load(run: str | None) -> None:
+    """Fill the controls: once at first, and whenever another run is looked at."""
+    loaded = st.session_state.get(_LOADED_KEY, "nothing")
+    if loaded == run or (run is None and loaded != "nothing"):
+        return
+    st.session_state[_LOADED_KEY] = run
+    spec = None
+    if run is not None:
+        try:
+            spec = cache.summary(run).spec
+        except UserError:
+            return
+    preset = spec.preset if spec and spec.preset in PRESETS else FIRST_PRESET
+    st.session_state[PRESET_KEY] = preset
+    st.session_state[SPC_KEY] = spec.spc if spec else FIRST_SPC
+    _fill(spec.config if spec else PRESETS[preset])
+
+
+def _take_preset() -> None:
+    seed = st.session_state.get(_key("seed"))
+    _fill(PRESETS[st.session_state[PRESET_KEY]])
+    # The seed is the reader's, whatever the preset.
+    st.session_state[_key("seed")] = seed
+
+
+def _fill(config: IMSConfig) -> None:
+    for setting in SETTINGS:
+        value = getattr(config, setting.name)
+        st.session_state[_key(setting.name)] = int(value) if setting.whole else float(value)
+
+
+def _key(name: str) -> str:
+    return f"defend/set/{name}"
+
+
+def _slider(name: str, start: IMSConfig) -> float:
+    setting = _BY_NAME[name]
+    return st.slider(
+        _label(setting, start),
+        float(setting.minimum),
+        float(setting.maximum),
+        step=float(setting.step),
+        format="%g",
+        key=_key(name),
+        help=setting.explanation,
+        persist_state="session",
+    )
+
+
+def _number(name: str, start: IMSConfig, title: str | None = None) -> float | None:
+    """A field without limits of its own: what makes no sense is answered by a sentence, not silently refused."""
+    setting = _BY_NAME[name]
+    return st.number_input(
+        _label(setting, start, title),
+        value=None,
+        step=int(setting.step) if setting.whole else float(setting.step),
+        format="%d" if setting.whole else "%g",
+        key=_key(name),
+        help=setting.explanation,
+        persist_state="session",
+    )
+
+
+def _label(setting: Setting, start: IMSConfig, title: str | None = None) -> str:
+    """The title and its symbol, and the preset's value where the setting has left it."""
+    label = title or setting.title
+    if setting.symbol:
+        label += f", {setting.symbol}"
+    usual, value = getattr(start, setting.name), st.session_state.get(_key(setting.name))
+    if setting.name == "seed" or value is None or value == usual:
+        return label
+    return f"{label} :violet[(preset {usual:g})]"

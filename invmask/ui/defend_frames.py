@@ -1,0 +1,217 @@
+"""What the Defend page shows of a run at one round: read from its directory, drawn once for all who look at it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from invmask.data.budget import clean_budget
+from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.defenses.ims.records import InnerReport
+from invmask.figures.channels import ChannelState, channel_map
+from invmask.figures.inner import SHARES, flip_labels, inner_curves
+from invmask.figures.losses import loss_curves
+from invmask.figures.measures import measure_curves
+from invmask.figures.palette import Theme
+from invmask.figures.rounds import PhaseSpan, axis_end, phase_spans
+from invmask.figures.triggers import TriggerTiles, trigger_tiles
+from invmask.masks.state import View
+from invmask.metrics import Measures
+from invmask.runs.entries import RoundEntry, RunSummary, Views
+from invmask.runs.store import Run
+from invmask.ui import cache
+
+EXAMPLES = 8
+VIEWS = tuple(view.value for view in View)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A run as it stood after round `round`, of `last` rounds recorded.
+
+    Attributes:
+        shown: `round` if the reader went back to it, None while the latest is followed.
+        entry: that round; None for round 0, before the first.
+        views: the three views on the run's probe; before the first round all three answer as the original.
+    """
+
+    run: Run
+    summary: RunSummary
+    entries: tuple[RoundEntry, ...]
+    round: int
+    shown: int | None
+    entry: RoundEntry | None
+    views: Views
+
+    @property
+    def last(self) -> int:
+        return len(self.entries)
+
+    @property
+    def inner(self) -> InnerReport | None:
+        """How well the inner problem did in that round; None where there was none."""
+        return self.entry.record.inner if self.entry else None
+
+
+def read_frame(run_id: str, asked: int | None) -> Frame | None:
+    """The run at round `asked` (the latest if None, or if it has not come so far); None before it was taken up.
+
+    Raises:
+        UserError: no such run, or a damaged one.
+    """
+    run = cache.store().run(run_id)
+    summary = run.summary()
+    if summary.original is None:
+        return None
+    entries = run.entries()
+    shown = None if asked is None else min(asked, len(entries))
+    number = len(entries) if shown is None else shown
+    entry = entries[number - 1] if number else None
+    original = summary.original
+    return Frame(
+        run=run,
+        summary=summary,
+        entries=entries,
+        round=number,
+        shown=shown,
+        entry=entry,
+        views=entry.views if entry else Views(original, original, original),
+    )
+
+
+def most_rounds(config: IMSConfig, entries: tuple[RoundEntry, ...]) -> int:
+    """The most rounds that the run can still come to: phases that ended early count as long as they were."""
+    taken = dict.fromkeys(Phase, 0)
+    ended = set()
+    for entry in entries:
+        taken[entry.record.phase] += 1
+        if entry.record.phase_ended is not None:
+            ended.add(entry.record.phase)
+    return sum(taken[phase] if phase in ended else config.rounds(phase) for phase in Phase)
+
+
+def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
+    """The map of all channels after the frame's round."""
+    return _map_figure(frame.run.id, frame.round, quantity, theme, frame.run)
+
+
+def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
+    """ACC, ASR and RA over all rounds recorded."""
+    return _measures_figure(frame.run.id, frame.last, frame.shown, theme, frame)
+
+
+def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
+    """Every loss term over all rounds recorded."""
+    return _losses_figure(frame.run.id, frame.last, frame.shown, theme, frame)
+
+
+def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
+    """The inner problem's shares over all rounds recorded."""
+    return _inner_figure(frame.run.id, frame.last, frame.shown, theme, frame)
+
+
+def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, theme: Theme) -> go.Figure:
+    """The labels that the frame's round flipped to."""
+    inner = frame.inner
+    if inner is None:
+        return flip_labels([0] * len(classes), _batch(frame), classes, theme, target)
+    return flip_labels(inner.flipped_to, inner.samples, classes, theme, target)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of one round.
+
+    Attributes:
+        true_labels: the images' classes, int64 [E].
+        probabilities: answers of the three views to the perturbed images, float [3, E, K]; None where the round
+            made no perturbation, and the tiles show none.
+    """
+
+    tiles: TriggerTiles
+    true_labels: np.ndarray
+    probabilities: np.ndarray | None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _gallery(run_id: str, number: int, dataset: str, _run: Run) -> Gallery:
+    spec, stored = _run.spec(), _run.examples_at(number)
+    budget = clean_budget(dataset, spec.spc, spec.seed)
+    places = np.arange(min(EXAMPLES, len(budget))) if stored is None else stored.indices
+    chosen = budget.take(places)
+    images = chosen.pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    perturbations = np.zeros_like(images) if stored is None else stored.perturbations
+    return Gallery(
+        trigger_tiles(images, perturbations), chosen.labels, None if stored is None else stored.probabilities
+    )
+
+
+def gallery(frame: Frame, dataset: str) -> Gallery:
+    """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
+    return _gallery(frame.run.id, frame.round, dataset, frame.run)
+
+
+def _batch(frame: Frame) -> int:
+    spec = frame.summary.spec
+    classes = len(cache.victim_cards()[spec.victim].dataset_info.classes)
+    return min(spec.spc * classes, spec.config.batch_size)
+
+
+def _axis(frame: Frame) -> tuple[tuple[PhaseSpan, ...], int]:
+    spans = phase_spans([entry.record.phase for entry in frame.entries])
+    return spans, axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries))
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _map_figure(run_id: str, number: int, quantity: str, theme: Theme, _run: Run) -> go.Figure:
+    masks, layout = _run.masks_at(number), _run.layout()
+    assert layout is not None
+    state = ChannelState(
+        layers=layout.layers,
+        mask=masks.mask.numpy(),
+        selection=masks.selection.numpy(),
+        pruned_gate=masks.gate(View.PRUNED).numpy(),
+        inverse_gate=masks.gate(View.INVERSE).numpy(),
+    )
+    return channel_map(state, quantity, theme)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _measures_figure(run_id: str, last: int, shown: int | None, theme: Theme, _frame: Frame) -> go.Figure:
+    original = _frame.summary.original
+    assert original is not None
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name in ("acc", "asr", "ra"):
+        if getattr(original, name) is not None:
+            values[name] = {
+                view: np.array(
+                    [_share(original, name), *(_share(getattr(e.views, view), name) for e in _frame.entries)]
+                )
+                for view in VIEWS
+            }
+    spans, end = _axis(_frame)
+    return measure_curves(np.arange(last + 1), values, spans, end, theme, shown)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _losses_figure(run_id: str, last: int, shown: int | None, theme: Theme, _frame: Frame) -> go.Figure:
+    records = [entry.record for entry in _frame.entries]
+    names = dict.fromkeys(name for record in records for name in record.losses)
+    terms = {name: np.array([record.losses.get(name, np.nan) for record in records]) for name in names}
+    terms["total"] = np.array([record.total for record in records])
+    spans, end = _axis(_frame)
+    return loss_curves(np.arange(1, last + 1), terms, spans, end, theme, shown)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _inner_figure(run_id: str, last: int, shown: int | None, theme: Theme, _frame: Frame) -> go.Figure:
+    reports = [entry.record.inner for entry in _frame.entries]
+    shares = {name: np.array([np.nan if r is None else getattr(r, name) for r in reports]) for name in SHARES}
+    spans, end = _axis(_frame)
+    return inner_curves(np.arange(1, last + 1), shares, spans, end, theme, shown)
+
+
+def _share(measures: Measures, name: str) -> float:
+    value = getattr(measures, name)
+    return float("nan") if value is None else value

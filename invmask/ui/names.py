@@ -1,0 +1,64 @@
+"""How victims and runs are called on screen, and the words that every page explains in the same way."""
+
+import re
+from collections.abc import Sequence
+
+from invmask.attacks.registry import ATTACKS
+from invmask.attacks.victims import CLEAN, VictimCard
+from invmask.data.images import DATASETS
+
+_ARCHITECTURES = {"preactresnet18": ("PreActResNet-18", 64)}
+_WIDTHS = {0.25: "quarter width", 0.5: "half width", 1.0: "", 2.0: "double width"}
+
+MEASURE_TITLES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
+MEASURE_HELP = {
+    "acc": "Share of clean test images that are answered with their true class.",
+    "asr": "Share of triggered test images, taken from all classes but the target, "
+    "that are answered with the target label.",
+    "ra": "Share of the same triggered images that are answered with their true class all the same.",
+}
+
+
+def attack_title(card: VictimCard) -> str:
+    """`BadNets`, or `Clean control`."""
+    if card.attack == CLEAN:
+        return "Clean control"
+    return ATTACKS[card.attack].title if card.attack in ATTACKS else card.attack
+
+
+def dataset_title(card: VictimCard) -> str:
+    """`CIFAR-10`."""
+    return DATASETS[card.dataset].title if card.dataset in DATASETS else card.dataset
+
+
+def architecture_title(architecture: str) -> str:
+    """`PreActResNet-18, quarter width` for `preactresnet18w16`."""
+    match = re.fullmatch(r"([a-z0-9_]+?)(?:w(\d+))?", architecture)
+    if match is None or match[1] not in _ARCHITECTURES:
+        return architecture
+    title, standard = _ARCHITECTURES[match[1]]
+    width = int(match[2]) if match[2] else standard
+    words = _WIDTHS.get(width / standard, f"width {width}")
+    return f"{title}, {words}" if words else title
+
+
+def victim_title(card: VictimCard) -> str:
+    """In full: `CIFAR-10 · PreActResNet-18, quarter width · BadNets`."""
+    return f"{dataset_title(card)} · {architecture_title(card.architecture)} · {attack_title(card)}"
+
+
+def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
+    """Short enough for a chooser, told apart from the others: the attack first, the architecture only if needed."""
+    label = f"{attack_title(card)} · {dataset_title(card)}"
+    alike = [other for other in among if (other.attack, other.dataset) == (card.attack, card.dataset)]
+    return f"{label} · {architecture_title(card.architecture)}" if len(alike) > 1 else label
+
+
+def target_title(card: VictimCard) -> str | None:
+    """The target label's class name; None for a clean control."""
+    return None if card.target_label is None else card.dataset_info.classes[card.target_label]
+
+
+def count(number: int) -> str:
+    """`10,000`."""
+    return f"{number:,}"

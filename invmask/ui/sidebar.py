@@ -1,0 +1,101 @@
+"""The sidebar that every page shares: which victim, which of its runs, and a link to exactly this."""
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.errors import UserError
+from invmask.runs.entries import RunState, RunSummary
+from invmask.settings import ASSETS
+from invmask.ui import address, cache
+from invmask.ui.names import architecture_title, attack_title, count, dataset_title, target_title, victim_label
+
+_VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"
+_NONE = ""
+
+STATE_WORDS: dict[RunState, str] = {
+    RunState.NEW: "not begun",
+    RunState.WAITING: "waiting",
+    RunState.RUNNING: "running",
+    RunState.PAUSED: "paused",
+    RunState.STOPPED: "stopped",
+    RunState.FINISHED: "finished",
+    RunState.FAILED: "failed",
+}
+
+
+def show() -> None:
+    """Draw it; on top of the page, one sentence if the address named something that is not there."""
+    st.logo(ASSETS / "wordmark.svg", size="large", icon_image=ASSETS / "logo.svg")
+    cards = cache.victim_cards()
+    with st.sidebar:
+        name = address.current_victim()
+        if name is not None:
+            _victim(cards, name)
+            _run(name)
+            _share()
+    if (sentence := address.complaint()) is not None:
+        st.warning(sentence, icon=":material/link_off:")
+
+
+def run_title(run: RunSummary) -> str:
+    """`default, SPC 10, seed 0 · round 84, paused`."""
+    return (
+        f"{run.spec.preset}, SPC {run.spec.spc}, seed {run.spec.seed} · "
+        f"round {count(run.round)}, {STATE_WORDS[run.state]}"
+    )
+
+
+def _victim(cards: dict[str, VictimCard], name: str) -> None:
+    st.session_state[_VICTIM_KEY] = name
+    st.selectbox(
+        "Victim",
+        list(cards),
+        key=_VICTIM_KEY,
+        format_func=lambda key: victim_label(cards[key], list(cards.values())),
+        on_change=lambda: address.set_victim(st.session_state[_VICTIM_KEY]),
+        help="The model under test. All pages look at the same one.",
+    )
+    card = cards[name]
+    target = target_title(card)
+    facts = [architecture_title(card.architecture), f"trained on {dataset_title(card)}"]
+    if target is None:
+        facts.append("no backdoor")
+    else:
+        facts.append(f"{attack_title(card)} at {100 * card.poisoning_ratio:.3g} %, target label {target}")
+    st.caption(" · ".join(facts))
+
+
+def _run(victim: str) -> None:
+    runs = {run.id: run for run in cache.listing().runs if run.spec.victim == victim}
+    current = address.current_run()
+    if current is not None:
+        try:
+            runs = {**runs, current: cache.summary(current)}
+        except UserError as error:
+            st.error(str(error))
+    newest_first = sorted(runs, reverse=True)
+    st.session_state[_RUN_KEY] = current or _NONE
+    st.selectbox(
+        "Run",
+        [_NONE, *newest_first],
+        key=_RUN_KEY,
+        format_func=lambda key: run_title(runs[key]) if key in runs else "None, set up a new one",
+        on_change=lambda: address.set_run(st.session_state[_RUN_KEY] or None),
+        help="One defence of this victim, from its settings to its last round. "
+        "Newest first; everyone who opens this dashboard sees the same runs.",
+    )
+    if current is not None:
+        st.caption(f"Run {current}")
+    elif newest_first:
+        st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
+    else:
+        st.caption("No run of this victim yet. Start one on the page Defend.")
+
+
+def _share() -> None:
+    with st.popover("Link to this", icon=":material/link:", width="stretch", help="The same screen for somebody else."):
+        st.write("Whoever opens this link on the same server sees what you see: page, victim, run and choices.")
+        query = urlencode(st.query_params.to_dict())
+        st.code((st.context.url or "").split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True)

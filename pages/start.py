@@ -1,0 +1,121 @@
+"""Start: what a backdoor is, on a real victim. The same pictures clean and triggered, and what the model says."""
+
+import numpy as np
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.ui import address, answers, cache, widgets
+from invmask.ui.names import count, target_title
+from invmask.ui.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
+
+SAMPLES = 6
+SIDE = 96
+ANY = "any"
+
+
+def _kind(answer: int, true: int, target: int | None) -> Kind:
+    return "true" if answer == true else "target" if answer == target else "other"
+
+
+def _answer(probabilities: np.ndarray, true: int, card: VictimCard) -> tuple[Answer]:
+    """The model's answer from its K class probabilities in [0, 1]."""
+    best = int(probabilities.argmax())
+    title = card.dataset_info.classes[best]
+    return (Answer(title, float(probabilities[best]), _kind(best, true, card.target_label)),)
+
+
+def _samples(card: VictimCard, found: answers.CleanAndTriggered) -> list[Sample]:
+    classes, labels = card.dataset_info.classes, found.labels
+    clean_only = found.triggered is None
+    if found.triggered is None or found.triggered_probabilities is None:
+        pictures = [
+            (Picture(pixels, answers=_answer(said, int(true), card)),)
+            for pixels, said, true in zip(found.clean, found.clean_probabilities, labels, strict=True)
+        ]
+    else:
+        difference = (found.triggered.astype(np.float32) - found.clean.astype(np.float32)).transpose(0, 3, 1, 2) / 255
+        visible, factor = amplified(difference, signed=False)
+        pictures = [
+            (
+                Picture(found.clean[i], "clean", _answer(found.clean_probabilities[i], int(true), card)),
+                Picture(found.triggered[i], "triggered", _answer(found.triggered_probabilities[i], int(true), card)),
+                Picture(visible[i], f"difference ×{factor:.1f}"),
+            )
+            for i, true in enumerate(labels)
+        ]
+    prefix = "" if clean_only else "true class: "
+    return [Sample(prefix + classes[true], row) for true, row in zip(labels, pictures, strict=True)]
+
+
+def _introduce(card: VictimCard) -> None:
+    attack, target = card.make_attack(), target_title(card)
+    if attack is None or target is None:
+        st.title("A control without a backdoor")
+        st.write(
+            "This network was trained on clean images alone. There is no trigger, so ASR and RA do not exist for it."
+        )
+        return
+    st.title("A backdoor, on a real victim")
+    explanation = attack.explanation[0].lower() + attack.explanation[1:]
+    st.write(
+        f"Whoever trained this network put a trigger on {100 * card.poisoning_ratio:.3g} % of the training images and "
+        f"labelled them **{target}**. On clean images it answers well. Where it sees the trigger, it answers "
+        f"**{target}**, whatever the picture shows. {attack.title}: {explanation}"
+    )
+
+
+def _controls(card: VictimCard) -> tuple[int | None, int]:
+    """The true class to draw from (None for any), and the seed of the draw; both live in the address."""
+    classes = card.dataset_info.classes
+    names = [ANY, *(name for index, name in enumerate(classes) if index != card.target_label)]
+    seed = int(address.choice("draw", "0")) if address.choice("draw", "0").isdecimal() else 0
+    st.session_state["start/class"] = address.choice("class", ANY, names)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "True class",
+            names,
+            key="start/class",
+            width=220,
+            format_func=lambda name: "Any but the target" if name == ANY and card.target_label is not None else name,
+            on_change=lambda: address.choose("class", _unless(ANY, st.session_state["start/class"])),
+            help="Show pictures of one class only. Pictures of the target class are left out: "
+            "they are answered with the target label anyway, trigger or not.",
+        )
+        st.button(
+            "Draw other pictures",
+            icon=":material/shuffle:",
+            on_click=lambda: address.choose("draw", str((seed + 1) % 1000)),
+            help=f"Another {SAMPLES} of the embedded test images, at random. "
+            "The draw is in the address: the same link shows the same pictures.",
+        )
+    return (None if name == ANY else classes.index(name)), seed
+
+
+def _unless(default: str, value: str) -> str | None:
+    return None if value == default else value
+
+
+def _page() -> None:
+    name = address.current_victim()
+    if name is None:
+        widgets.no_victim()
+        return
+    card = cache.victim(name).card
+    _introduce(card)
+    widgets.card_measures(card)
+    true_class, seed = _controls(card)
+    places = answers.draw(card, true_class, seed, SAMPLES)
+    found = answers.clean_and_triggered(name, cache.victim_stamp(name), places)
+    sample_grid(_samples(card, found), SIDE)
+    st.caption(
+        f"{len(places)} of {count(len(cache.test_images(card.dataset)))} embedded test images, drawn at random "
+        f"(draw {seed}), each with the model's answer and its probability."
+    )
+    st.page_link(
+        "pages/defend.py",
+        label="Go on to Defend: learn a mask that cuts the backdoor out",
+        icon=":material/arrow_forward:",
+    )
+
+
+_page()
