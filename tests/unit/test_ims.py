@@ -1,0 +1,159 @@
+"""The IMS stepper: phases, stopping, repeatability, and networks of other kinds."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from invmask.defenses.base import Subject, drive
+from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
+from invmask.defenses.ims.records import RoundRecord
+from invmask.defenses.ims.state import IMSState
+from invmask.defenses.ims.stepper import IMS
+from invmask.errors import UserError
+from invmask.models.preactresnet import PreActResNet18
+
+SHORT = {"rounds_initialise": 2, "rounds_minimise": 3, "rounds_sparsify": 2, "inner_steps": 2}
+
+
+def make_subject(images: int = 6, precision: str = "float32") -> Subject:
+    torch.manual_seed(5)
+    model = PreActResNet18(10, width=2).eval().requires_grad_(False)
+    return Subject(model, torch.rand(images, 3, 32, 32), 10, precision)  # type: ignore[arg-type]
+
+
+def run_through(config: IMSConfig, subject: Subject) -> tuple[IMSState, list[RoundRecord]]:
+    defense = IMS(config)
+    steps = list(drive(defense, subject, defense.init(subject)))
+    return steps[-1][0], [record for _, record in steps]
+
+
+def same(one: IMSState, other: IMSState) -> bool:
+    tensors, numbers = IMS(IMSConfig()).pack(one)
+    other_tensors, other_numbers = IMS(IMSConfig()).pack(other)
+    return numbers == other_numbers and all(torch.equal(tensors[key], other_tensors[key]) for key in tensors)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_phases_come_in_order_and_end_by_their_rounds(name: str) -> None:
+    state, records = run_through(preset(name, **SHORT), make_subject())
+    assert [record.phase for record in records] == [Phase.INITIALISE] * 2 + [Phase.MINIMISE] * 3 + [Phase.SPARSIFY] * 2
+    assert [record.round for record in records] == list(range(1, 8))
+    assert [record.round_in_phase for record in records] == [1, 2, 1, 2, 3, 1, 2]
+    assert [record.phase_ended is not None for record in records] == [False, True, False, False, True, False, True]
+    assert state.ended is not None
+    assert "sparsify" in state.ended
+    assert all((record.inner is None) == (record.phase is Phase.INITIALISE) for record in records)
+
+
+def test_a_phase_ends_when_the_loss_stalls() -> None:
+    # Progress that no round can make: the first sets the best, two more are waited for.
+    config = preset("paper", **{**SHORT, "rounds_initialise": 50}, patience=2, progress_ratio=0.5)
+    _, records = run_through(config, make_subject())
+    first = [record for record in records if record.phase is Phase.INITIALISE]
+    assert len(first) == 3
+    assert first[-1].rounds_without_progress == 2
+    assert first[-1].phase_ended == "no progress in 2 rounds"
+
+
+def test_phases_of_no_rounds_are_passed_over() -> None:
+    config = preset("paper", **{**SHORT, "rounds_initialise": 0, "rounds_sparsify": 0})
+    _, records = run_through(config, make_subject())
+    assert {record.phase for record in records} == {Phase.MINIMISE}
+
+
+def test_optimizer_state_is_fresh_in_each_phase() -> None:
+    subject, defense = make_subject(), IMS(preset("paper", **SHORT))
+    for state, record in drive(defense, subject, defense.init(subject)):
+        if record.phase_ended and state.ended is None:
+            assert state.optimizer_steps == 0
+            assert float(state.mask_square.abs().sum() + state.selection_mean.abs().sum()) == 0
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_same_seed_gives_the_same_records_and_another_seed_others(name: str) -> None:
+    config = preset(name, **SHORT, batch_size=4)
+    _, once = run_through(config, make_subject())
+    _, again = run_through(config, make_subject())
+    _, other = run_through(replace(config, seed=9), make_subject())
+    assert once == again
+    assert once != other
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_states_survive_packing_between_any_two_rounds(name: str) -> None:
+    subject, defense = make_subject(), IMS(preset(name, **SHORT, batch_size=4))
+    through, kept = defense.init(subject), defense.init(subject)
+    while defense.done(through) is None:
+        through, record = defense.step(subject, through)
+        kept, of_kept = defense.step(subject, defense.unpack(*defense.pack(kept)))
+        assert record == of_kept
+        assert same(through, kept)
+
+
+def test_a_step_leaves_the_given_state_and_the_model_unchanged() -> None:
+    subject, defense = make_subject(), IMS(preset("paper", **SHORT))
+    state = defense.init(subject)
+    before = {key: value.clone() for key, value in defense.pack(state)[0].items()}
+    weights = {key: value.clone() for key, value in subject.model.state_dict().items()}
+    defense.step(subject, state)
+    after = defense.pack(state)[0]
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(torch.equal(weights[key], value) for key, value in subject.model.state_dict().items())
+    assert not any(module._forward_hooks for module in subject.model.modules())
+
+
+def test_perturbations_keep_to_the_bound() -> None:
+    config = preset("paper", **SHORT, inner_learning_rate=0.5, norm_bound=0.1)
+    subject, defense = make_subject(), IMS(config)
+    for state, record in drive(defense, subject, defense.init(subject), 4):
+        if record.inner is not None:
+            assert record.inner.largest == pytest.approx(0.1)
+            assert float(state.example_perturbations.abs().max()) == pytest.approx(0.1)
+
+
+def test_masks_stay_in_range_and_do_change() -> None:
+    state, _ = run_through(preset("paper", **SHORT, outer_learning_rate=0.9, sparsity_weight=0), make_subject())
+    for vector in (state.mask, state.selection):
+        assert float(vector.min()) >= 0
+        assert float(vector.max()) <= 1
+    assert float(state.selection.min()) < 0.5
+
+
+def test_the_inner_report_adds_up() -> None:
+    _, records = run_through(preset("paper", **SHORT, inner_learning_rate=0.3), make_subject())
+    for inner in (record.inner for record in records if record.inner is not None):
+        assert inner.samples == 6
+        assert sum(inner.flipped_to) == round(inner.flipped * 6)
+        assert 0 <= inner.inverse_agrees <= 1
+        assert 0 <= inner.pruned_restores <= 1
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "vgg11_bn"])
+def test_any_network_with_convolutions(name: str) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, num_classes=5).eval().requires_grad_(False)
+    subject = Subject(model, torch.rand(2, 3, 64, 64), 5)
+    short = {"rounds_initialise": 1, "rounds_minimise": 1, "rounds_sparsify": 1, "inner_steps": 1}
+    state, records = run_through(preset("paper", **short), subject)
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    assert records[-1].channels == sum(module.out_channels for module in convolutions) == len(state.mask)
+
+
+def test_bfloat16_runs_close_to_float32() -> None:
+    _, full = run_through(preset("paper", **SHORT), make_subject())
+    _, half = run_through(preset("paper", **SHORT), make_subject(precision="bfloat16"))
+    assert half[0].losses["pruned clean"] == pytest.approx(full[0].losses["pruned clean"], rel=0.05)
+    assert half != full
+
+
+def test_mistakes_in_settings_are_told_in_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"Norm bound has to be between 0.001 and 1, not 7\."):
+        preset("paper", norm_bound=7)
+    with pytest.raises(UserError, match="There is no preset 'fast'"):
+        preset("fast")
+    with pytest.raises(UserError, match="IMS has no setting named colour"):
+        IMSConfig.from_json({"colour": 1})
