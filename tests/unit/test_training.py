@@ -1,0 +1,178 @@
+"""Training goes on from its checkpoint bit for bit, and ends in a victim with its card."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from invmask.attacks import make
+from invmask.attacks.badnets import BadNets
+from invmask.attacks.poison import PoisonedSet, poison
+from invmask.attacks.training import EpochReport, TrainingConfig, augment, train
+from invmask.attacks.victims import CLEAN, load_victim, measure, new_model
+from invmask.data.embedded import load_embedded
+from invmask.data.images import LabelledImages
+from invmask.models import Classifier
+
+CPU = torch.device("cpu")
+TINY = "preactresnet18w2"
+CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05)
+
+
+@pytest.fixture(scope="module")
+def training_set() -> PoisonedSet:
+    images = load_embedded("cifar10", "budget").images
+    return poison(images.take((images.labels < 4).nonzero()[0][:72]), BadNets(), 0.1, 0, seed=0)
+
+
+def tiny_model(seed: int = 0) -> Classifier:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return new_model("cifar10", TINY)
+
+
+def assert_same_weights(model: Classifier, expected: Classifier) -> None:
+    theirs = expected.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a training early."""
+
+
+def interrupt_at(count: int) -> Callable[..., None]:
+    calls = 0
+
+    def call(*_args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            raise Interrupted
+
+    return call
+
+
+@pytest.mark.parametrize("stop", [{"on_epoch": 1}, {"on_epoch": 2}, {"on_step": 3}, {"on_step": 8}], ids=str)
+def test_training_resumed_equals_training_through(stop: dict[str, int], training_set: PoisonedSet, tmp_path: Path):
+    through = train(tiny_model(), training_set, CONFIG, CPU)
+    checkpoint = tmp_path / "victim.checkpoint"
+    with pytest.raises(Interrupted):
+        train(
+            tiny_model(),
+            training_set,
+            CONFIG,
+            CPU,
+            checkpoint,
+            **{name: interrupt_at(count) for name, count in stop.items()},
+        )
+    # Epochs of 5 steps: the third step comes before the first checkpoint, and training starts again.
+    assert checkpoint.exists() == (stop != {"on_step": 3})
+    resumed = train(tiny_model(), training_set, CONFIG, CPU, checkpoint)
+    assert_same_weights(resumed, through)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
+
+
+def test_a_resumed_training_takes_its_weights_from_the_checkpoint(training_set: PoisonedSet, tmp_path: Path):
+    checkpoint = tmp_path / "victim.checkpoint"
+    through = train(tiny_model(), training_set, CONFIG, CPU, checkpoint)
+    epochs: list[EpochReport] = []
+    other = train(tiny_model(seed=9), training_set, CONFIG, CPU, checkpoint, on_epoch=epochs.append)
+    assert_same_weights(other, through)
+    assert epochs == []
+
+
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(training_set: PoisonedSet, tmp_path: Path):
+    checkpoint = tmp_path / "victim.checkpoint"
+    train(tiny_model(), training_set, dataclasses.replace(CONFIG, epochs=1), CPU, checkpoint)
+    epochs: list[EpochReport] = []
+    train(tiny_model(), training_set, CONFIG, CPU, checkpoint, on_epoch=epochs.append)
+    assert [report.epoch for report in epochs] == [1, 2, 3]
+
+
+def test_training_reports_steps_and_epochs_and_learns(training_set: PoisonedSet):
+    steps: list[tuple[int, int]] = []
+    epochs: list[EpochReport] = []
+    config = dataclasses.replace(CONFIG, epochs=8)
+    model = train(
+        tiny_model(),
+        training_set,
+        config,
+        CPU,
+        on_epoch=epochs.append,
+        on_step=lambda step, of: steps.append((step, of)),
+    )
+    assert steps == [(step, 5) for _ in range(8) for step in range(1, 6)]
+    assert [report.epoch for report in epochs] == list(range(1, 9))
+    assert epochs[-1].loss < 0.8 * epochs[0].loss
+    assert epochs[-1].accuracy > 0.4
+    assert not model.training
+
+
+def test_the_seed_fixes_the_training(training_set: PoisonedSet):
+    first, again = (train(tiny_model(), training_set, CONFIG, CPU) for _ in range(2))
+    assert_same_weights(first, again)
+    other = train(tiny_model(), training_set, dataclasses.replace(CONFIG, seed=1), CPU)
+    assert not torch.equal(other.network.linear.weight, first.network.linear.weight)
+
+
+def test_augmentation_takes_windows_of_the_padded_image():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(1, 256, (64, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    augmented = augment(images, generator, padding=2, flip=True)
+    padded = torch.nn.functional.pad(images, [2] * 4)
+    places = set()
+    for image, canvas in zip(augmented, padded, strict=True):
+        found = {
+            (top, left, mirrored)
+            for top in range(5)
+            for left in range(5)
+            for mirrored in (False, True)
+            if torch.equal(image.flip(2) if mirrored else image, canvas[:, top : top + 8, left : left + 8])
+        }
+        assert len(found) == 1
+        places |= found
+    # 64 draws of 50 places: most differ, and both orientations occur.
+    assert len(places) > 25
+    assert {mirrored for _, _, mirrored in places} == {False, True}
+
+
+def test_augmentation_can_be_switched_off():
+    images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(augment(images, torch.Generator(), padding=0, flip=False), images)
+
+
+@pytest.fixture
+def small_cifar10(monkeypatch: pytest.MonkeyPatch) -> dict[bool, LabelledImages]:
+    """Real images, but few, in the place of the full data set."""
+    budget, test = load_embedded("cifar10", "budget").images, load_embedded("cifar10", "test").images
+    sets = {True: budget.take(slice(0, 80)), False: test.take(slice(0, 60))}  # type: ignore[arg-type]
+    monkeypatch.setattr(make, "load_cifar10", lambda root, train: sets[train])
+    return sets
+
+
+@pytest.mark.parametrize("attack_name", ["badnets", CLEAN])
+def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bool, LabelledImages], tmp_path: Path):
+    epochs: list[EpochReport] = []
+    config = TrainingConfig(epochs=2, batch_size=20)
+    card = make.make_victim(
+        "cifar10", TINY, attack_name, 0.1, 0, config, tmp_path / "data", tmp_path / "out", on_epoch=epochs.append
+    )
+    assert card.name == f"cifar10-{TINY}-{attack_name}"
+    assert len(epochs) == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{card.name}.json",
+        f"{card.name}.safetensors",
+    ]
+    victim = load_victim(card.name, [tmp_path / "out"])
+    assert victim.card == card
+    again = measure(victim.model, small_cifar10[False], card.make_attack(), card.target_label)
+    assert (again.acc, again.asr, again.ra) == (card.acc, card.asr, card.ra)
+    assert card.n_test == 60
+    assert (card.target_label, card.poisoning_ratio) == ((None, 0.0) if attack_name == CLEAN else (0, 0.1))
+    assert card.training["epochs"] == 2
+    assert card.training["device"] == "cpu"
+    assert card.versions["torch"] == torch.__version__
