@@ -1,0 +1,191 @@
+"""How well IMS defends: ACC / ASR / RA of the three views after each phase, on all embedded test images.
+
+Every case (victim, preset, SPC, seed) is a run like any other and a JSON file of its own; a case that was
+interrupted goes on where it was, one that is done is skipped. The table is made from the files:
+
+    python benchmarks/quality.py run --presets default --victims badnets blended sig clean --seeds 0 1 2
+    python benchmarks/quality.py table
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from invmask import settings
+from invmask.attacks.victims import versions
+from invmask.defenses.ims.config import Phase, preset
+from invmask.machine import choose_precision, processor
+from invmask.masks.state import Masks, View
+from invmask.runs.advance import Outcome, advance
+from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
+from invmask.runs.subject import Bench, TestImages, make_bench
+
+RESULTS = Path(__file__).parent / "results" / "quality"
+STEM = "cifar10-preactresnet18w16"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="do the cases that are not done yet")
+    run.add_argument("--presets", nargs="+", default=["default"])
+    run.add_argument("--victims", nargs="+", default=["badnets", "blended", "sig", "clean"])
+    run.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    run.add_argument("--spc", type=int, default=10)
+    run.add_argument("--threads", type=int, default=settings.threads())
+    run.add_argument("--results", type=Path, default=RESULTS)
+    table = commands.add_parser("table", help="print the table of what is done as Markdown")
+    table.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    if arguments.command == "table":
+        print(make_table(read_cases(arguments.results)))
+        return
+    for name in arguments.presets:
+        for seed in arguments.seeds:
+            for victim in arguments.victims:
+                run_case(f"{STEM}-{victim}", name, arguments.spc, seed, arguments.threads, arguments.results)
+
+
+def run_case(victim: str, preset_name: str, spc: int, seed: int, threads: int, results: Path) -> None:
+    """Do one case unless its file is there."""
+    file = results / f"{victim}_{preset_name}_spc{spc}_seed{seed}.json"
+    if file.exists():
+        return
+    spec = RunSpec(
+        victim=victim,
+        preset=preset_name,
+        spc=spc,
+        seed=seed,
+        config=replace(preset(preset_name), seed=seed),
+        precision=choose_precision(settings.device()),
+        device=settings.device(),
+        threads=threads,
+        versions=versions(),
+    )
+    store = RunStore(settings.runs_folder())
+    run = next((found for found in store.runs() if found.exists() and found.spec() == spec), None) or store.create(spec)
+    store.go_on(run.id)
+    with tqdm(desc=file.stem, unit="round", initial=run.summary().round) as bar:
+        outcome = advance(run.path, on_round=lambda entry: bar.update())
+    if outcome is not Outcome.IDLE:
+        raise SystemExit(f"{run.id} did not end: {outcome}, {run.status().message}")
+    results.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(describe(run, make_bench(spec)), indent=1) + "\n")
+
+
+def describe(run: Run, bench: Bench) -> dict[str, Any]:
+    """A case as JSON: what it is, and the views after each phase."""
+    images = bench.all_test_images()
+    start = bench.measure(images, run.masks_at(0), (View.ORIGINAL,))[View.ORIGINAL]
+    entries, phases = run.entries(), []
+    for phase in Phase:
+        taken = [entry for entry in entries if entry.record.phase == phase]
+        if taken:
+            last = taken[-1].record
+            masks = run.masks_at(last.round)
+            phases.append(
+                {
+                    "phase": phase.value,
+                    "rounds": len(taken),
+                    "seconds_per_round": statistics.median(entry.seconds for entry in taken),
+                    "selected": last.selected,
+                    "pruned_channels": last.pruned,
+                    "inverse_cut": last.inverse_cut,
+                    **measure(bench, images, masks),
+                }
+            )
+    result = run.result()
+    assert result is not None
+    spec = run.spec()
+    return {
+        "victim": spec.victim,
+        "preset": spec.preset,
+        "spc": spec.spc,
+        "seed": spec.seed,
+        "config": spec.config.as_json(),
+        "precision": spec.precision,
+        "threads": spec.threads,
+        "machine": processor(spec.device),
+        "versions": spec.versions,
+        "seconds": result.seconds,
+        "stopped_because": result.stopped_because,
+        "channels": result.channels,
+        "original": asdict(start),
+        "phases": phases,
+    }
+
+
+def measure(bench: Bench, images: TestImages, masks: Masks) -> dict[str, Any]:
+    """Both views, and for the pruned one its ACC on the clean versions of the very images that are triggered."""
+    views = bench.measure(images, masks, (View.PRUNED, View.INVERSE))
+    found: dict[str, Any] = {view.value: asdict(views[view]) for view in views}
+    if images.triggered is not None:
+        others = images.labels != images.target_label
+        clean = replace(
+            images,
+            clean=images.clean[others],
+            labels=images.labels[others],
+            triggered=None,
+            triggered_labels=None,
+            target_label=None,
+        )
+        found["pruned"]["acc_same_images"] = bench.measure(clean, masks, (View.PRUNED,))[View.PRUNED].acc
+    return found
+
+
+def read_cases(results: Path) -> list[dict[str, Any]]:
+    """All cases done, in a stable order."""
+    return [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+
+
+def make_table(cases: list[dict[str, Any]]) -> str:
+    """Markdown: a row for each victim, preset and phase; mean and standard deviation over seeds, in per cent."""
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    for case in cases:
+        groups[case["victim"], case["preset"], case["spc"]].append(case)
+    lines = [
+        "| victim | preset, SPC | after | seeds | rounds | s a round | pruned ACC | pruned ASR | pruned RA "
+        "| inverse ACC | inverse ASR | pruned channels |",
+        "| --- " * 12 + "|",
+    ]
+    for (victim, name, spc), group in sorted(groups.items()):
+        attack = victim.rpartition("-")[2]
+        original = group[0]["original"]
+        cells = " | ".join(_cell([original[key]]) for key in ("acc", "asr", "ra"))
+        lines.append(f"| {attack} | none | | | | | {cells} | | | |")
+        for phase in Phase:
+            found = [p for case in group for p in case["phases"] if p["phase"] == phase]
+            if found:
+                cells = " | ".join(
+                    [
+                        _number([p["rounds"] for p in found], 0),
+                        _number([p["seconds_per_round"] for p in found], 2),
+                        *(_cell([p["pruned"][key] for p in found]) for key in ("acc", "asr", "ra")),
+                        *(_cell([p["inverse"][key] for p in found]) for key in ("acc", "asr")),
+                        _number([p["pruned_channels"] for p in found], 0),
+                    ]
+                )
+                lines.append(f"| {attack} | {name}, {spc} | {phase.value} | {len(found)} | {cells} |")
+    return "\n".join(lines)
+
+
+def _cell(shares: list[float | None]) -> str:
+    present = [share * 100 for share in shares if share is not None]
+    return _number(present, 1) if present else ""
+
+
+def _number(values: list[float], digits: int) -> str:
+    text = f"{statistics.mean(values):.{digits}f}"
+    return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
+
+
+if __name__ == "__main__":
+    main()
