@@ -50,9 +50,9 @@ def data_folder() -> Path:
     return Path(given).expanduser().absolute() if given else home() / "data"
 
 
-def victim_folders() -> list[Path]:
+def victim_folders(of_home: Path | None = None) -> list[Path]:
     """Where victims are looked for, the embedded ones first; an earlier folder wins."""
-    return [ASSETS / "victims", home() / "victims"]
+    return [ASSETS / "victims", (of_home or home()) / "victims"]
 
 
 def threads() -> int:

@@ -1,16 +1,68 @@
-"""Who advances runs: a thread that watches what is wanted of them, and hands out work to Dask workers."""
+"""Who advances runs: a thread that watches what is wanted of them, and hands out work to Dask workers.
 
+Anyone may say what is wanted of a run, in any process; an executor does it. Several may share one home: the
+run's lock decides which of them has it.
+"""
+
+import atexit
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from invmask import settings
+from invmask.errors import UserError
+from invmask.runs import files
+from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
-from invmask.runs.store import Run, RunStore
+from invmask.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from invmask.runs.cluster import Cluster
+
+# A unit of work is short, so that many runs share few workers fairly.
+UNIT_ROUNDS = 16
+UNIT_SECONDS = 2.0
+# How long a wish that another process wrote may lie unseen.
+WATCH_SECONDS = 0.2
+# Before a run that somebody else holds, or whose worker was lost, is tried again; before a lost cluster is.
+RETRY_SECONDS = 1.0
+
+Signature = tuple[tuple[int, int] | None, ...]
+
+
+@dataclass
+class _Watched:
+    """What the thread remembers of a run: `idle` is what its files looked like when nothing was to be done."""
+
+    idle: Signature | None = None
+    future: "Future | None" = None
+    not_before: float = 0.0
+
+
+@dataclass
+class _Hands:
+    """Of the watching thread alone."""
+
+    cluster: "Cluster | None" = None
+    watched: dict[str, _Watched] = field(default_factory=dict)
+    not_before: float = 0.0
 
 
 class Executor:
-    """Advances every run below one home, as long as it lives. Its methods only write wishes and return at once.
+    """Advances every run of a store, as long as it lives. What is asked of it is written down and returns at once.
 
     Args:
         store: the runs to advance.
-        workers, threads: processes and their threads; the machine's settings where not given.
-        scheduler: address of an existing Dask scheduler; None for a cluster of child processes.
+        workers, threads: processes and the threads of each; the machine's settings where not given.
+        scheduler: address of an existing Dask scheduler; the machine's setting where not given, and without
+            one a cluster of child processes.
+
+    Raises:
+        UserError: the machine's settings are wrong.
     """
 
     def __init__(
@@ -21,15 +73,25 @@ class Executor:
         scheduler: str | None = None,
     ) -> None:
         self.store = store
-        self.workers, self.threads, self.scheduler = workers, threads, scheduler
+        self.workers = workers or settings.workers()
+        self.threads = threads or settings.threads()
+        self.scheduler = scheduler or settings.scheduler()
+        self._problem: str | None = None
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._hands = _Hands()
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is being advanced, as a sentence; None if all is well."""
-        return None
+        """Why nothing is being advanced, as a sentence; None if all is well. A single run's trouble is the run's."""
+        return self._problem
 
     def start(self) -> "Executor":
-        """Begin to watch, and warm the workers up in the background."""
+        """Begin to watch, and start the workers in the background. Returns at once; calling it again does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="invmask-executor", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
         return self
 
     def create(self, spec: RunSpec) -> Run:
@@ -37,22 +99,128 @@ class Executor:
         return self.store.create(spec)
 
     def advance(self, run_id: str, rounds: int = 1) -> None:
-        """Take so many rounds more, then pause; asked twice, twice as many."""
+        """Take so many rounds more, then pause; see `RunStore.advance`."""
+        self.store.advance(run_id, rounds)
+        self._wake.set()
 
     def go_on(self, run_id: str) -> None:
-        """Go on to the end."""
+        """Go on to the end, after a pause, a stop or a failure."""
+        self.store.go_on(run_id)
+        self._wake.set()
+
+    resume = go_on
 
     def pause(self, run_id: str) -> None:
         """Pause after the round in hand."""
+        self.store.pause(run_id)
 
     def stop(self, run_id: str) -> None:
         """End the run after the round in hand, and measure it as it stands."""
-
-    def resume(self, run_id: str) -> None:
-        """Go on to the end, after a failure or a stop too."""
+        self.store.stop(run_id)
+        self._wake.set()
 
     def delete(self, run_id: str) -> None:
-        """Delete the run."""
+        """Delete the run, as soon as the round in hand is over; see `RunStore.delete`."""
+        self.store.delete(run_id)
 
     def close(self) -> None:
-        """End the watching and the workers; runs stay as they are and can be taken up again."""
+        """End the watching and the workers; runs stay as they are and can be taken up again. May be called twice."""
+        atexit.unregister(self.close)
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=30)
+
+    def _watch(self) -> None:
+        hands = self._hands
+        try:
+            while not self._closing.is_set():
+                self._wake.clear()
+                try:
+                    self._look(hands)
+                except Exception as error:  # whatever happens, the thread has to go on
+                    self._trouble(hands, _sentence(error))
+                self._wake.wait(WATCH_SECONDS)
+        finally:
+            if hands.cluster is not None:
+                hands.cluster.close()
+
+    def _look(self, hands: _Hands) -> None:
+        """Collect what has been done, and hand out what is to be done."""
+        now = time.monotonic()
+        if now < hands.not_before:
+            return
+        if hands.cluster is None:
+            from invmask.runs.cluster import Cluster
+
+            hands.cluster = Cluster(self.workers, self.threads, self.scheduler)
+        problem = hands.cluster.problem()
+        if problem is not None:
+            self._trouble(hands, problem)
+            return
+        self._problem = None
+        runs = self.store.runs()
+        present = {run.id for run in runs}
+        hands.watched = {run_id: watched for run_id, watched in hands.watched.items() if run_id in present}
+        # Oldest first, and every run with work has a unit under way or waiting: Dask takes them in turn.
+        for run in reversed(runs):
+            watched = hands.watched.setdefault(run.id, _Watched())
+            self._collect(watched, now)
+            if watched.future is None and now >= watched.not_before and self._has_work(run, watched):
+                watched.future = self._submit(hands.cluster, run)
+
+    def _submit(self, cluster: "Cluster", run: Run) -> "Future":
+        from invmask.runs.unit import unit
+
+        future = cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
+        future.add_done_callback(lambda _: self._wake.set())
+        return future
+
+    def _collect(self, watched: _Watched, now: float) -> None:
+        if watched.future is None or not watched.future.done():
+            return
+        future, watched.future = watched.future, None
+        try:
+            busy = future.result(timeout=5) == "busy"
+        except Exception:  # a lost worker, most likely: the run itself knows, and counts how often
+            busy = True
+        watched.not_before = now + RETRY_SECONDS if busy else 0.0
+        watched.idle = None
+
+    def _has_work(self, run: Run, watched: _Watched) -> bool:
+        signature = _signature(run)
+        if signature == watched.idle:
+            return False
+        try:
+            work = run.has_work()
+        except UserError:  # damaged; a listing says so
+            work = False
+        watched.idle = None if work else signature
+        return work
+
+    def _trouble(self, hands: _Hands, problem: str) -> None:
+        """Say what is wrong, let the workers go, and try anew a little later."""
+        self._problem = problem
+        hands.not_before = time.monotonic() + RETRY_SECONDS
+        hands.watched.clear()
+        if hands.cluster is not None:
+            hands.cluster.close()
+            hands.cluster = None
+
+
+def _signature(run: Run) -> Signature:
+    """Changes whenever what is wanted of a run changes."""
+    stats = []
+    for name in (files.WANT, files.STATUS, files.RESULT):
+        stats.append(None)
+        with contextlib.suppress(OSError):
+            stat = (run.path / name).stat()
+            stats[-1] = (stat.st_mtime_ns, stat.st_ino)
+    return tuple(stats)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
+    return f"The workers are in trouble ({type(error).__name__}: {first}); they are being started again."

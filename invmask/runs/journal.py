@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -115,7 +116,11 @@ def _write_state(path: Path, state: StoredState) -> None:
         "records_bytes": state.records_bytes,
         "numbers": numbers,
     }
-    content = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, {"run": json.dumps(head)})
+    # Copies, for two names may share one memory, which safetensors refuses.
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    content = save(copies, {"run": json.dumps(head)})
     files.write_bytes(path / files.STATE, content)
 
 

@@ -18,6 +18,7 @@ from invmask.runs.run import Run
 from invmask.runs.shapes import EXAMPLES, Shapes
 from invmask.runs.subject import Bench, make_bench
 from invmask.runs.wants import Want
+from invmask.settings import victim_folders
 
 _KEPT_BENCHES = 8
 _benches: OrderedDict[Path, Bench] = OrderedDict()
@@ -107,7 +108,8 @@ def _bench(run: Run) -> Bench:
     spec = run.spec()
     bench = _benches.pop(run.path, None)
     if bench is None or bench.spec != spec:
-        bench = make_bench(spec)
+        # The home is where the run lies, whatever this process's settings say: it may be a worker of a lab's cluster.
+        bench = make_bench(spec, victim_folders(run.path.parents[1]))
     _benches[run.path] = bench
     while len(_benches) > _KEPT_BENCHES:
         _benches.popitem(last=False)

@@ -250,9 +250,10 @@ class Run:
 
     def _check(self, round_taken: int, first: int = 0) -> int:
         committed = self.committed()
-        last = committed.round if committed else 0
-        if committed is None or not first <= round_taken <= last:
-            raise UserError(f"Run {self.id} has no round {round_taken}; it has rounds {first} to {last}.")
+        if committed is None:
+            raise UserError(f"Run {self.id} has no rounds yet; take a step first.")
+        if not first <= round_taken <= committed.round:
+            raise UserError(f"Run {self.id} has no round {round_taken}; it has rounds {first} to {committed.round}.")
         return round_taken
 
     def _json(self, name: str) -> dict[str, Any] | None:

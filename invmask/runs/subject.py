@@ -5,6 +5,7 @@ The two meet only here: the subject holds the victim and the clean budget, the `
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,7 +22,6 @@ from invmask.masks.attach import gated_logits, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures, flags
 from invmask.runs.spec import RunSpec
-from invmask.settings import victim_folders
 
 # Images a pass, over all views together: more gains no speed and costs memory.
 PASS_SIZE = 500
@@ -76,8 +76,11 @@ class Bench:
         return ProbeImages.of(load_embedded(self.victim.card.dataset, "test").images, self.victim, self.spec.device)
 
 
-def make_bench(spec: RunSpec) -> Bench:
+def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     """Load what a run needs.
+
+    Args:
+        folders: where victims are (see `settings.victim_folders`).
 
     Raises:
         UserError: the victim, the defence or the device does not exist, or the budget is out of range.
@@ -85,7 +88,7 @@ def make_bench(spec: RunSpec) -> Bench:
     if spec.defense not in DEFENSES:
         raise UserError(f"There is no defence '{spec.defense}'; choose one of: {', '.join(DEFENSES)}.")
     check_device(spec.device)
-    victim = _victim(spec.victim, spec.device)
+    victim = _victim(spec.victim, spec.device, tuple(folders))
     images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor()
     model = sharing_copy(victim.model)
     subject = Subject(model, images.to(spec.device), len(victim.card.dataset_info.classes), spec.precision)
@@ -144,7 +147,7 @@ def measure_views(
 
 
 @lru_cache(maxsize=8)
-def _victim(name: str, device: str) -> Victim:
-    victim = load_victim(name, victim_folders())
+def _victim(name: str, device: str, folders: tuple[Path, ...]) -> Victim:
+    victim = load_victim(name, list(folders))
     victim.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return victim

@@ -1,0 +1,40 @@
+"""Loaded into every process of the embedded cluster (a Dask preload module).
+
+A dashboard that is killed cannot close its cluster, so the processes watch for it themselves. Workers import
+the engine beforehand, so that the first round does not wait for it.
+"""
+
+import importlib
+import os
+import threading
+import time
+from typing import Any
+
+PARENT_CHECK_SECONDS = 1.0
+
+
+def dask_setup(server: Any) -> None:
+    """Called by Dask with the scheduler, nanny or worker that this process is."""
+    kind = type(server).__name__
+    if kind == "Worker":
+        # In the background: a worker that imports cannot answer its scheduler.
+        threading.Thread(target=_warm_up, daemon=True).start()
+    else:
+        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+
+
+def _warm_up() -> None:
+    import torch
+
+    importlib.import_module("invmask.runs.advance")
+    # A first step of an optimizer imports half of torch.
+    vector = torch.zeros(1, requires_grad=True)
+    vector.grad = torch.zeros(1)
+    torch.optim.AdamW([vector]).step()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    # A nanny's worker ends with it.
+    os._exit(0)

@@ -1,0 +1,120 @@
+"""Dask workers: child processes of one's own, or those of an existing scheduler."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from distributed import Client
+from distributed.deploy.spec import SpecCluster
+from distributed.deploy.subprocess import SubprocessCluster
+
+from invmask.errors import UserError
+
+PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
+CHILD = "invmask.runs.child"
+CONNECT_SECONDS = 10.0
+# Long enough for a worker that was killed to come back by itself, and for a slow machine to start one.
+MOST_SECONDS_WITHOUT_WORKER = 30.0
+
+_environment_lock = threading.Lock()
+
+
+class Cluster:
+    """A connection to workers.
+
+    Args:
+        workers: child processes to start, each for one run at a time, with `threads` threads.
+        address: of an existing scheduler to use instead.
+
+    Raises:
+        UserError: no scheduler answers at `address`, or the processes do not start.
+    """
+
+    def __init__(self, workers: int, threads: int, address: str | None = None) -> None:
+        self.address = address
+        self._processes: SpecCluster | None = None
+        self._last_worker = time.monotonic()
+        if address is None:
+            try:
+                self._processes = _start_processes(workers, threads)
+            except (OSError, RuntimeError, TimeoutError) as error:
+                raise UserError(
+                    "The worker processes could not be started; free some memory or set INVMASK_WORKERS to 1."
+                ) from error
+        try:
+            self.client = Client(self._processes or address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            self._close_processes()
+            raise UserError(
+                f"No Dask scheduler answers at {address}; start one there or unset INVMASK_SCHEDULER."
+            ) from error
+
+    def workers(self) -> int:
+        """Workers that the scheduler knows of, as of a moment ago."""
+        return len(self.client.scheduler_info(n_workers=-1).get("workers", {}))
+
+    def problem(self) -> str | None:
+        """Why no work can be done and none will be before somebody mends it, as a sentence; None if all is well."""
+        if self.client.status != "running":
+            return "The connection to the workers was lost; they are being started again."
+        if self.workers():
+            self._last_worker = time.monotonic()
+        elif time.monotonic() - self._last_worker > MOST_SECONDS_WITHOUT_WORKER:
+            if self.address is not None:
+                return f"The Dask scheduler at {self.address} has no workers; start some with 'dask worker'."
+            return "All workers were lost; they are being started again."
+        return None
+
+    def close(self) -> None:
+        """End the connection, and the processes if they are our own."""
+        with contextlib.suppress(Exception):
+            self.client.close(timeout=2)
+        self._close_processes()
+
+    def _close_processes(self) -> None:
+        if self._processes is not None:
+            with contextlib.suppress(Exception):
+                self._processes.close(timeout=10)
+            self._processes = None
+
+
+def _start_processes(workers: int, threads: int) -> SpecCluster:
+    with _environment(threads):
+        return SubprocessCluster(
+            n_workers=workers,
+            # One run at a time each; the threads are torch's.
+            threads_per_worker=1,
+            silence_logs=logging.ERROR,
+            scheduler_kwargs={"preload": [CHILD], "dashboard": False, "dashboard_address": None},
+            # Without a limit of Dask's own: it counts memory that torch holds for the next round against the worker.
+            worker_kwargs={"memory_limit": 0, "preload": [CHILD], "preload_nanny": [CHILD]},
+        )
+
+
+@contextlib.contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """What child processes inherit: where invmask is, whatever directory we were started in, and their threads."""
+    before = {}
+    path = os.environ.get("PYTHONPATH")
+    changes = {
+        "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *([path] if path else [])]),
+        "OMP_NUM_THREADS": str(threads),
+        # The scheduler's log goes to a pipe that nobody reads: once full, it would hold the scheduler up.
+        "DASK_LOGGING__DISTRIBUTED": "error",
+    }
+    with _environment_lock:
+        for name, value in changes.items():
+            before[name] = os.environ.get(name)
+            os.environ[name] = value
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

@@ -1,0 +1,13 @@
+"""What is sent to a Dask worker. The scheduler imports this module too, so nothing heavy is imported with it."""
+
+
+def unit(path: str, rounds: int, seconds: float) -> str:
+    """`advance` the run in `path` within these limits; the `Outcome`'s value.
+
+    A unit that finds the run held by somebody else waits a moment only, for a worker is worth more than that.
+    """
+    from pathlib import Path
+
+    from invmask.runs.advance import Limits, advance
+
+    return advance(Path(path), Limits(rounds, seconds), patience=0.1).value
