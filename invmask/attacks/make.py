@@ -1,21 +1,23 @@
 """Make a victim from scratch: poison, train, measure on the full test set, store with its card."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from invmask.attacks.poison import poison
+from invmask.attacks.poison import PoisonedSet, poison
+from invmask.attacks.recipe import Stage
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training import EpochReport, TrainingConfig, train
+from invmask.attacks.training import EpochReport, train
 from invmask.attacks.victims import (
     CLEAN,
     VictimCard,
     measure,
     new_model,
     save_victim,
-    training_record,
     versions,
     victim_name,
 )
@@ -29,7 +31,7 @@ def make_victim(
     attack_name: str,
     poisoning_ratio: float,
     target_label: int,
-    config: TrainingConfig,
+    stages: Sequence[Stage],
     data_root: Path,
     folder: Path,
     device: str = "cpu",
@@ -40,6 +42,7 @@ def make_victim(
 
     Args:
         attack_name: an attack's name, or ``clean`` for a control trained on the untouched set.
+        stages: trained one after the other; the first one's seed also draws the weights and the poisoned images.
         data_root: where the full data set lies (see `data.cifar10.load_cifar10`).
 
     Raises:
@@ -47,16 +50,23 @@ def make_victim(
     """
     attack = None if attack_name == CLEAN else make_attack(attack_name)
     name = victim_name(dataset, architecture, attack_name)
-    torch.manual_seed(config.seed)
+    seed = stages[0].config.seed
+    torch.manual_seed(seed)
     model = new_model(dataset, architecture)
     training_set, test_set = load_cifar10(data_root, train=True), load_cifar10(data_root, train=False)
     ratio = poisoning_ratio if attack is not None else 0.0
-    poisoned = poison(training_set, attack or make_attack("badnets"), ratio, target_label, config.seed)
+    poisoned = poison(training_set, attack or make_attack("badnets"), ratio, target_label, seed)
+    untouched = PoisonedSet(training_set, np.zeros(len(training_set), dtype=bool))
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / f"{name}.checkpoint"
-    started = time.perf_counter()
-    train(model, poisoned, config, torch.device(device), checkpoint, on_epoch, on_step)
-    seconds = time.perf_counter() - started
+    checkpoints, record = [], []
+    for number, stage in enumerate(stages):
+        checkpoint = folder / f"{name}.stage{number}.checkpoint"
+        checkpoints.append(checkpoint)
+        started = time.perf_counter()
+        images = poisoned if stage.poisoned else untouched
+        train(model, images, stage.config, torch.device(device), checkpoint, on_epoch, on_step)
+        seconds = round(time.perf_counter() - started, 1)
+        record.append({**asdict(stage.config), "poisoned": stage.poisoned, "seconds": seconds})
     target = target_label if attack is not None else None
     measures = measure(model, test_set, attack, target, device)
 
@@ -72,10 +82,11 @@ def make_victim(
         ra=measures.ra,
         n_test=len(test_set),
         attack_settings=attack.settings() if attack is not None else {},
-        training=training_record(config, seconds, device),
+        training={"device": device, "stages": record},
         versions=versions(),
         machine=processor(device),
     )
     save_victim(folder, card, model.cpu())
-    checkpoint.unlink(missing_ok=True)
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
     return card

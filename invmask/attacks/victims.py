@@ -17,7 +17,6 @@ from torch import Tensor
 
 from invmask.attacks.base import Attack
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training import TrainingConfig
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.errors import UserError
 from invmask.metrics import Measures, answers, flags
@@ -150,11 +149,6 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
         ) from error
     model.requires_grad_(False)
     return Victim(card, model.eval())
-
-
-def training_record(config: TrainingConfig, seconds: float, device: str) -> dict[str, Any]:
-    """What a card says of the training: every setting, the time and where."""
-    return {**asdict(config), "seconds": round(seconds, 1), "device": device}
 
 
 def versions() -> dict[str, str]:

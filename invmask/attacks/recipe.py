@@ -1,0 +1,31 @@
+"""How the victims are trained: a long cycle of the learning rate, then a shorter and gentler one.
+
+A warm restart (Loshchilov and Hutter 2017, "SGDR") reaches in 32 epochs what one cycle of 20 does not.
+"""
+
+from dataclasses import dataclass
+
+from invmask.attacks.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One cycle of training, on the poisoned set or, before the attacker comes, on the untouched one."""
+
+    config: TrainingConfig
+    poisoned: bool = True
+
+
+def default_recipe(
+    seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12), clean_first: bool = False
+) -> tuple[Stage, Stage]:
+    """Two cycles.
+
+    Args:
+        seed: of weights, poisoning and augmentation; the second cycle draws with `seed` + 1.
+        epochs: of each cycle.
+        clean_first: the first cycle sees untouched images, as when the attacker fine-tunes a clean model.
+    """
+    first = TrainingConfig(epochs=epochs[0], bfloat16=bfloat16, seed=seed)
+    second = TrainingConfig(epochs=epochs[1], learning_rate=0.1, warmup_share=0.1, bfloat16=bfloat16, seed=seed + 1)
+    return Stage(first, not clean_first), Stage(second)
