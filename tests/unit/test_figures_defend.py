@@ -1,0 +1,221 @@
+"""The values in the Defend page's charts, from records made up for the purpose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from invmask.figures.channels import ChannelState, channel_map, layer_counts, map_height, short_names
+from invmask.figures.inner import flip_labels, inner_curves
+from invmask.figures.losses import LOSS_EXPLANATIONS, LOSS_TITLES, loss_curves
+from invmask.figures.measures import measure_curves
+from invmask.figures.ramps import gate_scale, oklab, ramp, selection_scale
+from invmask.figures.rounds import axis_end, nice_ceiling, phase_spans, spread_labels, thinned
+from invmask.figures.triggers import amplification, trigger_tiles
+
+
+@dataclass(frozen=True)
+class Layer:
+    name: str
+    channels: int
+    offset: int
+
+
+LAYERS = (Layer("network.conv1", 3, 0), Layer("network.layer1.0.conv1", 5, 3))
+STATE = ChannelState(
+    layers=LAYERS,
+    mask=np.array([1, 1, 0, 0, 1, 1, 0.5, 1]),
+    selection=np.array([1, 1, 0, 0.2, 0.4, 1, 0.5, 0]),
+    pruned_gate=np.array([1, 1, 0, 0.2, 1, 1, 0.75, 1]),
+    inverse_gate=np.array([1, 1, 1, 1, 0.4, 1, 0.75, 0]),
+)
+THEMES = ("light", "dark", "paper")
+
+
+def bars(figure, name):
+    return next(trace for trace in figure.data if trace.name == name)
+
+
+def texts(figure):
+    return [annotation.text for annotation in figure.layout.annotations]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "values"),
+    [("selection", 1 - STATE.selection), ("pruned", STATE.pruned_gate), ("inverse", STATE.inverse_gate)],
+)
+def test_the_map_shows_every_channel_with_its_number(quantity, values):
+    cells = bars(channel_map(STATE, quantity, "light"), "channels")
+    assert len(cells.x) == 8
+    np.testing.assert_allclose(cells.marker.color, values, atol=1e-3)
+    assert "layer1.0.conv1</b>, channel 1" in cells.hovertext[4]
+    assert "selection s 0.40" in cells.hovertext[4]
+
+
+def test_the_map_gives_each_channel_a_place_of_its_own():
+    cells = bars(channel_map(STATE, "selection", "light", columns=4), "channels")
+    places = list(zip(cells.base, cells.y, strict=True))
+    assert len(set(places)) == 8
+    assert {y for _, y in places[3:]} == {cells.y[3], cells.y[3] + 1}
+
+
+def test_the_map_counts_channels_past_one_half():
+    first, second = layer_counts(STATE)
+    assert (first.selected, first.pruned, first.inverse_cut) == (1, 1, 0)
+    # One half exactly is not selected.
+    assert (second.selected, second.pruned, second.inverse_cut) == (3, 1, 2)
+    figure = channel_map(STATE, "selection", "light")
+    np.testing.assert_allclose(bars(figure, "selected").x, [100 / 3, 60])
+    np.testing.assert_allclose(bars(figure, "pruned").x, [100 / 3, 20])
+    np.testing.assert_allclose(bars(figure, "cut in inverse").x, [0, 40])
+    assert {"4 selected", "2 pruned", "2 cut in inverse"} <= set(texts(figure))
+
+
+def test_the_map_is_as_high_whatever_it_shows():
+    nothing = ChannelState(LAYERS, *(np.ones(8) for _ in range(4)))
+    heights = {
+        channel_map(state, q, "light").layout.height for state in (STATE, nothing) for q in ("selection", "pruned")
+    }
+    assert heights == {map_height(LAYERS)}
+
+
+def test_layer_names_lose_what_all_share():
+    assert short_names(LAYERS) == ["conv1", "layer1.0.conv1"]
+    assert short_names((Layer("a.conv", 1, 0),)) == ["conv"]
+    assert short_names((Layer("conv", 1, 0), Layer("convx", 1, 1))) == ["conv", "convx"]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_colour_scales_climb_evenly_in_lightness(theme):
+    for scale in (selection_scale(theme), gate_scale("pruned", theme), gate_scale("inverse", theme)):
+        assert [place for place, _ in scale] == pytest.approx(np.linspace(0, 1, len(scale)))
+        steps = np.diff([oklab(colour)[0] for _, colour in scale])
+        assert (np.sign(steps) == np.sign(steps[0])).all()
+        assert steps == pytest.approx(steps.mean(), abs=0.005)
+        assert abs(steps.sum()) > 0.2
+
+
+def test_a_ramp_begins_and_ends_where_it_is_told():
+    scale = ramp("#ffffff", "#123456")
+    assert (scale[0][1], scale[-1][1]) == ("#ffffff", "#123456")
+
+
+def test_measures_are_drawn_in_per_cent_on_a_fixed_axis():
+    values = {
+        "acc": {"original": np.array([0.9, 0.9]), "pruned": np.array([0.9, 0.855]), "inverse": np.array([0.9, 0.1])},
+        "asr": {"original": np.array([1.0, 1.0]), "pruned": np.array([1.0, 0.02]), "inverse": np.array([1.0, 0.95])},
+    }
+    figure = measure_curves(np.array([0, 1]), values, phase_spans(["initialise"]), 20, "light")
+    assert len(figure.data) == 6
+    assert list(figure.data[1].y) == [90.0, 85.5]
+    assert "Pruned 85.5" in texts(figure)
+    assert "Inverse 95.0" in texts(figure)
+    assert not any("RA" in text for text in texts(figure))
+    assert figure.layout.yaxis.range == figure.layout.yaxis2.range == (-3, 103)
+    assert figure.layout.xaxis.range == (0, 20)
+
+
+def test_curves_mark_phases_and_the_round_shown():
+    spans = phase_spans(["initialise"] * 30 + ["minimise"] * 30 + ["sparsify"] * 2)
+    assert [(span.phase, span.first, span.last) for span in spans] == [
+        ("initialise", 1, 30),
+        ("minimise", 31, 60),
+        ("sparsify", 61, 62),
+    ]
+    rounds, ones = np.arange(1, 63), np.ones(62)
+    figure = loss_curves(rounds, {"total": ones}, spans, 100, "light", shown=7)
+    assert {shape.x0 for shape in figure.layout.shapes} == {30.5, 60.5, 7}
+    assert {"Initialise", "Minimise"} <= set(texts(figure))
+    assert "Sparsify" not in texts(figure), "there is no room for the name yet"
+    assert len(loss_curves(rounds, {"total": ones}, spans, 100, "light").layout.shapes) < len(figure.layout.shapes)
+
+
+def test_every_loss_term_has_a_panel_from_the_first_round_on():
+    early = loss_curves(np.array([1]), {"total": np.array([2.0])}, phase_spans(["initialise"]), 20, "light")
+    terms = {name: np.array([0.5, 1.5]) for name in LOSS_TITLES}
+    late = loss_curves(np.array([1, 2]), terms, phase_spans(["initialise", "minimise"]), 20, "light")
+    assert len(early.data) == len(late.data) == len(LOSS_TITLES)
+    assert [axis for axis in early.layout if axis.startswith("yaxis")] == [
+        axis for axis in late.layout if axis.startswith("yaxis")
+    ]
+    for trace in late.data:
+        assert list(trace.y) == [0.5, 1.5]
+    assert set(LOSS_EXPLANATIONS) == set(LOSS_TITLES)
+
+
+def test_a_loss_term_nobody_foresaw_is_drawn_too():
+    figure = loss_curves(np.array([1]), {"total": np.ones(1), "new term": np.ones(1)}, (), 20, "light")
+    assert bars(figure, "New term").y == (1.0,)
+
+
+def test_flips_are_shares_of_the_batch():
+    figure = flip_labels([30, 0, 10], 50, ["cat", "dog", "ship"], "light", target_label=0)
+    assert list(figure.data[0].x) == [60, 0, 20]
+    assert list(figure.data[0].text) == ["30", "", "10"]
+    assert figure.layout.yaxis.ticktext == ("<b>cat</b> (target)", "dog", "ship")
+    assert figure.layout.xaxis.range == (0, 100)
+
+
+def test_inner_shares_begin_where_the_inner_problem_does():
+    nan = np.nan
+    shares = {
+        "flipped": np.array([nan, 0.8, 1.0]),
+        "inverse_agrees": np.array([nan, 0.5, 0.9]),
+        "pruned_restores": np.array([nan, 0.1, 0.7]),
+    }
+    figure = inner_curves(np.array([1, 2, 3]), shares, phase_spans(["initialise", "minimise", "minimise"]), 20, "dark")
+    assert {"flipped 100", "inverse follows 90", "pruned restores 70"} <= set(texts(figure))
+    assert list(figure.data[2].y[1:]) == [10, 70]
+    nothing = inner_curves(np.array([1]), {name: np.array([nan]) for name in shares}, (), 20, "dark")
+    assert "begins with the second phase" in texts(nothing)
+    assert nothing.layout.height == figure.layout.height
+
+
+def test_the_axis_of_rounds_grows_in_large_steps_and_stops_at_the_most():
+    ends = [axis_end(last, 500) for last in range(501)]
+    assert sorted(set(ends)) == [20, 50, 100, 200, 300, 400, 500]
+    assert ends == sorted(ends)
+    assert all(end >= last for last, end in enumerate(ends))
+    assert axis_end(3, 10) == 10
+    assert axis_end(7000, 6000) == 7000
+    assert axis_end(0, 0) == 1
+
+
+def test_thinning_keeps_the_ends_and_never_moves_a_point():
+    for count in (0, 1, 2, 399, 400, 401, 1000, 5000):
+        kept = thinned(count)
+        assert len(kept) <= 401
+        assert len(kept) == count if count <= 400 else kept[-1] == count - 1
+    assert set(thinned(500)[:-1]) <= set(thinned(700))
+
+
+@pytest.mark.parametrize(("value", "ceiling"), [(0.0, 1), (0.3, 0.5), (1, 1), (1.1, 2), (7, 10), (23, 50), (np.nan, 1)])
+def test_ceilings_are_round_numbers(value, ceiling):
+    assert nice_ceiling(value) == pytest.approx(ceiling)
+
+
+def test_labels_keep_their_distance_and_their_order():
+    placed = spread_labels([93, 91, 9], 15, 0, 100)
+    assert placed == [100, 85, 9] or placed[0] - placed[1] >= 15
+    assert placed[0] > placed[1] > placed[2]
+    assert spread_labels([0, 0, 0], 10, 0, 100) == [0, 10, 20]
+    assert spread_labels([], 10, 0, 100) == []
+
+
+def test_perturbations_are_amplified_by_one_factor_and_sums_are_clipped():
+    images = np.full((2, 3, 4, 4), 0.9)
+    changes = np.zeros_like(images)
+    changes[0, 0, 1, 2] = 0.04
+    changes[1, 1, 0, 0] = 0.2
+    tiles = trigger_tiles(images, changes)
+    assert tiles.factor == 2
+    assert tiles.clean.shape == (2, 4, 4, 3)
+    assert tiles.perturbation[0, 1, 2, 0] == round((0.5 + 2 * 0.04) * 255)
+    assert tiles.perturbation[0, 0, 0, 0] == 128
+    assert tiles.perturbed[1, 0, 0, 1] == 255
+    np.testing.assert_allclose(tiles.largest, [0.04, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("largest", "factor"), [(0.0, 1000), (0.02, 20), (0.5, 1), (1.0, 1)])
+def test_amplification_keeps_within_the_range(largest, factor):
+    assert amplification(largest) == factor
