@@ -4,16 +4,10 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.settings import ASSETS
-from invmask.ui import address, sidebar, theme
+from invmask.ui import address, navigation, sidebar, theme
 
-st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide", initial_sidebar_state=288)
-page = st.navigation(
-    [
-        st.Page("pages/start.py", title="Start", icon=":material/flag:", default=True),
-        st.Page("pages/defend.py", title="Defend", icon=":material/shield:"),
-        st.Page("pages/flip.py", title="Flip", icon=":material/flip:"),
-    ]
-)
+st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide", initial_sidebar_state=304)
+page = st.navigation(navigation.pages())
 theme.page_style()
 try:
     address.arrive(page.title)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from invmask.ui import cache
+from invmask.ui import cache, navigation
 
 _KEY = "address"
 VICTIM, RUN = "victim", "run"
@@ -44,7 +44,7 @@ def arrive(page: str) -> None:
 
     What the address says wins; what it leaves out, after a switch of pages, is written back from the session.
     """
-    address = _address()
+    address: _Address = st.session_state.setdefault(_KEY, _Address())
     address.page = page
     asked = st.query_params.to_dict()
     own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN)}
@@ -109,7 +109,7 @@ def choose(name: str, value: str | None) -> None:
 
 def _address() -> _Address:
     if _KEY not in st.session_state:
-        st.session_state[_KEY] = _Address()
+        navigation.come_in_through_app()
     return st.session_state[_KEY]
 
 

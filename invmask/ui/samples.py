@@ -106,6 +106,22 @@ def sample_grid(samples: Sequence[Sample], side: int = 96, empty: str = "Nothing
     st.html(f'{_STYLE}<div class="im-grid" style="--side:{max(side, SMALLEST_SIDE)}px;--across:{width}">{cells}</div>')
 
 
+def sample_in_detail(sample: Sample, view_titles: dict[str, str], side: int = 128) -> None:
+    """One sample large: its first picture on the left, and beside it a row for each view's answer."""
+    picture = sample.pictures[0]
+    rows = "".join(
+        f'<div class="im-row3 im-{answer.view}"><span class="im-word">{html.escape(view_titles[answer.view or ""])}</span>'
+        f"<span><b>{html.escape(answer.title)}</b></span><span>{percent(answer.probability)}</span>"
+        f'<span class="im-word">{KIND_WORDS[answer.kind] if answer.kind else ""}</span></div>'
+        for answer in picture.answers
+    )
+    st.html(
+        f'{_STYLE}<figure class="im-detail" style="--side:{side}px"><div class="im-picture">'
+        f'<img src="{image_data_uri(picture.pixels)}" alt="{html.escape(sample.title, quote=True)}"></div>'
+        f"<div><figcaption>{html.escape(sample.title)}</figcaption>{rows}</div></figure>"
+    )
+
+
 def _sample(sample: Sample) -> str:
     pictures = "".join(_picture(picture, sample.title) for picture in sample.pictures)
     note = f'<div class="im-note">{html.escape(sample.note)}</div>' if sample.note else ""
@@ -155,6 +171,13 @@ _STYLE = """<style>
 .im-share b{font-variant-numeric:tabular-nums;font-weight:400;white-space:nowrap}
 .im-bar{flex:1;height:5px;border-radius:2px;background:color-mix(in srgb,currentColor 14%,transparent)}
 .im-bar div{height:100%;border-radius:2px;background:color-mix(in srgb,currentColor 60%,transparent)}
+.im-detail{display:flex;gap:.9rem;margin:0;align-items:flex-start;min-height:calc(var(--side) + 4px)}
+.im-detail figcaption{font-weight:600;margin:0 0 .35rem;color:inherit;font-size:1rem}
+.im-detail>div:last-child{flex:1;min-width:0}
+.im-row3{display:grid;grid-template-columns:4.2rem minmax(0,1fr) 4rem;column-gap:.4rem;align-items:baseline;
+ font-size:.92rem;line-height:1.3;margin-bottom:.3rem;font-variant-numeric:tabular-nums}
+.im-row3 span:nth-child(3){text-align:right}
+.im-row3 .im-word:last-child{grid-column:2/4}
 .im-original,.im-pruned,.im-inverse{border-left:3px solid;padding-left:.35rem}
 .im-original{border-color:#6B7280}.im-pruned{border-color:#2563EB}.im-inverse{border-color:#EA580C}
 </style>"""

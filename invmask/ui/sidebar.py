@@ -40,11 +40,8 @@ def show() -> None:
 
 
 def run_title(run: RunSummary) -> str:
-    """`default, SPC 10, seed 0 · round 84, paused`."""
-    return (
-        f"{run.spec.preset}, SPC {run.spec.spc}, seed {run.spec.seed} · "
-        f"round {count(run.round)}, {STATE_WORDS[run.state]}"
-    )
+    """`default, SPC 10, seed 0 · paused`: short enough for the sidebar's width."""
+    return f"{run.spec.preset}, SPC {run.spec.spc}, seed {run.spec.seed} · {STATE_WORDS[run.state]}"
 
 
 def _victim(cards: dict[str, VictimCard], name: str) -> None:
@@ -87,7 +84,8 @@ def _run(victim: str) -> None:
         "Newest first; everyone who opens this dashboard sees the same runs.",
     )
     if current is not None:
-        st.caption(f"Run {current}")
+        taken = runs[current].round if current in runs else 0
+        st.caption(f"{count(taken)} {'round' if taken == 1 else 'rounds'} taken · {current}")
     elif newest_first:
         st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
     else:

@@ -35,5 +35,6 @@ def view_hex(view: str) -> str:
 _PAGE_STYLE = """<style>
 [data-testid="stMainBlockContainer"]{padding:3.25rem 2.5rem 3rem;max-width:1480px}
 [data-testid="stMetricLabel"] p{white-space:normal}
+[data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 </style>"""

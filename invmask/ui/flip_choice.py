@@ -1,0 +1,111 @@
+"""What people chose on the page Flip. All of it lives in the address, so that a link shows the same."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from invmask.evidence.views import Fate
+from invmask.masks.state import View
+from invmask.ui import address
+
+Images = Literal["poisoned", "clean"]
+MOST_PICKED = 12
+PER_PAGE = 24
+
+SHOWN: dict[str, Fate | None] = {
+    "all": None,
+    "changed": None,
+    "recovered": Fate.RECOVERED,
+    "still-fooled": Fate.STILL_FOOLED,
+    "newly-wrong": Fate.NEWLY_WRONG,
+    "picked": None,
+}
+"""The filters, by their name in the address; a fate is that under the pruned view."""
+
+
+@dataclass(frozen=True)
+class FlipChoice:
+    """The page's choices.
+
+    Attributes:
+        view: whose answers are shown.
+        images: the poisoned samples or the clean ones.
+        show: one of `SHOWN`.
+        round: the round whose masks are looked at; None for the latest.
+        picked: places of picked samples, the last picked last.
+        page: of the gallery, from 0.
+    """
+
+    view: View
+    images: Images
+    show: str
+    round: int | None
+    picked: tuple[int, ...]
+    page: int
+
+
+def read() -> FlipChoice:
+    """The choices in the address; defaults for what is missing or makes no sense."""
+    round_taken = address.choice("round", "")
+    page = address.choice("page", "1")
+    return FlipChoice(
+        view=View(address.choice("view", View.ORIGINAL, list(View))),
+        images="clean" if address.choice("images", "poisoned") == "clean" else "poisoned",
+        show=address.choice("show", "all", list(SHOWN)),
+        round=int(round_taken) if _is_number(round_taken) else None,
+        picked=tuple(int(place) for place in address.choice("pick", "").split(",") if _is_number(place))[-MOST_PICKED:],
+        page=max(0, int(page) - 1) if _is_number(page) else 0,
+    )
+
+
+def set_view(view: str) -> None:
+    """Look through another view."""
+    address.choose("view", None if view == View.ORIGINAL else view)
+
+
+def set_images(images: str) -> None:
+    """Other images, other places: picks and page do not carry over."""
+    address.choose("images", None if images == "poisoned" else images)
+    address.choose("pick", None)
+    set_show("all")
+
+
+def set_show(show: str) -> None:
+    """Another filter, from its first page."""
+    address.choose("show", None if show == "all" else show)
+    set_page(0)
+
+
+def set_round(round_taken: int | None) -> None:
+    """None for the latest, whichever that is when the link is opened."""
+    address.choose("round", None if round_taken is None else str(round_taken))
+
+
+def set_page(page: int) -> None:
+    """Another page of the gallery, from 0."""
+    address.choose("page", None if page == 0 else str(page + 1))
+
+
+def toggle_pick(place: int) -> None:
+    """Pick a sample to look at; the one that is looked at already is let go."""
+    picked = [known for known in read().picked if known != place]
+    if place not in read().picked or read().picked[-1] != place:
+        picked.append(place)
+    address.choose("pick", ",".join(str(known) for known in picked[-MOST_PICKED:]) or None)
+
+
+def chosen(show: str, fates: list[Fate], picked: tuple[int, ...]) -> list[int]:
+    """Places that the filter `show` lets through.
+
+    Args:
+        fates: of all samples under the pruned view.
+    """
+    if show == "picked":
+        return [place for place in sorted(picked) if place < len(fates)]
+    if show == "changed":
+        return [place for place, fate in enumerate(fates) if fate not in (Fate.UNCHANGED, Fate.STILL_FOOLED)]
+    wanted = SHOWN.get(show)
+    return [place for place, fate in enumerate(fates) if wanted is None or fate is wanted]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 6

@@ -1,0 +1,213 @@
+"""The pieces of the page Flip, top to bottom: switch, counts, filter, gallery, and one sample in detail."""
+
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.evidence.views import FATE_EXPLANATIONS, Fate
+from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
+from invmask.figures.probabilities import class_probabilities
+from invmask.masks.state import View
+from invmask.metrics import flags
+from invmask.runs.entries import RunSummary
+from invmask.ui import flip_choice
+from invmask.ui.answers import FlipAnswers
+from invmask.ui.flip_choice import FlipChoice
+from invmask.ui.gallery import Tile, gallery
+from invmask.ui.names import count
+from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_in_detail
+from invmask.ui.theme import chart, current_theme, view_hex
+
+GALLERY_HEIGHT = 560
+FIGURE_HEIGHT = 340
+
+_FATE_TITLES = {
+    Fate.RECOVERED: "Recovered",
+    Fate.STILL_FOOLED: "Still fooled",
+    Fate.NEWLY_WRONG: "Newly wrong",
+    Fate.OTHERWISE_WRONG: "Wrong otherwise",
+}
+_FILTER_TITLES = {
+    "all": "All",
+    "changed": "Changed",
+    "recovered": "Recovered",
+    "still-fooled": "Still fooled",
+    "newly-wrong": "Newly wrong",
+    "picked": "Picked",
+}
+
+
+def switch(choice: FlipChoice, has_trigger: bool) -> None:
+    """The one control that matters, and which images it acts on."""
+    st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
+    colour = view_hex(choice.view)
+    st.html(
+        "<style>.st-key-flip-view button{padding:.55rem 1.4rem;font-size:1.1rem}"
+        f".st-key-flip-view button[aria-checked=true],.st-key-flip-view button[kind$=Active]"
+        f"{{border-color:{colour}!important;color:{colour}!important;"
+        f"background:color-mix(in srgb,{colour} 14%,transparent)!important}}</style>"
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        st.segmented_control(
+            "View",
+            [view.value for view in View],
+            key="flip-view",
+            required=True,
+            format_func=lambda view: VIEW_TITLES[view],
+            on_change=lambda: flip_choice.set_view(st.session_state["flip-view"]),
+            help="One network, three views. " + " ".join(f"{VIEW_TITLES[v]}: {VIEW_EXPLANATIONS[v]}" for v in View),
+        )
+        if has_trigger:
+            st.segmented_control(
+                "Images",
+                ["poisoned", "clean"],
+                key="flip-images",
+                required=True,
+                format_func=str.capitalize,
+                on_change=lambda: flip_choice.set_images(st.session_state["flip-images"]),
+                help="Poisoned: test images of all classes but the target, with the trigger on. "
+                "Clean: test images of all classes as they are.",
+            )
+
+
+def round_slider(choice: FlipChoice, run: RunSummary) -> None:
+    """Which round's masks to look through; at the right end it follows the run."""
+    st.session_state["flip-round"] = min(run.round, run.round if choice.round is None else choice.round)
+
+    def moved() -> None:
+        value = st.session_state["flip-round"]
+        flip_choice.set_round(None if value == run.round else value)
+
+    st.slider(
+        "Round",
+        0,
+        run.round,
+        key="flip-round",
+        on_change=moved,
+        help="Look through the masks as they were after this round. At round 0 nothing is masked; "
+        "the right end is the latest round, and stays the latest while the run goes on.",
+    )
+
+
+def counts(found: FlipAnswers, view: View) -> None:
+    """How many samples the view recovers, leaves fooled and spoils, and over how many."""
+    answers, fates = found.answers, found.answers.fates(view)
+    triggered = answers.target_label is not None
+    columns = st.columns(4)
+    for column, (fate, title) in zip(columns, _FATE_TITLES.items(), strict=True):
+        absent = fate is Fate.STILL_FOOLED and not triggered
+        number = fates.count(fate)
+        with column, st.container(gap=None):
+            st.metric(title, "–" if absent else count(number), help=FATE_EXPLANATIONS[fate])
+            st.caption(
+                "no trigger on clean images" if absent else f"{percent(number / len(fates))} of {count(len(fates))}"
+            )
+    st.caption(_measures(found, view))
+
+
+def _measures(found: FlipAnswers, view: View) -> str:
+    answers = found.answers
+    said, n = answers.answers(view), f"n\u00a0=\u00a0{count(len(answers.labels))}"
+    if answers.target_label is None:
+        measured = flags(said, answers.labels).measures()
+        return f"{VIEW_TITLES[view]} view: ACC {percent(measured.acc)} of these clean images, {n}."
+    measured = flags(said, answers.labels, said, answers.labels, answers.target_label).measures()
+    return (
+        f"{VIEW_TITLES[view]} view: ASR {percent(measured.asr)}, answered with the target label; "
+        f"RA (recovery accuracy) {percent(measured.ra)}, answered with their true class; {n}."
+    )
+
+
+def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None:
+    """Which samples to show, each with how many there are."""
+    numbers = {name: len(flip_choice.chosen(name, fates, choice.picked)) for name in _FILTER_TITLES}
+    names = [name for name in _FILTER_TITLES if triggered or name != "still-fooled"]
+    st.session_state["flip-show"] = choice.show if choice.show in names else "all"
+    st.pills(
+        "Show samples by what becomes of them under the pruned view",
+        names,
+        key="flip-show",
+        required=True,
+        format_func=lambda name: f"{_FILTER_TITLES[name]} · {numbers[name]}",
+        on_change=lambda: flip_choice.set_show(st.session_state["flip-show"]),
+        help="The filter goes by the pruned view whichever view is on, so that the same samples stay in place "
+        "while you flip. Changed: the pruned view answers otherwise than the original.",
+    )
+
+
+def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, places: list[int]) -> None:
+    """A page of the samples under the view; a click picks one."""
+    pages = max(1, -(-len(places) // flip_choice.PER_PAGE))
+    page = min(choice.page, pages - 1)
+    shown = places[page * flip_choice.PER_PAGE : (page + 1) * flip_choice.PER_PAGE]
+    if shown:
+        classes = card.dataset_info.classes
+        probabilities = found.answers.probabilities[list(View).index(choice.view)]
+        best, answer = probabilities.max(1)
+        labels = found.answers.labels
+        tiles = [
+            Tile(
+                place,
+                found.images[place],
+                classes[int(labels[place])],
+                classes[int(answer[place])],
+                float(best[place]),
+                _kind(int(answer[place]), int(labels[place]), card.target_label),
+            )
+            for place in shown
+        ]
+        gallery(tiles, choice.picked, view_hex(choice.view), flip_choice.toggle_pick, "flip-gallery", GALLERY_HEIGHT)
+    else:
+        with st.container(height=GALLERY_HEIGHT, border=False):
+            st.info(_nothing(choice.show))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Before",
+            icon=":material/chevron_left:",
+            disabled=page == 0,
+            on_click=flip_choice.set_page,
+            args=(page - 1,),
+            help="The samples before these.",
+        )
+        st.button(
+            "After",
+            icon=":material/chevron_right:",
+            disabled=page >= pages - 1,
+            on_click=flip_choice.set_page,
+            args=(page + 1,),
+            help="The samples after these.",
+        )
+        first = page * flip_choice.PER_PAGE
+        st.caption(f"{first + 1} to {first + len(shown)} of {len(places)}" if shown else "0 of 0")
+
+
+def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
+    """One sample under all three views."""
+    classes, true = card.dataset_info.classes, int(found.answers.labels[place])
+    said = found.answers.probabilities[:, place]
+    answers = tuple(
+        Answer(classes[best], float(said[row, best]), _kind(best, true, card.target_label), view.value)
+        for row, view in enumerate(View)
+        for best in [int(said[row].argmax())]
+    )
+    sample_grid(
+        [Sample(f"Sample {place}, true class: {classes[true]}", (Picture(found.images[place], "", answers),))], 112
+    )
+    figure = class_probabilities(
+        {view.value: said[row].tolist() for row, view in enumerate(View)},
+        classes,
+        true,
+        found.answers.target_label,
+        current_theme(),
+        FIGURE_HEIGHT,
+    )
+    chart(figure, "flip-probabilities", f"Class probabilities of sample {place} under the three views")
+
+
+def _kind(answer: int, true: int, target: int | None) -> Kind:
+    return "true" if answer == true else "target" if answer == target else "other"
+
+
+def _nothing(show: str) -> str:
+    if show == "picked":
+        return "No sample is picked. Show all of them, then click on those you want to keep in view."
+    return f"At this round no sample is {_FILTER_TITLES[show].lower()}. Show all, or move to another round."

@@ -1,0 +1,73 @@
+"""Flip: one switch, three views of one network, and the same samples under each."""
+
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.masks.state import View
+from invmask.runs.entries import RunSummary
+from invmask.ui import address, answers, cache, flip_choice, flip_panels, widgets
+from invmask.ui.names import target_title
+
+
+def _without_run(victim: str) -> None:
+    """Nothing to flip yet: say what to do, and offer it."""
+    latest = next((run for run in cache.listing().runs if run.spec.victim == victim and run.round), None)
+    if latest is None:
+        st.info("There is no mask to flip yet. Defend this victim for a few rounds first, then come back.")
+    else:
+        st.info("No run is chosen. Choose one in the sidebar, or open the latest.")
+        st.button(
+            "Open the latest run",
+            type="primary",
+            icon=":material/flip:",
+            on_click=address.set_run,
+            args=(latest.id,),
+            help="The newest run of this victim that has taken a round.",
+        )
+    st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
+
+
+def _with_run(card: VictimCard, run: RunSummary) -> None:
+    choice, has_trigger = flip_choice.read(), card.target_label is not None
+    poisoned = has_trigger and choice.images == "poisoned"
+    round_taken = run.round if choice.round is None else min(choice.round, run.round)
+    left, right = st.columns([11, 9], gap="medium", vertical_alignment="bottom")
+    with left:
+        flip_panels.switch(choice, has_trigger)
+    with right:
+        flip_panels.round_slider(choice, run)
+    found = answers.at_round(run.id, round_taken, cache.victim_stamp(card.name), poisoned)
+    flip_panels.counts(found, choice.view)
+    fates = found.answers.fates(View.PRUNED)
+    flip_panels.filter_pills(choice, fates, poisoned)
+    show = choice.show if poisoned or choice.show != "still-fooled" else "all"
+    places = flip_choice.chosen(show, fates, choice.picked)
+    left, right = st.columns([11, 9], gap="medium")
+    with left:
+        flip_panels.sample_gallery(choice, card, found, places)
+    with right:
+        candidates = [place for place in choice.picked if place < len(fates)] or places or [0]
+        flip_panels.detail(card, found, candidates[-1] if choice.picked else candidates[0])
+
+
+def _page() -> None:
+    victim, run = address.current_victim(), address.current_run()
+    if victim is None:
+        widgets.no_victim()
+        return
+    card = cache.victim(victim).card
+    st.title("Flip the mask")
+    if target_title(card) is None:
+        st.write("This control has no backdoor and no trigger, so there are clean images alone to flip.")
+    if run is None:
+        _without_run(victim)
+        return
+    summary = cache.summary(run)
+    if summary.round == 0:
+        st.info("This run has taken no round yet, so its three views are the same. Take a few rounds on Defend first.")
+        st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
+        return
+    _with_run(card, summary)
+
+
+_page()
