@@ -189,9 +189,8 @@ def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
         for row, view in enumerate(View)
         for best in [int(said[row].argmax())]
     )
-    sample_grid(
-        [Sample(f"Sample {place}, true class: {classes[true]}", (Picture(found.images[place], "", answers),))], 112
-    )
+    picture = Picture(found.images[place], "", answers)
+    sample_in_detail(Sample(f"Sample {place}, true class: {classes[true]}", (picture,)), dict(VIEW_TITLES), 112)
     figure = class_probabilities(
         {view.value: said[row].tolist() for row, view in enumerate(View)},
         classes,

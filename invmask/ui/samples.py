@@ -110,7 +110,8 @@ def sample_in_detail(sample: Sample, view_titles: dict[str, str], side: int = 12
     """One sample large: its first picture on the left, and beside it a row for each view's answer."""
     picture = sample.pictures[0]
     rows = "".join(
-        f'<div class="im-row3 im-{answer.view}"><span class="im-word">{html.escape(view_titles[answer.view or ""])}</span>'
+        f'<div class="im-row3 im-{answer.view}">'
+        f'<span class="im-word">{html.escape(view_titles.get(answer.view or "", ""))}</span>'
         f"<span><b>{html.escape(answer.title)}</b></span><span>{percent(answer.probability)}</span>"
         f'<span class="im-word">{KIND_WORDS[answer.kind] if answer.kind else ""}</span></div>'
         for answer in picture.answers
