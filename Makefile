@@ -36,7 +36,7 @@ test: setup
 	cd "$(ROOT)" && "$(PYTHON)" -m tests.browser.chromium
 	cd "$(ROOT)" && "$(VENV)/bin/ruff" check . && "$(VENV)/bin/ruff" format --check .
 	cd "$(ROOT)" && "$(VENV)/bin/pyright" --warnings
-	cd "$(ROOT)" && "$(VENV)/bin/lint-imports" --no-color
+	cd "$(ROOT)" && "$(VENV)/bin/lint-imports" --no-logo
 	cd "$(ROOT)" && "$(PYTHON)" -m pytest
 
 screenshots: setup
