@@ -15,11 +15,12 @@ PARENT_CHECK_SECONDS = 1.0
 
 def dask_setup(server: Any) -> None:
     """Called by Dask with the scheduler, nanny or worker that this process is."""
-    kind = type(server).__name__
-    if kind == "Worker":
+    if type(server).__name__ == "Worker":
         # In the background: a worker that imports cannot answer its scheduler.
         threading.Thread(target=_warm_up, daemon=True).start()
     else:
+        # In a session of its own: Control-C in the terminal is for the dashboard, which then closes its cluster.
+        os.setsid()
         threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
 
 

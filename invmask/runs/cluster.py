@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 from distributed.deploy.spec import SpecCluster
@@ -17,7 +18,7 @@ from invmask.errors import UserError
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 CHILD = "invmask.runs.child"
 CONNECT_SECONDS = 10.0
-# Long enough for a worker that was killed to come back by itself, and for a slow machine to start one.
+# How long a scheduler of somebody else's may be without workers before we say so.
 MOST_SECONDS_WITHOUT_WORKER = 30.0
 
 _environment_lock = threading.Lock()
@@ -53,21 +54,26 @@ class Cluster:
                 f"No Dask scheduler answers at {address}; start one there or unset INVMASK_SCHEDULER."
             ) from error
 
-    def workers(self) -> int:
-        """Workers that the scheduler knows of, as of a moment ago."""
-        return len(self.client.scheduler_info(n_workers=-1).get("workers", {}))
-
     def problem(self) -> str | None:
-        """Why no work can be done and none will be before somebody mends it, as a sentence; None if all is well."""
+        """Why no work can be done and none will be before somebody mends it, as a sentence; None if all is well.
+
+        A worker that was killed is no problem: its nanny has another one up in a second or two.
+        """
         if self.client.status != "running":
             return "The connection to the workers was lost; they are being started again."
-        if self.workers():
+        if self._processes is not None:
+            return None if self._alive() else "Worker processes were lost; they are being started again."
+        if self.client.scheduler_info(n_workers=1)["workers"]:
             self._last_worker = time.monotonic()
         elif time.monotonic() - self._last_worker > MOST_SECONDS_WITHOUT_WORKER:
-            if self.address is not None:
-                return f"The Dask scheduler at {self.address} has no workers; start some with 'dask worker'."
-            return "All workers were lost; they are being started again."
+            return f"The Dask scheduler at {self.address} has no workers; start some with 'dask worker'."
         return None
+
+    def _alive(self) -> bool:
+        """Whether the scheduler and every nanny still run."""
+        assert self._processes is not None
+        children: list[Any] = [self._processes.scheduler, *self._processes.workers.values()]
+        return all(child.process is not None and child.process.returncode is None for child in children)
 
     def close(self) -> None:
         """End the connection, and the processes if they are our own."""

@@ -28,8 +28,12 @@ UNIT_ROUNDS = 16
 UNIT_SECONDS = 2.0
 # How long a wish that another process wrote may lie unseen.
 WATCH_SECONDS = 0.2
-# Before a run that somebody else holds, or whose worker was lost, is tried again; before a lost cluster is.
+# How long the end of a unit may go unseen.
+ASK_SECONDS = 0.01
+# Before a run that somebody else holds, or whose worker was lost, is tried again.
 RETRY_SECONDS = 1.0
+# Before workers that could not be had are tried for again: doubled each time, up to the second number.
+RESTART_SECONDS = (1.0, 30.0)
 
 Signature = tuple[tuple[int, int] | None, ...]
 
@@ -50,6 +54,7 @@ class _Hands:
     cluster: "Cluster | None" = None
     watched: dict[str, _Watched] = field(default_factory=dict)
     not_before: float = 0.0
+    patience: float = RESTART_SECONDS[0]
 
 
 class Executor:
@@ -140,10 +145,18 @@ class Executor:
                     self._look(hands)
                 except Exception as error:  # whatever happens, the thread has to go on
                     self._trouble(hands, _sentence(error))
-                self._wake.wait(WATCH_SECONDS)
+                self._rest(hands)
         finally:
             if hands.cluster is not None:
                 hands.cluster.close()
+
+    def _rest(self, hands: _Hands) -> None:
+        """Until there may be something to do: a wish of this process, a unit that is over, or `WATCH_SECONDS`."""
+        # Asking is cheap. A callback of Dask's would be called while the interpreter shuts down, and complain.
+        until = time.monotonic() + WATCH_SECONDS
+        while time.monotonic() < until and not self._wake.wait(ASK_SECONDS):
+            if any(watched.future is not None and watched.future.done() for watched in hands.watched.values()):
+                return
 
     def _look(self, hands: _Hands) -> None:
         """Collect what has been done, and hand out what is to be done."""
@@ -165,23 +178,22 @@ class Executor:
         # Oldest first, and every run with work has a unit under way or waiting: Dask takes them in turn.
         for run in reversed(runs):
             watched = hands.watched.setdefault(run.id, _Watched())
-            self._collect(watched, now)
+            self._collect(hands, watched, now)
             if watched.future is None and now >= watched.not_before and self._has_work(run, watched):
                 watched.future = self._submit(hands.cluster, run)
 
     def _submit(self, cluster: "Cluster", run: Run) -> "Future":
         from invmask.runs.unit import unit
 
-        future = cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
-        future.add_done_callback(lambda _: self._wake.set())
-        return future
+        return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
 
-    def _collect(self, watched: _Watched, now: float) -> None:
+    def _collect(self, hands: _Hands, watched: _Watched, now: float) -> None:
         if watched.future is None or not watched.future.done():
             return
         future, watched.future = watched.future, None
         try:
             busy = future.result(timeout=5) == "busy"
+            hands.patience = RESTART_SECONDS[0]
         except Exception:  # a lost worker, most likely: the run itself knows, and counts how often
             busy = True
         watched.not_before = now + RETRY_SECONDS if busy else 0.0
@@ -201,7 +213,8 @@ class Executor:
     def _trouble(self, hands: _Hands, problem: str) -> None:
         """Say what is wrong, let the workers go, and try anew a little later."""
         self._problem = problem
-        hands.not_before = time.monotonic() + RETRY_SECONDS
+        hands.not_before = time.monotonic() + hands.patience
+        hands.patience = min(2 * hands.patience, RESTART_SECONDS[1])
         hands.watched.clear()
         if hands.cluster is not None:
             hands.cluster.close()

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from invmask.masks.state import MaskLayout, Masks
 
 MOST_HEADER_BYTES = 1 << 20
-# A worker that has not been heard of for so long is taken for gone.
+# A worker at work that has not been heard of for so long is taken for gone; one between two units of work, sooner.
 SILENT_SECONDS = 120.0
+BETWEEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class Run:
         values = self._json(files.SPEC)
         if values is None:
             raise damage(self.id)
-        return RunSpec.from_json(values)
+        try:
+            return RunSpec.from_json(values)
+        except (UserError, TypeError, AttributeError) as error:
+            raise damage(self.id) from error
 
     def want(self) -> Want:
         """What is wanted of it."""
@@ -229,17 +233,21 @@ class Run:
             return RunState.FAILED
         if result is not None:
             return RunState.FINISHED if result.finished else RunState.STOPPED
+        if self._worked_on(0.0):
+            # Also while it finishes the round in hand before a pause.
+            return RunState.RUNNING
         if self.has_work():
-            return RunState.RUNNING if self._worked_on() else RunState.WAITING
+            return RunState.RUNNING if self._worked_on(BETWEEN_SECONDS) else RunState.WAITING
         return RunState.PAUSED if taken else RunState.NEW
 
-    def _worked_on(self) -> bool:
-        """Whether a worker was at it a moment ago and still lives."""
+    def _worked_on(self, between: float) -> bool:
+        """Whether a living worker is at it, or was so many seconds ago."""
         path = self.path / files.WORKER
         try:
-            if time.time() - path.stat().st_mtime > SILENT_SECONDS:
-                return False
+            silent = time.time() - path.stat().st_mtime
             worker = files.read_json(path) or {}
+            if silent > (SILENT_SECONDS if worker["busy"] else between):
+                return False
             if worker.get("host") == socket.gethostname():
                 os.kill(int(worker["pid"]), 0)
         except PermissionError:

@@ -1,0 +1,177 @@
+"""The command line: what can be asked for, and how mistakes are answered.
+
+Results go to stdout (JSON alone with --json), progress and complaints to stderr. A mistake in what was asked
+for gives one sentence and exit status 2. Whatever needs torch is imported by the command that needs it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from invmask.errors import UserError
+
+WRONG, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    try:
+        parsed = build_parser().parse_args(arguments)
+        return parsed.command(parsed)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return WRONG
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be flushed to them at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sentence = message[:1].upper() + message[1:].rstrip(".")
+        raise UserError(f"{sentence}; see '{self.prog} --help'.")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    parser = _Parser(prog="python -m invmask", description="Invertible pruning masks against backdoors.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    victims = _command(commands, "victims", _victims, "list the victims there are")
+    _json(victims)
+
+    defend = _command(commands, "defend", _defend, "learn a mask on a victim, from the first round to the last")
+    defend.add_argument("victim", metavar="VICTIM")
+    defend.add_argument("--spc", type=whole(1), default=10, metavar="N", help="clean images a class, 1 to 100")
+    defend.add_argument("--preset", default="default", help="settings to start from: default or paper")
+    defend.add_argument("--seed", type=whole(0), default=0, metavar="S", help="draws the clean images and batches")
+    defend.add_argument("--rounds-max", type=whole(1), metavar="N", help="end after so many rounds in any case")
+    defend.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; may be given repeatedly"
+    )
+    defend.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what suits the processor")
+    _json(defend)
+
+    runs = _command(commands, "runs", _runs, "list all runs, newest first")
+    _json(runs)
+    for name, command, explanation in (
+        ("show", _show, "one run: its settings, how far it is, how it went"),
+        ("resume", _resume, "go on with a run to its end, after a pause, a stop, a failure or a kill"),
+    ):
+        of_run = _command(commands, name, command, explanation)
+        of_run.add_argument("run", metavar="RUN")
+        _json(of_run)
+    _command(commands, "delete", _delete, "delete a run").add_argument("run", metavar="RUN")
+
+    train = _command(commands, "train", _train, "train a victim on the full data set; goes on where it was interrupted")
+    train.add_argument(
+        "victim", metavar="VICTIM", help="<dataset>-<architecture>-<attack>, or an attack alone for the embedded ones"
+    )
+    train.add_argument("--epochs", type=whole(2), metavar="N", help="over both cycles of the learning rate")
+    train.add_argument("--ratio", type=fraction, metavar="R", help="share of the training set that is poisoned")
+    train.add_argument("--target", type=whole(0), metavar="LABEL", help="the label that the backdoor answers")
+    train.add_argument("--seed", type=whole(0), metavar="S", help="draws weights, poisoned images and augmentation")
+    train.add_argument("--precision", choices=["float32", "bfloat16"])
+    train.add_argument("--threads", type=whole(1), metavar="N")
+    train.add_argument("--out", metavar="FOLDER", help="default: victims in the home")
+    train.add_argument("--device", help="cpu, cuda or cuda:N")
+    _json(train)
+
+    data = _command(commands, "data", _data, "fetch a full data set")
+    data.add_argument("dataset", metavar="DATASET", help="cifar10")
+    return parser
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number from `least`."""
+
+    def convert(text: str) -> int:
+        # Digits of other scripts and underscores are numbers to int().
+        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < least:
+            raise argparse.ArgumentTypeError(f"has to be a whole number from {least}, not '{text}'")
+        return int(text)
+
+    return convert
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number above 0, at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"has to be a fraction above 0 and at most 1, not '{text}'")
+    return value
+
+
+def _command(
+    commands: "argparse._SubParsersAction[_Parser]",
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    explanation: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=explanation, description=explanation[:1].upper() + explanation[1:] + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable output, fractions in [0, 1]")
+
+
+def _victims(arguments: argparse.Namespace) -> int:
+    from invmask.cli import victims
+
+    return victims.show_all(arguments.json)
+
+
+def _defend(arguments: argparse.Namespace) -> int:
+    from invmask.cli import defend
+
+    return defend.defend(arguments)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from invmask.cli import defend
+
+    return defend.resume(arguments.run, arguments.json)
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from invmask.cli import runs
+
+    return runs.show_all(arguments.json)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from invmask.cli import runs
+
+    return runs.show(arguments.run, arguments.json)
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    from invmask.cli import runs
+
+    return runs.delete(arguments.run)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from invmask.cli import train
+
+    return train.train(arguments)
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from invmask.cli import train
+
+    return train.fetch(arguments.dataset)

@@ -1,0 +1,175 @@
+"""`defend` and `resume`: a run from where it is to its end, in this process.
+
+It is the unit of work that the dashboard's workers do (`runs.advance`), so a dashboard on the same home shows
+the run while it goes, can pause it, and can take it up again.
+"""
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from invmask import machine, settings
+from invmask.attacks.victims import versions
+from invmask.cli.runs import outcome, print_outcome, store
+from invmask.cli.tables import print_json
+from invmask.defenses.ims.config import IMSConfig, Phase, preset
+from invmask.errors import UserError
+from invmask.runs.advance import Outcome, advance
+from invmask.runs.entries import RoundEntry, RunState
+from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
+from invmask.runs.subject import make_bench
+from invmask.runs.wants import Goal, Want
+
+# Somebody else may have the run: a dashboard's worker that was quicker to take it up.
+LOOK_AGAIN_SECONDS = 0.3
+
+
+def defend(arguments: argparse.Namespace) -> int:
+    """Create a run and take it to its end."""
+    spec = _spec(arguments)
+    # Whatever is wrong with it is found before there is a run.
+    make_bench(spec, settings.victim_folders())
+    most = arguments.rounds_max
+    because = None if most is None else f"Stopped after {most} rounds, as --rounds-max asked."
+    runs = store()
+    run = runs.create(spec, Want(Goal.FINISH, most, because))
+    return _finish(runs, run, arguments.json)
+
+
+def resume(run_id: str, as_json: bool) -> int:
+    """Take a run to its end, from wherever it is."""
+    runs = store()
+    run = runs.run(run_id)
+    summary, want = run.summary(), run.want()
+    if summary.state is not RunState.FINISHED:
+        capped = want.goal is Goal.FINISH and want.wants_round(summary.round)
+        runs.go_on(run_id, want.until if capped else None, want.because if capped else None)
+    return _finish(runs, run, as_json)
+
+
+def _spec(arguments: argparse.Namespace) -> RunSpec:
+    device = settings.device()
+    return RunSpec(
+        victim=arguments.victim,
+        preset=arguments.preset,
+        spc=arguments.spc,
+        seed=arguments.seed,
+        config=preset(arguments.preset, **{**changes(arguments.set), "seed": arguments.seed}),
+        precision=arguments.precision or machine.choose_precision(device),
+        device=device,
+        threads=settings.threads(),
+        versions=versions(),
+    )
+
+
+def changes(given: list[str]) -> dict[str, Any]:
+    """Settings from NAME=VALUE.
+
+    Raises:
+        UserError: no such setting, or a value of another kind.
+    """
+    kinds = {field.name: type(field.default) for field in fields(IMSConfig) if field.name != "seed"}
+    changed: dict[str, Any] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in kinds:
+            raise UserError(f"IMS has no setting '{name}' to set; it has: {', '.join(kinds)}.")
+        try:
+            changed[name] = _CONVERTERS[kinds[name]](value)
+        except (KeyError, ValueError) as error:
+            kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(kinds[name], "a word")
+            raise UserError(f"The setting '{name}' has to be {kind}, not '{value}'.") from error
+    return changed
+
+
+_CONVERTERS: dict[type, Any] = {
+    int: int,
+    float: float,
+    str: str,
+    bool: {"true": True, "false": False}.__getitem__,
+}
+
+
+def _finish(runs: RunStore, run: Run, as_json: bool) -> int:
+    """Advance to the end with a progress bar, then print how it went."""
+    with _pausing(runs, run), _Bar(run) as bar:
+        while advance(run.path, on_round=bar.show) is Outcome.BUSY:
+            time.sleep(LOOK_AGAIN_SECONDS)
+            bar.catch_up()
+    summary = run.summary()
+    if summary.state is RunState.FAILED:
+        print(f"Run {run.id} failed: {summary.message}", file=sys.stderr)
+        return 1
+    if summary.result is None:
+        print(
+            f"Run {run.id} is paused after round {summary.round}; go on with 'python -m invmask resume {run.id}'.",
+            file=sys.stderr,
+        )
+        return 1
+    if as_json:
+        print_json(outcome(run, summary))
+    else:
+        print(f"Run {run.id}")
+        print_outcome(run, summary)
+    return 0
+
+
+@contextlib.contextmanager
+def _pausing(runs: RunStore, run: Run) -> Iterator[None]:
+    """Control-C pauses the run after the round in hand; a second one ends the process at once."""
+
+    def pause(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        runs.pause(run.id)
+        print("\nPausing after the round in hand; press Control-C again to end at once.", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, pause)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Bar:
+    """Rounds on stderr. The total is the most there can be, and shrinks when a phase ends early."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.config = run, run.spec().config
+        self.shown = 0
+        until = run.want().until
+        total = sum(self.config.rounds(phase) for phase in Phase)
+        self.bar = tqdm(
+            total=min(total, until or total), unit="round", file=sys.stderr, dynamic_ncols=True, mininterval=0.5
+        )
+
+    def __enter__(self) -> Self:
+        self.catch_up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def catch_up(self) -> None:
+        """Show rounds that were taken elsewhere."""
+        for entry in self.run.entries(self.shown):
+            self.show(entry)
+
+    def show(self, entry: RoundEntry) -> None:
+        """One more round."""
+        record, pruned = entry.record, entry.views.pruned
+        self.shown = record.round
+        if record.phase_ended and self.run.want().until is None:
+            self.bar.total -= self.config.rounds(record.phase) - record.round_in_phase
+        asr = "" if pruned.asr is None else f", ASR {100 * pruned.asr:.0f} %"
+        self.bar.set_description(record.phase, refresh=False)
+        self.bar.set_postfix_str(f"pruned ACC {100 * pruned.acc:.0f} %{asr}", refresh=False)
+        self.bar.update()

@@ -1,0 +1,147 @@
+"""`runs`, `show` and `delete`, and a run as JSON."""
+
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from invmask import settings
+from invmask.cli.tables import per_cent, print_json, print_table
+from invmask.defenses.ims.config import Phase
+from invmask.metrics import Measures
+from invmask.runs.entries import RoundEntry, RunSummary, Views
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+
+
+def store() -> RunStore:
+    """The runs of this machine's home."""
+    return RunStore(settings.runs_folder())
+
+
+def show_all(as_json: bool) -> int:
+    """Print every run, newest first; damaged ones are complained of."""
+    listing = store().listing()
+    for problem in listing.problems:
+        print(problem, file=sys.stderr)
+    if as_json:
+        print_json([brief(summary) for summary in listing.runs])
+    elif listing.runs:
+        rows = [
+            [run.id, run.spec.victim, run.spec.preset, str(run.spec.spc), str(run.spec.seed), run.state, str(run.round)]
+            for run in listing.runs
+        ]
+        print_table(["run", "victim", "preset", "SPC", "seed", "state", "round"], rows)
+    else:
+        print("There are no runs; make one with 'python -m invmask defend VICTIM'.", file=sys.stderr)
+    return 0
+
+
+def show(run_id: str, as_json: bool) -> int:
+    """Print one run."""
+    run = store().run(run_id)
+    summary = run.summary()
+    if as_json:
+        print_json({**full(run, summary), **brief(summary)})
+        return 0
+    print(f"{summary.id}: {summary.state}, {summary.round} rounds, next or last phase {summary.phase}")
+    if summary.message:
+        print(summary.message)
+    print_outcome(run, summary)
+    return 0
+
+
+def delete(run_id: str) -> int:
+    """Delete one run."""
+    store().delete(run_id)
+    print(f"Deleted run {run_id}.", file=sys.stderr)
+    return 0
+
+
+def outcome(run: Run, summary: RunSummary) -> dict[str, Any]:
+    """The contract's object. Before the end, measures are those of the last round on the run's probe, or None."""
+    entries = run.entries()
+    last, result, spec = entries[-1] if entries else None, summary.result, summary.spec
+    views = result.views if result else last.views if last else None
+    counts = result or (last.record if last else None)
+    taken = Counter(entry.record.phase for entry in entries)
+    return {
+        "run": summary.id,
+        "victim": spec.victim,
+        "spc": spec.spc,
+        "seed": spec.seed,
+        "preset": spec.preset,
+        "stopped_because": summary.stopped_because,
+        "rounds": {phase.value: taken[phase] for phase in Phase},
+        "seconds": sum(entry.seconds for entry in entries),
+        "channels": counts.channels if counts else None,
+        "selected": counts.selected if counts else None,
+        "pruned": counts.pruned if counts else None,
+        "original": _measures(views.original if views else summary.original),
+        "pruned_view": _measures(views.pruned if views else None),
+        "inverse_view": _measures(views.inverse if views else None),
+    }
+
+
+def full(run: Run, summary: RunSummary) -> dict[str, Any]:
+    """`outcome`, and everything that was set and measured on the way."""
+    spec = summary.spec
+    measured = _measured(summary, run.entries())
+    return {
+        **outcome(run, summary),
+        "precision": spec.precision,
+        "device": spec.device,
+        "threads": spec.threads,
+        "versions": spec.versions,
+        "settings": spec.config.as_json(),
+        "measured_on": None if measured is None else {"clean": measured.n_clean, "triggered": measured.n_triggered},
+    }
+
+
+def brief(summary: RunSummary) -> dict[str, Any]:
+    """A run in the list of runs."""
+    return {
+        "run": summary.id,
+        "victim": summary.spec.victim,
+        "spc": summary.spec.spc,
+        "seed": summary.spec.seed,
+        "preset": summary.spec.preset,
+        "created": datetime.fromtimestamp(summary.created, UTC).isoformat(),
+        "state": summary.state.value,
+        "phase": summary.phase.value,
+        "round": summary.round,
+        "stopped_because": summary.stopped_because,
+        "message": summary.message,
+    }
+
+
+def print_outcome(run: Run, summary: RunSummary) -> None:
+    """The same for people."""
+    values, entries = outcome(run, summary), run.entries()
+    spec = summary.spec
+    print(f"{spec.victim}, SPC {spec.spc}, seed {spec.seed}, preset {spec.preset}, {spec.precision}")
+    if summary.stopped_because:
+        print(summary.stopped_because)
+    rounds = ", ".join(f"{phase} {count}" for phase, count in values["rounds"].items())
+    print(f"Rounds: {rounds}; {values['seconds']:.1f} s")
+    if values["channels"] is not None:
+        print(f"Channels: {values['channels']}, selected {values['selected']}, pruned {values['pruned']}")
+    measured = _measured(summary, entries)
+    if measured is None:
+        return
+    print(f"On {measured.n_clean} clean and {measured.n_triggered} triggered test images:")
+    rows = [
+        [name, *(per_cent(values[key][measure]) for measure in ("acc", "asr", "ra"))]
+        for name, key in (("original", "original"), ("pruned", "pruned_view"), ("inverse", "inverse_view"))
+        if values[key] is not None
+    ]
+    print_table(["view", "ACC %", "ASR %", "RA %"], rows)
+
+
+def _measured(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> Measures | None:
+    views: Views | None = summary.result.views if summary.result else entries[-1].views if entries else None
+    return views.original if views else summary.original
+
+
+def _measures(measures: Measures | None) -> dict[str, float | None] | None:
+    return None if measures is None else {"acc": measures.acc, "asr": measures.asr, "ra": measures.ra}
