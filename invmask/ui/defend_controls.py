@@ -1,11 +1,13 @@
 """The settings of a new run, in the sidebar below victim and run, in the order in which one decides."""
 
+import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import streamlit as st
 
 from invmask import machine, settings
-from invmask.attacks.victims import VictimCard, versions
+from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS, IMSConfig, Setting
 from invmask.errors import UserError
@@ -22,16 +24,17 @@ SPC_HELP = (
     "Samples per class: how many clean images of each class the defender holds. They come from the training set, "
     "never from the images that the results are measured on."
 )
+ROUNDS_HELP = "\n\n".join(
+    f"**{setting.title.rpartition(', ')[2].capitalize()}**: {setting.explanation}"
+    for setting in SETTINGS
+    if setting.name.startswith("rounds_")
+)
 
 _SLIDERS = ("sparsity_weight", "steepness", "norm_bound")
 _ROUNDS = ("rounds_initialise", "rounds_minimise", "rounds_sparsify")
 _OFTEN = ("inner_steps", "inner_learning_rate", "outer_learning_rate")
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-_RARELY = tuple(
-    setting.name
-    for setting in SETTINGS
-    if setting.name not in (*_SLIDERS, *_ROUNDS, *_OFTEN, "sparsity_weight", "seed")
-)
+_RARELY = tuple(s.name for s in SETTINGS if s.name not in (*_SLIDERS, *_ROUNDS, *_OFTEN, "seed"))
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Draft:
             precision=machine.choose_precision(device),
             device=device,
             threads=settings.threads(),
-            versions=versions(),
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "torchvision")},
+            },
         )
 
     def same_as(self, spec: RunSpec) -> bool:
@@ -78,7 +84,8 @@ def show(card: VictimCard, run: str | None) -> Draft:
     """Draw the controls. They start from the run that is looked at, or from the preset `default`."""
     _load(run)
     with st.sidebar:
-        st.subheader("Settings of a new run", divider="gray")
+        st.subheader("Settings", anchor=False)
+        note = st.empty()
         chosen = st.segmented_control(
             "Preset",
             list(PRESETS),
@@ -96,7 +103,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         start = PRESETS[preset]
         values: dict[str, float | None] = {"seed": _number("seed", start)}
         values |= {name: _slider(name, start) for name in ("sparsity_weight", "steepness")}
-        st.markdown("At most so many rounds", help="A phase ends earlier when it makes no more progress.")
+        st.markdown(":small[Rounds of each phase, at most]", help=ROUNDS_HELP)
         for column, name in zip(st.columns(3, gap="small"), _ROUNDS, strict=True):
             with column:
                 values[name] = _number(name, start, title=_BY_NAME[name].title.rpartition(", ")[2].capitalize())
@@ -107,7 +114,21 @@ def show(card: VictimCard, run: str | None) -> Draft:
         draft = _draft(card.name, preset, int(spc), values)
         if draft.problem:
             st.error(draft.problem)
+        note.caption(_note(draft, run))
     return draft
+
+
+def _note(draft: Draft, run: str | None) -> str:
+    """What the settings are for; the same number of lines whatever it says."""
+    if draft.config is None:
+        return "These make no sense yet: see the sentence below them."
+    if run is None:
+        return "For a new run: Step or Run begins it."
+    try:
+        same = draft.same_as(cache.summary(run).spec)
+    except UserError:
+        same = False
+    return "As in the run shown." if same else ":violet[Not those of the run shown.] Reset begins a new one."
 
 
 def _draft(victim: str, preset: str, spc: int, values: dict[str, float | None]) -> Draft:
@@ -170,15 +191,15 @@ def _slider(name: str, start: IMSConfig) -> float:
 
 
 def _number(name: str, start: IMSConfig, title: str | None = None) -> float | None:
-    """A field without limits of its own: what makes no sense is answered by a sentence, not silently refused."""
+    """A field without an upper limit of its own: too much is answered by a sentence, not silently refused."""
     setting = _BY_NAME[name]
     return st.number_input(
         _label(setting, start, title),
-        value=None,
+        0 if setting.whole else 0.0,
         step=int(setting.step) if setting.whole else float(setting.step),
         format="%d" if setting.whole else "%g",
         key=_key(name),
-        help=setting.explanation,
+        help=None if title else setting.explanation,
         persist_state="session",
     )
 

@@ -19,7 +19,7 @@ from invmask.figures.triggers import TriggerTiles, trigger_tiles
 from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs.entries import RoundEntry, RunSummary, Views
-from invmask.runs.store import Run
+from invmask.runs.run import Run
 from invmask.ui import cache
 
 EXAMPLES = 8
@@ -91,31 +91,11 @@ def most_rounds(config: IMSConfig, entries: tuple[RoundEntry, ...]) -> int:
     return sum(taken[phase] if phase in ended else config.rounds(phase) for phase in Phase)
 
 
-def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
-    """The map of all channels after the frame's round."""
-    return _map_figure(frame.run.id, frame.round, quantity, theme, frame.run)
-
-
-def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
-    """ACC, ASR and RA over all rounds recorded."""
-    return _measures_figure(frame.run.id, frame.last, frame.shown, theme, frame)
-
-
-def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
-    """Every loss term over all rounds recorded."""
-    return _losses_figure(frame.run.id, frame.last, frame.shown, theme, frame)
-
-
-def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
-    """The inner problem's shares over all rounds recorded."""
-    return _inner_figure(frame.run.id, frame.last, frame.shown, theme, frame)
-
-
 def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, theme: Theme) -> go.Figure:
     """The labels that the frame's round flipped to."""
     inner = frame.inner
     if inner is None:
-        return flip_labels([0] * len(classes), _batch(frame), classes, theme, target)
+        return flip_labels([0] * len(classes), _batch(frame, len(classes)), classes, theme, target)
     return flip_labels(inner.flipped_to, inner.samples, classes, theme, target)
 
 
@@ -134,9 +114,18 @@ class Gallery:
     probabilities: np.ndarray | None
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _gallery(run_id: str, number: int, dataset: str, _run: Run) -> Gallery:
-    spec, stored = _run.spec(), _run.examples_at(number)
+def _round_key(frame: Frame) -> tuple[str, int]:
+    return str(frame.run.path), frame.round
+
+
+def _curve_key(frame: Frame) -> tuple[str, int, int | None]:
+    return str(frame.run.path), frame.last, frame.shown
+
+
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Frame: _round_key})
+def gallery(frame: Frame, dataset: str) -> Gallery:
+    """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
+    spec, stored = frame.summary.spec, frame.run.examples_at(frame.round)
     budget = clean_budget(dataset, spec.spc, spec.seed)
     places = np.arange(min(EXAMPLES, len(budget))) if stored is None else stored.indices
     chosen = budget.take(places)
@@ -147,25 +136,10 @@ def _gallery(run_id: str, number: int, dataset: str, _run: Run) -> Gallery:
     )
 
 
-def gallery(frame: Frame, dataset: str) -> Gallery:
-    """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
-    return _gallery(frame.run.id, frame.round, dataset, frame.run)
-
-
-def _batch(frame: Frame) -> int:
-    spec = frame.summary.spec
-    classes = len(cache.victim_cards()[spec.victim].dataset_info.classes)
-    return min(spec.spc * classes, spec.config.batch_size)
-
-
-def _axis(frame: Frame) -> tuple[tuple[PhaseSpan, ...], int]:
-    spans = phase_spans([entry.record.phase for entry in frame.entries])
-    return spans, axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries))
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _map_figure(run_id: str, number: int, quantity: str, theme: Theme, _run: Run) -> go.Figure:
-    masks, layout = _run.masks_at(number), _run.layout()
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs={Frame: _round_key})
+def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
+    """The map of all channels after the frame's round."""
+    masks, layout = frame.run.masks_at(frame.round), frame.run.layout()
     assert layout is not None
     state = ChannelState(
         layers=layout.layers,
@@ -177,39 +151,50 @@ def _map_figure(run_id: str, number: int, quantity: str, theme: Theme, _run: Run
     return channel_map(state, quantity, theme)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _measures_figure(run_id: str, last: int, shown: int | None, theme: Theme, _frame: Frame) -> go.Figure:
-    original = _frame.summary.original
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
+def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
+    """ACC, ASR and RA over all rounds recorded."""
+    original = frame.summary.original
     assert original is not None
     values: dict[str, dict[str, np.ndarray]] = {}
     for name in ("acc", "asr", "ra"):
         if getattr(original, name) is not None:
             values[name] = {
-                view: np.array(
-                    [_share(original, name), *(_share(getattr(e.views, view), name) for e in _frame.entries)]
-                )
+                view: np.array([_share(original, name), *(_share(getattr(e.views, view), name) for e in frame.entries)])
                 for view in VIEWS
             }
-    spans, end = _axis(_frame)
-    return measure_curves(np.arange(last + 1), values, spans, end, theme, shown)
+    spans, end = _axis(frame)
+    return measure_curves(np.arange(frame.last + 1), values, spans, end, theme, frame.shown)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _losses_figure(run_id: str, last: int, shown: int | None, theme: Theme, _frame: Frame) -> go.Figure:
-    records = [entry.record for entry in _frame.entries]
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
+def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
+    """Every loss term over all rounds recorded."""
+    records = [entry.record for entry in frame.entries]
     names = dict.fromkeys(name for record in records for name in record.losses)
     terms = {name: np.array([record.losses.get(name, np.nan) for record in records]) for name in names}
     terms["total"] = np.array([record.total for record in records])
-    spans, end = _axis(_frame)
-    return loss_curves(np.arange(1, last + 1), terms, spans, end, theme, shown)
+    spans, end = _axis(frame)
+    return loss_curves(np.arange(1, frame.last + 1), terms, spans, end, theme, frame.shown)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _inner_figure(run_id: str, last: int, shown: int | None, theme: Theme, _frame: Frame) -> go.Figure:
-    reports = [entry.record.inner for entry in _frame.entries]
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
+def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
+    """The inner problem's shares over all rounds recorded."""
+    reports = [entry.record.inner for entry in frame.entries]
     shares = {name: np.array([np.nan if r is None else getattr(r, name) for r in reports]) for name in SHARES}
-    spans, end = _axis(_frame)
-    return inner_curves(np.arange(1, last + 1), shares, spans, end, theme, shown)
+    spans, end = _axis(frame)
+    return inner_curves(np.arange(1, frame.last + 1), shares, spans, end, theme, frame.shown)
+
+
+def _axis(frame: Frame) -> tuple[tuple[PhaseSpan, ...], int]:
+    spans = phase_spans([entry.record.phase for entry in frame.entries])
+    return spans, axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries))
+
+
+def _batch(frame: Frame, classes: int) -> int:
+    spec = frame.summary.spec
+    return min(spec.spc * classes, spec.config.batch_size)
 
 
 def _share(measures: Measures, name: str) -> float:

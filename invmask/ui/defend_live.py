@@ -1,0 +1,142 @@
+"""The Defend page below its title: redrawn every second while the run is under way, by itself alone."""
+
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.errors import UserError
+from invmask.figures.channels import QUANTITIES
+from invmask.figures.inner import SHARES
+from invmask.runs.entries import RunState, RunSummary
+from invmask.ui import address, cache, defend_frames
+from invmask.ui.defend_actions import show_buttons, show_problem, take_moved
+from invmask.ui.defend_cards import VIEWS_HELP, show_cards, show_result
+from invmask.ui.defend_controls import Draft
+from invmask.ui.defend_frames import Frame, read_frame
+from invmask.ui.defend_gallery import GALLERY_HELP, show_gallery
+from invmask.ui.defend_inner import INNER_HELP, show_shares
+from invmask.ui.defend_intro import show_intro
+from invmask.ui.defend_state import UNDER_WAY, show_state
+from invmask.ui.defend_timeline import asked_round, show_timeline
+from invmask.ui.theme import chart, current_theme
+
+LIVE_SECONDS = 1.0
+WATCH_SECONDS = 4.0
+MAP_HELP = (
+    "One cell a channel, one row or more a layer. **Selection score**: how much the defence has picked the channel "
+    "out. **Pruned gate** and **inverse gate**: what the view multiplies the channel by; 1 lets it pass, 0 cuts it. "
+    "Point at a cell for its numbers. The bars count each layer's channels past one half: selected, pruned, cut in "
+    "the inverse."
+)
+MEASURES_HELP = (
+    "The three views after every round, on the same probe of the test images. The defence never sees these images; "
+    "they are measured for you. Vertical lines: a new phase."
+)
+LOSSES_HELP = (
+    "What each round makes smaller. **Agrees** is low when two answers agree, **disagrees** when they differ; "
+    "the terms about perturbed images begin with the second phase. In nats; the share selected from 0 to 1."
+)
+_MAP_KEY = "defend/map"
+
+
+def show(card: VictimCard, draft: Draft) -> None:
+    """Draw the page for the run in the address, or what to do where there is none."""
+    run = address.current_run()
+    state = _state(run)
+    under_way = state in UNDER_WAY
+    st.fragment(_draw, run_every=LIVE_SECONDS if under_way else None)(card, draft, run, under_way)
+    if run is not None and not under_way:
+        st.fragment(_watch, run_every=WATCH_SECONDS)(run, state)
+
+
+def _state(run: str | None) -> RunState | None:
+    try:
+        return cache.summary(run).state if run is not None else None
+    except UserError:
+        return None
+
+
+def _watch(run: str, state: RunState | None) -> None:
+    """Somebody else may let a run go on that this reader looks at."""
+    if _state(run) is not state:
+        st.rerun()
+
+
+def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> None:
+    if take_moved():
+        st.rerun()
+    try:
+        summary = cache.summary(run) if run is not None else None
+        if summary is not None and (summary.state in UNDER_WAY) != under_way:
+            st.rerun()
+        frame = read_frame(run, asked_round()) if run is not None else None
+    except UserError as error:
+        st.error(str(error))
+        return
+    show_buttons(draft, summary)
+    show_problem()
+    _trouble(summary)
+    if summary is None or frame is None:
+        if summary is not None:
+            show_state(summary, ())
+        show_intro(begun=summary is not None and summary.state in UNDER_WAY)
+        return
+    show_state(summary, frame.entries)
+    show_timeline(frame)
+    _body(card, frame)
+
+
+def _trouble(summary: RunSummary | None) -> None:
+    if summary is not None and summary.message:
+        if summary.state is RunState.FAILED:
+            st.error(f"{summary.message} Press Run to try again, or Reset to start over.", icon=":material/error:")
+        else:
+            st.warning(summary.message, icon=":material/info:")
+    problem = cache.executor().problem
+    if problem and summary is not None and summary.state in UNDER_WAY:
+        st.error(f"{problem} The run goes on by itself as soon as that is mended.", icon=":material/error:")
+
+
+def _body(card: VictimCard, frame: Frame) -> None:
+    theme, classes = current_theme(), card.dataset_info.classes
+    st.subheader(f"The three views, round {frame.round:,}", anchor=False, help=VIEWS_HELP)
+    show_cards(frame.views)
+    if frame.summary.result is not None and frame.round == frame.last:
+        show_result(frame.summary.result)
+
+    st.subheader("All channels by layer", anchor=False, help=MAP_HELP)
+    quantity = st.segmented_control(
+        "Colour",
+        list(QUANTITIES),
+        default="selection",
+        format_func=lambda name: QUANTITIES[name],
+        key=_MAP_KEY,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    chart(
+        defend_frames.map_figure(frame, quantity, theme),
+        key="defend-map",
+        alt=f"Every channel of the network by layer, coloured by {QUANTITIES[quantity]}",
+    )
+
+    st.subheader("Synthesized triggers", anchor=False, help=GALLERY_HELP)
+    show_gallery(defend_frames.gallery(frame, card.dataset), classes)
+
+    st.subheader("How well the inner problem does", anchor=False, help=INNER_HELP)
+    show_shares(frame.inner)
+    bars, curves = st.columns([2, 3], gap="small")
+    with bars:
+        chart(
+            defend_frames.labels_figure(frame, classes, card.target_label, theme),
+            key="defend-labels",
+            alt="How many images the perturbation flips to each label",
+        )
+    with curves:
+        names = ", ".join(label for _, label in SHARES.values())
+        chart(defend_frames.inner_figure(frame, theme), key="defend-inner", alt=f"Over the rounds: {names}")
+
+    st.subheader("ACC, ASR and RA over the rounds", anchor=False, help=MEASURES_HELP)
+    chart(defend_frames.measures_figure(frame, theme), key="defend-measures", alt="ACC, ASR and RA of the three views")
+    st.subheader("The terms of the loss", anchor=False, help=LOSSES_HELP)
+    chart(defend_frames.losses_figure(frame, theme), key="defend-losses", alt="Every loss term over the rounds")

@@ -1,0 +1,121 @@
+"""One line about where a run is, what happens next, and a bar for its three phases."""
+
+import html
+from statistics import median
+
+import streamlit as st
+
+from invmask.defenses.ims.config import Phase
+from invmask.figures.rounds import PHASE_TITLES
+from invmask.runs.entries import RoundEntry, RunState, RunSummary
+from invmask.ui.defend_frames import most_rounds
+
+UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
+STATE_HELP = (
+    "A round makes perturbations of the clean images that fool the network (from the second phase on), then moves "
+    "every channel's mask and selection a little. **Initialise** finds a first split of the channels from clean "
+    "images alone; **Minimise** plays perturbations against the mask; **Sparsify** also presses for few selected "
+    "channels. A phase ends after its last round, or earlier without progress."
+)
+
+_NEXT = {
+    Phase.INITIALISE: "one step on mask and selection, from clean images alone",
+    Phase.MINIMISE: "new perturbations, then one step on mask and selection",
+    Phase.SPARSIFY: "new perturbations, then one step that also presses for few channels",
+}
+_RECENT = 10
+
+
+def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> None:
+    """Draw the line and the bar. Takes the same height whatever the run does."""
+    most = most_rounds(summary.spec.config, entries)
+    first, second = state_words(summary, entries, most)
+    st.html(
+        f'{_STYLE}<div class="dv-state" role="status"><div class="dv-line">{html.escape(first)}</div>'
+        f'<div class="dv-next">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
+    )
+
+
+def state_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> tuple[str, str]:
+    """What is said of a run: where it is, and what happens next (or why nothing does)."""
+    taken = len(entries)
+    phase = PHASE_TITLES[summary.phase]
+    place = f"{phase}, round {taken:,} of at most {most:,}"
+    pace = _pace(entries, most)
+    coming = f"{_NEXT[summary.phase]}. {_phase_end(summary, entries)}"
+    match summary.state:
+        case RunState.NEW:
+            return f"Not begun, at most {most:,} rounds", "Step takes one round, Run goes on to the end."
+        case RunState.WAITING:
+            return f"{place} · waiting for a worker", f"Next: {coming}"
+        case RunState.RUNNING if taken >= most:
+            return f"{place} · measuring the result", "The views are measured on all embedded test images."
+        case RunState.RUNNING:
+            return f"{place} · running{pace}", f"Now: {coming}"
+        case RunState.PAUSED:
+            return f"{place} · paused{pace}", f"Next, at Step or Run: {coming}"
+        case RunState.STOPPED:
+            return (
+                f"Stopped after round {taken:,}{pace}",
+                f"{_sentence(summary.stopped_because)} Run goes on from here.",
+            )
+        case RunState.FAILED:
+            return f"{place} · failed", "Nothing that was recorded is lost. Run tries the round again."
+        case RunState.FINISHED:
+            return f"Finished after round {taken:,}{pace}", _sentence(summary.stopped_because)
+
+
+def _sentence(text: str | None) -> str:
+    return (text or "").strip().rstrip(".") + "." if text else ""
+
+
+def _pace(entries: tuple[RoundEntry, ...], most: int) -> str:
+    if not entries:
+        return ""
+    seconds = median(entry.seconds for entry in entries[-_RECENT:])
+    return f" · {seconds:.1f} s a round" if seconds < 10 or most == len(entries) else f" · {seconds:.0f} s a round"
+
+
+def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
+    config, phase = summary.spec.config, summary.phase
+    last = entries[-1].record if entries else None
+    here = last is not None and last.phase is phase
+    stalled = last.rounds_without_progress if last is not None and here else 0
+    return (
+        f"The phase ends after {config.rounds(phase):,} rounds, or {config.patience:,} without progress"
+        f" ({stalled:,} so far)."
+    )
+
+
+def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
+    config = summary.spec.config
+    parts = []
+    for phase in Phase:
+        records = [entry.record for entry in entries if entry.record.phase is phase]
+        taken, most = len(records), config.rounds(phase)
+        if not most:
+            continue
+        ended = records[-1].phase_ended if records else None
+        share = 100.0 if ended else 100 * taken / most
+        note = f"{taken:,} of {most:,}" if not ended or taken >= most else f"{taken:,}, {ended}"
+        parts.append(
+            f'<div class="dv-phase" style="flex:{most} 1 0" title="{html.escape(f"{PHASE_TITLES[phase]}: {note}")}">'
+            f'<div class="dv-track"><div class="dv-fill" style="width:{share:.1f}%"></div></div>'
+            f"<div><b>{PHASE_TITLES[phase]}</b> {html.escape(note)}</div></div>"
+        )
+    return f'<div class="dv-phases">{"".join(parts)}</div>'
+
+
+_STYLE = """<style>
+.dv-state{line-height:1.35}
+.dv-line{font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums;
+ white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+.dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;font-variant-numeric:tabular-nums}
+.dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
+.dv-phase{min-width:8.5rem;font-size:.85rem;font-variant-numeric:tabular-nums;
+ white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+.dv-phase>div:last-child{opacity:.85;overflow:hidden;text-overflow:ellipsis}
+.dv-track{height:6px;border-radius:3px;overflow:hidden;margin-bottom:.2rem;
+ background:color-mix(in srgb,currentColor 15%,transparent)}
+.dv-fill{height:100%;background:#2563EB}
+</style>"""
