@@ -31,7 +31,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     choice, has_trigger = flip_choice.read(), card.target_label is not None
     poisoned = has_trigger and choice.images == "poisoned"
     round_taken = run.round if choice.round is None else min(choice.round, run.round)
-    left, right = st.columns([11, 9], gap="medium", vertical_alignment="bottom")
+    left, right = st.columns([12, 5], gap="medium", vertical_alignment="bottom")
     with left:
         flip_panels.switch(choice, has_trigger)
     with right:
@@ -39,15 +39,16 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     found = answers.at_round(run.id, round_taken, cache.victim_stamp(card.name), poisoned)
     flip_panels.counts(found, choice.view)
     fates = found.answers.fates(View.PRUNED)
-    flip_panels.filter_pills(choice, fates, poisoned)
     show = choice.show if poisoned or choice.show != "still-fooled" else "all"
-    places = flip_choice.chosen(show, fates, choice.picked)
+    places = flip_choice.chosen(show, fates, choice.picked, flip_choice.mixed(found.answers.labels.tolist()))
+    picked = [place for place in choice.picked if place < len(fates)]
+    current = picked[-1] if picked else places[0] if places else 0
+    flip_panels.filter_pills(choice, fates, poisoned)
     left, right = st.columns([11, 9], gap="medium")
     with left:
-        flip_panels.sample_gallery(choice, card, found, places)
+        flip_panels.sample_gallery(choice, card, found, places, current)
     with right:
-        candidates = [place for place in choice.picked if place < len(fates)] or places or [0]
-        flip_panels.detail(card, found, candidates[-1] if choice.picked else candidates[0])
+        flip_panels.detail(card, found, current)
 
 
 def _page() -> None:

@@ -8,8 +8,11 @@ from plotly.subplots import make_subplots
 from invmask.figures.palette import VIEW_TITLES, Theme, view_colour
 from invmask.figures.template import finish
 
+TRUE_MARK, TARGET_MARK = "✓", "◎"
 LABELLED_FROM = 0.05
 """Bars from this share on carry their number."""
+INSIDE_FROM = 0.5
+"""Bars longer than this have room for it inside."""
 
 
 def class_probabilities(
@@ -34,8 +37,7 @@ def class_probabilities(
         rows=1,
         cols=len(probabilities),
         shared_yaxes=True,
-        horizontal_spacing=0.04,
-        subplot_titles=[VIEW_TITLES[view] for view in probabilities],
+        horizontal_spacing=0.07,
     )
     for column, (view, shares) in enumerate(probabilities.items(), start=1):
         percents = [100 * share for share in shares]
@@ -46,8 +48,10 @@ def class_probabilities(
             name=VIEW_TITLES[view],
             marker={"color": view_colour(view, theme), "line": {"width": 0}},
             text=[f"{value:.0f}" if value >= 100 * LABELLED_FROM else "" for value in percents],
-            textposition="auto",
+            textposition=["inside" if value > 100 * INSIDE_FROM else "outside" for value in percents],
             insidetextanchor="end",
+            constraintext="none",
+            textangle=0,
             textfont={"size": 12},
             cliponaxis=False,
             hovertemplate="%{y}<br>" + VIEW_TITLES[view] + ": %{x:.1f} %<extra></extra>",
@@ -55,17 +59,27 @@ def class_probabilities(
             row=1,
             col=column,
         )
-        figure.layout.annotations[column - 1].update(
-            font={"size": 14, "color": view_colour(view, theme), "weight": 600}, yshift=4
+        figure.add_annotation(
+            text=f"<b>{VIEW_TITLES[view]}</b>",
+            font={"size": 14, "color": view_colour(view, theme)},
+            x=0.5,
+            y=1,
+            xref="x domain",
+            yref="y domain",
+            xanchor="center",
+            yanchor="bottom",
+            showarrow=False,
+            row=1,
+            col=column,
         )
-    figure.update_xaxes(range=[0, 104], tickvals=[0, 50, 100], fixedrange=True)
-    figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False)
+    figure.update_xaxes(range=[0, 104], tickvals=[0, 50, 100], ticktext=["0", "", "100"], fixedrange=True)
+    figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False, ticklabelstandoff=5)
     middle = (len(probabilities) + 1) // 2
     figure.update_xaxes(title_text="probability, %", row=1, col=middle)
-    return finish(figure, theme, height).update_layout(margin={"l": 142, "r": 10, "t": 34, "b": 48})
+    return finish(figure, theme, height).update_layout(margin={"l": 108, "r": 12, "t": 52, "b": 48})
 
 
 def _name(title: str, index: int, true: int, target: int | None) -> str:
     if index == true:
-        return f"<b>{title}</b>, true"
-    return f"<b>{title}</b>, target" if index == target else title
+        return f"<b>{TRUE_MARK} {title}</b>"
+    return f"<b>{TARGET_MARK} {title}</b>" if index == target else title

@@ -93,18 +93,29 @@ def toggle_pick(place: int) -> None:
     address.choose("pick", ",".join(str(known) for known in picked[-MOST_PICKED:]) or None)
 
 
-def chosen(show: str, fates: list[Fate], picked: tuple[int, ...]) -> list[int]:
-    """Places that the filter `show` lets through.
+def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[int]) -> list[int]:
+    """Places that the filter `show` lets through, in `order`.
 
     Args:
         fates: of all samples under the pruned view.
+        order: all places, see `mixed`.
     """
     if show == "picked":
-        return [place for place in sorted(picked) if place < len(fates)]
+        return [place for place in picked if place < len(fates)]
     if show == "changed":
-        return [place for place, fate in enumerate(fates) if fate not in (Fate.UNCHANGED, Fate.STILL_FOOLED)]
+        return [place for place in order if fates[place] not in (Fate.UNCHANGED, Fate.STILL_FOOLED)]
     wanted = SHOWN.get(show)
-    return [place for place, fate in enumerate(fates) if wanted is None or fate is wanted]
+    return [place for place in order if wanted is None or fates[place] is wanted]
+
+
+def mixed(labels: list[int]) -> list[int]:
+    """All places with the classes by turns: the first of each class, then the second of each, and so on."""
+    seen: dict[int, int] = {}
+    rank = []
+    for place, label in enumerate(labels):
+        seen[label] = seen.get(label, 0) + 1
+        rank.append((seen[label], label, place))
+    return [place for _, _, place in sorted(rank)]
 
 
 def _is_number(text: str) -> bool:

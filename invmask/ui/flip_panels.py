@@ -5,7 +5,7 @@ import streamlit as st
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.views import FATE_EXPLANATIONS, Fate
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
-from invmask.figures.probabilities import class_probabilities
+from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.masks.state import View
 from invmask.metrics import flags
 from invmask.runs.entries import RunSummary
@@ -18,7 +18,7 @@ from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_in
 from invmask.ui.theme import chart, current_theme, view_hex
 
 GALLERY_HEIGHT = 560
-FIGURE_HEIGHT = 340
+FIGURE_HEIGHT = 350
 
 _FATE_TITLES = {
     Fate.RECOVERED: "Recovered",
@@ -41,12 +41,11 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
     st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
     colour = view_hex(choice.view)
     st.html(
-        "<style>.st-key-flip-view button{padding:.55rem 1.4rem;font-size:1.1rem}"
-        f".st-key-flip-view button[aria-checked=true],.st-key-flip-view button[kind$=Active]"
-        f"{{border-color:{colour}!important;color:{colour}!important;"
-        f"background:color-mix(in srgb,{colour} 14%,transparent)!important}}</style>"
+        "<style>.st-key-flip-view [role=radio]{padding:.55rem 1.4rem;font-size:1.1rem}"
+        f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{colour};"
+        f"background:color-mix(in srgb,{colour} 14%,transparent)}}</style>"
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(
             "View",
             [view.value for view in View],
@@ -119,7 +118,8 @@ def _measures(found: FlipAnswers, view: View) -> str:
 
 def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None:
     """Which samples to show, each with how many there are."""
-    numbers = {name: len(flip_choice.chosen(name, fates, choice.picked)) for name in _FILTER_TITLES}
+    every = list(range(len(fates)))
+    numbers = {name: len(flip_choice.chosen(name, fates, choice.picked, every)) for name in _FILTER_TITLES}
     names = [name for name in _FILTER_TITLES if triggered or name != "still-fooled"]
     st.session_state["flip-show"] = choice.show if choice.show in names else "all"
     st.pills(
@@ -127,6 +127,7 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None
         names,
         key="flip-show",
         required=True,
+        wrap=True,
         format_func=lambda name: f"{_FILTER_TITLES[name]} · {numbers[name]}",
         on_change=lambda: flip_choice.set_show(st.session_state["flip-show"]),
         help="The filter goes by the pruned view whichever view is on, so that the same samples stay in place "
@@ -134,8 +135,8 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None
     )
 
 
-def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, places: list[int]) -> None:
-    """A page of the samples under the view; a click picks one."""
+def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, places: list[int], current: int) -> None:
+    """A page of the samples under the view; a click picks one. `current` is the one shown in detail."""
     pages = max(1, -(-len(places) // flip_choice.PER_PAGE))
     page = min(choice.page, pages - 1)
     shown = places[page * flip_choice.PER_PAGE : (page + 1) * flip_choice.PER_PAGE]
@@ -155,7 +156,8 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
             )
             for place in shown
         ]
-        gallery(tiles, choice.picked, view_hex(choice.view), flip_choice.toggle_pick, "flip-gallery", GALLERY_HEIGHT)
+        colour = view_hex(choice.view)
+        gallery(tiles, choice.picked, current, colour, flip_choice.toggle_pick, "flip-gallery", GALLERY_HEIGHT)
     else:
         with st.container(height=GALLERY_HEIGHT, border=False):
             st.info(_nothing(choice.show))
@@ -195,11 +197,12 @@ def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
         {view.value: said[row].tolist() for row, view in enumerate(View)},
         classes,
         true,
-        found.answers.target_label,
+        card.target_label,
         current_theme(),
         FIGURE_HEIGHT,
     )
     chart(figure, "flip-probabilities", f"Class probabilities of sample {place} under the three views")
+    st.caption(f"{TRUE_MARK} true class" + (f", {TARGET_MARK} target label" if card.target_label is not None else ""))
 
 
 def _kind(answer: int, true: int, target: int | None) -> Kind:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.components.v2 import component
 
 from invmask.ui.samples import KIND_WORDS, Kind, image_data_uri, percent
 
@@ -32,23 +33,27 @@ class Tile:
 def gallery(
     tiles: Sequence[Tile],
     picked: Sequence[int],
+    current: int,
     colour: str,
     on_pick: Callable[[int], None],
     key: str,
     height: int,
-    side: int = 72,
+    smallest: int = 104,
 ) -> None:
     """Draw the tiles in a field of fixed height that scrolls.
 
     Args:
-        picked: the places that are picked; the last one is looked at in detail.
+        picked: the places that are picked.
+        current: the place that is looked at in detail.
         colour: of the view whose answers are shown, #RRGGBB.
         on_pick: called with the place of a picture that was clicked.
         height: of the field, in pixels.
-        side: of a picture on screen, in pixels; at least 64.
+        smallest: width of a tile on screen, in pixels, from which tiles grow to fill the rows; at least 84, so that
+            pictures are 64 or more.
     """
     data: dict[str, Any] = {
-        "side": max(side, 64),
+        "smallest": max(smallest, 84),
+        "current": current,
         "colour": colour,
         "picked": list(picked),
         "tiles": [
@@ -74,7 +79,7 @@ def gallery(
 
 
 _CSS = """
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(calc(var(--side) + 1.9rem),1fr));gap:.5rem;
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(var(--smallest),1fr));gap:.5rem;
  padding:3px;align-content:start}
 button{all:unset;box-sizing:border-box;cursor:pointer;padding:.4rem .45rem .45rem;border-radius:6px;min-width:0;
  border:1px solid color-mix(in srgb,currentColor 16%,transparent);color:var(--st-text-color);
@@ -82,9 +87,8 @@ button{all:unset;box-sizing:border-box;cursor:pointer;padding:.4rem .45rem .45re
 button:hover{border-color:color-mix(in srgb,currentColor 45%,transparent)}
 button:focus-visible{outline:2px solid var(--st-primary-color);outline-offset:1px}
 button[aria-pressed=true]{border-color:currentColor;box-shadow:inset 0 0 0 1px currentColor}
-button.last{background:var(--st-secondary-background-color)}
-img{display:block;width:var(--side);height:var(--side);image-rendering:pixelated;border-radius:3px;
- margin:.15rem 0 .3rem}
+button.current{background:var(--st-secondary-background-color)}
+img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:3px;margin:.15rem 0 .3rem}
 div{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .title,.word{opacity:.75;font-size:.8rem}
 .answer{font-weight:600;border-left:3px solid var(--colour);padding-left:.3rem}
@@ -112,7 +116,7 @@ function build() {
 
 export default function ({ parentElement, data, setTriggerValue }) {
   const grid = parentElement.querySelector('.grid');
-  grid.style.setProperty('--side', data.side + 'px');
+  grid.style.setProperty('--smallest', data.smallest + 'px');
   grid.style.setProperty('--colour', data.colour);
   const known = new Map([...grid.children].map((tile) => [tile.place, tile]));
   const tiles = data.tiles.map((wanted) => {
@@ -126,7 +130,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     tile.share.textContent = wanted.percent;
     tile.word.textContent = wanted.word;
     tile.setAttribute('aria-pressed', String(data.picked.includes(wanted.place)));
-    tile.classList.toggle('last', data.picked.at(-1) === wanted.place);
+    tile.classList.toggle('current', data.current === wanted.place);
     tile.setAttribute('aria-label', `${wanted.title}, answered ${wanted.answer}, ${wanted.percent}, ${wanted.word}`);
     tile.onclick = () => setTriggerValue('clicked', wanted.place);
     return tile;
@@ -137,4 +141,4 @@ export default function ({ parentElement, data, setTriggerValue }) {
 }
 """
 
-_GALLERY = st.components.v2.component("invmask_gallery", html='<div class="grid"></div>', css=_CSS, js=_JS)
+_GALLERY = component("invmask_gallery", html='<div class="grid"></div>', css=_CSS, js=_JS)

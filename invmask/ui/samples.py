@@ -172,9 +172,10 @@ _STYLE = """<style>
 .im-share b{font-variant-numeric:tabular-nums;font-weight:400;white-space:nowrap}
 .im-bar{flex:1;height:5px;border-radius:2px;background:color-mix(in srgb,currentColor 14%,transparent)}
 .im-bar div{height:100%;border-radius:2px;background:color-mix(in srgb,currentColor 60%,transparent)}
-.im-detail{display:flex;gap:.9rem;margin:0;align-items:flex-start;min-height:calc(var(--side) + 4px)}
+.im-detail{display:flex;flex-wrap:wrap;gap:.5rem .9rem;margin:0;align-items:flex-start;
+ min-height:calc(var(--side) + 4px)}
 .im-detail figcaption{font-weight:600;margin:0 0 .35rem;color:inherit;font-size:1rem}
-.im-detail>div:last-child{flex:1;min-width:0}
+.im-detail>div:last-child{flex:1 1 230px;min-width:0}
 .im-row3{display:grid;grid-template-columns:4.2rem minmax(0,1fr) 4rem;column-gap:.4rem;align-items:baseline;
  font-size:.92rem;line-height:1.3;margin-bottom:.3rem;font-variant-numeric:tabular-nums}
 .im-row3 span:nth-child(3){text-align:right}

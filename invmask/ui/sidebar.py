@@ -85,7 +85,7 @@ def _run(victim: str) -> None:
     )
     if current is not None:
         taken = runs[current].round if current in runs else 0
-        st.caption(f"{count(taken)} {'round' if taken == 1 else 'rounds'} taken · {current}")
+        st.caption(f"{count(taken)} {'round' if taken == 1 else 'rounds'} taken  \n{current}")
     elif newest_first:
         st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
     else:

@@ -14,7 +14,8 @@ def current_theme() -> Theme:
 
 def page_style() -> None:
     """Less empty rim around the page than Streamlit leaves: a projector has no room to give away."""
-    st.html(_PAGE_STYLE)
+    dark = _DARK_STYLE if current_theme() == "dark" else ""
+    st.html(f"<style>{_PAGE_STYLE}{dark}</style>")
 
 
 def chart(figure: go.Figure, key: str, alt: str | None = None) -> None:
@@ -32,9 +33,13 @@ def view_hex(view: str) -> str:
     return (VIEW_COLOURS_DARK if current_theme() == "dark" else VIEW_COLOURS)[view]
 
 
-_PAGE_STYLE = """<style>
+_PAGE_STYLE = """
 [data-testid="stMainBlockContainer"]{padding:3.25rem 2.5rem 3rem;max-width:1480px}
 [data-testid="stMetricLabel"] p{white-space:normal}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
-</style>"""
+"""
+# The primary colour suits buttons, where the text on it is white; as the colour of text it needs more light.
+_DARK_STYLE = """
+[role="radio"][aria-checked="true"],[data-testid="stSliderThumbValue"]{color:#93C5FD}
+"""
