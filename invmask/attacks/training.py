@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from invmask.attacks.poison import PoisonedSet
+from invmask.augmentation import augment
 
 
 @dataclass(frozen=True)
@@ -38,27 +39,6 @@ class EpochReport:
     epoch: int
     loss: float
     accuracy: float
-
-
-def augment(images: Tensor, generator: torch.Generator, padding: int, flip: bool) -> Tensor:
-    """Crop every image at a random place and flip half of them.
-
-    Args:
-        images: any type, [N, C, H, W].
-        generator: a CPU generator, so that the draws are the same on every device.
-        padding: zero pixels added on each side before the crop.
-        flip: whether to mirror each image left to right with probability 1/2.
-    """
-    count, _, height, width = images.shape
-    padded = F.pad(images, [padding] * 4)
-    top, left = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    if flip:
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    every = torch.arange(count, device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def train(

@@ -31,6 +31,20 @@ class IMSConfig:
         patience: rounds without progress after which a phase ends.
         progress_ratio: progress is an outer loss below this share of the best before.
         seed: fixes the batches.
+
+    What follows is ours; its defaults leave the published method as it is.
+
+    Attributes:
+        pressure: weight of mean(m) in every phase. It presses the pruned view to keep no channel that the answers
+            to clean images do not need, and a backdoor's channels are such.
+        start_mask: where every mask value starts; at 0.5 a channel belongs to neither side yet.
+        amplification: kappa. Above 0, the inner problem leads the reference to the answers that it gives to the
+            clean images while the channels cut so far are turned up, with gates 1 + kappa (1 - m), and asks the pruned
+            view to keep its answers: what the cut channels stand for is the backdoor, not any weakness.
+        crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
+            0 leaves the images as they are.
+        weight_pruned_clean, weight_pruned_perturbed, weight_inverse_perturbed: of the outer terms
+            agree(pruned(x), ref(x)), agree(pruned(x+d), ref(x)) and disagree(inverse(x+d), ref(x)).
     """
 
     sparsity_weight: float = 10.0
@@ -46,6 +60,13 @@ class IMSConfig:
     patience: int = 25
     progress_ratio: float = 0.98
     seed: int = 0
+    pressure: float = 0.0
+    start_mask: float = 1.0
+    amplification: float = 0.0
+    crop_padding: int = 0
+    weight_pruned_clean: float = 1.0
+    weight_pruned_perturbed: float = 1.0
+    weight_inverse_perturbed: float = 1.0
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -203,9 +224,93 @@ SETTINGS: tuple[Setting, ...] = (
         0.01,
     ),
     Setting("seed", "Seed", "", "Fixes which clean images are drawn, and the batches.", 0, 2**31 - 1, 1, True),
+    Setting(
+        "pressure",
+        "Pressure",
+        "μ",
+        "How strongly the pruned view is pressed to do without channels that the clean "
+        "images do not need. 0 switches it off, as published.",
+        0,
+        100,
+        0.05,
+    ),
+    Setting(
+        "start_mask",
+        "Starting mask",
+        "",
+        "Where every mask value starts: 1 as published, 0.5 for undecided.",
+        0,
+        1,
+        0.05,
+    ),
+    Setting(
+        "amplification",
+        "Amplification",
+        "κ",
+        "How far the channels cut so far are turned up to find out where they lead. 0 switches it off, as published.",
+        0,
+        20,
+        0.5,
+    ),
+    Setting(
+        "crop_padding",
+        "Crop padding",
+        "",
+        "Pixels by which the clean images are shifted at random, and mirrored, in "
+        "each round. 0 leaves them as they are, as published.",
+        0,
+        32,
+        1,
+        True,
+    ),
+    Setting(
+        "weight_pruned_clean",
+        "Weight, pruned view on clean images",
+        "",
+        "How much it counts that the pruned view keeps its answers to clean images.",
+        0,
+        100,
+        0.1,
+    ),
+    Setting(
+        "weight_pruned_perturbed",
+        "Weight, pruned view on perturbed images",
+        "",
+        "How much it counts that the pruned view is not led astray by the perturbation. More costs clean accuracy.",
+        0,
+        100,
+        0.1,
+    ),
+    Setting(
+        "weight_inverse_perturbed",
+        "Weight, inverse view on perturbed images",
+        "",
+        "How much it counts that the inverse view leaves the right answer on perturbed images.",
+        0,
+        100,
+        0.1,
+    ),
 )
 
-PRESETS: dict[str, IMSConfig] = {"paper": IMSConfig(), "default": IMSConfig(inner_steps=5, inner_learning_rate=0.004)}
+PRESETS: dict[str, IMSConfig] = {
+    "paper": IMSConfig(),
+    "default": IMSConfig(
+        sparsity_weight=0.2,
+        rounds_initialise=50,
+        rounds_minimise=10,
+        rounds_sparsify=12,
+        inner_steps=5,
+        inner_learning_rate=0.004,
+        outer_learning_rate=0.05,
+        pressure=1.0,
+        start_mask=0.5,
+        amplification=2.0,
+        crop_padding=4,
+        weight_pruned_clean=4.0,
+        weight_pruned_perturbed=0.2,
+        weight_inverse_perturbed=0.5,
+    ),
+}
 
 
 def preset(name: str, **changes: Any) -> IMSConfig:

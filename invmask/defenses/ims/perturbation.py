@@ -21,6 +21,10 @@ class Gates:
     pruned: Tensor
     inverse: Tensor
 
+    def detach(self) -> "Gates":
+        """The same as constants."""
+        return Gates(self.original.detach(), self.pruned.detach(), self.inverse.detach())
+
 
 def solve_inner(
     subject: Subject, layout: MaskLayout, gates: Gates, images: Tensor, reference: Tensor, config: IMSConfig
@@ -28,6 +32,7 @@ def solve_inner(
     """Minimise agree(inverse(x+d), ref(x+d)) + disagree(ref(x+d), ref(x)) over d, one d an image.
 
     AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
+    With amplification (ours) the second term is agree(ref(x+d), amplified(x)) + agree(pruned(x+d), ref(x)).
 
     Args:
         gates: constant here.
@@ -37,16 +42,39 @@ def solve_inner(
     Returns:
         d, float32 like `images`, in [-norm_bound, norm_bound].
     """
+    guided = config.amplification > 0
+    amplified = amplified_answers(subject, layout, gates, images, config.amplification) if guided else reference
     perturbation = torch.zeros_like(images, requires_grad=True)
     optimizer = torch.optim.AdamW([perturbation], lr=config.inner_learning_rate)
     for _ in range(config.inner_steps):
         perturbed = images + perturbation
         with autocast(subject.precision, subject.device.type):
             pairs = [(perturbed, gates.inverse), (perturbed, gates.original)]
-            inverse, original = (logits.softmax(1) for logits in gated_logits(subject.model, layout, pairs))
-        loss = agree(inverse, original) + disagree(original, reference)
+            pairs += [(perturbed, gates.pruned)] if guided else []
+            answers = [logits.softmax(1) for logits in gated_logits(subject.model, layout, pairs)]
+        inverse, original = answers[:2]
+        if guided:
+            loss = agree(inverse, original) + agree(original, amplified) + agree(answers[2], reference)
+        else:
+            loss = agree(inverse, original) + disagree(original, reference)
         (perturbation.grad,) = torch.autograd.grad(loss, [perturbation])
         optimizer.step()
         with torch.no_grad():
             perturbation.clamp_(-config.norm_bound, config.norm_bound)
     return perturbation.detach()
+
+
+@torch.no_grad()
+def amplified_answers(
+    subject: Subject, layout: MaskLayout, gates: Gates, images: Tensor, amplification: float
+) -> Tensor:
+    """What the network answers while the channels that the pruned view cuts are turned up instead.
+
+    Gates 1 + kappa (1 - m): a channel cut altogether is 1 + kappa times as loud.
+
+    Returns:
+        Softmax answers, [N, K]; constant for the inner problem.
+    """
+    louder = 1 + amplification * (1 - gates.pruned)
+    with autocast(subject.precision, subject.device.type):
+        return gated_logits(subject.model, layout, [(images, louder)])[0].softmax(1)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from invmask.augmentation import augment
 from invmask.defenses.base import Examples, Subject
 from invmask.defenses.ims.config import IMSConfig, Phase
 from invmask.defenses.ims.losses import agree, disagree
@@ -33,12 +34,12 @@ class IMS:
         self.config = config
 
     def init(self, subject: Subject) -> IMSState:
-        """All-one masks, and the reference's answers to the clean budget."""
+        """Nothing selected, so that all views answer alike, and the reference's answers to the clean budget."""
         layout = MaskLayout.of(subject.model)
         ones = torch.ones(layout.channels, dtype=subject.images.dtype, device=subject.device)
         empty = torch.empty(0, dtype=subject.images.dtype, device=subject.device)
         start = IMSState(
-            mask=ones,
+            mask=ones * self.config.start_mask,
             selection=ones,
             mask_mean=ones,
             mask_square=ones,
@@ -73,8 +74,7 @@ class IMS:
     def step(self, subject: Subject, state: IMSState) -> tuple[IMSState, RoundRecord]:
         """One round: the inner problem where the phase has one, then one step on all masks and selections."""
         config, layout = self.config, MaskLayout.of(subject.model)
-        chosen, generator = self._batch(subject, state)
-        images, reference = subject.images[chosen], state.reference[chosen]
+        chosen, images, reference, generator = self._batch(subject, state)
 
         mask = state.mask.clone().requires_grad_()
         selection = state.selection.clone().requires_grad_()
@@ -83,13 +83,13 @@ class IMS:
 
         perturbation = None
         if state.phase is not Phase.INITIALISE:
-            constant = Gates(gates.original, gates.pruned.detach(), gates.inverse.detach())
-            perturbation = solve_inner(subject, layout, constant, images, reference, config)
+            perturbation = solve_inner(subject, layout, gates.detach(), images, reference, config)
         losses, inner = _outer_losses(subject, layout, gates, images, reference, perturbation)
         losses["sparsity"] = (1 - selection).mean()
-        weight = 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight
-        total = sum(losses[name] * (weight if name == "sparsity" else 1.0) for name in losses)
-        assert isinstance(total, Tensor)
+        if config.pressure > 0:
+            losses["pressure"] = gates.pruned.mean()
+        weights = self._weights(state.phase)
+        total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
         gradients = torch.autograd.grad(total, [mask, selection])
         stepped = self._optimize(state, (mask, selection), gradients)
 
@@ -104,7 +104,14 @@ class IMS:
             rounds_without_progress=0 if progress else state.rounds_without_progress + 1,
         )
         if perturbation is not None:
-            stepped = self._with_examples(subject, layout, stepped, chosen[:EXAMPLES], perturbation[:EXAMPLES])
+            shown = chosen[:EXAMPLES]
+            if config.crop_padding:
+                # The batch was shifted and mirrored; people see the perturbations of the images themselves.
+                plain, answers = subject.images[shown], state.reference[shown]
+                examples = solve_inner(subject, layout, gates.detach(), plain, answers, config)
+            else:
+                examples = perturbation[:EXAMPLES]
+            stepped = self._with_examples(subject, layout, stepped, shown, examples)
         ended = self._phase_end(stepped)
         sparsity = Sparsity.of(self.masks(stepped))
         record = RoundRecord(
@@ -123,14 +130,33 @@ class IMS:
         )
         return self._enter(stepped), record
 
-    def _batch(self, subject: Subject, state: IMSState) -> tuple[Tensor, Tensor]:
-        """Places in the budget for this round (all of it where it fits), and the generator's state after the draw."""
+    def _weights(self, phase: Phase) -> dict[str, float]:
+        """Weights of the outer terms in a phase; 1 for those not named."""
+        config = self.config
+        return {
+            "sparsity": 0.0 if phase is Phase.MINIMISE else config.sparsity_weight,
+            "pressure": config.pressure,
+            "pruned clean": config.weight_pruned_clean,
+            "pruned perturbed": config.weight_pruned_perturbed,
+            "inverse perturbed": config.weight_inverse_perturbed,
+        }
+
+    def _batch(self, subject: Subject, state: IMSState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """This round's places in the budget (all where they fit), the images there and the reference's answers.
+
+        Last comes the generator's state after the draws.
+        """
         count, generator = len(subject.images), torch.Generator()
         generator.set_state(state.generator)
-        if count <= self.config.batch_size:
-            return torch.arange(count, device=subject.device), state.generator
-        chosen = torch.randperm(count, generator=generator)[: self.config.batch_size]
-        return chosen.to(subject.device), generator.get_state()
+        chosen = torch.arange(count)
+        if count > self.config.batch_size:
+            chosen = torch.randperm(count, generator=generator)[: self.config.batch_size]
+        chosen = chosen.to(subject.device)
+        images, reference = subject.images[chosen], state.reference[chosen]
+        if self.config.crop_padding:
+            images = augment(images, generator, self.config.crop_padding, flip=True)
+            reference = _reference(subject, images)
+        return chosen, images, reference, generator.get_state()
 
     def _optimize(self, state: IMSState, vectors: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...]) -> IMSState:
         """One AdamW step (PyTorch's defaults) on both vectors, then both clamped to [0, 1]."""
