@@ -20,6 +20,8 @@ from invmask.defenses.ims.stepper import IMS
 CLASSES = 4
 CHANNELS = (5, 6, 6)
 INNER_RATE, OUTER_RATE, BOUND, LAMBDA, K = 0.03, 0.05, 0.08, 3.0, 12.0
+# Our additions: pressure, amplification, and the weights of three outer terms.
+MU, KAPPA, OUR_WEIGHTS = 0.7, 1.5, {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6}
 
 
 class SmallNet(nn.Module):
@@ -84,7 +86,7 @@ def adamw(value: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, step: i
 
 
 def expected_round(
-    subject: Subject, state: IMSState, inner_steps: int
+    subject: Subject, state: IMSState, inner_steps: int, ours: bool
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
     """Mask, selection, perturbation and losses of one round, from the formulas."""
     net, x = subject.model, subject.images
@@ -104,7 +106,13 @@ def expected_round(
         for step in range(1, inner_steps + 1):
             free = d.clone().requires_grad_()
             of_ref = forward(net, x + free, one)
-            loss = expected_agree(forward(net, x + free, m_bar.detach()), of_ref) + expected_disagree(of_ref, reference)
+            loss = expected_agree(forward(net, x + free, m_bar.detach()), of_ref)
+            if ours:
+                amplified = forward(net, x, 1 + KAPPA * (1 - m.detach()))
+                restored = expected_agree(forward(net, x + free, m.detach()), reference)
+                loss = loss + expected_agree(of_ref, amplified) + restored
+            else:
+                loss = loss + expected_disagree(of_ref, reference)
             loss.backward()
             assert free.grad is not None
             d, mean, square = adamw(d, free.grad, mean, square, step, INNER_RATE)
@@ -113,8 +121,11 @@ def expected_round(
         losses["inverse agrees perturbed"] = expected_agree(forward(net, x + d, m_bar), forward(net, x + d, one))
         losses["inverse perturbed"] = expected_disagree(forward(net, x + d, m_bar), reference)
     losses["sparsity"] = (1 - s).mean()
-    weight = 0.0 if state.phase is Phase.MINIMISE else LAMBDA
-    total = sum(loss * (weight if name == "sparsity" else 1) for name, loss in losses.items())
+    weights = {"sparsity": 0.0 if state.phase is Phase.MINIMISE else LAMBDA}
+    if ours:
+        losses["pressure"] = m.mean()
+        weights |= {"pressure": MU, **OUR_WEIGHTS}
+    total = sum(loss * weights.get(name, 1) for name, loss in losses.items())
     assert isinstance(total, Tensor)
     total.backward()
     assert a.grad is not None
@@ -125,8 +136,9 @@ def expected_round(
     return new_a.clamp(0, 1), new_s.clamp(0, 1), d, {name: float(loss.detach()) for name, loss in losses.items()}
 
 
+@pytest.mark.parametrize("ours", [False, True], ids=["published", "ours"])
 @pytest.mark.parametrize("phase", list(Phase))
-def test_round_equals_the_formulas(subject: Subject, phase: Phase) -> None:
+def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool) -> None:
     inner_steps = 4
     config = IMSConfig(
         sparsity_weight=LAMBDA,
@@ -136,6 +148,9 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase) -> None:
         outer_learning_rate=OUTER_RATE,
         norm_bound=BOUND,
     )
+    if ours:
+        weights = {"weight_" + name.replace(" ", "_"): weight for name, weight in OUR_WEIGHTS.items()}
+        config = replace(config, pressure=MU, amplification=KAPPA, **weights)
     defense = IMS(config)
     torch.manual_seed(11)
     state = defense.init(subject)
@@ -151,7 +166,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase) -> None:
         phase=phase,
         optimizer_steps=6,
     )
-    mask, selection, perturbation, losses = expected_round(subject, state, inner_steps)
+    mask, selection, perturbation, losses = expected_round(subject, state, inner_steps, ours)
     after, record = defense.step(subject, state)
     torch.testing.assert_close(after.mask, mask, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(after.selection, selection, rtol=1e-9, atol=1e-12)

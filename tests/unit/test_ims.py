@@ -12,6 +12,7 @@ from invmask.defenses.ims.records import RoundRecord
 from invmask.defenses.ims.state import IMSState
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
+from invmask.masks.state import View
 from invmask.models.preactresnet import PreActResNet18
 
 SHORT = {"rounds_initialise": 2, "rounds_minimise": 3, "rounds_sparsify": 2, "inner_steps": 2}
@@ -157,3 +158,49 @@ def test_mistakes_in_settings_are_told_in_one_sentence() -> None:
         preset("fast")
     with pytest.raises(UserError, match="IMS has no setting named colour"):
         IMSConfig.from_json({"colour": 1})
+
+
+class OneIdleChannel(nn.Module):
+    """A network in which nothing listens to the first of four channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.features = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 3)
+        nn.init.normal_(self.head.weight, std=20)
+        with torch.no_grad():
+            self.head.weight[:, 0] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
+
+def test_pressure_cuts_what_clean_answers_do_not_need() -> None:
+    model = OneIdleChannel().eval().requires_grad_(False)
+    subject = Subject(model, torch.rand(30, 3, 8, 8), 3)
+    defense = IMS(preset("default", sparsity_weight=0.01, rounds_initialise=60, crop_padding=0))
+    state = defense.init(subject)
+    assert torch.equal(defense.masks(state).gate(View.PRUNED), torch.ones(4))
+    state = list(drive(defense, subject, state, 60))[-1][0]
+    gate = defense.masks(state).gate(View.PRUNED)
+    assert float(gate[0]) < 0.1
+    assert float(gate[1:].max()) > 0.9
+
+
+def test_augmentation_draws_anew_and_keeps_the_shown_images_plain() -> None:
+    subject = make_subject()
+    defense = IMS(preset("default", rounds_initialise=0, rounds_minimise=2, inner_steps=1))
+    (first, _), (second, _) = drive(defense, subject, defense.init(subject), 2)
+    assert not torch.equal(first.generator, second.generator)
+    # One AdamW step moves a pixel by the learning rate at most, so what is shown differs from the image by that.
+    assert float(first.example_perturbations.abs().max()) <= 0.0041
+    assert first.example_indices.tolist() == list(range(6))
+
+
+def test_a_new_run_answers_as_the_original_wherever_the_mask_starts() -> None:
+    subject = make_subject()
+    for name in PRESETS:
+        masks = IMS(preset(name)).masks(IMS(preset(name)).init(subject))
+        for view in View:
+            assert torch.equal(masks.gate(view), torch.ones(len(masks.mask)))
