@@ -26,13 +26,14 @@ from invmask.runs.advance import Outcome, advance
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench, TestImages, make_bench
+from invmask.runs.subject import Bench, ProbeImages, make_bench
 
 RESULTS = Path(__file__).parent / "results" / "quality"
 STEM = "cifar10-preactresnet18w16"
 
 
 def main() -> None:
+    """Do cases, or print the table of those done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="do the cases that are not done yet")
@@ -78,7 +79,7 @@ def run_case(victim: str, preset_name: str, spc: int, seed: int, threads: int, r
     if outcome is not Outcome.IDLE:
         raise SystemExit(f"{run.id} did not end: {outcome}, {run.status().message}")
     results.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(describe(run, make_bench(spec)), indent=1) + "\n")
+    file.write_text(json.dumps(describe(run, make_bench(spec, settings.victim_folders())), indent=1) + "\n")
 
 
 def describe(run: Run, bench: Bench) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
     }
 
 
-def measure(bench: Bench, images: TestImages, masks: Masks) -> dict[str, Any]:
+def measure(bench: Bench, images: ProbeImages, masks: Masks) -> dict[str, Any]:
     """Both views, and for the pruned one its ACC on the clean versions of the very images that are triggered."""
     views = bench.measure(images, masks, (View.PRUNED, View.INVERSE))
     found: dict[str, Any] = {view.value: asdict(views[view]) for view in views}
@@ -151,16 +152,14 @@ def make_table(cases: list[dict[str, Any]]) -> str:
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
     for case in cases:
         groups[case["victim"], case["preset"], case["spc"]].append(case)
-    lines = [
-        "| victim | preset, SPC | after | seeds | rounds | s a round | pruned ACC | pruned ASR | pruned RA "
-        "| inverse ACC | inverse ASR | pruned channels |",
-        "| --- " * 12 + "|",
-    ]
+    titles = ["attack", "preset, SPC", "after", "seeds", "rounds", "s a round", "pruned ACC", "pruned ASR", "pruned RA"]
+    titles += ["inverse ACC", "inverse ASR", "selected", "pruned"]
+    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     for (victim, name, spc), group in sorted(groups.items()):
         attack = victim.rpartition("-")[2]
         original = group[0]["original"]
         cells = " | ".join(_cell([original[key]]) for key in ("acc", "asr", "ra"))
-        lines.append(f"| {attack} | none | | | | | {cells} | | | |")
+        lines.append(f"| {attack} | undefended | | | | | {cells} | | | | |")
         for phase in Phase:
             found = [p for case in group for p in case["phases"] if p["phase"] == phase]
             if found:
@@ -170,7 +169,7 @@ def make_table(cases: list[dict[str, Any]]) -> str:
                         _number([p["seconds_per_round"] for p in found], 2),
                         *(_cell([p["pruned"][key] for p in found]) for key in ("acc", "asr", "ra")),
                         *(_cell([p["inverse"][key] for p in found]) for key in ("acc", "asr")),
-                        _number([p["pruned_channels"] for p in found], 0),
+                        *(_number([p[key] for p in found], 0) for key in ("selected", "pruned_channels")),
                     ]
                 )
                 lines.append(f"| {attack} | {name}, {spc} | {phase.value} | {len(found)} | {cells} |")
