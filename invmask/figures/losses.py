@@ -19,7 +19,11 @@ LOSS_TITLES: Mapping[str, str] = {
     "inverse perturbed": "Inverse disagrees, perturbed",
     "inverse agrees perturbed": "Inverse follows, perturbed",
     "sparsity": "Share selected, mean(1 - s)",
+    "pressure": "Share kept by the pruned view, mean(m)",
 }
+SHARES = ("sparsity", "pressure")
+"""Terms that are shares of the channels rather than nats."""
+
 LOSS_EXPLANATIONS: Mapping[str, str] = {
     "total": "The weighted sum that each round makes smaller.",
     "pruned clean": "Low when the pruned view answers clean images as the original does.",
@@ -28,6 +32,7 @@ LOSS_EXPLANATIONS: Mapping[str, str] = {
     "inverse perturbed": "Low when the inverse view answers a perturbed image unlike the original the clean one.",
     "inverse agrees perturbed": "Low when the inverse view falls for a perturbation just as the original does.",
     "sparsity": "How much of the network is selected: 0 none of it, 1 all of it.",
+    "pressure": "How much of the network the pruned view keeps; minimised only where the pressure is above 0.",
 }
 """What each term says, in plain words. A term that is not listed goes by its own name."""
 
@@ -46,7 +51,7 @@ def loss_curves(
 
     Args:
         rounds: int [R], from 1.
-        terms: by name, [R] in nats (`sparsity`: a share); NaN where a phase does without. Known names get a panel
+        terms: by name, [R] in nats (`sparsity` and `pressure`: shares); NaN where a phase does without. Known names get a panel
             each, values or not, so that no panel moves when a new phase begins.
         spans: the phases so far.
         end: where the axis of rounds ends (`rounds.axis_end`).
@@ -90,7 +95,7 @@ def _add_panel(
         col=column,
     )
     present = values[np.isfinite(values)]
-    top = 1.0 if name == "sparsity" else nice_ceiling(float(present.max()) if len(present) else 1.0)
+    top = 1.0 if name in SHARES else nice_ceiling(float(present.max()) if len(present) else 1.0)
     figure.update_yaxes(range=[0, top * 1.04], nticks=4, fixedrange=True, rangemode="tozero", row=row, col=column)
     number = 1 if row == 1 else 2 * (row - 1) + column - 1
     axis = "" if number == 1 else str(number)
@@ -121,6 +126,8 @@ def _add_panel(
 
 def _colour(name: str, theme: Theme) -> str:
     """Terms about a view have its colour."""
+    if name == "pressure":
+        return view_colour("pruned", theme)
     if name == "sparsity":
         return SELECTED_COLOURS[theme]
     for view in ("pruned", "inverse"):

@@ -30,7 +30,7 @@ ROUNDS_HELP = "\n\n".join(
     if setting.name.startswith("rounds_")
 )
 
-_SLIDERS = ("sparsity_weight", "steepness", "norm_bound")
+_SLIDERS = ("sparsity_weight", "pressure", "steepness", "norm_bound")
 _ROUNDS = ("rounds_initialise", "rounds_minimise", "rounds_sparsify")
 _OFTEN = ("inner_steps", "inner_learning_rate", "outer_learning_rate")
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -102,7 +102,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
         start = PRESETS[preset]
         values: dict[str, float | None] = {"seed": _number("seed", start)}
-        values |= {name: _slider(name, start) for name in ("sparsity_weight", "steepness")}
+        values |= {name: _slider(name, start) for name in ("sparsity_weight", "pressure", "steepness")}
         st.markdown(":small[Rounds of each phase, at most]", help=ROUNDS_HELP)
         for column, name in zip(st.columns(3, gap="small"), _ROUNDS, strict=True):
             with column:

@@ -122,8 +122,8 @@ SETTINGS: tuple[Setting, ...] = (
         "How strongly the defence is pressed to select few channels. "
         "0 lets it select as many as it likes; larger values leave more of the network untouched.",
         0,
-        100,
-        0.5,
+        50,
+        0.1,
     ),
     Setting(
         "steepness",
@@ -231,7 +231,7 @@ SETTINGS: tuple[Setting, ...] = (
         "How strongly the pruned view is pressed to do without channels that the clean "
         "images do not need. 0 switches it off, as published.",
         0,
-        100,
+        20,
         0.05,
     ),
     Setting(
