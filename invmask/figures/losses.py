@@ -51,8 +51,8 @@ def loss_curves(
 
     Args:
         rounds: int [R], from 1.
-        terms: by name, [R] in nats (`sparsity` and `pressure`: shares); NaN where a phase does without. Known names get a panel
-            each, values or not, so that no panel moves when a new phase begins.
+        terms: by name, [R] in nats (`sparsity` and `pressure`: shares); NaN where a phase does without. Known names
+            get a panel each, values or not, so that no panel moves when a new phase begins.
         spans: the phases so far.
         end: where the axis of rounds ends (`rounds.axis_end`).
         shown: the round that the reader looks at; None while the latest is followed.
