@@ -96,7 +96,6 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
                 {
                     "phase": phase.value,
                     "rounds": len(taken),
-                    "seconds_per_round": statistics.median(entry.seconds for entry in taken),
                     "selected": last.selected,
                     "pruned_channels": last.pruned,
                     "inverse_cut": last.inverse_cut,
@@ -116,7 +115,6 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
         "threads": spec.threads,
         "machine": processor(spec.device),
         "versions": spec.versions,
-        "seconds": result.seconds,
         "stopped_because": result.stopped_because,
         "channels": result.channels,
         "original": asdict(start),
@@ -152,21 +150,20 @@ def make_table(cases: list[dict[str, Any]]) -> str:
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
     for case in cases:
         groups[case["victim"], case["preset"], case["spc"]].append(case)
-    titles = ["attack", "preset, SPC", "after", "seeds", "rounds", "s a round", "pruned ACC", "pruned ASR", "pruned RA"]
+    titles = ["attack", "preset, SPC", "after", "seeds", "rounds", "pruned ACC", "pruned ASR", "pruned RA"]
     titles += ["inverse ACC", "inverse ASR", "selected", "pruned"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     for (victim, name, spc), group in sorted(groups.items()):
         attack = victim.rpartition("-")[2]
         original = group[0]["original"]
         cells = " | ".join(_cell([original[key]]) for key in ("acc", "asr", "ra"))
-        lines.append(f"| {attack} | undefended | | | | | {cells} | | | | |")
+        lines.append(f"| {attack} | undefended | | | | {cells} | | | | |")
         for phase in Phase:
             found = [p for case in group for p in case["phases"] if p["phase"] == phase]
             if found:
                 cells = " | ".join(
                     [
                         _number([p["rounds"] for p in found], 0),
-                        _number([p["seconds_per_round"] for p in found], 2),
                         *(_cell([p["pruned"][key] for p in found]) for key in ("acc", "asr", "ra")),
                         *(_cell([p["inverse"][key] for p in found]) for key in ("acc", "asr")),
                         *(_number([p[key] for p in found], 0) for key in ("selected", "pruned_channels")),
