@@ -84,6 +84,7 @@ def view_probabilities(
         float32 [len(views), N, K] on the CPU.
     """
     layout, copy = MaskLayout.of(model), sharing_copy(model)
+    images = images.contiguous(memory_format=torch.channels_last)
     answers = []
     with autocast(precision, images.device.type):
         for view in views:

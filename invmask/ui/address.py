@@ -45,16 +45,22 @@ def arrive(page: str) -> None:
     What the address says wins; what it leaves out, after a switch of pages, is written back from the session.
     """
     address: _Address = st.session_state.setdefault(_KEY, _Address())
-    address.page = page
     asked = st.query_params.to_dict()
-    own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN)}
+    # Choices of the page that was left, where the address still holds them, are not choices of this one.
+    left = address.choices.get(address.page, {}) if address.page != page else {}
+    own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN) and left.get(name) != value}
+    address.page = page
     address.choices.setdefault(page, {}).update(own)
     _settle(address, asked.get(VICTIM) or address.victim, asked.get(RUN) or address.run)
     _write(address)
 
 
 def current_victim() -> str | None:
-    """The victim that every page looks at; None only where there is no victim at all."""
+    """The victim that every page looks at; None only where there is no victim at all.
+
+    A page asks this first of all: where its script was run without app.py, it begins again with it.
+    """
+    navigation.come_in_through_app()
     return _address().victim
 
 
@@ -108,8 +114,6 @@ def choose(name: str, value: str | None) -> None:
 
 
 def _address() -> _Address:
-    if _KEY not in st.session_state:
-        navigation.come_in_through_app()
     return st.session_state[_KEY]
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 
 def pages() -> list[Any]:
@@ -15,10 +16,11 @@ def pages() -> list[Any]:
 
 
 def come_in_through_app() -> None:
-    """Begin again with app.py.
+    """Begin again with app.py, if a page's script was run without it.
 
     Until somebody has called `st.navigation` in a server, Streamlit takes pages/ for pages of their own: a link to
-    one of them, opened first of all, runs its script without app.py. Calling it here ends that for good.
+    one of them, opened first of all, runs its script alone. Calling it here ends that for good.
     """
-    st.navigation(pages())
-    st.rerun()
+    if PagesManager.uses_pages_directory:
+        st.navigation(pages())
+        st.rerun()

@@ -1,0 +1,54 @@
+"""The dashboard's pages, run by Streamlit's own AppTest on tiny victims and a run of a few rounds."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from invmask import settings
+from invmask.runs.advance import advance
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, Want, write_want
+from tests.unit.run_helpers import VICTIM, small_spec, write_victims
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+SECONDS = 300
+
+
+@pytest.fixture
+def tiny_victims(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A backdoored victim and a clean control, and no others."""
+    folder = own_home / "victims"
+    write_victims(folder)
+    monkeypatch.setattr(settings, "victim_folders", lambda: [folder])
+    return folder
+
+
+def make_run(victim: str = VICTIM, rounds: int = 3, per_class: int = 2) -> Run:
+    """A run that took some rounds and paused."""
+    run = RunStore(settings.runs_folder()).create(small_spec(victim, probe_per_class=per_class))
+    if rounds:
+        advance_to(run, rounds)
+    return run
+
+
+def advance_to(run: Run, rounds: int) -> None:
+    """Take the run to a round, in this process."""
+    write_want(run.path, Want(Goal.ADVANCE, rounds))
+    advance(run.path)
+
+
+def visit(page: str = "start", /, **query: str) -> AppTest:
+    """A visitor who opens the app by an address: a page, and what the address holds."""
+    app = AppTest.from_file(str(APP), default_timeout=SECONDS)
+    for name, value in query.items():
+        app.query_params[name] = value
+    if page != "start":
+        app.switch_page(f"pages/{page}.py")
+    return app.run()
+
+
+def sentences(app: AppTest) -> list[str]:
+    """What the page says to somebody in trouble."""
+    return [element.value for kind in (app.error, app.warning, app.info) for element in kind]

@@ -1,0 +1,207 @@
+"""Flip: counts against an independent computation, filters, picks, the address, and what empty pages say."""
+
+import json
+
+import pytest
+import torch
+
+from invmask.attacks.registry import make_attack
+from invmask.attacks.victims import load_victim
+from invmask.data.budget import probe
+from invmask.data.images import CIFAR10
+from invmask.masks.attach import attached, sharing_copy
+from invmask.masks.state import MaskLayout, View
+from tests.app.conftest import advance_to, make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM
+
+pytestmark = pytest.mark.usefixtures("tiny_victims")
+
+
+def own_answers(folder, run, round_taken, poisoned=True):
+    """Answers of the three views and the true labels, in plain torch."""
+    model = load_victim(VICTIM, [folder]).model
+    images = probe("cifar10", 2)
+    if poisoned:
+        images = images.take(images.labels != 0)
+    tensor = make_attack("badnets").apply(images.tensor()) if poisoned else images.tensor()
+    masks, layout, copy = run.masks_at(round_taken), MaskLayout.of(model), sharing_copy(model)
+    said = {}
+    for view in View:
+        with attached(copy, layout, masks.gate(view)), torch.no_grad():
+            said[view] = copy(tensor).argmax(1).tolist()
+    return said, images.labels.tolist()
+
+
+def tiles(app):
+    gallery = next(element for element in app.main if element.type == "bidi_component")
+    return json.loads(gallery.proto.json)["tiles"]
+
+
+def metrics(app):
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def segments(app, key):
+    return next(group for group in app.get("button_group") if group.key == key)
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_the_counts_are_those_of_an_independent_computation(tiny_victims, view):
+    run = make_run(rounds=6)
+    app = visit("flip", run=run.id, view=view.value)
+    assert not app.exception
+    said, true = own_answers(tiny_victims, run, 6)
+    triples = list(zip(said[View.ORIGINAL], said[view], true, strict=True))
+    assert metrics(app) == {
+        "Recovered": str(sum(old != t and new == t for old, new, t in triples)),
+        "Still fooled": str(sum(old == new == 0 for old, new, _ in triples)),
+        "Newly wrong": str(sum(old == t != new for old, new, t in triples)),
+        "Wrong otherwise": str(sum(old != t and new not in (t, old) for old, new, t in triples)),
+    }
+    asr = 100 * sum(new == 0 for new in said[view]) / 18
+    ra = 100 * sum(new == t for new, t in zip(said[view], true, strict=True)) / 18
+    line = next(caption.value for caption in app.caption if "view: ASR" in caption.value)
+    assert line.startswith(f"{view.value.capitalize()} view: ASR {asr:.1f} %")
+    assert f"RA (recovery accuracy) {ra:.1f} %" in line
+    assert line.endswith("n\u00a0=\u00a018.")
+
+
+def test_the_tiles_show_the_views_answers(tiny_victims):
+    run = make_run(rounds=6)
+    app = visit("flip", run=run.id)
+    said, true = own_answers(tiny_victims, run, 6)
+    for view in View:
+        segments(app, "flip-view").set_value(view.value).run()
+        shown = tiles(app)
+        assert len(shown) == 18
+        for tile in shown:
+            assert tile["title"] == CIFAR10.classes[true[tile["place"]]]
+            assert tile["answer"] == CIFAR10.classes[said[view][tile["place"]]]
+    # The classes take turns, so that the first screen shows them all.
+    assert len({tile["title"] for tile in shown[:9]}) == 9
+
+
+def test_a_flip_makes_no_forward_pass(monkeypatch):
+    run = make_run()
+    app = visit("flip", run=run.id)
+    monkeypatch.setattr("invmask.evidence.views.attached", lambda *_: pytest.fail("a forward pass"))
+    for view in (View.PRUNED, View.INVERSE, View.ORIGINAL):
+        segments(app, "flip-view").set_value(view.value).run()
+        assert not app.exception
+
+
+def test_the_filter_lets_through_what_the_pruned_view_changed(tiny_victims):
+    run = make_run(rounds=6)
+    said, true = own_answers(tiny_victims, run, 6)
+    old, new = said[View.ORIGINAL], said[View.PRUNED]
+    wanted = {
+        "all": set(range(18)),
+        "changed": {i for i in range(18) if old[i] != new[i]},
+        "recovered": {i for i in range(18) if old[i] != true[i] and new[i] == true[i]},
+        "still-fooled": {i for i in range(18) if old[i] == new[i] == 0},
+        "newly-wrong": {i for i in range(18) if old[i] == true[i] != new[i]},
+    }
+    app = visit("flip", run=run.id, view="inverse")
+    for show, places in wanted.items():
+        segments(app, "flip-show").set_value(show).run()
+        assert not app.exception
+        if places:
+            assert {tile["place"] for tile in tiles(app)} == places
+        else:
+            assert "Show all" in sentences(app)[0]
+        assert app.query_params.get("show", "all") == show
+
+
+def test_an_address_says_it_all():
+    run = make_run(rounds=3)
+    query = {"run": run.id, "view": "pruned", "show": "picked", "pick": "5,2", "round": "2"}
+    app, other = visit("flip", **query), visit("flip", **query)
+    assert {**query, "victim": VICTIM} == {name: app.query_params[name] for name in (*query, "victim")}
+    assert [tile["place"] for tile in tiles(app)] == [5, 2]
+    assert tiles(app) == tiles(other)
+    assert app.slider(key="flip-round").value == 2
+    assert any("Sample 2, true class" in html.value for html in app.get("html"))
+
+
+def test_switching_pages_keeps_the_choices():
+    run = make_run()
+    app = visit("flip", run=run.id, view="inverse")
+    app.switch_page("pages/start.py").run()
+    assert "view" not in app.query_params
+    assert app.query_params["run"] == run.id
+    app.switch_page("pages/flip.py").run()
+    assert app.query_params["view"] == "inverse"
+    assert segments(app, "flip-view").value == "inverse"
+
+
+def test_the_latest_round_follows_the_run():
+    run = make_run(rounds=2)
+    app = visit("flip", run=run.id)
+    assert app.slider(key="flip-round").value == 2
+    advance_to(run, 3)
+    app.run()
+    assert app.slider(key="flip-round").value == 3
+    app.slider(key="flip-round").set_value(1).run()
+    assert app.query_params["round"] == "1"
+
+
+def test_clean_images_can_be_looked_at_too(tiny_victims):
+    run = make_run()
+    app = visit("flip", run=run.id, images="clean", view="pruned")
+    assert not app.exception
+    assert metrics(app)["Still fooled"] == "–"
+    assert len(tiles(app)) == 20
+    said, true = own_answers(tiny_victims, run, 3, poisoned=False)
+    acc = 100 * sum(a == t for a, t in zip(said[View.PRUNED], true, strict=True)) / 20
+    assert any(f"ACC {acc:.1f} %" in caption.value for caption in app.caption)
+
+
+def test_the_clean_control_has_clean_images_alone():
+    run = make_run(CONTROL)
+    app = visit("flip", run=run.id)
+    assert not app.exception
+    assert app.query_params["victim"] == CONTROL
+    assert len(tiles(app)) == 20
+    assert [group.key for group in app.get("button_group")] == ["flip-view", "flip-show"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"view": "sideways", "show": "none", "round": "99999", "pick": "a,-1,9999999", "page": "0"},
+        {"round": "-1", "page": "999999", "images": "no"},
+        {"pick": ",".join(["900"] * 50), "show": "picked"},
+    ],
+)
+def test_nonsense_in_the_address_is_passed_over(query):
+    run = make_run(rounds=1)
+    app = visit("flip", run=run.id, **query)
+    assert not app.exception
+    assert not app.error
+
+
+def test_without_a_run_it_says_what_to_do():
+    app = visit("flip", victim=VICTIM)
+    assert not app.exception
+    assert "Defend this victim" in sentences(app)[0]
+
+
+def test_with_runs_but_none_chosen_the_latest_is_offered():
+    run = make_run()
+    app = visit("flip", victim=VICTIM)
+    next(button for button in app.button if button.label == "Open the latest run").click().run()
+    assert app.query_params["run"] == run.id
+    assert tiles(app)
+
+
+def test_a_run_without_rounds_says_what_to_do():
+    run = make_run(rounds=0)
+    app = visit("flip", run=run.id)
+    assert not app.exception
+    assert "no round yet" in sentences(app)[0]
+
+
+def test_a_deleted_run_gives_a_sentence():
+    app = visit("flip", run="20260101-000000-badnets-0000")
+    assert not app.exception
+    assert any("There is no run" in sentence for sentence in sentences(app))

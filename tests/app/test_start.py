@@ -1,0 +1,117 @@
+"""Start: the card's numbers, real pictures, the model's own answers, and sentences where something is wrong."""
+
+import re
+
+import numpy as np
+import pytest
+
+from invmask import settings
+from invmask.attacks.registry import make_attack
+from invmask.attacks.victims import load_victim
+from invmask.data.embedded import load_embedded
+from invmask.data.images import CIFAR10
+from tests.app.conftest import sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM
+
+pytestmark = pytest.mark.usefixtures("tiny_victims")
+
+
+def grid(app):
+    return next(html.value for html in app.get("html") if "im-sample" in html.value)
+
+
+def answers(html):
+    """(class, per cent) of every answer in the order of the page."""
+    found = re.findall(r'im-name">([a-z]+)</div>.*?<b>([\d.]+) %</b>', html)
+    return [(name, float(value)) for name, value in found]
+
+
+def test_the_numbers_are_those_of_the_card():
+    app = visit(victim=VICTIM)
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["10.0 %", "20.0 %", "10.0 %"]
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "n\u00a0=\u00a010,000" in captions
+    assert captions.count("n\u00a0=\u00a09,000") == 2
+
+
+def test_every_picture_has_the_victims_own_answer(tiny_victims):
+    app = visit(victim=VICTIM, draw="3")
+    html = grid(app)
+    titles = re.findall(r"<figcaption>true class: ([a-z]+)</figcaption>", html)
+    assert len(titles) == 6
+    assert "airplane" not in titles
+
+    images = load_embedded("cifar10", "test").images
+    places = np.random.default_rng(3).choice(np.flatnonzero(images.labels != 0), 6, replace=False)
+    assert titles == [CIFAR10.classes[label] for label in images.labels[places]]
+    model = load_victim(VICTIM, [tiny_victims]).model
+    clean = images.take(places).tensor()
+    expected = []
+    for pair in zip(model(clean).softmax(1), model(make_attack("badnets").apply(clean)).softmax(1), strict=True):
+        expected += [(CIFAR10.classes[int(said.argmax())], round(100 * float(said.max()), 1)) for said in pair]
+    shown = answers(html)
+    assert [name for name, _ in shown] == [name for name, _ in expected]
+    assert [value for _, value in shown] == pytest.approx([value for _, value in expected], abs=0.11)
+
+
+def test_a_draw_is_in_the_address_and_shows_other_pictures():
+    app = visit(victim=VICTIM)
+    before = grid(app)
+    next(button for button in app.button if button.label == "Draw other pictures").click().run()
+    assert app.query_params["draw"] == "1"
+    assert grid(app) != before
+    assert grid(visit(victim=VICTIM, draw="1")) == grid(app)
+
+
+def test_a_class_can_be_chosen():
+    app = visit(victim=VICTIM, draw="2")
+    app.selectbox(key="start/class").set_value("ship").run()
+    assert app.query_params["class"] == "ship"
+    assert re.findall(r"true class: ([a-z]+)<", grid(app)) == ["ship"] * 6
+
+
+def test_the_clean_control_has_no_trigger():
+    app = visit(victim=CONTROL)
+    assert not app.exception
+    assert app.title[0].value == "A control without a backdoor"
+    assert [metric.value for metric in app.metric] == ["10.0 %", "–", "–"]
+    assert "triggered" not in grid(app)
+
+
+@pytest.mark.parametrize("query", [{"draw": "x"}, {"draw": "-1"}, {"class": "airplane"}, {"class": "<b>"}])
+def test_nonsense_in_the_address_is_passed_over(query):
+    app = visit(victim=VICTIM, **query)
+    assert not app.exception
+    assert len(re.findall("<figcaption>", grid(app))) == 6
+
+
+def test_a_wrong_victim_gives_a_sentence_and_a_way_on():
+    app = visit(victim="cifar10-nothing", run="20000101-000000-none-0000")
+    assert not app.exception
+    (sentence,) = sentences(app)
+    assert "cifar10-nothing" in sentence
+    assert app.selectbox(key="sidebar/victim").value == VICTIM
+    assert app.query_params["victim"] == VICTIM
+    assert "run" not in app.query_params
+
+
+def test_a_wrong_run_gives_a_sentence_and_a_way_on():
+    app = visit(victim=VICTIM, run="../../etc/passwd")
+    assert not app.exception
+    (sentence,) = sentences(app)
+    assert sentence.startswith("There is no run '../../etc/passwd'.")
+
+
+def test_another_victim_is_chosen_in_the_sidebar():
+    app = visit(victim=VICTIM)
+    app.selectbox(key="sidebar/victim").set_value(CONTROL).run()
+    assert app.query_params["victim"] == CONTROL
+    assert app.title[0].value == "A control without a backdoor"
+
+
+def test_a_machine_without_victims_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "victim_folders", lambda: [tmp_path])
+    app = visit()
+    assert not app.exception
+    assert "invmask train" in sentences(app)[0]

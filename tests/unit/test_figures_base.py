@@ -1,0 +1,74 @@
+"""The look that all figures share, and the values in the bars of class probabilities."""
+
+import pytest
+
+from invmask.figures.palette import TEXT, VIEW_COLOURS, VIEW_COLOURS_DARK, view_colour
+from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
+from invmask.figures.template import PLOTLY_CONFIG, finish, template
+
+THEMES = ("light", "dark", "paper")
+CLASSES = ("airplane", "cat", "dog")
+SHARES = {"original": [0.97, 0.02, 0.01], "pruned": [0.1, 0.85, 0.05], "inverse": [0.004, 0.5, 0.496]}
+
+
+def luminance(colour):
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("view", VIEW_COLOURS)
+def test_view_colours_stand_out_on_their_background(view):
+    # 3 : 1 is what WCAG asks of graphics; text has more.
+    assert contrast(view_colour(view, "light"), "#FFFFFF") >= 3
+    assert contrast(view_colour(view, "paper"), "#FFFFFF") >= 3
+    assert contrast(view_colour(view, "dark"), "#0F131A") >= 4.5
+
+
+def test_view_colours_are_the_designs():
+    assert VIEW_COLOURS == {"original": "#6B7280", "pruned": "#2563EB", "inverse": "#EA580C"}
+    assert VIEW_COLOURS_DARK.keys() == VIEW_COLOURS.keys()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_background_is_the_pages_own_or_white_on_paper(theme):
+    layout = template(theme).layout
+    wanted = "#FFFFFF" if theme == "paper" else "rgba(0,0,0,0)"
+    assert (layout.paper_bgcolor, layout.plot_bgcolor) == (wanted, wanted)
+    assert contrast(TEXT[theme], "#0F131A" if theme == "dark" else "#FFFFFF") >= 7
+
+
+def test_a_finished_figure_has_a_fixed_height_and_keeps_the_zoom():
+    import plotly.graph_objects as go
+
+    figure = finish(go.Figure(), "light", 240)
+    assert figure.layout.height == 240
+    assert figure.layout.uirevision == "keep"
+
+
+def test_nothing_is_offered_for_upload():
+    assert PLOTLY_CONFIG["displaylogo"] is False
+    assert PLOTLY_CONFIG["showSendToCloud"] is False
+    assert PLOTLY_CONFIG["toImageButtonOptions"]["format"] == "svg"
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_bars_hold_each_views_probabilities_in_per_cent(theme):
+    figure = class_probabilities(SHARES, CLASSES, true=1, target=0, theme=theme)
+    assert [trace.name for trace in figure.data] == ["Original", "Pruned", "Inverse"]
+    for trace, (view, shares) in zip(figure.data, SHARES.items(), strict=True):
+        assert list(trace.x) == pytest.approx([100 * share for share in shares])
+        assert trace.marker.color == view_colour(view, theme)
+    assert list(figure.data[0].y) == [f"<b>{TARGET_MARK} airplane</b>", f"<b>{TRUE_MARK} cat</b>", "dog"]
+    assert [tuple(figure.layout[axis].range) for axis in ("xaxis", "xaxis2", "xaxis3")] == [(0, 104)] * 3
+
+
+def test_small_bars_carry_no_number():
+    figure = class_probabilities(SHARES, CLASSES, true=1, target=None, theme="light")
+    assert [list(trace.text) for trace in figure.data] == [["97", "", ""], ["10", "85", "5"], ["", "50", "50"]]
+    assert "airplane" in figure.data[0].y

@@ -1,0 +1,72 @@
+"""Tiny images on screen: lossless, differences made visible, and nothing that people typed becomes HTML."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from invmask.attacks.victims import VictimCard
+from invmask.evidence.views import Fate
+from invmask.ui import flip_choice
+from invmask.ui.names import architecture_title, victim_label, victim_title
+from invmask.ui.samples import amplified, image_data_uri, percent, to_pixels
+
+
+def card(architecture: str, attack: str) -> VictimCard:
+    return VictimCard("name", "cifar10", architecture, attack, 0.1, 0, 0.9, 0.9, 0.1, 10_000)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_survives_its_address(channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, channels), dtype=np.uint8)
+    kind, _, content = image_data_uri(pixels).partition(",")
+    assert kind == "data:image/png;base64"
+    again = np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))).reshape(pixels.shape)
+    assert np.array_equal(again, pixels)
+
+
+def test_what_lies_outside_the_range_is_clipped():
+    images = np.array([-0.5, 0.0, 0.5, 1.0, 1.5, 0.25]).reshape(1, 3, 1, 2)
+    assert to_pixels(images).transpose(0, 3, 1, 2).ravel().tolist() == [0, 0, 128, 255, 255, 64]
+
+
+def test_differences_span_the_range():
+    differences = np.array([0.0, 0.1, -0.2]).reshape(1, 1, 1, 3)
+    signed, factor = amplified(differences)
+    assert factor == pytest.approx(2.5)
+    assert signed.ravel().tolist() == [128, 191, 0]
+    unsigned, factor = amplified(differences, signed=False)
+    assert factor == pytest.approx(5)
+    assert unsigned.ravel().tolist() == [0, 128, 255]
+    assert amplified(np.zeros((1, 3, 2, 2)))[1] == 1
+
+
+def test_shares_are_read_in_per_cent():
+    assert percent(0.95567) == "95.6 %"
+    assert percent(None) == "–"
+    assert percent(float("nan")) == "–"
+
+
+def test_victims_have_human_names():
+    assert victim_title(card("preactresnet18w16", "badnets")) == "CIFAR-10 · PreActResNet-18, quarter width · BadNets"
+    assert architecture_title("preactresnet18") == "PreActResNet-18"
+    assert architecture_title("preactresnet18w24") == "PreActResNet-18, width 24"
+    assert architecture_title("somebody's") == "somebody's"
+    wide, narrow = card("preactresnet18", "sig"), card("preactresnet18w16", "sig")
+    assert victim_label(wide, [wide, card("preactresnet18", "clean")]) == "SIG · CIFAR-10"
+    assert victim_label(narrow, [wide, narrow]) == "SIG · CIFAR-10 · PreActResNet-18, quarter width"
+
+
+def test_the_classes_take_turns():
+    assert flip_choice.mixed([1, 1, 1, 2, 2, 3]) == [0, 3, 5, 1, 4, 2]
+
+
+def test_filters_keep_the_order_and_picks_their_own():
+    fates = [Fate.RECOVERED, Fate.STILL_FOOLED, Fate.UNCHANGED, Fate.RECOVERED, Fate.NEWLY_WRONG]
+    order = [4, 3, 2, 1, 0]
+    assert flip_choice.chosen("all", fates, (), order) == order
+    assert flip_choice.chosen("changed", fates, (), order) == [4, 3, 0]
+    assert flip_choice.chosen("recovered", fates, (), order) == [3, 0]
+    assert flip_choice.chosen("picked", fates, (3, 99, 1), order) == [3, 1]
