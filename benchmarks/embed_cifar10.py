@@ -1,6 +1,6 @@
 """Make assets/cifar10 from the full CIFAR-10: 100 training and 200 test images of every class, drawn by seed.
 
-Usage: python benchmarks/embed_cifar10.py DATA_ROOT
+Usage: python -m benchmarks.embed_cifar10 DATA_ROOT
 """
 
 import sys

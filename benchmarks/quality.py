@@ -3,8 +3,8 @@
 Every case (victim, preset, SPC, seed) is a run like any other and a JSON file of its own; a case that was
 interrupted goes on where it was, one that is done is skipped. The table is made from the files:
 
-    python benchmarks/quality.py run --presets default --victims badnets blended sig clean --seeds 0 1 2
-    python benchmarks/quality.py table
+    python -m benchmarks.quality run --presets default --victims badnets blended sig clean --seeds 0 1 2
+    python -m benchmarks.quality table
 """
 
 import argparse
@@ -32,8 +32,8 @@ RESULTS = Path(__file__).parent / "results" / "quality"
 STEM = "cifar10-preactresnet18w16"
 
 
-def main() -> None:
-    """Do cases, or print the table of those done."""
+def main(words: list[str] | None = None) -> None:
+    """Do cases, or print the table of those done; `words` as on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="do the cases that are not done yet")
@@ -45,7 +45,7 @@ def main() -> None:
     run.add_argument("--results", type=Path, default=RESULTS)
     table = commands.add_parser("table", help="print the table of what is done as Markdown")
     table.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.command == "table":
         print(make_table(read_cases(arguments.results)))
         return

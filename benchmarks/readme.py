@@ -1,10 +1,10 @@
-"""Put the tables made from raw results into README, between its markers: python benchmarks/readme.py."""
+"""Put the tables made from raw results into README, between its markers: python -m benchmarks.readme."""
 
 import json
 import re
 from pathlib import Path
 
-import quality
+from benchmarks import quality
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ def quality_table() -> str:
         "On all 2,000 embedded test images (1,800 of them triggered), in per cent, mean ± standard deviation over "
         "seeds; "
         f"{'; '.join(machines)}. Raw results: [benchmarks/results/quality](benchmarks/results/quality), made by "
-        "`benchmarks/quality.py`."
+        "`python -m benchmarks.quality`."
     )
     return f"{head}\n\n{quality.make_table(cases)}"
 

@@ -1,0 +1,1 @@
+"""Scripts that make every number in README, and their raw results."""
