@@ -1,0 +1,63 @@
+"""One dashboard and one Chromium for all browser tests; a new reader for each."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.dashboard import PATIENCE_MS, ROOT, Dashboard, chromium, dashboard, new_context
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """The dashboard, with a home of its own."""
+    with dashboard(tmp_path_factory.mktemp("dashboard")) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with chromium() as started:
+        yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember whether the test itself failed, for its pages' last pictures."""
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
+@pytest.fixture
+def new_reader(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[[], Page]]:
+    """Opens a page of somebody new; no page may have had an uncaught error when the test ends."""
+    pages: list[Page] = []
+    errors: list[str] = []
+
+    def open_page() -> Page:
+        page = new_context(browser).new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        pages.append(page)
+        return page
+
+    yield open_page
+    for number, page in enumerate(pages):
+        if request.node.stash.get(_FAILED, True):
+            folder = Path(ROOT / "screenshots" / "failed")
+            page.screenshot(path=folder / f"{request.node.name}-{number}.png")
+        page.context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def page(new_reader: Callable[[], Page]) -> Page:
+    """One reader's page."""
+    return new_reader()

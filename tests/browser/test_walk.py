@@ -1,0 +1,158 @@
+"""A reader walks Start, Defend and Flip, reloads, and sends the link to somebody else."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from invmask.runs.entries import RunState
+from invmask.runs.store import RunStore
+from tests.browser.chromium import find_chromium
+from tests.browser.dashboard import Dashboard
+from tests.browser.pages import (
+    go_to,
+    heading,
+    press,
+    query,
+    round_shown,
+    set_number,
+    state_line,
+    wait_until,
+)
+
+pytestmark = pytest.mark.browser
+
+VICTIM = "cifar10-preactresnet18w16-badnets"
+# Loose: tests share two cores with the run under way. What it takes is measured in benchmarks/.
+ANSWER_SECONDS = 10.0
+
+
+def test_chromium_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    assert find_chromium() is not None
+    monkeypatch.setenv("INVMASK_CHROMIUM", str(tmp_path / "none"))
+    assert find_chromium() is None
+
+
+def state_of(served: Dashboard, run: str) -> RunState:
+    return RunStore(served.home / "runs").run(run).summary().state
+
+
+def begin_short_run(page: Page) -> str:
+    """Step once with settings that soon come to the second phase; returns the run."""
+    set_number(page, "Initialise", 2)
+    set_number(page, "Inner steps", 2)
+    press(page, "Step")
+    expect(state_line(page)).to_contain_text(re.compile(r"round 1 of at most .* · paused"))
+    wait_until(page, "the address names the run", lambda: "run" in query(page), 20)
+    return query(page)["run"]
+
+
+def test_start_shows_what_a_backdoor_does(page: Page, served: Dashboard):
+    page.goto(f"{served.url}/?victim={VICTIM}")
+    expect(heading(page, "A backdoor, on a real victim")).to_be_visible()
+    for measure in ("ACC, clean accuracy", "ASR, attack success rate", "RA, recovery accuracy"):
+        expect(page.get_by_text(measure, exact=True)).to_be_visible()
+    clean, triggered = page.get_by_role("img", name=", clean"), page.get_by_role("img", name=", triggered")
+    expect(clean).to_have_count(6)
+    expect(triggered).to_have_count(6)
+    first = clean.first.get_attribute("alt")
+    press(page, "Draw other pictures")
+    wait_until(page, "the draw is in the address", lambda: query(page).get("draw") == "1", 20)
+    page.reload()
+    expect(clean).to_have_count(6)
+    assert query(page)["draw"] == "1"
+    assert first is not None
+
+
+def test_a_walk_from_start_to_flip_survives_a_reload(page: Page, new_reader: Callable[[], Page], served: Dashboard):
+    page.goto(f"{served.url}/?victim={VICTIM}")
+    expect(heading(page, "A backdoor, on a real victim")).to_be_visible()
+
+    go_to(page, "Defend")
+    expect(heading(page, "Defend")).to_be_visible()
+    run = begin_short_run(page)
+    assert query(page)["victim"] == VICTIM
+    assert round_shown(page) == 1
+
+    press(page, "Run")
+    expect(state_line(page)).to_contain_text("running")
+    wait_until(page, "five rounds are shown", lambda: round_shown(page) >= 5, 120)
+    expect(heading(page, "Synthesized triggers")).to_be_visible()
+
+    press(page, "Pause")
+    expect(state_line(page)).to_contain_text("paused")
+    assert state_of(served, run) is RunState.PAUSED
+    last = round_shown(page)
+    page.wait_for_timeout(2_000)
+    assert round_shown(page) == last
+
+    slider = page.get_by_role("slider", name="Round shown")
+    slider.focus()
+    slider.press("ArrowLeft")
+    slider.press("ArrowLeft")
+    expect(heading(page, f"The three views, round {last - 2:,}")).to_be_visible()
+    wait_until(page, "the round is in the address", lambda: query(page).get("round") == str(last - 2), 20)
+
+    page.reload()
+    expect(heading(page, f"The three views, round {last - 2:,}")).to_be_visible()
+    expect(state_line(page)).to_contain_text("paused")
+    assert query(page) == {"victim": VICTIM, "run": run, "round": str(last - 2)}
+
+    go_to(page, "Flip")
+    expect(heading(page, "Flip the mask")).to_be_visible()
+    view = page.get_by_role("radiogroup", name="View")
+    expect(view.get_by_role("radio", name="Original")).to_be_checked()
+    expect(page.get_by_text(re.compile(r"^Original view: ASR"))).to_be_visible()
+    view.get_by_role("radio", name="Pruned").click()
+    expect(page.get_by_text(re.compile(r"^Pruned view: ASR"))).to_be_visible()
+    view.get_by_role("radio", name="Inverse").click()
+    expect(page.get_by_text(re.compile(r"^Inverse view: ASR"))).to_be_visible()
+    wait_until(page, "the view is in the address", lambda: query(page).get("view") == "inverse", 20)
+
+    page.reload()
+    expect(page.get_by_text(re.compile(r"^Inverse view: ASR"))).to_be_visible()
+    expect(view.get_by_role("radio", name="Inverse")).to_be_checked()
+    assert query(page)["run"] == run
+
+    somebody = new_reader()
+    somebody.goto(page.url)
+    expect(heading(somebody, "Flip the mask")).to_be_visible()
+    shown = somebody.get_by_text(re.compile(r"^Inverse view: ASR"))
+    expect(shown).to_have_text(page.get_by_text(re.compile(r"^Inverse view: ASR")).inner_text())
+
+
+def test_pages_answer_while_a_run_is_under_way(page: Page, new_reader: Callable[[], Page], served: Dashboard):
+    page.goto(f"{served.url}/defend?victim={VICTIM}")
+    expect(heading(page, "Defend")).to_be_visible()
+    run = begin_short_run(page)
+    somebody = new_reader()
+    somebody.goto(f"{served.url}/?victim={VICTIM}&run={run}")
+    expect(heading(somebody, "A backdoor, on a real victim")).to_be_visible()
+
+    press(page, "Run")
+    expect(state_line(page)).to_contain_text("running")
+    began = round_shown(page)
+    for title, words in (("Flip", "Flip the mask"), ("Start", "A backdoor, on a real victim"), ("Defend", "Defend")):
+        clicked = time.monotonic()
+        go_to(somebody, title)
+        expect(heading(somebody, words).first).to_be_visible()
+        assert time.monotonic() - clicked < ANSWER_SECONDS
+        assert state_of(served, run) is RunState.RUNNING
+    # Both readers see the rounds go on.
+    wait_until(page, "the run went on", lambda: round_shown(page) > began + 1, 60)
+    wait_until(somebody, "the run went on", lambda: round_shown(somebody) > began + 1, 60)
+
+    press(somebody, "Pause")
+    expect(state_line(somebody)).to_contain_text("paused")
+    expect(state_line(page)).to_contain_text("paused")
+    # Following stays on while rounds come in: nobody has moved the slider.
+    assert query(page) == query(somebody) == {"victim": VICTIM, "run": run}
+
+
+def test_a_wrong_address_gets_a_sentence(page: Page, served: Dashboard):
+    page.goto(f"{served.url}/defend?victim=nobody&run=nothing")
+    expect(page.get_by_role("alert").first).to_contain_text("There is no")
+    expect(page.get_by_text("Traceback")).to_have_count(0)
