@@ -4,6 +4,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.ui import address, cache, defend_controls, defend_live, widgets
+from invmask.ui.defend_state import STATE_HELP
 
 
 def _page() -> None:
@@ -16,7 +17,7 @@ def _page() -> None:
         "Defend",
         anchor=False,
         help="Learn which channels carry the backdoor from a few clean images, without knowing the trigger. "
-        "Every round is kept: go back to any of them.",
+        f"Every round is kept: go back to any of them.\n\n{STATE_HELP}",
     )
     draft = defend_controls.show(card, address.current_run())
     try:

@@ -121,7 +121,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
             "cmax": 1,
             "colorbar": _colour_bar(quantity),
         },
-        margin={"l": 8 + round(6.6 * max(map(len, names))), "r": 14, "t": 58, "b": 34},
+        margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 34},
     )
     return finish(figure, theme, map_height(state.layers, columns))
 

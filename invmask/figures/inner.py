@@ -117,7 +117,7 @@ def inner_curves(
         )
     if not latest:
         figure.add_annotation(
-            text="begins with the second phase",
+            text="from the second phase on",
             x=0.5,
             y=0.5,
             xref="paper",

@@ -66,6 +66,9 @@ def loss_curves(
     for name, (row, column) in places.items():
         values = terms[name][kept] if name in terms else np.full(len(kept), np.nan)
         _add_panel(figure, row, column, name, rounds[kept], values, theme)
+        if not np.isfinite(values).any():
+            early = "perturbed" in name and all(span.phase == "initialise" for span in spans)
+            _say_why_empty(figure, row, column, early, theme)
     mark_phases(figure, spans, end, theme)
     mark_round(figure, shown, theme)
     figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=False, zeroline=False, showticklabels=False)
@@ -97,8 +100,7 @@ def _add_panel(
     present = values[np.isfinite(values)]
     top = 1.0 if name in SHARES else nice_ceiling(float(present.max()) if len(present) else 1.0)
     figure.update_yaxes(range=[0, top * 1.04], nticks=4, fixedrange=True, rangemode="tozero", row=row, col=column)
-    number = 1 if row == 1 else 2 * (row - 1) + column - 1
-    axis = "" if number == 1 else str(number)
+    axis = _axis(row, column)
     latest = f" <b>{present[-1]:.3f}</b>" if len(present) and np.isfinite(values[-1]) else ""
     figure.add_annotation(
         text=loss_title(name) + latest,
@@ -112,16 +114,25 @@ def _add_panel(
         showarrow=False,
         font={"size": 13, "color": TEXT[theme]},
     )
-    if not len(present):
-        figure.add_annotation(
-            text="begins with the second phase" if name != "total" else "begins with the first round",
-            x=0.5,
-            y=0.5,
-            xref=f"x{axis} domain",
-            yref=f"y{axis} domain",
-            showarrow=False,
-            font={"size": 12, "color": NEUTRAL[theme]},
-        )
+
+
+def _say_why_empty(figure: go.Figure, row: int, column: int, early: bool, theme: Theme) -> None:
+    axis = _axis(row, column)
+    figure.add_annotation(
+        text="from the second phase on" if early else "no part of this run" if row > 1 else "from the first round on",
+        x=0.5,
+        y=0.5,
+        xref=f"x{axis} domain",
+        yref=f"y{axis} domain",
+        showarrow=False,
+        font={"size": 12, "color": NEUTRAL[theme]},
+    )
+
+
+def _axis(row: int, column: int) -> str:
+    """The number that plotly gives to the axes of a panel: the first row is one wide panel."""
+    number = 1 if row == 1 else 2 * (row - 1) + column - 1
+    return "" if number == 1 else str(number)
 
 
 def _colour(name: str, theme: Theme) -> str:

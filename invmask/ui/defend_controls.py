@@ -104,7 +104,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         values: dict[str, float | None] = {"seed": _number("seed", start)}
         values |= {name: _slider(name, start) for name in ("sparsity_weight", "pressure", "steepness")}
         st.markdown(":small[Rounds of each phase, at most]", help=ROUNDS_HELP)
-        for column, name in zip(st.columns(3, gap="small"), _ROUNDS, strict=True):
+        for column, name in zip(st.columns(3, gap="small", vertical_alignment="bottom"), _ROUNDS, strict=True):
             with column:
                 values[name] = _number(name, start, title=_BY_NAME[name].title.rpartition(", ")[2].capitalize())
         values |= {name: _number(name, start) for name in _OFTEN}

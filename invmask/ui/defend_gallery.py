@@ -72,12 +72,14 @@ def _answers(probabilities: np.ndarray | None, place: int, classes: Sequence[str
 
 
 _STYLE = f"""<style>
-.dv-gallery{{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fill,minmax({3 * SIDE + 28}px,1fr))}}
-.dv-example{{margin:0;padding:.45rem .55rem .5rem;border-radius:.4rem;
+.dv-gallery{{display:grid;gap:.5rem;grid-template-columns:repeat(auto-fill,minmax({3 * SIDE + 22}px,1fr))}}
+.dv-example{{container-type:inline-size;margin:0;padding:.35rem 6px .4rem;border-radius:.4rem;
  border:1px solid color-mix(in srgb,currentColor 16%,transparent)}}
 .dv-example figcaption{{font-size:.92rem;font-weight:600;margin-bottom:.25rem;color:inherit}}
 .dv-tiles{{display:flex;gap:4px;margin-bottom:.3rem}}
 .dv-tiles img,.dv-empty{{width:{SIDE}px;height:{SIDE}px;border-radius:2px;flex:none}}
+@container (min-width:{4.5 * SIDE + 8:.0f}px){{
+ .dv-tiles img,.dv-empty{{width:{1.5 * SIDE:.0f}px;height:{1.5 * SIDE:.0f}px}}}}
 .dv-tiles img{{display:block;image-rendering:pixelated}}
 .dv-empty{{background:color-mix(in srgb,currentColor 8%,transparent)}}
 .dv-said{{display:grid;grid-template-columns:4.3rem 1fr auto;font-size:.88rem;line-height:1.4;

@@ -97,9 +97,10 @@ def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
             continue
         ended = records[-1].phase_ended if records else None
         share = 100.0 if ended else 100 * taken / most
-        note = f"{taken:,} of {most:,}" if not ended or taken >= most else f"{taken:,}, {ended}"
+        note = f"{taken:,} of {most:,}" if not ended or taken >= most else f"{taken:,}, ended early"
+        hint = html.escape(f"{PHASE_TITLES[phase]}: {ended}" if ended else f"{PHASE_TITLES[phase]}: {note} rounds")
         parts.append(
-            f'<div class="dv-phase" style="flex:{most} 1 0" title="{html.escape(f"{PHASE_TITLES[phase]}: {note}")}">'
+            f'<div class="dv-phase" title="{hint}">'
             f'<div class="dv-track"><div class="dv-fill" style="width:{share:.1f}%"></div></div>'
             f"<div><b>{PHASE_TITLES[phase]}</b> {html.escape(note)}</div></div>"
         )
@@ -112,7 +113,7 @@ _STYLE = """<style>
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;font-variant-numeric:tabular-nums}
 .dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
-.dv-phase{min-width:8.5rem;font-size:.85rem;font-variant-numeric:tabular-nums;
+.dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .dv-phase>div:last-child{opacity:.85;overflow:hidden;text-overflow:ellipsis}
 .dv-track{height:6px;border-radius:3px;overflow:hidden;margin-bottom:.2rem;

@@ -29,7 +29,7 @@ def show_timeline(frame: Frame) -> None:
     # It stays in sight while the page scrolls: what it changes is further down.
     st.html(_STYLE.replace("PAGE", str(st.get_option(f"theme.{current_theme()}.backgroundColor") or "Canvas")))
     with st.container(key="defend-timeline"):
-        left, right = st.columns([5, 1.35], vertical_alignment="center", gap="medium")
+        left, right = st.columns([3.2, 1.15], vertical_alignment="center", gap="medium")
     key = f"defend/round/{frame.run.id}/{ceiling}"
     if st.session_state.get(key) is None or (following and st.session_state[key] != frame.round):
         st.session_state[key] = frame.round
@@ -68,7 +68,7 @@ def _follow(current: int, run: str) -> None:
 
 
 _STYLE = """<style>
-div:has(>.st-key-defend-timeline){position:sticky;top:2.9rem;z-index:90}
-.st-key-defend-timeline{background:PAGE;padding:.1rem 0 .25rem;
+div:has(>.st-key-defend-timeline){position:sticky;top:3.7rem;z-index:90}
+.st-key-defend-timeline{background:PAGE;padding:.2rem 0 .7rem;
  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
 </style>"""

@@ -167,7 +167,7 @@ def test_inner_shares_begin_where_the_inner_problem_does():
     assert {"flipped 100", "inverse follows 90", "pruned restores 70"} <= set(texts(figure))
     assert list(figure.data[2].y[1:]) == [10, 70]
     nothing = inner_curves(np.array([1]), {name: np.array([nan]) for name in shares}, (), 20, "dark")
-    assert "begins with the second phase" in texts(nothing)
+    assert "from the second phase on" in texts(nothing)
     assert nothing.layout.height == figure.layout.height
 
 
