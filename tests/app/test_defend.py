@@ -1,0 +1,333 @@
+"""The Defend page without a browser: what it says and draws of runs written for the purpose."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from invmask.defenses.base import Examples
+from invmask.defenses.ims.config import PRESETS, SETTINGS, Phase, preset
+from invmask.defenses.ims.records import InnerReport, RoundRecord
+from invmask.masks.state import MaskLayout, Masks, Sparsity
+from invmask.metrics import Measures
+from invmask.runs import files, journal
+from invmask.runs.entries import RoundEntry, RunResult, RunState, Views
+from invmask.runs.executor import Executor
+from invmask.runs.journal import Place
+from invmask.runs.run import Run
+from invmask.runs.shapes import Shapes
+from invmask.runs.store import RunStore
+from invmask.ui import cache
+from tests.app.conftest import visit
+from tests.conftest import make_narrow
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
+
+ROUNDS = 5
+LAYOUT = MaskLayout.of(make_narrow(width=2))
+SHARES = np.linspace(0.9, 0.5, ROUNDS + 1)
+
+
+@pytest.fixture(autouse=True)
+def home(tiny_victims: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tiny victims, and an executor that writes down what is asked of it and does nothing."""
+    own_home = tiny_victims.parent
+    monkeypatch.setattr(cache, "executor", lambda: Executor(RunStore(own_home / "runs")))
+    return own_home
+
+
+def store(home: Path) -> RunStore:
+    return RunStore(home / "runs")
+
+
+def masks_after(number: int) -> Masks:
+    """Channel 0 goes over to the cut side and is selected, round by round."""
+    mask, selection = torch.ones(LAYOUT.channels), torch.ones(LAYOUT.channels)
+    mask[0] = selection[0] = 1 - number / ROUNDS
+    return Masks(mask, selection)
+
+
+def write_run(home: Path, victim: str = VICTIM) -> Run:
+    """A paused run of five rounds: two of the first phase, three of the second."""
+    trigger = victim == VICTIM
+
+    def measures(share: float) -> Measures:
+        return Measures(share, share if trigger else None, 1 - share if trigger else None, 200, 180 if trigger else 0)
+
+    run = store(home).create(small_spec(victim, config=preset("paper", rounds_initialise=2)))
+    original = measures(0.9)
+    shapes = Shapes(tuple((x.name, x.channels) for x in LAYOUT.layers), (3, 32, 32), 10, 8, original)
+    state = journal.begin(run, shapes, masks_after(0), Place(Phase.INITIALISE, None, ({}, {})))
+    for number in range(1, ROUNDS + 1):
+        phase = Phase.INITIALISE if number <= 2 else Phase.MINIMISE
+        inner, examples = None, None
+        losses = {"pruned clean": 0.1 * number, "inverse clean": 1.0, "sparsity": 0.01}
+        if phase is Phase.MINIMISE:
+            inner = InnerReport(0.8, (6, 2, 0, 0, 0, 0, 0, 0, 0, 0), 0.75, 0.5, 0.02, 10)
+            losses |= {"pruned perturbed": 2.0, "inverse perturbed": 1.5, "inverse agrees perturbed": 0.5}
+            probabilities = torch.zeros(3, 8, 10)
+            probabilities[0, :, 0] = probabilities[1, :, 3] = probabilities[2, :, 9] = 1
+            examples = Examples(torch.arange(8), torch.full((8, 3, 32, 32), 0.02), probabilities)
+        counts = Sparsity.of(masks_after(number))
+        record = RoundRecord(
+            round=number,
+            phase=phase,
+            round_in_phase=number if number <= 2 else number - 2,
+            losses=losses,
+            total=sum(losses.values()),
+            inner=inner,
+            channels=counts.channels,
+            selected=counts.selected,
+            pruned=counts.pruned,
+            inverse_cut=counts.inverse_cut,
+            rounds_without_progress=0,
+            phase_ended="reached its 2 rounds" if number == 2 else None,
+        )
+        entry = RoundEntry(record, Views(original, measures(float(SHARES[number])), measures(0.3)), 1.5)
+        following = Phase.INITIALISE if number < 2 else Phase.MINIMISE
+        place = Place(following, None, ({}, {}))
+        state = journal.commit(run, shapes, state, entry, masks_after(number), examples, place)
+    return run
+
+
+def defend(**query: str) -> AppTest:
+    at = visit("defend", **query)
+    assert not at.exception
+    return at
+
+
+def asked(at: AppTest, name: str) -> str:
+    """What the address holds; AppTest gives a list where it was asked by the visitor."""
+    value = at.query_params[name]
+    return value if isinstance(value, str) else value[-1]
+
+
+def html(at: AppTest) -> str:
+    return "\n".join(element.proto.body for element in at.get("html"))
+
+
+def figure(at: AppTest, number: int) -> dict:
+    """The map, the flipped labels, the inner problem, the measures, the losses: in that order."""
+    return json.loads(at.get("plotly_chart")[number].proto.spec)
+
+
+def button(at: AppTest, label: str):
+    return next(button for button in at.button if button.label == label)
+
+
+def enabled(at: AppTest) -> set[str]:
+    return {button.label for button in at.button if not button.disabled}
+
+
+def heads(at: AppTest) -> list[str]:
+    return [head.value for head in at.main.subheader]
+
+
+def decoded(values) -> np.ndarray:
+    """Plotly writes numpy arrays as base64."""
+    if isinstance(values, dict):
+        import base64
+
+        return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+    return np.array(values, dtype=float)
+
+
+def test_before_a_run_the_page_says_what_to_do():
+    at = defend(victim=VICTIM)
+    assert "Press **Step**" in at.main.info[0].value
+    assert enabled(at) >= {"Step", "Run"}
+    assert not enabled(at) & {"Pause", "Stop", "Reset"}
+    assert not at.get("plotly_chart")
+    for title in ("Initialise", "Minimise", "Sparsify"):
+        assert title in html(at)
+
+
+def test_the_controls_start_from_the_preset_and_explain_every_setting():
+    at = defend(victim=VICTIM)
+    config = PRESETS["default"]
+    shown = {**{x.key: x for x in at.sidebar.slider}, **{x.key: x for x in at.sidebar.number_input}}
+    for setting in SETTINGS:
+        widget = shown[f"defend/set/{setting.name}"]
+        assert widget.value == pytest.approx(getattr(config, setting.name)), setting.name
+        assert widget.help == setting.explanation or setting.name.startswith("rounds_")
+        assert "preset" not in widget.label
+    assert "**100 clean images**: 10 of each class." in [caption.value for caption in at.sidebar.caption]
+    assert "λ" in shown["defend/set/sparsity_weight"].label
+    assert "k" in shown["defend/set/steepness"].label
+
+
+def test_a_setting_that_left_the_preset_is_marked():
+    at = defend(victim=VICTIM)
+    at.number_input(key="defend/set/inner_steps").set_value(7).run()
+    usual = PRESETS["default"].inner_steps
+    assert f"preset {usual}" in at.number_input(key="defend/set/inner_steps").label
+
+
+def test_another_preset_fills_the_controls_and_leaves_the_seed():
+    at = defend(victim=VICTIM)
+    at.number_input(key="defend/set/seed").set_value(11).run()
+    at.segmented_control(key="defend/preset").set_value("paper").run()
+    assert at.number_input(key="defend/set/inner_steps").value == PRESETS["paper"].inner_steps
+    assert at.slider(key="defend/set/sparsity_weight").value == PRESETS["paper"].sparsity_weight
+    assert at.number_input(key="defend/set/seed").value == 11
+
+
+def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):
+    at = defend(victim=VICTIM)
+    at.number_input(key="defend/set/outer_learning_rate").set_value(50.0).run()
+    assert [error.value for error in at.sidebar.error] == [
+        "Outer learning rate has to be between 0.0001 and 1, not 50."
+    ]
+    assert not enabled(at) & {"Step", "Run", "Reset"}
+    assert not store(home).runs()
+
+
+def test_step_makes_a_run_of_the_settings_shown_and_asks_for_one_round(home: Path):
+    at = defend(victim=VICTIM)
+    at.slider(key="defend/spc").set_value(2).run()
+    at.number_input(key="defend/set/inner_steps").set_value(3).run()
+    button(at, "Step").click().run()
+    (run,) = store(home).runs()
+    spec = run.spec()
+    assert (spec.victim, spec.preset, spec.spc, spec.config.inner_steps) == (VICTIM, "default", 2, 3)
+    assert (run.summary().state, run.summary().until) == (RunState.WAITING, 1)
+    assert asked(at, "run") == run.id
+    assert "waiting for a worker" in html(at)
+    assert enabled(at) >= {"Pause", "Stop", "Reset"}
+    assert not enabled(at) & {"Step", "Run"}
+
+
+def test_run_pause_and_stop_write_down_what_is_wanted(home: Path):
+    run = write_run(home)
+    at = defend(run=run.id)
+    button(at, "Run").click().run()
+    assert run.summary().state is RunState.WAITING
+    button(at, "Pause").click().run()
+    assert run.summary().state is RunState.PAUSED
+    button(at, "Stop").click().run()
+    assert run.has_work()
+    assert "round 5" in html(at)
+
+
+def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(home: Path):
+    old = write_run(home)
+    at = defend(run=old.id)
+    at.number_input(key="defend/set/inner_steps").set_value(9).run()
+    assert any("Reset begins a new one" in caption.value for caption in at.sidebar.caption)
+    button(at, "Reset").click().run()
+    new = next(run for run in store(home).runs() if run.id != old.id)
+    assert asked(at, "run") == new.id
+    assert (new.spec().config.inner_steps, new.spec().spc) == (9, old.spec().spc)
+    assert (new.summary().state, old.summary().state) == (RunState.NEW, RunState.PAUSED)
+    assert "Not begun" in html(at)
+
+
+def test_the_controls_take_over_the_settings_of_the_run_looked_at(home: Path):
+    at = defend(run=write_run(home).id)
+    assert at.number_input(key="defend/set/rounds_initialise").value == 2
+    assert at.slider(key="defend/spc").value == 1
+    assert "As in the run shown." in [caption.value for caption in at.sidebar.caption]
+
+
+def test_a_run_is_shown_with_its_numbers(home: Path):
+    at = defend(run=write_run(home).id)
+    assert heads(at)[0] == "The three views, round 5"
+    body = html(at)
+    assert "Minimise, round 5 of at most 402 · paused · 1.5 s a round" in body
+    assert "50.0 %" in body
+    assert "\N{MINUS SIGN}40.0" in body
+    assert "+40.0" in body
+    assert any("200 probe images of the test set" in caption.value for caption in at.main.caption)
+    channels, labels, inner, measures, losses = (figure(at, number) for number in range(5))
+    cells = next(trace for trace in channels["data"] if trace["name"] == "channels")
+    colours = decoded(cells["marker"]["color"])
+    assert colours.shape == (LAYOUT.channels,)
+    assert colours[0] == 1
+    assert not colours[1:].any()
+    np.testing.assert_allclose(decoded(labels["data"][0]["x"]), [60, 20, *[0] * 8])
+    assert [trace["name"] for trace in inner["data"]] == ["flipped", "inverse follows", "pruned restores"]
+    np.testing.assert_allclose(decoded(measures["data"][1]["y"]), 100 * SHARES, atol=0.01)
+    pruned = next(trace for trace in losses["data"] if trace["name"] == "Pruned agrees, clean")
+    np.testing.assert_allclose(decoded(pruned["y"]), 0.1 * np.arange(1, 6))
+
+
+def test_every_recorded_round_can_be_gone_back_to(home: Path):
+    at = defend(run=write_run(home).id)
+    at.main.slider[0].set_value(0).run()
+    assert asked(at, "round") == "0"
+    assert heads(at)[0] == "The three views, round 0"
+    assert not decoded(figure(at, 0)["data"][0]["marker"]["color"]).any()
+    assert "inner problem begins with the second phase" in " ".join(caption.value for caption in at.main.caption)
+    # The curves stay whole, and mark the round.
+    assert len(decoded(figure(at, 3)["data"][1]["y"])) == ROUNDS + 1
+    assert at.main.toggle[0].value is False
+    at.main.slider[0].set_value(3).run()
+    assert heads(at)[0] == "The three views, round 3"
+    assert decoded(figure(at, 0)["data"][0]["marker"]["color"])[0] == pytest.approx(0.6)
+    at.main.toggle[0].set_value(True).run()
+    assert heads(at)[0] == "The three views, round 5"
+    assert "round" not in at.query_params
+
+
+def test_the_map_shows_selection_and_both_gates(home: Path):
+    at = defend(run=write_run(home).id)
+    for quantity, first in (("pruned", 0.0), ("inverse", 1.0), ("selection", 1.0)):
+        at.segmented_control(key="defend/map").set_value(quantity).run()
+        assert decoded(figure(at, 0)["data"][0]["marker"]["color"])[0] == pytest.approx(first, abs=1e-3)
+
+
+def test_synthesized_triggers_say_what_the_views_answer_and_how_they_were_amplified(home: Path):
+    at = defend(run=write_run(home).id)
+    body = html(at)
+    assert body.count('class="dv-example"') == 8
+    assert body.count("<img src=") == 24
+    for view, answer in (("Original", "airplane"), ("Pruned", "cat"), ("Inverse", "truck")):
+        assert f">{view}</span><b>{answer}</b><span>100 %</span>" in body
+    assert any("amplified ×20" in caption.value and "5.1 of 255" in caption.value for caption in at.main.caption)
+    assert "of 10 clean images flipped" in body
+    assert "of those 8: inverse follows" in body
+
+
+def test_a_clean_control_has_acc_only(home: Path):
+    at = defend(run=write_run(home, CONTROL).id)
+    body = html(at)
+    assert "ACC" in body
+    assert ">ASR<" not in body
+    assert len(figure(at, 3)["data"]) == 3
+    assert any("no backdoor" in caption.value for caption in at.main.caption)
+
+
+def test_a_failed_run_says_so_in_a_sentence_and_can_go_on(home: Path):
+    run = write_run(home)
+    files.write_json(run.path / files.STATUS, {"failed": True, "message": "The worker ran out of memory."})
+    at = defend(run=run.id)
+    assert [error.value for error in at.main.error] == [
+        "The worker ran out of memory. Press Run to try again, or Reset to start over."
+    ]
+    assert "failed" in html(at)
+    assert enabled(at) >= {"Run", "Reset"}
+    assert not enabled(at) & {"Step", "Pause", "Stop"}
+
+
+def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):
+    run = write_run(home)
+    end = Views(*(Measures(share, share, 1 - share, 2000, 1800) for share in (0.9, 0.456, 0.3)))
+    journal.write_result(
+        run, RunResult("The last phase, sparsify, reached its 2 rounds.", True, 5, {}, 7.5, 150, 1, 1, 0, end)
+    )
+    at = defend(run=run.id)
+    body = html(at)
+    assert "Finished after round 5" in body
+    assert "The last phase, sparsify, reached its 2 rounds." in body
+    assert "45.6 %" in body
+    assert "n = 2,000 clean, 1,800 triggered" in body
+    assert not enabled(at) & {"Step", "Run", "Pause", "Stop"}
+
+
+def test_two_readers_see_the_same_round(home: Path):
+    run = write_run(home)
+    first, second = defend(run=run.id, round="4"), defend(run=run.id, round="4")
+    assert heads(first)[0] == heads(second)[0] == "The three views, round 4"
+    assert [x.proto.spec for x in first.get("plotly_chart")] == [x.proto.spec for x in second.get("plotly_chart")]
