@@ -26,7 +26,7 @@ $(STAMP): $(ROOT)requirements.txt
 	test -n "$$python" || { echo 'invmask needs Python 3.11 or newer: install it and try again.' >&2; exit 1; }; \
 	"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo 'Making $(VENV)' && "$$python" -m venv "$(VENV)"; }
 	@echo 'Installing requirements.txt; the first time takes some minutes'
-	@"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-input -r "$(ROOT)requirements.txt"
+	@"$(PYTHON)" -m pip install --quiet --quiet --disable-pip-version-check --no-input -r "$(ROOT)requirements.txt"
 	@touch "$@"
 
 app: setup
