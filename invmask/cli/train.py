@@ -114,21 +114,24 @@ def fetch(dataset: str) -> int:
 
 
 class _Bar:
-    """Steps of the epoch in hand on stderr."""
+    """Steps of the epoch in hand on stderr; nothing before the first, for until then it may turn out a mistake."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.epochs = sum(stage.config.epochs for stage in stages)
         self.done = 0
-        self.bar = tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
+        self.bar: tqdm | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
     def step(self, step: int, steps: int) -> None:
         """`step` of `steps` in this epoch."""
+        if self.bar is None:
+            self.bar = tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
         if step == 1:
             self.bar.reset(total=steps)
         self.bar.update()
@@ -136,5 +139,6 @@ class _Bar:
     def epoch(self, report: EpochReport) -> None:
         """An epoch is over."""
         self.done += 1
-        self.bar.set_description(f"epoch {self.done} of at most {self.epochs}", refresh=False)
-        self.bar.set_postfix_str(f"loss {report.loss:.3f}, training ACC {100 * report.accuracy:.1f} %")
+        if self.bar is not None:
+            self.bar.set_description(f"epoch {self.done} of at most {self.epochs}", refresh=False)
+            self.bar.set_postfix_str(f"loss {report.loss:.3f}, training ACC {100 * report.accuracy:.1f} %")

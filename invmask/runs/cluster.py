@@ -11,13 +11,15 @@ from typing import Any
 
 from distributed import Client
 from distributed.deploy.spec import SpecCluster
-from distributed.deploy.subprocess import SubprocessCluster
+from distributed.deploy.subprocess import SubprocessScheduler, SubprocessWorker
 
 from invmask.errors import UserError
 
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 CHILD = "invmask.runs.child"
 CONNECT_SECONDS = 10.0
+# Of our own processes: a machine that is busy with something else takes a minute.
+START_SECONDS = 300
 # How long a scheduler of somebody else's may be without workers before we say so.
 MOST_SECONDS_WITHOUT_WORKER = 30.0
 
@@ -47,7 +49,8 @@ class Cluster:
                     "The worker processes could not be started; free some memory or set INVMASK_WORKERS to 1."
                 ) from error
         try:
-            self.client = Client(self._processes or address, timeout=CONNECT_SECONDS, set_as_default=False)
+            timeout = CONNECT_SECONDS if self._processes is None else START_SECONDS
+            self.client = Client(self._processes or address, timeout=timeout, set_as_default=False)
         except (OSError, TimeoutError) as error:
             self._close_processes()
             raise UserError(
@@ -89,15 +92,32 @@ class Cluster:
 
 
 def _start_processes(workers: int, threads: int) -> SpecCluster:
+    """What `distributed.deploy.subprocess.SubprocessCluster` makes, but patient.
+
+    Its scheduler has 30 seconds to start, and if a busy machine takes longer, it waits for it for ever.
+    """
+    local = {"host": "127.0.0.1", "preload": [CHILD], "dashboard": False, "dashboard_address": None}
+    scheduler = {"scheduler_kwargs": {"port": 0, **local}, "timeout": START_SECONDS}
+    worker_kwargs = {
+        **local,
+        "preload_nanny": [CHILD],
+        # One run at a time each; the threads are torch's.
+        "nthreads": 1,
+        # Without a limit of Dask's own: it counts memory that torch holds for the next round against the worker.
+        "memory_limit": 0,
+        "silence_logs": logging.ERROR,
+    }
+    worker = {
+        "cls": SubprocessWorker,
+        "options": {"worker_class": "distributed.Nanny", "worker_kwargs": worker_kwargs},
+    }
     with _environment(threads):
-        return SubprocessCluster(
-            n_workers=workers,
-            # One run at a time each; the threads are torch's.
-            threads_per_worker=1,
-            silence_logs=logging.ERROR,
-            scheduler_kwargs={"preload": [CHILD], "dashboard": False, "dashboard_address": None},
-            # Without a limit of Dask's own: it counts memory that torch holds for the next round against the worker.
-            worker_kwargs={"memory_limit": 0, "preload": [CHILD], "preload_nanny": [CHILD]},
+        return SpecCluster(
+            scheduler={"cls": SubprocessScheduler, "options": scheduler},
+            workers=dict.fromkeys(range(workers), worker),
+            worker=worker,
+            name="invmask",
+            silence_logs=logging.ERROR,  # pyright: ignore[reportArgumentType]  # a level
         )
 
 

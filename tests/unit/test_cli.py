@@ -1,0 +1,310 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from invmask.cli import main
+from invmask.defenses.ims import config
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.subject import Bench
+from invmask.runs.wants import Goal
+from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
+
+OUTCOME = {
+    "run", "victim", "spc", "seed", "preset", "stopped_because", "rounds", "seconds", "channels", "selected", "pruned",
+    "original", "pruned_view", "inverse_view",
+}  # fmt: skip
+SHORT = ["--set", "inner_steps=1", "--set", "batch_size=8", "--spc", "1", "--precision", "float32"]
+
+
+@pytest.fixture
+def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with victims, where the measuring at the end takes the probe instead of 2,000 images."""
+    write_victims(own_home / "victims")
+    monkeypatch.setattr(Bench, "all_test_images", lambda bench: bench.probe)
+    monkeypatch.setenv("INVMASK_THREADS", "1")
+    return own_home
+
+
+@pytest.fixture
+def store(home: Path) -> RunStore:
+    return RunStore(home / "runs")
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(arguments)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_victims(capsys: pytest.CaptureFixture[str], home: Path):
+    status, out, err = call(capsys, "victims", "--json")
+    assert (status, err) == (0, "")
+    victims = {victim["name"]: victim for victim in json.loads(out)}
+    assert list(victims) == sorted(victims)
+    assert list(victims[VICTIM]) == [
+        "name", "dataset", "architecture", "attack", "poisoning_ratio", "target_label", "acc", "asr", "ra", "n_test",
+    ]  # fmt: skip
+    assert victims[VICTIM]["attack"] == "badnets"
+    assert victims[CONTROL]["asr"] is None
+    (home / "victims" / "broken.json").write_text("{")
+    status, out, err = call(capsys, "victims")
+    assert status == 0
+    assert VICTIM in out
+    assert "broken.json is not a victim's card" in err
+
+
+def test_defend_holds_to_its_contract(capsys: pytest.CaptureFixture[str], store: RunStore):
+    status, out, err = call(capsys, "defend", VICTIM, *SHORT, "--seed", "3", "--rounds-max", "2", "--json")
+    assert status == 0
+    outcome = json.loads(out)
+    assert set(outcome) == OUTCOME
+    assert outcome["rounds"] == {"initialise": 2, "minimise": 0, "sparsify": 0}
+    assert outcome["stopped_because"] == "Stopped after 2 rounds, as --rounds-max asked."
+    assert (outcome["victim"], outcome["spc"], outcome["seed"], outcome["preset"]) == (VICTIM, 1, 3, "default")
+    for view in ("original", "pruned_view", "inverse_view"):
+        assert set(outcome[view]) == {"acc", "asr", "ra"}
+        assert all(0 <= share <= 1 for share in outcome[view].values())
+    assert outcome["channels"] == 150
+    assert outcome["seconds"] > 0
+    assert "2/2" in err
+    spec = store.run(outcome["run"]).spec()
+    assert (spec.config.seed, spec.config.inner_steps, spec.precision, spec.threads) == (3, 1, "float32", 1)
+    assert spec.versions["torch"]
+
+
+def test_defend_gives_the_records_of_the_dashboards_engine(
+    capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    from invmask.runs.advance import advance
+
+    monkeypatch.setitem(config.PRESETS, "small", small_spec().config)
+    status, out, _ = call(
+        capsys, "defend", VICTIM, "--preset", "small", "--spc", "1", "--precision", "float32", "--json"
+    )
+    assert status == 0
+    outcome = json.loads(out)
+    assert outcome["rounds"] == {"initialise": 2, "minimise": 3, "sparsify": 2}
+    assert outcome["stopped_because"].endswith(".")
+    by_command = store.run(outcome["run"])
+    by_hand = store.create(replace(by_command.spec(), versions={}))
+    for _ in range(7):
+        store.advance(by_hand.id)
+        advance(by_hand.path)
+    assert without_time(by_hand.entries()) == without_time(by_command.entries())
+
+    status, out, _ = call(capsys, "show", outcome["run"], "--json")
+    assert status == 0
+    shown = json.loads(out)
+    assert {key: shown[key] for key in OUTCOME} == outcome
+    assert shown["state"] == "finished"
+    status, out, _ = call(capsys, "resume", outcome["run"], "--json")
+    assert json.loads(out) == outcome
+
+
+@pytest.mark.usefixtures("store")
+def test_a_clean_control_has_no_attack_to_measure(capsys: pytest.CaptureFixture[str]):
+    status, out, _ = call(capsys, "defend", CONTROL, *SHORT, "--rounds-max", "1", "--json")
+    assert status == 0
+    assert json.loads(out)["pruned_view"]["asr"] is None
+    status, out, _ = call(capsys, "defend", CONTROL, *SHORT, "--rounds-max", "1")
+    assert "pruned" in out
+    assert "ASR %" in out
+
+
+def test_runs_show_resume_delete(capsys: pytest.CaptureFixture[str], store: RunStore):
+    assert json.loads(call(capsys, "runs", "--json")[1]) == []
+    run = store.create(small_spec())
+    (listed,) = json.loads(call(capsys, "runs", "--json")[1])
+    assert (listed["run"], listed["state"], listed["round"]) == (run.id, "new", 0)
+    assert run.id in call(capsys, "runs")[1]
+    shown = json.loads(call(capsys, "show", run.id, "--json")[1])
+    assert shown["original"] is None
+    assert shown["stopped_because"] is None
+    assert call(capsys, "show", run.id)[0] == 0
+
+    status, out, _ = call(capsys, "resume", run.id)
+    assert status == 0
+    assert run.result().finished
+    assert run.result().stopped_because in out
+    assert call(capsys, "show", run.id)[0] == 0
+
+    status, out, err = call(capsys, "delete", run.id)
+    assert (status, out) == (0, "")
+    assert run.id in err
+    assert store.runs() == []
+
+
+def test_resume_keeps_to_the_cap_and_goes_beyond_it_afterwards(capsys: pytest.CaptureFixture[str], store: RunStore):
+    run = store.create(small_spec())
+    store.go_on(run.id, until=3, because="Three.")
+    assert json.loads(call(capsys, "resume", run.id, "--json")[1])["stopped_because"] == "Three."
+    assert run.summary().round == 3
+    assert json.loads(call(capsys, "resume", run.id, "--json")[1])["rounds"]["sparsify"] == 2
+
+
+def test_a_failed_run_is_told_and_can_be_resumed(
+    capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    from invmask.defenses.ims.stepper import IMS
+
+    def fail(*_):
+        raise RuntimeError("no luck")
+
+    run = store.create(small_spec())
+    with monkeypatch.context() as patched:
+        patched.setattr(IMS, "step", fail)
+        status, out, err = call(capsys, "resume", run.id, "--json")
+    assert (status, out) == (1, "")
+    assert "no luck" in err
+    assert "Traceback" not in err
+    assert call(capsys, "resume", run.id, "--json")[0] == 0
+
+
+def test_a_pause_from_elsewhere_ends_the_command_and_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    from invmask.cli import defend
+
+    run = store.create(small_spec())
+    show = defend._Bar.show
+
+    def pause_then_show(bar, entry):
+        store.pause(run.id)
+        show(bar, entry)
+
+    monkeypatch.setattr(defend._Bar, "show", pause_then_show)
+    status, out, err = call(capsys, "resume", run.id, "--json")
+    assert (status, out) == (1, "")
+    assert f"python -m invmask resume {run.id}" in err
+    assert run.summary().round == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["defend"], "required: VICTIM"),
+        (["defend", "nothing"], "There is no victim 'nothing'"),
+        (["defend", "../" + VICTIM], "There is no victim"),
+        (["defend", VICTIM, "--spc", "0"], "whole number from 1"),
+        (["defend", VICTIM, "--spc", "ten"], "whole number from 1"),
+        (["defend", VICTIM, "--spc", "101"], "between 1 and 100"),
+        (["defend", VICTIM, "--preset", "best"], "no preset 'best'"),
+        (["defend", VICTIM, "--seed", "-1"], "--seed"),
+        (["defend", VICTIM, "--seed", "1.5"], "whole number from 0"),
+        (["defend", VICTIM, "--rounds-max", "0"], "whole number from 1"),
+        (["defend", VICTIM, "--set", "speed=9"], "no setting 'speed'"),
+        (["defend", VICTIM, "--set", "inner_steps"], "has to be a whole number"),
+        (["defend", VICTIM, "--set", "inner_steps=1.5"], "has to be a whole number"),
+        (["defend", VICTIM, "--set", "norm_bound=7"], "Norm bound has to be between"),
+        (["defend", VICTIM, "--set", "norm_bound=nan"], "Norm bound has to be between"),
+        (["defend", VICTIM, "--precision", "int8"], "invalid choice: 'int8'"),
+        (["show", "../../etc"], "There is no run"),
+        (["show", "20261122-151230-badnets-ab12"], "There is no run"),
+        (["resume", "x"], "There is no run"),
+        (["delete", "x"], "There is no run"),
+        (["train", "badnets-clean"], "named <dataset>-<architecture>-<attack>"),
+        (["train", "mnist-preactresnet18w16-badnets"], "no data set 'mnist'"),
+        (["train", "cifar10-resnet9-badnets"], "no architecture 'resnet9'"),
+        (["train", "dance"], "no attack 'dance'"),
+        (["train", "badnets", "--ratio", "0.95"], "At most 0.9"),
+        (["train", "badnets", "--ratio", "much"], "fraction"),
+        (["train", "badnets", "--target", "10"], "between 0 and 9"),
+        (["train", "badnets", "--device", "cuda:99"], "no device 'cuda:99'"),
+        (["train", "badnets"], "CIFAR-10 is not in"),
+        (["data", "mnist"], "no data set 'mnist' to fetch"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_give_one_sentence_and_status_2(
+    capsys: pytest.CaptureFixture[str], store: RunStore, arguments: list[str], sentence: str
+):
+    status, out, err = call(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert err.endswith(".\n")
+    assert store.runs() == []
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("INVMASK_HOME", __file__),
+        ("INVMASK_THREADS", "many"),
+        ("INVMASK_THREADS", "0"),
+        ("INVMASK_DEVICE", "tpu"),
+        ("INVMASK_DEVICE", "cuda:99"),
+    ],
+)
+def test_wrong_settings_of_the_machine_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+):
+    monkeypatch.setenv(variable, value)
+    status, out, err = call(capsys, "defend", VICTIM, *SHORT, "--rounds-max", "1")
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+def test_a_home_that_cannot_be_written_to_is_a_sentence(capsys: pytest.CaptureFixture[str], home: Path):
+    (home / "runs").write_text("in the way")
+    status, out, err = call(capsys, "defend", VICTIM, *SHORT)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert str(home / "runs") in err
+
+
+def test_a_damaged_run_does_not_hide_the_others(capsys: pytest.CaptureFixture[str], store: RunStore):
+    good, bad = store.create(small_spec()), store.create(small_spec())
+    (bad.path / "spec.json").write_text("{")
+    status, out, err = call(capsys, "runs", "--json")
+    assert status == 0
+    assert [run["run"] for run in json.loads(out)] == [good.id]
+    assert bad.id in err
+    assert call(capsys, "show", bad.id)[0] == 2
+    assert call(capsys, "delete", bad.id)[0] == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_listing_victims_and_help_do_not_wait_for_torch():
+    code = """
+import sys
+from invmask.cli import main
+assert main(["victims", "--json"]) == 0
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+assert "torch" not in sys.modules
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_control_c_pauses_and_the_run_can_be_resumed(store: RunStore):
+    run = store.create(long_spec())
+    command = [sys.executable, "-m", "invmask", "resume", run.id, "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    deadline = time.monotonic() + 400
+    while run.summary().round < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 1
+    assert out == ""
+    assert "Pausing after the round in hand" in err
+    assert "Traceback" not in err
+    paused = Run(run.path).summary()
+    assert paused.state == "paused"
+    assert paused.message is None
+    assert run.want().goal is Goal.PAUSE

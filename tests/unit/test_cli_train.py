@@ -1,0 +1,106 @@
+"""`train` and `data`, with the training itself left out: it has tests of its own and takes most of an hour."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from invmask.attacks.recipe import default_recipe
+from invmask.attacks.training import EpochReport
+from invmask.attacks.victims import VictimCard, read_card
+from invmask.cli import main, train
+from invmask.errors import UserError
+from tests.unit.run_helpers import VICTIM, write_victims
+
+
+@pytest.fixture
+def asked(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `make_victim` was asked for, after a command ran."""
+    write_victims(own_home / "victims")
+    monkeypatch.setenv("INVMASK_THREADS", "1")
+    seen: dict[str, Any] = {}
+
+    def make_victim(dataset, architecture, attack, ratio, target, stages, data_root, folder, device, on_epoch, on_step):
+        seen.update(
+            name=f"{dataset}-{architecture}-{attack}",
+            ratio=ratio,
+            target=target,
+            stages=stages,
+            data=data_root,
+            out=folder,
+            device=device,
+            threads=torch.get_num_threads(),
+        )
+        for step in (1, 2):
+            on_step(step, 2)
+        on_epoch(EpochReport(1, 2.0, 0.25))
+        return replace(read_card(own_home / "victims" / f"{VICTIM}.json"), name=seen["name"])
+
+    monkeypatch.setattr(train, "make_victim", make_victim)
+    return seen
+
+
+def test_an_attack_alone_means_the_embedded_victim_by_the_recipe(
+    asked: dict[str, Any], own_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("invmask.settings.ASSETS", own_home / "nothing")
+    assert main(["train", "badnets", "--precision", "float32", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["name"] == "cifar10-preactresnet18w16-badnets"
+    assert asked["stages"] == default_recipe()
+    assert (asked["ratio"], asked["target"], asked["device"]) == (0.1, 0, "cpu")
+    assert asked["data"] == own_home / "data"
+    assert asked["out"] == own_home / "victims"
+    assert "training ACC 25.0 %" in err
+    assert str(own_home / "victims") in err
+
+
+def test_what_is_asked_for_goes_first(asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = "--epochs 8 --ratio 0.05 --target 3 --seed 7 --precision bfloat16 --threads 1 --out"
+    assert main(["train", "cifar10-preactresnet18w8-sig", *arguments.split(), str(tmp_path)]) == 0
+    first, second = (stage.config for stage in asked["stages"])
+    assert (first.epochs, second.epochs) == (5, 3)
+    assert (first.seed, second.seed) == (7, 8)
+    assert first.bfloat16
+    assert (asked["ratio"], asked["target"], asked["out"], asked["threads"]) == (0.05, 3, tmp_path, 1)
+    assert "sig" in capsys.readouterr().out
+
+
+def test_a_victim_is_made_again_as_its_card_says(own_home: Path):
+    write_victims(own_home / "victims")
+    card = read_card(own_home / "victims" / f"{VICTIM}.json")
+    made_by = default_recipe(seed=5, epochs=(3, 4), clean_first=True)
+    stages = [{**asdict(stage.config), "poisoned": stage.poisoned, "seconds": 1.0} for stage in made_by]
+    card = replace(card, training={"device": "cpu", "stages": stages})
+    assert train.stages_of(card, None, None, "float32") == made_by
+    assert [stage.config.epochs for stage in train.stages_of(card, 14, None, "float32")] == [6, 8]
+
+
+def test_an_older_card_without_stages_falls_back_on_the_recipe(own_home: Path):
+    write_victims(own_home / "victims")
+    card: VictimCard = read_card(own_home / "victims" / f"{VICTIM}.json")
+    assert train.stages_of(card, None, None, "float32") == default_recipe()
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 32, 100])
+def test_every_cycle_gets_an_epoch(epochs: int):
+    stages = train.stages_of(None, epochs, None, "float32")
+    assert sum(stage.config.epochs for stage in stages) == epochs
+    assert all(stage.config.epochs >= 1 for stage in stages)
+
+
+def test_names():
+    assert train.parts("clean") == ("cifar10", "preactresnet18w16", "clean")
+    assert train.parts("cifar10-preactresnet18w8-blended") == ("cifar10", "preactresnet18w8", "blended")
+    for wrong in ("", "a-b", "a-b-c-d", "cifar10-preactresnet18w16-"):
+        with pytest.raises(UserError):
+            train.parts(wrong)
+
+
+def test_data_prints_where_it_lies(own_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(train, "fetch_cifar10", lambda root: root / "cifar-10-sprites")
+    assert main(["data", "cifar10"]) == 0
+    assert capsys.readouterr().out.strip() == str(own_home / "data" / "cifar-10-sprites")
