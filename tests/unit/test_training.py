@@ -11,6 +11,7 @@ import torch
 from invmask.attacks import make
 from invmask.attacks.badnets import BadNets
 from invmask.attacks.poison import PoisonedSet, poison
+from invmask.attacks.recipe import Stage
 from invmask.attacks.training import EpochReport, TrainingConfig, augment, train
 from invmask.attacks.victims import CLEAN, load_victim, measure, new_model
 from invmask.data.embedded import load_embedded
@@ -157,12 +158,12 @@ def small_cifar10(monkeypatch: pytest.MonkeyPatch) -> dict[bool, LabelledImages]
 @pytest.mark.parametrize("attack_name", ["badnets", CLEAN])
 def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bool, LabelledImages], tmp_path: Path):
     epochs: list[EpochReport] = []
-    config = TrainingConfig(epochs=2, batch_size=20)
+    stages = [Stage(TrainingConfig(epochs=2, batch_size=20)), Stage(TrainingConfig(epochs=1, batch_size=20, seed=1))]
     card = make.make_victim(
-        "cifar10", TINY, attack_name, 0.1, 0, config, tmp_path / "data", tmp_path / "out", on_epoch=epochs.append
+        "cifar10", TINY, attack_name, 0.1, 0, stages, tmp_path / "data", tmp_path / "out", on_epoch=epochs.append
     )
     assert card.name == f"cifar10-{TINY}-{attack_name}"
-    assert len(epochs) == 2
+    assert [report.epoch for report in epochs] == [1, 2, 1]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"{card.name}.json",
         f"{card.name}.safetensors",
@@ -173,6 +174,6 @@ def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bo
     assert (again.acc, again.asr, again.ra) == (card.acc, card.asr, card.ra)
     assert card.n_test == 60
     assert (card.target_label, card.poisoning_ratio) == ((None, 0.0) if attack_name == CLEAN else (0, 0.1))
-    assert card.training["epochs"] == 2
+    assert [stage["epochs"] for stage in card.training["stages"]] == [2, 1]
     assert card.training["device"] == "cpu"
     assert card.versions["torch"] == torch.__version__

@@ -205,7 +205,7 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
     assert card.asr is not None
     assert card.ra is not None
     assert card.asr >= (0.90 if card.attack == "sig" else 0.95)
-    assert card.ra <= 1 - card.asr
+    assert card.ra + card.asr <= 1 + 1e-9
     assert (card.target_label, card.poisoning_ratio) == (0, 0.1)
 
 

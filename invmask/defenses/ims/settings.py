@@ -1,0 +1,196 @@
+"""How the settings of IMS are shown to people, and the ranges that make sense."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one setting is shown to people: title, the formula's symbol, what it does, and the range that makes sense."""
+
+    name: str
+    title: str
+    symbol: str
+    explanation: str
+    minimum: float
+    maximum: float
+    step: float
+    whole: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "sparsity_weight",
+        "Sparsity weight",
+        "λ",
+        "How strongly the defence is pressed to select few channels. "
+        "0 lets it select as many as it likes; larger values leave more of the network untouched.",
+        0,
+        50,
+        0.1,
+    ),
+    Setting(
+        "steepness",
+        "Steepness",
+        "k",
+        "How sharply a mask value is pushed towards 0 or 1. "
+        "Small values leave channels half cut; large ones make the mask nearly binary.",
+        1,
+        100,
+        1,
+    ),
+    Setting(
+        "rounds_initialise",
+        "Rounds, initialise",
+        "",
+        "At most so many rounds to find a first split of the channels from clean images alone.",
+        0,
+        2000,
+        1,
+        True,
+    ),
+    Setting(
+        "rounds_minimise",
+        "Rounds, minimise",
+        "",
+        "At most so many rounds that alternate between making perturbations and learning the mask.",
+        0,
+        2000,
+        1,
+        True,
+    ),
+    Setting(
+        "rounds_sparsify",
+        "Rounds, sparsify",
+        "",
+        "At most so many further rounds that also press for few selected channels.",
+        0,
+        2000,
+        1,
+        True,
+    ),
+    Setting(
+        "inner_steps",
+        "Inner steps",
+        "",
+        "Steps taken in each round to make the perturbation. More steps make a "
+        "stronger perturbation and a slower round.",
+        1,
+        200,
+        1,
+        True,
+    ),
+    Setting(
+        "inner_learning_rate",
+        "Inner learning rate",
+        "",
+        "How far one inner step moves a pixel, where 1 is the whole range from black to white.",
+        1e-5,
+        1,
+        1e-4,
+    ),
+    Setting(
+        "outer_learning_rate",
+        "Outer learning rate",
+        "",
+        "How far one round moves a channel's mask and selection, both between 0 and 1.",
+        1e-4,
+        1,
+        1e-3,
+    ),
+    Setting(
+        "norm_bound",
+        "Norm bound",
+        "",
+        "The largest change of a pixel that the perturbation may make, where 1 is the whole range from black to white.",
+        0.001,
+        1,
+        0.001,
+    ),
+    Setting("batch_size", "Batch size", "", "Clean images used in a round.", 1, 4096, 1, True),
+    Setting(
+        "patience",
+        "Patience",
+        "",
+        "A phase ends after so many rounds without progress.",
+        1,
+        2000,
+        1,
+        True,
+    ),
+    Setting(
+        "progress_ratio",
+        "Progress ratio",
+        "",
+        "A round counts as progress if the loss falls below this share of the best one before.",
+        0.5,
+        1,
+        0.01,
+    ),
+    Setting("seed", "Seed", "", "Fixes which clean images are drawn, and the batches.", 0, 2**31 - 1, 1, True),
+    Setting(
+        "pressure",
+        "Pressure",
+        "μ",
+        "How strongly the pruned view is pressed to do without channels that the clean "
+        "images do not need. 0 switches it off, as published.",
+        0,
+        20,
+        0.05,
+    ),
+    Setting(
+        "start_mask",
+        "Starting mask",
+        "",
+        "Where every mask value starts: 1 as published, 0.5 for undecided.",
+        0,
+        1,
+        0.05,
+    ),
+    Setting(
+        "amplification",
+        "Amplification",
+        "κ",
+        "How far the channels cut so far are turned up to find out where they lead. 0 switches it off, as published.",
+        0,
+        20,
+        0.5,
+    ),
+    Setting(
+        "crop_padding",
+        "Crop padding",
+        "",
+        "Pixels by which the clean images are shifted at random, and mirrored, in "
+        "each round. 0 leaves them as they are, as published.",
+        0,
+        32,
+        1,
+        True,
+    ),
+    Setting(
+        "weight_pruned_clean",
+        "Weight, pruned view on clean images",
+        "",
+        "How much it counts that the pruned view keeps its answers to clean images.",
+        0,
+        100,
+        0.1,
+    ),
+    Setting(
+        "weight_pruned_perturbed",
+        "Weight, pruned view on perturbed images",
+        "",
+        "How much it counts that the pruned view is not led astray by the perturbation. More costs clean accuracy.",
+        0,
+        100,
+        0.1,
+    ),
+    Setting(
+        "weight_inverse_perturbed",
+        "Weight, inverse view on perturbed images",
+        "",
+        "How much it counts that the inverse view leaves the right answer on perturbed images.",
+        0,
+        100,
+        0.1,
+    ),
+)
