@@ -61,7 +61,7 @@ def test_nothing_in_the_product_needs_the_test_tools(path: Path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_no_file_outgrows_one_sitting(path: Path):
-    assert len((ROOT / path).read_text().splitlines()) <= 320
+    assert len((ROOT / path).read_text().splitlines()) <= 350
     assert path.name not in {"utils.py", "helpers.py", "common.py", "misc.py"}
 
 
