@@ -6,7 +6,7 @@ from invmask.errors import UserError
 from invmask.settings import ASSETS
 from invmask.ui import address, navigation, sidebar, theme
 
-st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide", initial_sidebar_state=304)
+st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide")
 page = st.navigation(navigation.pages())
 theme.page_style()
 try:

@@ -31,7 +31,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     choice, has_trigger = flip_choice.read(), card.target_label is not None
     poisoned = has_trigger and choice.images == "poisoned"
     round_taken = run.round if choice.round is None else min(choice.round, run.round)
-    left, right = st.columns([12, 5], gap="medium", vertical_alignment="bottom")
+    left, right = st.columns([10, 3], gap="medium", vertical_alignment="bottom")
     with left:
         flip_panels.switch(choice, has_trigger)
     with right:

@@ -9,7 +9,7 @@ from invmask.ui.names import count, target_title
 from invmask.ui.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
 
 SAMPLES = 6
-SIDE = 96
+SIDE = 92
 ANY = "any"
 
 
@@ -69,6 +69,7 @@ def _controls(card: VictimCard) -> tuple[int | None, int]:
     classes = card.dataset_info.classes
     names = [ANY, *(name for index, name in enumerate(classes) if index != card.target_label)]
     seed = int(address.choice("draw", "0")) if address.choice("draw", "0").isdecimal() else 0
+    everything = "Any" if card.target_label is None else "Any but the target"
     st.session_state["start/class"] = address.choice("class", ANY, names)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
@@ -76,10 +77,14 @@ def _controls(card: VictimCard) -> tuple[int | None, int]:
             names,
             key="start/class",
             width=220,
-            format_func=lambda name: "Any but the target" if name == ANY and card.target_label is not None else name,
+            format_func=lambda name: everything if name == ANY else name,
             on_change=lambda: address.choose("class", _unless(ANY, st.session_state["start/class"])),
-            help="Show pictures of one class only. Pictures of the target class are left out: "
-            "they are answered with the target label anyway, trigger or not.",
+            help="Show pictures of one class only."
+            + (
+                " Those of the target class are left out: they are answered with the target label anyway."
+                if card.target_label is not None
+                else ""
+            ),
         )
         st.button(
             "Draw other pictures",
@@ -111,9 +116,10 @@ def _page() -> None:
         f"{len(places)} of {count(len(cache.test_images(card.dataset)))} embedded test images, drawn at random "
         f"(draw {seed}), each with the model's answer and its probability."
     )
+    task = "see what a mask does where there is no backdoor" if found.triggered is None else "cut the backdoor out"
     st.page_link(
         "pages/defend.py",
-        label="Go on to Defend: learn a mask that cuts the backdoor out",
+        label=f"Go on to Defend: {task}",
         icon=":material/arrow_forward:",
     )
 

@@ -41,11 +41,11 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
     st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
     colour = view_hex(choice.view)
     st.html(
-        "<style>.st-key-flip-view [role=radio]{padding:.55rem 1.4rem;font-size:1.1rem}"
-        f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{colour};"
+        "<style>.st-key-flip-view [role=radio]{padding:.55rem 1.2rem;font-size:1.1rem}"
+        f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{colour}!important;"
         f"background:color-mix(in srgb,{colour} 14%,transparent)}}</style>"
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "View",
             [view.value for view in View],

@@ -152,16 +152,17 @@ def _answer(answer: Answer) -> str:
 
 
 _STYLE = """<style>
-.im-grid{display:grid;gap:.75rem;
- --cell:calc(var(--side)*var(--across) + .5rem*(var(--across) - 1) + 1.5rem + 2px);
- grid-template-columns:repeat(auto-fill,minmax(var(--cell),1fr))}
-.im-sample{margin:0;padding:.6rem .75rem .7rem;border-radius:.5rem;
+.im-grid{display:grid;gap:.6rem;
+ --cell:calc(var(--side)*var(--across) + .35rem*(var(--across) - 1) + .9rem + 2px);
+ grid-template-columns:repeat(auto-fit,minmax(var(--cell),1fr))}
+.im-sample{margin:0;padding:.45rem .45rem .55rem;border-radius:.5rem;
  border:1px solid color-mix(in srgb,currentColor 16%,transparent)}
 .im-sample figcaption{font-size:.95rem;font-weight:600;margin-bottom:.35rem;color:inherit;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-.im-row{display:flex;gap:.5rem;align-items:flex-start}
-.im-picture{width:var(--side);flex:none}
-.im-picture img{display:block;width:var(--side);height:var(--side);image-rendering:pixelated;border-radius:3px;
+.im-row{display:flex;gap:.35rem;align-items:flex-start}
+.im-picture{flex:1;min-width:var(--side)}
+.im-detail .im-picture{flex:none;width:var(--side)}
+.im-picture img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:3px;
  outline:1px solid color-mix(in srgb,currentColor 12%,transparent);outline-offset:-1px}
 .im-caption,.im-word,.im-note{font-size:.82rem;line-height:1.25;opacity:.75;white-space:nowrap;
  overflow:hidden;text-overflow:ellipsis}

@@ -34,12 +34,13 @@ def view_hex(view: str) -> str:
 
 
 _PAGE_STYLE = """
-[data-testid="stMainBlockContainer"]{padding:3.25rem 2.5rem 3rem;max-width:1480px}
+[data-testid="stMainBlockContainer"]{padding:4rem 2.5rem 3rem;max-width:1480px}
+[data-testid="stHeading"] h1{padding:0 0 .5rem}
 [data-testid="stMetricLabel"] p{white-space:normal}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 """
 # The primary colour suits buttons, where the text on it is white; as the colour of text it needs more light.
 _DARK_STYLE = """
-[role="radio"][aria-checked="true"],[data-testid="stSliderThumbValue"]{color:#93C5FD}
+[role="radio"][aria-checked="true"],[data-testid="stSliderThumbValue"]{color:#93C5FD!important}
 """
