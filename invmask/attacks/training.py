@@ -65,9 +65,10 @@ def train(
     optimizer = torch.optim.SGD(
         model.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, nesterov=True
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * steps + 1, pct_start=config.warmup_share
-    )
+    total = config.epochs * steps + 1
+    # OneCycleLR divides by the length of the warm-up, which a very small set would make nothing.
+    warmup = max(config.warmup_share, 2 / total)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total, pct_start=warmup)
     generator = torch.Generator().manual_seed(config.seed)
     first = 0
     if checkpoint is not None and checkpoint.exists():
