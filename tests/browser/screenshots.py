@@ -23,7 +23,7 @@ SIZES = ((1440, 900), (1024, 768))
 EVERY = ROOT / "screenshots"
 README = ROOT / "assets" / "screenshots"
 PATIENCE_MS = 120_000
-ROUNDS = 130
+ROUNDS = 55
 # The pages, each with the words that show that it is there and what its address adds to victim and run.
 PAGES = {
     "start": ("", "A backdoor, on a real victim", ""),
@@ -37,7 +37,7 @@ def take_run(browser: Browser, served: Dashboard) -> str:
     page = _open(browser, 1440, 900, False)
     page.goto(f"{served.url}/defend?victim={VICTIM}")
     expect(heading(page, "Defend")).to_be_visible()
-    set_number(page, "Initialise", 60)
+    set_number(page, "Initialise", 45)
     press(page, "Run")
     wait_until(page, f"{ROUNDS} rounds", lambda: _rounds(page) >= ROUNDS, 3_000)
     press(page, "Pause")
