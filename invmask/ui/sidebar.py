@@ -40,8 +40,12 @@ def show() -> None:
 
 
 def run_title(run: RunSummary) -> str:
-    """`default, SPC 10, seed 0 · paused`: short enough for the sidebar's width."""
-    return f"{run.spec.preset}, SPC {run.spec.spc}, seed {run.spec.seed} · {STATE_WORDS[run.state]}"
+    """`default, SPC 10, seed 0 · 7e2a`: short enough for the sidebar's width.
+
+    The end of the id tells apart what has the same settings: the browser knows options by their titles alone. For
+    the same reason nothing that changes while the run goes on may be in it.
+    """
+    return f"{run.spec.preset}, SPC {run.spec.spc}, seed {run.spec.seed} · {run.id.rpartition('-')[2]}"
 
 
 def _victim(cards: dict[str, VictimCard], name: str) -> None:
@@ -73,19 +77,29 @@ def _run(victim: str) -> None:
         except UserError as error:
             st.error(str(error))
     newest_first = sorted(runs, reverse=True)
-    st.session_state[_RUN_KEY] = current or _NONE
+    shown, options = current or _NONE, [_NONE, *newest_first]
+    # The key is of what it shows: a browser that has not yet seen the run change says the old one once more, and
+    # that must not be taken for a choice.
+    key = f"{_RUN_KEY}/{shown}"
+    st.session_state[key] = shown
+
+    def changed() -> None:
+        if (chosen := st.session_state[key]) != shown and chosen in options:
+            address.set_run(chosen or None)
+
     st.selectbox(
         "Run",
-        [_NONE, *newest_first],
-        key=_RUN_KEY,
-        format_func=lambda key: run_title(runs[key]) if key in runs else "None, set up a new one",
-        on_change=lambda: address.set_run(st.session_state[_RUN_KEY] or None),
+        options,
+        key=key,
+        format_func=lambda run: run_title(runs[run]) if run in runs else "None, set up a new one",
+        on_change=changed,
         help="One defence of this victim, from its settings to its last round. "
         "Newest first; everyone who opens this dashboard sees the same runs.",
     )
     if current is not None:
         taken = runs[current].round if current in runs else 0
-        st.caption(f"{count(taken)} {'round' if taken == 1 else 'rounds'} taken  \n{current}")
+        state = f", {STATE_WORDS[runs[current].state]}" if current in runs else ""
+        st.caption(f"{count(taken)} {'round' if taken == 1 else 'rounds'} taken{state}  \n{current}")
     elif newest_first:
         st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
     else:
