@@ -38,7 +38,7 @@ def gallery(
     on_pick: Callable[[int], None],
     key: str,
     height: int,
-    smallest: int = 104,
+    smallest: int = 100,
 ) -> None:
     """Draw the tiles in a field of fixed height that scrolls.
 
@@ -81,7 +81,7 @@ def gallery(
 _CSS = """
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(var(--smallest),1fr));gap:.5rem;
  padding:3px;align-content:start}
-button{all:unset;box-sizing:border-box;cursor:pointer;padding:.4rem .45rem .45rem;border-radius:6px;min-width:0;
+button{all:unset;box-sizing:border-box;cursor:pointer;padding:.4rem .35rem .45rem;border-radius:6px;min-width:0;
  border:1px solid color-mix(in srgb,currentColor 16%,transparent);color:var(--st-text-color);
  font-family:var(--st-font);font-size:.85rem;line-height:1.3}
 button:hover{border-color:color-mix(in srgb,currentColor 45%,transparent)}
@@ -91,7 +91,7 @@ button.current{background:var(--st-secondary-background-color)}
 img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:3px;margin:.15rem 0 .3rem}
 div{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .title,.word{opacity:.75;font-size:.8rem}
-.answer{font-weight:600;border-left:3px solid var(--colour);padding-left:.3rem}
+.answer{font-weight:600;font-size:.82rem;border-left:3px solid var(--colour);padding-left:.3rem}
 .share{font-variant-numeric:tabular-nums}
 .bar{height:4px;border-radius:2px;margin:.1rem 0;background:color-mix(in srgb,currentColor 14%,transparent)}
 .bar i{display:block;height:100%;border-radius:2px;background:var(--colour)}
