@@ -6,6 +6,7 @@ from invmask.errors import UserError
 from invmask.settings import ASSETS
 from invmask.ui import address, navigation, sidebar, theme
 
+# Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide")
 page = st.navigation(navigation.pages())
 theme.page_style()

@@ -129,7 +129,7 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None
         required=True,
         wrap=True,
         format_func=lambda name: f"{_FILTER_TITLES[name]} · {numbers[name]}",
-        on_change=lambda: flip_choice.set_show(st.session_state["flip-show"]),
+        on_change=lambda: flip_choice.set_show(st.session_state["flip-show"] or "all"),
         help="The filter goes by the pruned view whichever view is on, so that the same samples stay in place "
         "while you flip. Changed: the pruned view answers otherwise than the original.",
     )

@@ -6,12 +6,12 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 
-def pages() -> list[Any]:
+def pages(icons: bool = True) -> list[Any]:
     """All pages in the order of the menu; paths are relative to app.py."""
     return [
-        st.Page("pages/start.py", title="Start", icon=":material/flag:", default=True),
-        st.Page("pages/defend.py", title="Defend", icon=":material/shield:"),
-        st.Page("pages/flip.py", title="Flip", icon=":material/flip:"),
+        st.Page("pages/start.py", title="Start", icon=":material/flag:" if icons else None, default=True),
+        st.Page("pages/defend.py", title="Defend", icon=":material/shield:" if icons else None),
+        st.Page("pages/flip.py", title="Flip", icon=":material/flip:" if icons else None),
     ]
 
 
@@ -22,5 +22,6 @@ def come_in_through_app() -> None:
     one of them, opened first of all, runs its script alone. Calling it here ends that for good.
     """
     if PagesManager.uses_pages_directory:
-        st.navigation(pages())
+        # Without icons: with no page config before it, the browser would fetch the tab's icon from Google's servers.
+        st.navigation(pages(icons=False))
         st.rerun()
