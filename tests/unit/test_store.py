@@ -232,7 +232,7 @@ def test_a_killed_process_loses_at_most_the_round_in_hand(store: RunStore):
         store.go_on(run.id)
     code = f"from pathlib import Path; from invmask.runs.advance import advance; advance(Path({str(killed.path)!r}))"
     worker = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 400
     while (killed.committed() is None or killed.committed().round < 5) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert killed.summary().state is RunState.RUNNING
