@@ -9,7 +9,6 @@ from invmask.runs.entries import RunState, RunSummary
 from invmask.ui import address, cache
 from invmask.ui.defend_controls import Draft
 from invmask.ui.defend_state import UNDER_WAY
-from invmask.ui.defend_timeline import go_to_round
 
 _PROBLEM, _MOVED = "defend/problem", "defend/moved"
 
@@ -106,7 +105,7 @@ def _advance(draft: Draft, one: bool) -> None:
     if run is None:
         run = executor.create(draft.spec()).id
         _go_to(run)
-    go_to_round(None)
+    address.choose("round", None)
     if one:
         executor.advance(run)
     else:
@@ -117,7 +116,7 @@ def _reset(draft: Draft, under_way: bool) -> None:
     executor, old = cache.executor(), address.current_run()
     if old is not None and under_way:
         executor.pause(old)
-    go_to_round(None)
+    address.choose("round", None)
     _go_to(executor.create(draft.spec()).id)
 
 
