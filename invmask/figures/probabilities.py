@@ -37,7 +37,7 @@ def class_probabilities(
         rows=1,
         cols=len(probabilities),
         shared_yaxes=True,
-        horizontal_spacing=0.07,
+        horizontal_spacing=0.13,
     )
     for column, (view, shares) in enumerate(probabilities.items(), start=1):
         percents = [100 * share for share in shares]
@@ -72,7 +72,9 @@ def class_probabilities(
             row=1,
             col=column,
         )
-    figure.update_xaxes(range=[0, 104], tickvals=[0, 50, 100], ticktext=["0", "", "100"], fixedrange=True)
+    figure.update_xaxes(
+        range=[0, 104], tickvals=[0, 50, 100], ticktext=["0", "", "100"], tickfont={"size": 12}, fixedrange=True
+    )
     figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False, ticklabelstandoff=5)
     middle = (len(probabilities) + 1) // 2
     figure.update_xaxes(title_text="probability, %", row=1, col=middle)
