@@ -9,6 +9,7 @@ from invmask.runs.entries import RunState, RunSummary
 from invmask.ui import address, cache
 from invmask.ui.defend_controls import Draft
 from invmask.ui.defend_state import UNDER_WAY
+from invmask.ui.defend_timeline import go_to_round
 
 _PROBLEM, _MOVED = "defend/problem", "defend/moved"
 
@@ -105,7 +106,7 @@ def _advance(draft: Draft, one: bool) -> None:
     if run is None:
         run = executor.create(draft.spec()).id
         _go_to(run)
-    address.choose("round", None)
+    go_to_round(None)
     if one:
         executor.advance(run)
     else:
@@ -116,7 +117,7 @@ def _reset(draft: Draft, under_way: bool) -> None:
     executor, old = cache.executor(), address.current_run()
     if old is not None and under_way:
         executor.pause(old)
-    address.choose("round", None)
+    go_to_round(None)
     _go_to(executor.create(draft.spec()).id)
 
 

@@ -4,12 +4,16 @@ import streamlit as st
 
 from invmask.ui import address
 from invmask.ui.defend_frames import Frame
+from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.theme import current_theme
 
-_FOLLOW, _CEILING, _DRAWN = "defend/follow", "defend/ceiling", "defend/drawn"
+_DRAWN, _CEILING, _TURN = "defend/drawn", "defend/ceiling", "defend/turn"
 _CHOICE = "round"
-SLIDER_HELP = "Everything below shows the run as it was after this round. 0 is before the first round."
-FOLLOW_HELP = "Show the latest round, and go along while the run goes on. Moving the slider switches it off."
+SLIDER_HELP = (
+    "Everything below shows the run as it was after this round; 0 is before the first. "
+    "While the run goes on, switch Follow live off first, or press the arrow to the left."
+)
+FOLLOW_HELP = "Show the latest round, and go along while the run goes on."
 
 
 def asked_round() -> int | None:
@@ -18,43 +22,75 @@ def asked_round() -> int | None:
     return int(asked) if asked.isdecimal() and len(asked) < 7 else None
 
 
+def go_to_round(number: int | None, ceiling: tuple[str, int] | None = None) -> None:
+    """Show that round, or follow the latest if None; best called in a callback.
+
+    Args:
+        ceiling: the run, and the last round that the slider reaches from now on.
+    """
+    address.choose(_CHOICE, None if number is None else str(number))
+    st.session_state[_TURN] = _turn() + 1
+    if ceiling is not None:
+        st.session_state[_CEILING] = ceiling
+
+
 def show_timeline(frame: Frame) -> None:
-    """Draw slider and switch.
+    """Draw slider, arrows and switch.
 
-    A slider whose range changes is a new slider to the browser, which lets go of the thumb. So while the reader
-    scrubs, the range stays at what had been recorded when that began; following the latest round widens it again.
-
-    While a run is under way the browser may still speak of the widgets drawn before these, and Streamlit takes what
-    it says of a widget that is gone for a change. So every widget remembers what it was drawn with.
+    A browser reports with every poll where sliders and switches stand, and on a busy machine those that are gone by
+    then, too; Streamlit takes that for a change. A slider whose range changes lets go of the thumb. So nothing but
+    the reader's hand moves one: the slider rests while a run under way is followed and keeps its range while the
+    reader scrubs; whatever else changes the round makes new ones, and of others than those drawn last nothing is heard.
     """
     following = frame.shown is None
     ceiling = frame.last if following else max(frame.round, min(frame.last, _ceiling(frame)))
+    at_rest = frame.last == 0 or (following and frame.summary.state in UNDER_WAY)
+    here = (frame.run.id, frame.last)
     # It stays in sight while the page scrolls: what it changes is further down.
     st.html(_STYLE.replace("PAGE", str(st.get_option(f"theme.{current_theme()}.backgroundColor") or "Canvas")))
     with st.container(key="defend-timeline"):
-        left, right = st.columns([3.2, 1.15], vertical_alignment="center", gap="medium")
-    key = f"defend/round/{frame.run.id}/{ceiling}"
-    if st.session_state.get(key) is None or (following and st.session_state[key] != frame.round):
-        st.session_state[key] = frame.round
-    drawn = st.session_state.setdefault(_DRAWN, {})
-    drawn[key] = st.session_state[key]
-    with left:
+        slider, arrows, switch = st.columns([3, 0.75, 1.15], vertical_alignment="center", gap="small")
+    key, switch_key = f"defend/round/{frame.run.id}/{ceiling}/{_turn()}", f"defend/follow/{_turn()}/{following}"
+    st.session_state[_DRAWN] = (None if at_rest else key, switch_key)
+    with slider:
         st.slider(
             "Round shown",
             0,
             max(1, ceiling),
-            key=key,
-            disabled=ceiling == 0,
-            on_change=_scrub,
-            args=(key, frame.run.id, ceiling),
+            frame.round,
+            key=f"{key}/rest" if at_rest else key,
+            disabled=at_rest,
+            on_change=None if at_rest else _scrub,
+            args=None if at_rest else (key, (frame.run.id, ceiling)),
             help=SLIDER_HELP,
         )
-    with right:
-        key = f"{_FOLLOW}/{following}"
-        st.session_state[key] = following
+    with arrows, st.container(horizontal=True, gap="xxsmall", horizontal_alignment="center"):
+        _arrow("chevron_left", "One round back", frame.round - 1, frame.round > 0, here)
+        _arrow("chevron_right", "One round on", frame.round + 1, frame.round < frame.last, here)
+    with switch:
         st.toggle(
-            "Follow live", key=key, on_change=_follow, args=(following, frame.round, frame.run.id), help=FOLLOW_HELP
+            "Follow live",
+            following,
+            key=switch_key,
+            on_change=_follow,
+            args=(switch_key, frame.round if following else None, here),
+            help=FOLLOW_HELP,
         )
+
+
+def _arrow(icon: str, text: str, target: int, enabled: bool, here: tuple[str, int]) -> None:
+    st.button(
+        f":material/{icon}:",
+        key=f"defend/{icon}",
+        help=text,
+        disabled=not enabled,
+        on_click=go_to_round,
+        args=(target, here),
+    )
+
+
+def _turn() -> int:
+    return st.session_state.get(_TURN, 0)
 
 
 def _ceiling(frame: Frame) -> int:
@@ -62,21 +98,15 @@ def _ceiling(frame: Frame) -> int:
     return ceiling if run == frame.run.id else frame.last
 
 
-def _scrub(key: str, run: str, ceiling: int) -> None:
-    if st.session_state[key] == st.session_state[_DRAWN].get(key):
-        return
-    st.session_state[_CEILING] = (run, ceiling)
-    address.choose(_CHOICE, str(st.session_state[key]))
+def _scrub(key: str, ceiling: tuple[str, int]) -> None:
+    if key in st.session_state[_DRAWN]:
+        st.session_state[_CEILING] = ceiling
+        address.choose(_CHOICE, str(st.session_state[key]))
 
 
-def _follow(was: bool, current: int, run: str) -> None:
-    if st.session_state[f"{_FOLLOW}/{was}"] == was:
-        return
-    if not was:
-        address.choose(_CHOICE, None)
-    else:
-        st.session_state[_CEILING] = (run, current)
-        address.choose(_CHOICE, str(current))
+def _follow(key: str, target: int | None, here: tuple[str, int]) -> None:
+    if key in st.session_state[_DRAWN]:
+        go_to_round(target, here)
 
 
 _STYLE = """<style>
