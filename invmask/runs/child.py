@@ -11,6 +11,8 @@ import time
 from typing import Any
 
 PARENT_CHECK_SECONDS = 1.0
+# Tells a child who started it: asked for later, its parent may already have been another.
+PARENT_VARIABLE = "INVMASK_PARENT"
 
 
 def dask_setup(server: Any) -> None:
@@ -21,7 +23,8 @@ def dask_setup(server: Any) -> None:
     else:
         # In a session of its own: Control-C in the terminal is for the dashboard, which then closes its cluster.
         os.setsid()
-        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+        parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
+        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
 
 
 def _warm_up() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
+from distributed.core import Status
 from distributed.deploy.spec import SpecCluster
 from distributed.deploy.subprocess import SubprocessScheduler, SubprocessWorker
 
 from invmask.errors import UserError
+from invmask.runs.child import PARENT_VARIABLE
 
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 CHILD = "invmask.runs.child"
@@ -75,8 +78,7 @@ class Cluster:
     def _alive(self) -> bool:
         """Whether the scheduler and every nanny still run."""
         assert self._processes is not None
-        children: list[Any] = [self._processes.scheduler, *self._processes.workers.values()]
-        return all(child.process is not None and child.process.returncode is None for child in children)
+        return all(child.process is not None and _runs(child) for child in _children(self._processes))
 
     def close(self) -> None:
         """End the connection, and the processes if they are our own."""
@@ -85,10 +87,27 @@ class Cluster:
         self._close_processes()
 
     def _close_processes(self) -> None:
-        if self._processes is not None:
-            with contextlib.suppress(Exception):
-                self._processes.close(timeout=10)
-            self._processes = None
+        processes, self._processes = self._processes, None
+        if processes is None:
+            return
+        try:
+            processes.close(timeout=10)
+        except Exception:
+            # Without its scheduler a cluster does not come to the end of closing: end what is left, and tell it so.
+            for child in _children(processes):
+                if child.process is not None and _runs(child):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child.process.pid, signal.SIGKILL)
+            processes.status = Status.closed
+
+
+def _children(processes: SpecCluster) -> list[Any]:
+    """Scheduler and nannies, as Dask keeps them."""
+    return [processes.scheduler, *processes.workers.values()]
+
+
+def _runs(child: Any) -> bool:
+    return child.process.returncode is None
 
 
 def _start_processes(workers: int, threads: int) -> SpecCluster:
@@ -129,6 +148,7 @@ def _environment(threads: int) -> Iterator[None]:
     changes = {
         "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *([path] if path else [])]),
         "OMP_NUM_THREADS": str(threads),
+        PARENT_VARIABLE: str(os.getpid()),
         # The scheduler's log goes to a pipe that nobody reads: once full, it would hold the scheduler up.
         "DASK_LOGGING__DISTRIBUTED": "error",
     }

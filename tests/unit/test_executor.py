@@ -1,0 +1,197 @@
+"""Real worker processes: one cluster for the whole file, for starting one takes seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from invmask.errors import UserError
+from invmask.runs import files
+from invmask.runs.advance import Outcome, advance
+from invmask.runs.entries import RunState
+from invmask.runs.executor import Executor
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from tests.unit.run_helpers import ROOT, long_spec, small_spec, without_time, write_victims
+
+# Generous: a machine that is busy with something else takes a minute to import torch.
+PATIENCE = 200.0
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def worker_of(run: Run) -> int:
+    return json.loads((run.path / files.WORKER).read_text())["pid"]
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    home = tmp_path_factory.mktemp("shared")
+    write_victims(home / "victims")
+    executor = Executor(RunStore(home / "runs"), workers=1, threads=1)
+    # Workers have to find the package whatever directory the dashboard was started in.
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        executor.start()
+        wait(lambda: executor._hands.cluster is not None or executor.problem is not None, "the cluster")
+    finally:
+        os.chdir(before)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+def run(executor: Executor) -> Iterator[Run]:
+    run = executor.create(long_spec())
+    yield run
+    if run.exists():
+        executor.delete(run.id)
+
+
+def test_a_step_a_run_a_pause_and_a_deletion(executor: Executor, run: Run):
+    assert run.summary().state is RunState.NEW
+    executor.advance(run.id)
+    wait(lambda: run.summary().state is RunState.PAUSED, "the first step")
+    assert run.summary().round == 1
+    executor.go_on(run.id)
+    wait(lambda: run.summary().round >= 4, "three rounds more")
+    assert run.summary().state is RunState.RUNNING
+    executor.pause(run.id)
+    asked = run.summary().round
+    wait(lambda: run.summary().state is RunState.PAUSED, "the pause")
+    # The round in hand, and one that was stored between asking and looking.
+    assert run.summary().round <= asked + 2
+    assert executor.problem is None
+    executor.go_on(run.id)
+    executor.delete(run.id)
+    assert not run.path.exists()
+
+
+def test_a_worker_killed_in_the_middle_comes_back_and_gives_the_same_records(executor: Executor):
+    spec = long_spec(60)
+    killed, through = executor.create(spec), executor.create(spec)
+    executor.go_on(killed.id)
+    wait(lambda: killed.summary().round >= 5, "five rounds")
+    before = worker_of(killed)
+    os.kill(before, signal.SIGKILL)
+    reached = killed.summary().round
+    assert reached < 60, "it was over before the kill"
+    wait(lambda: killed.summary().round > reached + 2, "the next worker")
+    assert worker_of(killed) != before
+    assert killed.summary().state is RunState.RUNNING
+    executor.stop(killed.id)
+    wait(lambda: killed.summary().state is RunState.STOPPED, "the end")
+
+    rounds = killed.summary().round
+    executor.store.go_on(through.id, until=rounds)
+    while advance(through.path) is not Outcome.IDLE:
+        time.sleep(0.1)
+    assert without_time(through.entries()) == without_time(killed.entries())
+    assert np.array_equal(through.mask_history(), killed.mask_history())
+    assert through.result().views == killed.result().views
+
+
+def test_runs_share_one_worker(executor: Executor):
+    runs = [executor.create(long_spec()) for _ in range(3)]
+    for run in runs:
+        executor.go_on(run.id)
+    wait(lambda: min(run.summary().round for run in runs) >= 3, "every run's share")
+    assert all(run.result() is None for run in runs)
+    for run in runs:
+        executor.pause(run.id)
+
+
+@pytest.mark.usefixtures("executor")
+def test_a_wish_of_another_process_is_seen(run: Run):
+    code = f"""
+from pathlib import Path
+from invmask.runs.wants import Goal, Want, write_want
+write_want(Path({str(run.path)!r}), Want(Goal.ADVANCE, 2))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    wait(lambda: run.summary().round == 2, "two rounds")
+
+
+def test_two_executors_on_one_home_do_each_round_once(executor: Executor):
+    address = executor._hands.cluster.client.scheduler.address
+    second = Executor(executor.store, workers=1, threads=1, scheduler=address).start()
+    run = executor.create(small_spec())
+    try:
+        executor.go_on(run.id)
+        second.go_on(run.id)
+        wait(lambda: run.summary().state is RunState.FINISHED, "the end")
+    finally:
+        second.close()
+    assert [entry.record.round for entry in run.entries()] == list(range(1, 8))
+    assert executor.problem is None
+
+
+def test_a_run_that_fails_leaves_the_others_alone(executor: Executor):
+    lost, good = executor.create(small_spec("cifar10-preactresnet18w2-nothing")), executor.create(small_spec())
+    for run in (lost, good):
+        executor.advance(run.id)
+    wait(lambda: lost.summary().state is RunState.FAILED, "the failure")
+    wait(lambda: good.summary().state is RunState.PAUSED, "the other run")
+    assert "There is no victim" in lost.summary().message
+    assert executor.problem is None
+
+
+def test_what_does_not_exist_is_a_sentence(executor: Executor):
+    for ask in (executor.advance, executor.go_on, executor.resume, executor.pause, executor.stop, executor.delete):
+        with pytest.raises(UserError, match="There is no run"):
+            ask("20261122-151230-badnets-ab12")
+
+
+def test_a_lost_cluster_is_started_again(executor: Executor, run: Run):
+    """Last in the file: whatever was warm is cold after it."""
+    processes = executor._hands.cluster._processes
+    os.kill(processes.scheduler.process.pid, signal.SIGKILL)
+    wait(lambda: executor.problem is not None, "the problem to be told")
+    assert executor.problem.endswith(".")
+    executor.advance(run.id)
+    wait(lambda: run.summary().round == 1, "a round of the new cluster")
+    assert executor.problem is None
+
+
+def test_a_scheduler_that_does_not_answer_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("invmask.runs.cluster.CONNECT_SECONDS", 0.5)
+    executor = Executor(RunStore(tmp_path / "runs"), workers=1, threads=1, scheduler="tcp://127.0.0.1:1").start()
+    try:
+        wait(lambda: executor.problem is not None, "the problem to be told")
+        assert "No Dask scheduler answers at tcp://127.0.0.1:1" in executor.problem
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_no_process_outlives_the_dashboard(tmp_path: Path, ending: str):
+    code = f"""
+import os, signal, sys, time
+from pathlib import Path
+from invmask.runs.executor import Executor
+from invmask.runs.store import RunStore
+executor = Executor(RunStore(Path({str(tmp_path / "runs")!r})), workers=1, threads=1).start()
+while executor._hands.cluster is None:
+    time.sleep(0.05)
+processes = executor._hands.cluster._processes
+print(processes.scheduler.process.pid, *[worker.process.pid for worker in processes.workers.values()], flush=True)
+{ending}
+"""
+    dashboard = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    pids = [int(pid) for pid in dashboard.stdout.split()]
+    assert len(pids) == 2
+    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the children to end")
+    assert "Traceback" not in dashboard.stderr
