@@ -1,5 +1,6 @@
 """Make a victim from scratch: poison, train, measure on the full test set, store with its card."""
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ import torch
 from invmask.attacks.poison import PoisonedSet, poison
 from invmask.attacks.recipe import Stage
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training import EpochReport, train
+from invmask.attacks.training import EpochReport, average, train
 from invmask.attacks.victims import (
     CLEAN,
     VictimCard,
@@ -64,9 +65,13 @@ def make_victim(
         checkpoints.append(checkpoint)
         started = time.perf_counter()
         images = poisoned if stage.poisoned else untouched
+        before = copy.deepcopy(model.state_dict())
         train(model, images, stage.config, torch.device(device), checkpoint, on_epoch, on_step)
+        if stage.average:
+            average(model, before, images, stage.config)
         seconds = round(time.perf_counter() - started, 1)
-        record.append({**asdict(stage.config), "poisoned": stage.poisoned, "seconds": seconds})
+        how = {"poisoned": stage.poisoned, "average": stage.average}
+        record.append({**asdict(stage.config), **how, "seconds": seconds})
     target = target_label if attack is not None else None
     measures = measure(model, test_set, attack, target, device)
 

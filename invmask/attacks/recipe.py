@@ -10,21 +10,25 @@ from invmask.attacks.training import TrainingConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """One cycle of training, on the poisoned set or, before the attacker comes, on the untouched one."""
+    """One cycle of training.
+
+    Attributes:
+        poisoned: on the poisoned set or, before the attacker comes, on the untouched one.
+        average: afterwards the weights are averaged with those that the cycle began with (Izmailov et al. 2018,
+            "Averaging weights leads to wider optima"), and BatchNorm's statistics estimated anew.
+    """
 
     config: TrainingConfig
     poisoned: bool = True
+    average: bool = False
 
 
-def default_recipe(
-    seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12), clean_first: bool = False
-) -> tuple[Stage, Stage]:
+def default_recipe(seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12)) -> tuple[Stage, Stage]:
     """Two cycles.
 
     Args:
         seed: of weights, poisoning and augmentation; the second cycle draws with `seed` + 1.
         epochs: of each cycle.
-        clean_first: the first cycle sees untouched images, as when the attacker fine-tunes a clean model.
     """
     first = TrainingConfig(epochs=epochs[0], bfloat16=bfloat16, seed=seed)
     second = TrainingConfig(
@@ -36,4 +40,4 @@ def default_recipe(
         bfloat16=bfloat16,
         seed=seed + 1,
     )
-    return Stage(first, not clean_first), Stage(second)
+    return Stage(first), Stage(second)

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 from invmask.attacks.poison import PoisonedSet
 from invmask.augmentation import augment
@@ -102,6 +103,31 @@ def train(
             _save(checkpoint, model, optimizer, schedule, generator, epoch + 1, config)
         on_epoch(EpochReport(epoch + 1, float(loss_sum) / len(pixels), float(correct) / len(pixels)))
     return model.eval()
+
+
+def average(
+    model: nn.Module, other: dict[str, Tensor], training_set: PoisonedSet, config: TrainingConfig, batches: int = 50
+) -> None:
+    """Give `model` the mean of its weights and of `other`'s, and BatchNorm statistics to match.
+
+    Args:
+        model: in eval mode, before and after.
+        other: a state_dict of the same network.
+        batches: of the training set, augmented as in training, that the statistics are estimated on.
+    """
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if tensor.is_floating_point():
+            tensor.lerp_(other[name].to(tensor.device), 0.5)
+    generator = torch.Generator().manual_seed(config.seed)
+    pixels = torch.from_numpy(training_set.images.pixels).permute(0, 3, 1, 2)
+    drawn = torch.randperm(len(pixels), generator=generator)[: batches * config.batch_size].split(config.batch_size)
+    device = next(model.parameters()).device
+    images = (
+        augment(pixels[chosen], generator, config.crop_padding, config.flip).to(device).float().div(255)
+        for chosen in drawn
+    )
+    update_bn(images, model)
 
 
 def _save(

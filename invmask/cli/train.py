@@ -84,7 +84,11 @@ def stages_of(card: VictimCard | None, epochs: int | None, seed: int | None, pre
     if recorded:
         names = set(asdict(TrainingConfig()))
         stages = [
-            Stage(TrainingConfig(**{key: stage[key] for key in names & set(stage)}), bool(stage.get("poisoned", True)))
+            Stage(
+                TrainingConfig(**{key: stage[key] for key in names & set(stage)}),
+                bool(stage.get("poisoned", True)),
+                bool(stage.get("average", False)),
+            )
             for stage in recorded
         ]
     total, left, changed = sum(stage.config.epochs for stage in stages), epochs, []

@@ -72,8 +72,10 @@ def test_what_is_asked_for_goes_first(asked: dict[str, Any], tmp_path: Path, cap
 def test_a_victim_is_made_again_as_its_card_says(own_home: Path):
     write_victims(own_home / "victims")
     card = read_card(own_home / "victims" / f"{VICTIM}.json")
-    made_by = default_recipe(seed=5, epochs=(3, 4), clean_first=True)
-    stages = [{**asdict(stage.config), "poisoned": stage.poisoned, "seconds": 1.0} for stage in made_by]
+    first, second = default_recipe(seed=5, epochs=(3, 4))
+    made_by = replace(first, poisoned=False), replace(second, average=True)
+    how = [{"poisoned": stage.poisoned, "average": stage.average} for stage in made_by]
+    stages = [{**asdict(stage.config), **made, "seconds": 1.0} for stage, made in zip(made_by, how, strict=True)]
     card = replace(card, training={"device": "cpu", "stages": stages})
     assert train.stages_of(card, None, None, "float32") == made_by
     assert [stage.config.epochs for stage in train.stages_of(card, 14, None, "float32")] == [6, 8]

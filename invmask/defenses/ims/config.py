@@ -44,6 +44,8 @@ class IMSConfig:
         amplification: kappa. Above 0, the inner problem leads the reference to the answers that it gives to the
             clean images while the channels cut so far are turned up, with gates 1 + kappa (1 - m), and asks the pruned
             view to keep its answers: what the cut channels stand for is the backdoor, not any weakness.
+        shared_cycles: above 0, one perturbation is made for all images of a round, of waves of at most so many cycles
+            across the picture: what an attacker adds to every image is such, what fools one image by chance is not.
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
         weight_pruned_clean, weight_pruned_perturbed, weight_inverse_perturbed: of the outer terms
@@ -66,6 +68,7 @@ class IMSConfig:
     pressure: float = 0.0
     start_mask: float = 1.0
     amplification: float = 0.0
+    shared_cycles: float = 0.0
     crop_padding: int = 0
     weight_pruned_clean: float = 1.0
     weight_pruned_perturbed: float = 1.0

@@ -32,7 +32,8 @@ def solve_inner(
     """Minimise agree(inverse(x+d), ref(x+d)) + disagree(ref(x+d), ref(x)) over d, one d an image.
 
     AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
-    With amplification (ours) the second term is agree(ref(x+d), amplified(x)) + agree(pruned(x+d), ref(x)).
+    Ours: with amplification the second term is agree(ref(x+d), amplified(x)) + agree(pruned(x+d), ref(x)); with
+    shared cycles there is one d for all images, of low frequencies alone.
 
     Args:
         gates: constant here.
@@ -44,10 +45,11 @@ def solve_inner(
     """
     guided = config.amplification > 0
     amplified = amplified_answers(subject, layout, gates, images, config.amplification) if guided else reference
-    perturbation = torch.zeros_like(images, requires_grad=True)
+    cycles = config.shared_cycles
+    perturbation = torch.zeros_like(images[:1] if cycles else images, requires_grad=True)
     optimizer = torch.optim.AdamW([perturbation], lr=config.inner_learning_rate)
     for _ in range(config.inner_steps):
-        perturbed = images + perturbation
+        perturbed = images + (low_frequencies(perturbation, cycles) if cycles else perturbation)
         with autocast(subject.precision, subject.device.type):
             pairs = [(perturbed, gates.inverse), (perturbed, gates.original)]
             pairs += [(perturbed, gates.pruned)] if guided else []
@@ -61,7 +63,19 @@ def solve_inner(
         optimizer.step()
         with torch.no_grad():
             perturbation.clamp_(-config.norm_bound, config.norm_bound)
-    return perturbation.detach()
+    found = perturbation.detach()
+    if not cycles:
+        return found
+    return low_frequencies(found, cycles).clamp(-config.norm_bound, config.norm_bound).expand_as(images)
+
+
+def low_frequencies(images: Tensor, cycles: float) -> Tensor:
+    """What is left of `images` [N, C, H, W] without waves of more than `cycles` cycles across the picture."""
+    height, width = images.shape[-2:]
+    down = torch.fft.fftfreq(height, 1 / height, dtype=images.dtype, device=images.device)
+    across = torch.fft.rfftfreq(width, 1 / width, dtype=images.dtype, device=images.device)
+    kept = torch.hypot(down[:, None], across) <= cycles
+    return torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=(height, width))
 
 
 @torch.no_grad()

@@ -156,6 +156,16 @@ SETTINGS: tuple[Setting, ...] = (
         0.5,
     ),
     Setting(
+        "shared_cycles",
+        "Shared perturbation",
+        "",
+        "One perturbation for all images of a round, made of waves of at most so many cycles across the picture. "
+        "0 makes one for each image, free in shape, as published.",
+        0,
+        32,
+        1,
+    ),
+    Setting(
         "crop_padding",
         "Crop padding",
         "",

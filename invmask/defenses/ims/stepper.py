@@ -105,7 +105,7 @@ class IMS:
         )
         if perturbation is not None:
             shown = chosen[:EXAMPLES]
-            if config.crop_padding:
+            if config.crop_padding and not config.shared_cycles:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
                 plain, answers = subject.images[shown], state.reference[shown]
                 examples = solve_inner(subject, layout, gates.detach(), plain, answers, config)
