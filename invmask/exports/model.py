@@ -62,7 +62,9 @@ def read_weights(path: Path) -> Folded:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[METADATA_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no dict)
-        gates = {key.removeprefix(GATE_PREFIX): tensors.pop(key) for key in list(tensors) if key.startswith(GATE_PREFIX)}
+        gates = {
+            key.removeprefix(GATE_PREFIX): tensors.pop(key) for key in list(tensors) if key.startswith(GATE_PREFIX)
+        }
         model = new_model(about["dataset"], about["architecture"])
         model.network.load_state_dict(tensors)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:

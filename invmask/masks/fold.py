@@ -88,9 +88,7 @@ def _owners(model: nn.Module) -> Mapping[int, list[str]]:
     return owners
 
 
-def _left(
-    modules: Mapping[str, nn.Module], owners: Mapping[int, list[str]], gate_of: Mapping[str, Tensor]
-) -> set[str]:
+def _left(modules: Mapping[str, nn.Module], owners: Mapping[int, list[str]], gate_of: Mapping[str, Tensor]) -> set[str]:
     """The layers that cannot be folded."""
     sharing: dict[str, set[str]] = {}
     for name in gate_of:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
+from invmask.exports.frames import labels_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.runs.entries import RunState, RunSummary
@@ -128,7 +129,7 @@ def _body(card: VictimCard, frame: Frame) -> None:
     bars, curves = st.columns([2, 3], gap="small")
     with bars:
         chart(
-            defend_frames.labels_figure(frame, classes, card.target_label, theme),
+            labels_figure(frame, classes, card.target_label, theme),
             key="defend-labels",
             alt="How many images the perturbation flips to each label",
         )
