@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from invmask import __version__
 from invmask.attacks.victims import CLEAN
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
@@ -32,16 +33,16 @@ def provenance(records: RunRecords) -> list[str]:
     spans = phase_spans([entry.record.phase for entry in frame.entries[: frame.round]])
     phases = ", ".join(f"{PHASE_TITLES.get(s.phase, s.phase).lower()} {s.first} to {s.last}" for s in spans)
     changed = _changes(spec.preset, spec.config)
+    made_with = ", ".join(f"{name} {number}" for name, number in spec.versions.items()) or "unknown versions"
+    defence = (
+        f"Defence {spec.defense.upper()}, preset {spec.preset}{changed}, SPC {spec.spc}, seed {spec.seed}, "
+        f"{spec.precision}; after round {frame.round} of {frame.last} ({phases}); run {records.run.id}."
+    )
     return [
         victim,
-        f"Defence {spec.defense.upper()}, preset {spec.preset}{changed}, SPC {spec.spc}, seed {spec.seed}, "
-        f"{spec.precision}; after round {frame.round} of {frame.last} ({phases}); run {records.run.id}.",
+        defence,
         "Settings: " + ", ".join(f"{key} {value}" for key, value in spec.config.as_json().items()) + ".",
-        f"Made with invmask {_version()}; run with "
-        + ", ".join(f"{name} {number}" for name, number in spec.versions.items())
-        + "; drawn with plotly "
-        + version("plotly")
-        + ".",
+        f"Made with invmask {__version__} and plotly {version('plotly')}; run with {made_with}.",
     ]
 
 
@@ -53,9 +54,3 @@ def _changes(name: str, config: IMSConfig) -> str:
         return ""
     changed = [f"{key} {value}" for key, value in config.as_json().items() if usual.get(key) != value]
     return f" with {', '.join(changed)}" if changed else ""
-
-
-def _version() -> str:
-    from invmask import __version__
-
-    return __version__

@@ -19,7 +19,7 @@ def figure_table(figure: go.Figure) -> pd.DataFrame:
     """All traces below each other in long format.
 
     Returns:
-        Columns: `trace` (its name), x and y (called by their axes' titles where all panels that have one agree, with
+        Columns: `panel` (a trace's `meta`) where a figure has several, `trace` (its name), x and y (called by their axes' titles where all panels that have one agree, with
         `%` where the ticks are in per cent), and those of the rest that some trace has: `base` and `width` of bars,
         the colour's number (called by the colour bar's title), `size`, `text`, `hovertext`, `detail 1` and so on
         (what the figure keeps beside each point), `z` of heatmaps, `red`, `green`, `blue` of pictures.
@@ -42,7 +42,10 @@ def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[pd.DataFrame]
         columns |= _colours(figure, trace)
     length = max((len(values) for values in columns.values()), default=0)
     if length:
-        yield pd.DataFrame({"trace": [name] * length, **{key: _fitted(v, length) for key, v in columns.items()}})
+        panel = {"panel": [trace.meta] * length} if isinstance(trace.meta, str) else {}
+        yield pd.DataFrame(
+            {**panel, "trace": [name] * length, **{key: _fitted(v, length) for key, v in columns.items()}}
+        )
 
 
 def _points(trace: Any) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def _points(trace: Any) -> dict[str, Any]:
 
 
 def _colours(figure: go.Figure, trace: Any) -> dict[str, Any]:
-    marker = trace["marker"] if "marker" in trace else None
+    marker = trace["marker"] if "marker" in trace else None  # noqa: SIM401  (plotly's have no get)
     if marker is None:
         return {}
     columns: dict[str, Any] = {}
@@ -95,7 +98,7 @@ def _grid(trace: Any) -> dict[str, Any]:
 
 def _list(part: Any, key: str) -> Any:
     """The values of a property that is a list; None if it is not there, or one for all points."""
-    value = part[key] if key in part else None
+    value = part[key] if key in part else None  # noqa: SIM401
     return value if isinstance(value, tuple | list | np.ndarray | pd.Series) else None
 
 

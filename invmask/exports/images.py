@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import plotly.graph_objects as go
 
@@ -82,7 +82,7 @@ class Renderer:
         scale = scale_to_dpi() if image_format == "png" else 1
         options = {"format": image_format, "scale": scale}
         try:
-            content = self._runner.run(self._kaleido.calc_fig(figure, opts=cast(dict, options)))
+            content = self._runner.run(self._kaleido.calc_fig(figure, opts=cast(Any, options)))
         except Exception as error:
             raise OSError(f"{self._program} gave no picture: {error}") from error
         return _with_dpi(content) if image_format == "png" else content

@@ -14,7 +14,7 @@ from invmask.exports.captions import provenance
 from invmask.exports.html_file import figure_part
 from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES
-from invmask.masks.state import Sparsity, View
+from invmask.masks.state import Sparsity
 from invmask.runs import files
 from invmask.runs.entries import Views
 
@@ -82,8 +82,8 @@ def _outcome(records: RunRecords) -> str:
     ended = f" {reason}" if reason and frame.round == frame.last else ""
     going = "" if frame.summary.result or frame.round < frame.last else " The run has not ended."
     return (
-        f"After round {frame.round} of {frame.last}: of {counts.channels:,} channels, {counts.selected:,} are selected, "
-        f"{counts.pruned:,} pruned and {counts.inverse_cut:,} cut in the inverse view.{ended}{going}"
+        f"After round {frame.round} of {frame.last}: of {counts.channels:,} channels, {counts.selected:,} are "
+        f"selected, {counts.pruned:,} pruned and {counts.inverse_cut:,} cut in the inverse view.{ended}{going}"
     )
 
 
@@ -94,7 +94,6 @@ def _facts(records: RunRecords) -> list[tuple[str, Any]]:
     named = {"Run": records.run.id, **{key.replace("_", " ").capitalize(): value for key, value in facts.items()}}
     listed = {
         "Settings": ", ".join(f"{key} {value}" for key, value in settings.items()),
-        "Gate": f"{View.PRUNED.value}: m = q(a) + s (1 - q(a)), q(a) = sigmoid(k (a - 0.5)), k = {spec.config.steepness:g}",
         "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
         "Made with": provenance(records)[-1],
     }

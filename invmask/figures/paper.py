@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 COLUMN_MM = 88.0
@@ -68,6 +69,6 @@ def _value(key: str, value: Any, factor: float, inside: str) -> Any:
     if number and length:
         # Plotly takes only whole pixels for some.
         return round(value * factor) if key in _WHOLE else value * factor
-    if key == "size" and inside == "marker" and not number and value is not None:
+    if key == "size" and inside == "marker" and isinstance(value, list | tuple | np.ndarray):
         return [each * factor for each in value]
     return _scaled(value, factor, key)
