@@ -19,10 +19,11 @@ def figure_table(figure: go.Figure) -> pd.DataFrame:
     """All traces below each other in long format.
 
     Returns:
-        Columns: `panel` (a trace's `meta`) where a figure has several, `trace` (its name), x and y (called by their axes' titles where all panels that have one agree, with
-        `%` where the ticks are in per cent), and those of the rest that some trace has: `base` and `width` of bars,
-        the colour's number (called by the colour bar's title), `size`, `text`, `hovertext`, `detail 1` and so on
-        (what the figure keeps beside each point), `z` of heatmaps, `red`, `green`, `blue` of pictures.
+        Columns: `panel` (a trace's `meta`) where a figure has several, `trace` (its name), x and y (called by their
+        axes' titles where all panels that have one agree, with `%` where the ticks are in per cent), and those of the
+        rest that some trace has: `base` and `width` of bars, the colour's number (called by the colour bar's title),
+        `size`, `text`, `hovertext`, `detail 1` and so on (what the figure keeps beside each point), `z` of heatmaps,
+        `red`, `green`, `blue` of pictures.
     """
     parts = [part for number, trace in enumerate(figure.data) for part in _parts(figure, trace, number)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"trace": []})

@@ -105,6 +105,20 @@ def read_status(run: Run, request: Request) -> JobStatus | None:
     return status
 
 
+def latest(run: Run, kind: Kind) -> tuple[Request, JobStatus] | None:
+    """What was asked for last of this kind, by whichever reader, and how far it is."""
+    found = sorted((run.path / FOLDER).glob(f"{kind}-*/{REQUEST}"), key=_changed, reverse=True)
+    for path in found:
+        try:
+            request = Request.from_json(files.read_json(path) or {})
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        status = read_status(run, request)
+        if request.kind == kind and status is not None:
+            return request, status
+    return None
+
+
 def write_status(folder: Path, status: JobStatus) -> None:
     """Replace what is told of a job."""
     files.write_json(folder / STATUS, asdict(status))
@@ -117,9 +131,12 @@ def start(run: Run, request: Request) -> None:
         UserError: no process can be started, or the run's folder cannot be written to.
     """
     status = read_status(run, request)
-    if status is not None and status.state != "failed":
-        return
     folder = folder_of(run, request)
+    if status is not None and status.state != "failed":
+        # The one asked for last is the one that is shown.
+        with contextlib.suppress(OSError):
+            (folder / REQUEST).touch()
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _forget_old(folder.parent, folder)

@@ -1,9 +1,14 @@
 """Figures for print: as wide as a column of a paper, with type that can be read at that width."""
 
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+
+from invmask.figures.palette import GRID, NEUTRAL, SEQUENCE, TEXT, VIEW_TITLES, Theme, view_colour
+from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, gate_scale, selection_scale
+from invmask.figures.template import template
 
 COLUMN_MM = 88.0
 """One column of a paper in two columns; publishers ask for 85 to 90 mm."""
@@ -28,6 +33,41 @@ _WITH_SIDES = ("margin", "pad")
 def scale_to_dpi() -> float:
     """Pixels of a picture for each pixel of a figure `for_column`, at 300 dpi."""
     return DPI / 96
+
+
+def on_paper(figure: go.Figure) -> go.Figure:
+    """A figure of the screen, light or dark, in the colours of paper; `figure` is left as it is.
+
+    Colours of the palette and of its ramps change to their counterparts; others stay.
+    """
+    spec = _recoloured(figure.to_plotly_json(), _paper_colours())
+    spec["layout"]["template"] = template("paper")
+    return go.Figure(spec)
+
+
+@lru_cache(maxsize=1)
+def _paper_colours() -> dict[str, str]:
+    """Each colour of the dark and the light theme, in capitals, and what it is on paper."""
+    pairs: list[tuple[str, str]] = []
+    screens: tuple[Theme, ...] = ("light", "dark")
+    for theme in screens:
+        pairs += [(view_colour(view, theme), view_colour(view, "paper")) for view in VIEW_TITLES]
+        pairs += [(colours[theme], colours["paper"]) for colours in (NEUTRAL, TEXT, GRID, SELECTED_COLOURS)]
+        pairs += [(RECEDING_COLOURS[theme], RECEDING_COLOURS["paper"])]
+        pairs += list(zip(SEQUENCE[theme], SEQUENCE["paper"], strict=True))
+        scales = [selection_scale, *(partial(gate_scale, view) for view in VIEW_TITLES)]
+        for scale in scales:
+            pairs += [(old, new) for (_, old), (_, new) in zip(scale(theme), scale("paper"), strict=True)]
+    # A grey may be the neutral of one thing and a view of another: the first meaning stays.
+    return {old.upper(): new for old, new in reversed(pairs)}
+
+
+def _recoloured(part: Any, colours: dict[str, str]) -> Any:
+    if isinstance(part, dict):
+        return {key: _recoloured(value, colours) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_recoloured(each, colours) for each in part]
+    return colours.get(part.upper(), part) if isinstance(part, str) and part.startswith("#") else part
 
 
 def for_column(figure: go.Figure, width_mm: float = COLUMN_MM) -> go.Figure:
