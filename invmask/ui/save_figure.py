@@ -73,26 +73,39 @@ p{margin:.5rem 0 0;font:.8rem var(--st-font);color:var(--st-text-color);opacity:
 
 _JS = """
 // Plotly has no handle outside Streamlit's bundle. Its own camera button copies data and layout of the chart before
-// it returns: for the length of that click the chart has those of the printed figure.
+// it returns: for the length of that call the chart has those of the printed figure.
 function picture(data, format) {
   const chart = document.querySelector(`.st-key-${CSS.escape(data.chart)} .js-plotly-plot`);
-  const camera = chart?.querySelector('.modebar-btn[data-title^="Download plot"]');
+  const camera = chart?._fullLayout?._modeBar?.buttons.flat().find((button) => button.name === 'toImage');
   if (!camera) return false;
   const figure = JSON.parse(data.figure);
   const { width, height } = figure.layout;
   const shown = { data: chart.data, layout: chart.layout, options: chart._context.toImageButtonOptions };
+  const file = `${data.file}.${format}`;
   try {
     chart.data = figure.data;
     chart.layout = figure.layout;
     chart._context.toImageButtonOptions =
       { format, filename: data.file, width, height, scale: format === 'png' ? data.scale : 1 };
-    camera.click();
+    stayOpenFor(file);
+    camera.click(chart);
   } finally {
     chart.data = shown.data;
     chart.layout = shown.layout;
     chart._context.toImageButtonOptions = shown.options;
   }
   return true;
+}
+
+// Plotly saves by clicking on a link in the page; the menu would take that for a click outside, and close.
+function stayOpenFor(file) {
+  const hold = (event) => {
+    if (event.target?.download !== file) return;
+    event.stopPropagation();
+    window.removeEventListener('click', hold, true);
+  };
+  window.addEventListener('click', hold, true);
+  setTimeout(() => window.removeEventListener('click', hold, true), 60000);
 }
 
 function table(data) {
