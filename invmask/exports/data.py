@@ -1,5 +1,6 @@
 """The numbers behind a figure as a table, read from the figure itself: one row a point, pixel or cell."""
 
+import base64
 import html
 import re
 from collections.abc import Iterator
@@ -100,6 +101,10 @@ def _grid(trace: Any) -> dict[str, Any]:
 def _list(part: Any, key: str) -> Any:
     """The values of a property that is a list; None if it is not there, or one for all points."""
     value = part[key] if key in part else None  # noqa: SIM401
+    if isinstance(value, dict) and "bdata" in value:
+        # As plotly sends arrays to the browser, and keeps those that it read back.
+        flat = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])
+        return flat.reshape([int(n) for n in str(value["shape"]).split(",")]) if "shape" in value else flat
     return value if isinstance(value, tuple | list | np.ndarray | pd.Series) else None
 
 

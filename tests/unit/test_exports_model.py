@@ -134,7 +134,11 @@ def test_other_files_are_refused(run: Run, tmp_path: Path):
     images = load_embedded("cifar10", "test").images.take(torch.arange(20).numpy())
     assert exported.write_weights(weights, source, View.INVERSE, images).holds
     (tmp_path / "broken.safetensors").write_bytes(b"no")
-    for reader, wrong in ((read_mask, weights), (exported.read_weights, mask), (read_mask, tmp_path / "broken.safetensors")):
+    for reader, wrong in (
+        (read_mask, weights),
+        (exported.read_weights, mask),
+        (read_mask, tmp_path / "broken.safetensors"),
+    ):
         with pytest.raises(UserError, match="export it again"):
             reader(wrong)
 

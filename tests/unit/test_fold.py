@@ -55,7 +55,7 @@ NETWORKS = {
     "chain": Chain,
     "sharing": Sharing,
     "parametrized": parametrized,
-    "preactresnet": lambda: make_narrow(),
+    "preactresnet": make_narrow,
     "mobilenet": lambda: torchvision.models.mobilenet_v3_small(weights=None, num_classes=10),
 }
 
