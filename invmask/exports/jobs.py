@@ -24,6 +24,7 @@ from invmask.runs.run import Run
 FOLDER = "exports"
 REQUEST, STATUS, LOG = "request.json", "status.json", "log.txt"
 MOST_KEPT = 12
+STARTING = "Starting"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 Kind = Literal["figures", "report", "model"]
@@ -152,7 +153,7 @@ def start(run: Run, request: Request) -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        write_status(folder, JobStatus("working", doing="Starting", pid=process.pid))
+        write_status(folder, JobStatus("working", doing=STARTING, pid=process.pid))
     except OSError as error:
         raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
     # Whoever ended stays in the list of processes until somebody has waited for it.

@@ -6,7 +6,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.exports import jobs
-from invmask.exports.jobs import JobStatus, Kind, Request
+from invmask.exports.jobs import STARTING, JobStatus, Kind, Request
 from invmask.runs.run import Run
 
 LOOK_SECONDS = 1.0
@@ -67,7 +67,9 @@ def _draw(run: Run, kind: Kind, words: Callable[[Request], str], working: bool) 
 
 
 def _progress(status: JobStatus) -> str:
-    doing = status.doing or "Starting"
+    if not status.doing or status.doing == STARTING:
+        return STARTING
+    doing = status.doing
     return f"{doing} ({status.done + 1} of {status.total})" if status.done < status.total else doing
 
 

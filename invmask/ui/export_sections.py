@@ -35,11 +35,18 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> None:
     found = _figures(run.id, victim_stamp)
     pages = list(dict.fromkeys(page for _, page in found))
     chosen: list[str] = []
-    for page, column in zip(pages, st.columns(len(pages)), strict=True):
-        with column:
+    columns, heights = st.columns(2), [0, 0]
+    for page in pages:
+        of_page = [name for name, of in found if of == page]
+        shorter = heights.index(min(heights))
+        heights[shorter] += 1 + len(of_page)
+        with columns[shorter], st.container(gap="xsmall"):
             st.caption(page)
-            of_page = [name for name, of in found if of == page]
-            chosen += [name for name in of_page if st.checkbox(_TITLES[name], value=True, key=f"export/figure/{name}")]
+            chosen += [
+                name
+                for name in of_page
+                if st.checkbox(_TITLES[name], value=True, key=f"export/figure/{name}", wrap=True)
+            ]
     formats = st.pills(
         "Formats",
         list(FORMATS),
@@ -80,7 +87,7 @@ def model(run: Run, round_taken: int) -> None:
         "images in [0, 1], N × C × H × W, float32. ONNX has the normalisation inside; the safetensors file is a "
         "state_dict, with mean and standard deviation in its metadata. The mask alone gives all three views back.",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         view = st.segmented_control(
             "View",
             list(View),
