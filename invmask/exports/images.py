@@ -35,7 +35,7 @@ def find_browser() -> str | None:
 
 
 class Renderer:
-    """One browser for as many figures as there are. A context manager; `open` it first.
+    """One browser for as many figures as there are; a context manager, which may have been opened before.
 
     Args:
         program: from `find_browser`.
@@ -65,7 +65,7 @@ class Renderer:
         return self
 
     def __enter__(self) -> Self:
-        return self
+        return self if hasattr(self, "_kaleido") else self.open()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
