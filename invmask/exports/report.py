@@ -19,6 +19,7 @@ from invmask.runs import files
 from invmask.runs.entries import Views
 
 MEASURES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
+_TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class", "defense": "Defence"}
 
 
 def write_report(
@@ -91,7 +92,10 @@ def _facts(records: RunRecords) -> list[tuple[str, Any]]:
     spec = records.frame.summary.spec
     facts = asdict(spec)
     settings, versions = facts.pop("config"), facts.pop("versions")
-    named = {"Run": records.run.id, **{key.replace("_", " ").capitalize(): value for key, value in facts.items()}}
+    named = {
+        "Run": records.run.id,
+        **{_TITLES.get(key, key.replace("_", " ").capitalize()): value for key, value in facts.items()},
+    }
     listed = {
         "Settings": ", ".join(f"{key} {value}" for key, value in settings.items()),
         "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
