@@ -72,6 +72,23 @@ def build_parser() -> argparse.ArgumentParser:
         _json(of_run)
     _command(commands, "delete", _delete, "delete a run").add_argument("run", metavar="RUN")
 
+    figures = _command(
+        commands, "figures", _figures, "write the figures of a run, the numbers behind them and captions"
+    )
+    figures.add_argument("run", metavar="RUN")
+    figures.add_argument("--out", required=True, metavar="DIR", help="made if it is not there")
+    figures.add_argument("--format", default="svg,pdf,png,html,csv", metavar="F,...", help="default: all of them")
+    figures.add_argument("--only", metavar="NAME,...", help="figures by name; default: all")
+    figures.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
+    _json(figures)
+
+    export = _command(commands, "export", _export, "write the repaired model as safetensors or ONNX, or the mask alone")
+    export.add_argument("run", metavar="RUN")
+    export.add_argument("--view", default="pruned", help="original, pruned or inverse; mask writes the mask alone")
+    export.add_argument("--out", required=True, metavar="FILE", help="FILE.safetensors or FILE.onnx")
+    export.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
+    export.add_argument("--mask", metavar="NAME", help="a mask made by hand, by its name; default: the learned one")
+
     train = _command(commands, "train", _train, "train a victim on the full data set; goes on where it was interrupted")
     train.add_argument(
         "victim", metavar="VICTIM", help="<dataset>-<architecture>-<attack>, or an attack alone for the embedded ones"
@@ -163,6 +180,18 @@ def _delete(arguments: argparse.Namespace) -> int:
     from invmask.cli import runs
 
     return runs.delete(arguments.run)
+
+
+def _figures(arguments: argparse.Namespace) -> int:
+    from invmask.cli import exports
+
+    return exports.figures(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from invmask.cli import exports
+
+    return exports.export(arguments)
 
 
 def _train(arguments: argparse.Namespace) -> int:

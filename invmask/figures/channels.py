@@ -119,7 +119,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
             "colorscale": scale,
             "cmin": 0,
             "cmax": 1,
-            "colorbar": _colour_bar(quantity),
+            "colorbar": _colour_bar(quantity, 0.4 if theme == "paper" else 0.5),
         },
         margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 34},
     )
@@ -208,11 +208,12 @@ def _add_counts(
         )
         figure.add_annotation(
             text=f"{sum(values):,} {title}",
-            x=0,
+            # A column of a paper leaves less room than the words need: there they reach out to the left.
+            x=1 if theme == "paper" else 0,
             y=1,
             xref="x2 domain",
             yref="paper",
-            xanchor="left",
+            xanchor="right" if theme == "paper" else "left",
             yanchor="bottom",
             yshift=40 - 17 * place,
             showarrow=False,
@@ -238,7 +239,7 @@ def _add_counts(
     figure.update_layout(font={"color": TEXT[theme]})
 
 
-def _colour_bar(quantity: str) -> dict[str, object]:
+def _colour_bar(quantity: str, length: float) -> dict[str, object]:
     ends = ["0 left alone", "1 selected"] if quantity == "selection" else ["0 cut", "1 passes"]
     return {
         "orientation": "h",
@@ -248,7 +249,7 @@ def _colour_bar(quantity: str) -> dict[str, object]:
         "yanchor": "bottom",
         "ypad": 4,
         "xpad": 0,
-        "len": 0.5,
+        "len": length,
         "thickness": 8,
         "outlinewidth": 0,
         "ticks": "",

@@ -131,5 +131,5 @@ def inner_curves(
     figure.update_yaxes(
         range=[-2, 102], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"], zeroline=False
     )
-    figure.update_layout(showlegend=False, hovermode="x unified", margin={"l": 52, "r": 130, "t": 26, "b": 46})
+    figure.update_layout(showlegend=False, hovermode="x unified", margin={"l": 52, "r": 144, "t": 26, "b": 46})
     return finish(figure, theme, 300)

@@ -37,6 +37,8 @@ LOSS_EXPLANATIONS: Mapping[str, str] = {
 """What each term says, in plain words. A term that is not listed goes by its own name."""
 
 PANEL_HEIGHT = 118
+PAPER_PANEL_HEIGHT = 96
+"""On paper, where all panels stand below each other."""
 
 
 def loss_curves(
@@ -47,7 +49,7 @@ def loss_curves(
     theme: Theme,
     shown: int | None = None,
 ) -> go.Figure:
-    """One panel a term, two beside each other; the total above them over the full width.
+    """One panel a term, two beside each other (on paper one); the total above them over the full width.
 
     Args:
         rounds: int [R], from 1.
@@ -58,23 +60,26 @@ def loss_curves(
         shown: the round that the reader looks at; None while the latest is followed.
     """
     names = [name for name in LOSS_TITLES if name != "total"] + sorted(set(terms) - set(LOSS_TITLES))
-    rows = 1 + -(-len(names) // 2)
-    specs = [[{"colspan": 2}, None]] + [[{}, {}] for _ in range(rows - 1)]
-    figure = make_subplots(rows=rows, cols=2, specs=specs, vertical_spacing=0.3 / rows, horizontal_spacing=0.11)
+    across, height = (1, PAPER_PANEL_HEIGHT) if theme == "paper" else (2, PANEL_HEIGHT)
+    rows = 1 + -(-len(names) // across)
+    first = [{"colspan": 2}, None] if across == 2 else [{}]
+    specs = [first] + [[{} for _ in range(across)] for _ in range(rows - 1)]
+    figure = make_subplots(rows=rows, cols=across, specs=specs, vertical_spacing=0.3 / rows, horizontal_spacing=0.11)
     kept = thinned(len(rounds))
-    places = {"total": (1, 1)} | {name: (2 + i // 2, 1 + i % 2) for i, name in enumerate(names)}
-    for name, (row, column) in places.items():
+    places = {"total": (1, 1)} | {name: (2 + i // across, 1 + i % across) for i, name in enumerate(names)}
+    for number, (name, (row, column)) in enumerate(places.items(), 1):
+        axis = "" if number == 1 else str(number)
         values = terms[name][kept] if name in terms else np.full(len(kept), np.nan)
-        _add_panel(figure, row, column, name, rounds[kept], values, theme)
+        _add_panel(figure, row, column, axis, name, rounds[kept], values, theme)
         if not np.isfinite(values).any():
             early = "perturbed" in name and all(span.phase == "initialise" for span in spans)
-            _say_why_empty(figure, row, column, early, theme)
+            _say_why_empty(figure, row, axis, early, theme)
     mark_phases(figure, spans, end, theme)
     mark_round(figure, shown, theme)
     figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=False, zeroline=False, showticklabels=False)
     figure.update_xaxes(title_text="round", showticklabels=True, row=rows)
     figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": 14, "t": 46, "b": 42})
-    return finish(figure, theme, 88 + PANEL_HEIGHT * rows)
+    return finish(figure, theme, 88 + height * rows)
 
 
 def loss_title(name: str) -> str:
@@ -83,7 +88,7 @@ def loss_title(name: str) -> str:
 
 
 def _add_panel(
-    figure: go.Figure, row: int, column: int, name: str, rounds: np.ndarray, values: np.ndarray, theme: Theme
+    figure: go.Figure, row: int, column: int, axis: str, name: str, rounds: np.ndarray, values: np.ndarray, theme: Theme
 ) -> None:
     figure.add_trace(
         go.Scatter(
@@ -100,10 +105,9 @@ def _add_panel(
     present = values[np.isfinite(values)]
     top = 1.0 if name in SHARES else nice_ceiling(float(present.max()) if len(present) else 1.0)
     figure.update_yaxes(range=[0, top * 1.04], nticks=4, fixedrange=True, rangemode="tozero", row=row, col=column)
-    axis = _axis(row, column)
     latest = f" <b>{present[-1]:.3f}</b>" if len(present) and np.isfinite(values[-1]) else ""
     figure.add_annotation(
-        text=loss_title(name) + latest,
+        text=loss_title(name) + (" (nats)" if theme == "paper" and name not in SHARES else "") + latest,
         x=0,
         y=1,
         xref=f"x{axis} domain",
@@ -116,8 +120,7 @@ def _add_panel(
     )
 
 
-def _say_why_empty(figure: go.Figure, row: int, column: int, early: bool, theme: Theme) -> None:
-    axis = _axis(row, column)
+def _say_why_empty(figure: go.Figure, row: int, axis: str, early: bool, theme: Theme) -> None:
     figure.add_annotation(
         text="from the second phase on" if early else "no part of this run" if row > 1 else "from the first round on",
         x=0.5,
@@ -127,12 +130,6 @@ def _say_why_empty(figure: go.Figure, row: int, column: int, early: bool, theme:
         showarrow=False,
         font={"size": 12, "color": NEUTRAL[theme]},
     )
-
-
-def _axis(row: int, column: int) -> str:
-    """The number that plotly gives to the axes of a panel: the first row is one wide panel."""
-    number = 1 if row == 1 else 2 * (row - 1) + column - 1
-    return "" if number == 1 else str(number)
 
 
 def _colour(name: str, theme: Theme) -> str:

@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 from invmask.figures.palette import NEUTRAL, Theme
 
 PHASE_TITLES = {"initialise": "Initialise", "minimise": "Minimise", "sparsify": "Sparsify"}
+PHASE_SHORT = {"initialise": "Init.", "minimise": "Min.", "sparsify": "Spars."}
+"""For paper, where a column leaves no room."""
 STEPS = (20, 50, 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000, 6000)
 MOST_POINTS = 400
 
@@ -82,12 +84,13 @@ def mark_phases(figure: go.Figure, spans: Sequence[PhaseSpan], end: int, theme: 
     for span in spans[1:]:
         line = {"color": NEUTRAL[theme], "width": 1, "dash": "dot"}
         figure.add_vline(x=span.first - 0.5, line=line, row="all", col="all")
+    titles = PHASE_SHORT if theme == "paper" else PHASE_TITLES
     for span in spans:
         # A name needs room: a phase narrower than a tenth of the axis goes unnamed.
         if span.last - span.first + 1 < end / 10 and len(spans) > 1:
             continue
         figure.add_annotation(
-            text=PHASE_TITLES.get(span.phase, span.phase),
+            text=titles.get(span.phase, span.phase),
             x=span.first - 0.5,
             y=1,
             yref="y domain",

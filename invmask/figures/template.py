@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from invmask.figures.palette import GRID, NEUTRAL, SEQUENCE, TEXT, Theme
 
 FONT = "Source Sans, Source Sans Pro, system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
+PAPER_FONT = "Arial, Helvetica, Liberation Sans, DejaVu Sans, sans-serif"
 MARGIN = {"l": 56, "r": 16, "t": 36, "b": 44}
 
 PLOTLY_CONFIG: dict[str, Any] = {
@@ -26,6 +27,7 @@ PLOTLY_CONFIG: dict[str, Any] = {
 def template(theme: Theme) -> go.layout.Template:
     """The template of `theme`: transparent background for `light` and `dark`, white for `paper`."""
     background = "#FFFFFF" if theme == "paper" else "rgba(0,0,0,0)"
+    family = PAPER_FONT if theme == "paper" else FONT
     axis = {
         "gridcolor": GRID[theme],
         "linecolor": NEUTRAL[theme],
@@ -37,7 +39,7 @@ def template(theme: Theme) -> go.layout.Template:
         "automargin": False,
     }
     layout = go.Layout(
-        font={"family": FONT, "size": 14, "color": TEXT[theme]},
+        font={"family": family, "size": 14, "color": TEXT[theme]},
         title={"font": {"size": 16}, "x": 0, "xanchor": "left", "y": 0.98, "yanchor": "top", "pad": {"l": 2}},
         paper_bgcolor=background,
         plot_bgcolor=background,

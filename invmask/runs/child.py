@@ -24,7 +24,7 @@ def dask_setup(server: Any) -> None:
         # In a session of its own: Control-C in the terminal is for the dashboard, which then closes its cluster.
         os.setsid()
         parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
-        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+        threading.Thread(target=end_with, args=[parent], daemon=True).start()
 
 
 def _warm_up() -> None:
@@ -37,7 +37,8 @@ def _warm_up() -> None:
     torch.optim.AdamW([vector]).step()
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process as soon as its parent is another than `parent`; never returns. For a thread of its own."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
     # A nanny's worker ends with it.

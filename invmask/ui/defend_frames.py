@@ -1,4 +1,4 @@
-"""What the Defend page shows of a run at one round: read from its directory, drawn once for all who look at it."""
+"""What the Defend page shows of a run at one round, drawn once for all who look at it."""
 
 from dataclasses import dataclass
 
@@ -6,52 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from invmask.data.budget import clean_budget
-from invmask.defenses.ims.config import IMSConfig, Phase
-from invmask.defenses.ims.records import InnerReport
-from invmask.figures.channels import ChannelState, channel_map
-from invmask.figures.inner import SHARES, flip_labels, inner_curves
-from invmask.figures.losses import loss_curves
-from invmask.figures.measures import measure_curves
+from invmask.exports import frames
+from invmask.exports.frames import Frame
 from invmask.figures.palette import Theme
-from invmask.figures.rounds import PhaseSpan, axis_end, phase_spans
 from invmask.figures.triggers import TriggerTiles, trigger_tiles
-from invmask.masks.state import View
-from invmask.metrics import Measures
-from invmask.runs.entries import RoundEntry, RunSummary, Views
-from invmask.runs.run import Run
 from invmask.ui import cache
-
-EXAMPLES = 8
-VIEWS = tuple(view.value for view in View)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A run as it stood after round `round`, of `last` rounds recorded.
-
-    Attributes:
-        shown: `round` if the reader went back to it, None while the latest is followed.
-        entry: that round; None for round 0, before the first.
-        views: the three views on the run's probe; before the first round all three answer as the original.
-    """
-
-    run: Run
-    summary: RunSummary
-    entries: tuple[RoundEntry, ...]
-    round: int
-    shown: int | None
-    entry: RoundEntry | None
-    views: Views
-
-    @property
-    def last(self) -> int:
-        return len(self.entries)
-
-    @property
-    def inner(self) -> InnerReport | None:
-        """How well the inner problem did in that round; None where there was none."""
-        return self.entry.record.inner if self.entry else None
 
 
 def read_frame(run_id: str, asked: int | None) -> Frame | None:
@@ -60,43 +19,7 @@ def read_frame(run_id: str, asked: int | None) -> Frame | None:
     Raises:
         UserError: no such run, or a damaged one.
     """
-    run = cache.store().run(run_id)
-    summary = run.summary()
-    if summary.original is None:
-        return None
-    entries = run.entries()
-    shown = None if asked is None else min(asked, len(entries))
-    number = len(entries) if shown is None else shown
-    entry = entries[number - 1] if number else None
-    original = summary.original
-    return Frame(
-        run=run,
-        summary=summary,
-        entries=entries,
-        round=number,
-        shown=shown,
-        entry=entry,
-        views=entry.views if entry else Views(original, original, original),
-    )
-
-
-def most_rounds(config: IMSConfig, entries: tuple[RoundEntry, ...]) -> int:
-    """The most rounds that the run can still come to: phases that ended early count as long as they were."""
-    taken = dict.fromkeys(Phase, 0)
-    ended = set()
-    for entry in entries:
-        taken[entry.record.phase] += 1
-        if entry.record.phase_ended is not None:
-            ended.add(entry.record.phase)
-    return sum(taken[phase] if phase in ended else config.rounds(phase) for phase in Phase)
-
-
-def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, theme: Theme) -> go.Figure:
-    """The labels that the frame's round flipped to."""
-    inner = frame.inner
-    if inner is None:
-        return flip_labels([0] * len(classes), _batch(frame, len(classes)), classes, theme, target)
-    return flip_labels(inner.flipped_to, inner.samples, classes, theme, target)
+    return frames.read_frame(cache.store().run(run_id), asked)
 
 
 @dataclass(frozen=True)
@@ -125,78 +48,29 @@ def _curve_key(frame: Frame) -> tuple[str, int, int | None]:
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Frame: _round_key})
 def gallery(frame: Frame, dataset: str) -> Gallery:
     """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
-    spec, stored = frame.summary.spec, frame.run.examples_at(frame.round)
-    budget = clean_budget(dataset, spec.spc, spec.seed)
-    places = np.arange(min(EXAMPLES, len(budget))) if stored is None else stored.indices
-    chosen = budget.take(places)
-    images = chosen.pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
-    perturbations = np.zeros_like(images) if stored is None else stored.perturbations
-    return Gallery(
-        trigger_tiles(images, perturbations), chosen.labels, None if stored is None else stored.probabilities
-    )
+    found = frames.examples(frame, dataset)
+    return Gallery(trigger_tiles(found.clean, found.perturbations), found.images.labels, found.probabilities)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False, hash_funcs={Frame: _round_key})
 def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
     """The map of all channels after the frame's round."""
-    masks, layout = frame.run.masks_at(frame.round), frame.run.layout()
-    assert layout is not None
-    state = ChannelState(
-        layers=layout.layers,
-        mask=masks.mask.numpy(),
-        selection=masks.selection.numpy(),
-        pruned_gate=masks.gate(View.PRUNED).numpy(),
-        inverse_gate=masks.gate(View.INVERSE).numpy(),
-    )
-    return channel_map(state, quantity, theme)
+    return frames.map_figure(frame, quantity, theme)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
 def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
     """ACC, ASR and RA over all rounds recorded."""
-    original = frame.summary.original
-    assert original is not None
-    values: dict[str, dict[str, np.ndarray]] = {}
-    for name in ("acc", "asr", "ra"):
-        if getattr(original, name) is not None:
-            values[name] = {
-                view: np.array([_share(original, name), *(_share(getattr(e.views, view), name) for e in frame.entries)])
-                for view in VIEWS
-            }
-    spans, end = _axis(frame)
-    return measure_curves(np.arange(frame.last + 1), values, spans, end, theme, frame.shown)
+    return frames.measures_figure(frame, theme)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
 def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
     """Every loss term over all rounds recorded."""
-    records = [entry.record for entry in frame.entries]
-    names = dict.fromkeys(name for record in records for name in record.losses)
-    terms = {name: np.array([record.losses.get(name, np.nan) for record in records]) for name in names}
-    terms["total"] = np.array([record.total for record in records])
-    spans, end = _axis(frame)
-    return loss_curves(np.arange(1, frame.last + 1), terms, spans, end, theme, frame.shown)
+    return frames.losses_figure(frame, theme)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
 def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
     """The inner problem's shares over all rounds recorded."""
-    reports = [entry.record.inner for entry in frame.entries]
-    shares = {name: np.array([np.nan if r is None else getattr(r, name) for r in reports]) for name in SHARES}
-    spans, end = _axis(frame)
-    return inner_curves(np.arange(1, frame.last + 1), shares, spans, end, theme, frame.shown)
-
-
-def _axis(frame: Frame) -> tuple[tuple[PhaseSpan, ...], int]:
-    spans = phase_spans([entry.record.phase for entry in frame.entries])
-    return spans, axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries))
-
-
-def _batch(frame: Frame, classes: int) -> int:
-    spec = frame.summary.spec
-    return min(spec.spc * classes, spec.config.batch_size)
-
-
-def _share(measures: Measures, name: str) -> float:
-    value = getattr(measures, name)
-    return float("nan") if value is None else value
+    return frames.inner_figure(frame, theme)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from invmask.exports.frames import VIEWS
 from invmask.figures.palette import VIEW_TITLES
-from invmask.ui.defend_frames import VIEWS, Gallery
+from invmask.ui.defend_frames import Gallery
 from invmask.ui.samples import image_data_uri, percent
 from invmask.ui.theme import view_hex
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
+from invmask.exports.frames import labels_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.runs.entries import RunState, RunSummary
@@ -118,6 +119,7 @@ def _body(card: VictimCard, frame: Frame) -> None:
         defend_frames.map_figure(frame, quantity, theme),
         key="defend-map",
         alt=f"Every channel of the network by layer, coloured by {QUANTITIES[quantity]}",
+        paper=lambda: defend_frames.map_figure(frame, quantity, "paper"),
     )
 
     st.subheader("Synthesized triggers", anchor=False, help=GALLERY_HELP)
@@ -128,15 +130,31 @@ def _body(card: VictimCard, frame: Frame) -> None:
     bars, curves = st.columns([2, 3], gap="small")
     with bars:
         chart(
-            defend_frames.labels_figure(frame, classes, card.target_label, theme),
+            labels_figure(frame, classes, card.target_label, theme),
             key="defend-labels",
             alt="How many images the perturbation flips to each label",
+            paper=lambda: labels_figure(frame, classes, card.target_label, "paper"),
         )
     with curves:
         names = ", ".join(label for _, label in SHARES.values())
-        chart(defend_frames.inner_figure(frame, theme), key="defend-inner", alt=f"Over the rounds: {names}")
+        chart(
+            defend_frames.inner_figure(frame, theme),
+            key="defend-inner",
+            alt=f"Over the rounds: {names}",
+            paper=lambda: defend_frames.inner_figure(frame, "paper"),
+        )
 
     st.subheader("ACC, ASR and RA over the rounds", anchor=False, help=MEASURES_HELP)
-    chart(defend_frames.measures_figure(frame, theme), key="defend-measures", alt="ACC, ASR and RA of the three views")
+    chart(
+        defend_frames.measures_figure(frame, theme),
+        key="defend-measures",
+        alt="ACC, ASR and RA of the three views",
+        paper=lambda: defend_frames.measures_figure(frame, "paper"),
+    )
     st.subheader("The terms of the loss", anchor=False, help=LOSSES_HELP)
-    chart(defend_frames.losses_figure(frame, theme), key="defend-losses", alt="Every loss term over the rounds")
+    chart(
+        defend_frames.losses_figure(frame, theme),
+        key="defend-losses",
+        alt="Every loss term over the rounds",
+        paper=lambda: defend_frames.losses_figure(frame, "paper"),
+    )

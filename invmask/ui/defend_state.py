@@ -6,9 +6,9 @@ from statistics import median
 import streamlit as st
 
 from invmask.defenses.ims.config import Phase
+from invmask.exports.frames import most_rounds
 from invmask.figures.rounds import PHASE_TITLES
 from invmask.runs.entries import RoundEntry, RunState, RunSummary
-from invmask.ui.defend_frames import most_rounds
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
 STATE_HELP = (

@@ -1,10 +1,11 @@
 """The pieces of the page Flip, top to bottom: switch, counts, filter, gallery, and one sample in detail."""
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.views import FATE_EXPLANATIONS, Fate
-from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
+from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.masks.state import View
 from invmask.metrics import flags
@@ -193,15 +194,13 @@ def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
     )
     picture = Picture(found.images[place], "", answers)
     sample_in_detail(Sample(f"Sample {place}, true class: {classes[true]}", (picture,)), dict(VIEW_TITLES), 112)
-    figure = class_probabilities(
-        {view.value: said[row].tolist() for row, view in enumerate(View)},
-        classes,
-        true,
-        card.target_label,
-        current_theme(),
-        FIGURE_HEIGHT,
-    )
-    chart(figure, "flip-probabilities", f"Class probabilities of sample {place} under the three views")
+
+    def draw(theme: Theme) -> go.Figure:
+        shares = {view.value: said[row].tolist() for row, view in enumerate(View)}
+        return class_probabilities(shares, classes, true, card.target_label, theme, FIGURE_HEIGHT)
+
+    alt = f"Class probabilities of sample {place} under the three views"
+    chart(draw(current_theme()), "flip-probabilities", alt, paper=lambda: draw("paper"))
     st.caption(f"{TRUE_MARK} true class" + (f", {TARGET_MARK} target label" if card.target_label is not None else ""))
 
 

@@ -1,10 +1,14 @@
 """The page's theme, and the one way in which charts reach the screen."""
 
+from collections.abc import Callable
+from typing import Any
+
 import plotly.graph_objects as go
 import streamlit as st
 
 from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, Theme
 from invmask.figures.template import PLOTLY_CONFIG
+from invmask.ui.save_figure import SAVE_STYLE, save_menu
 
 
 def current_theme() -> Theme:
@@ -15,17 +19,28 @@ def current_theme() -> Theme:
 def page_style() -> None:
     """Less empty rim around the page than Streamlit leaves: a projector has no room to give away."""
     dark = _DARK_STYLE if current_theme() == "dark" else ""
-    st.html(f"<style>{_PAGE_STYLE}{dark}</style>")
+    st.html(f"<style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
 
 
-def chart(figure: go.Figure, key: str, alt: str | None = None) -> None:
-    """Show a figure finished with `figures.template.finish`.
+def chart(
+    figure: go.Figure, key: str, alt: str | None = None, paper: Callable[[], go.Figure] | None = None, **more: Any
+) -> Any:
+    """Show a figure finished with `figures.template.finish`, and below it the menu that saves it.
 
     Args:
         key: stays the same for the same place on the page, or the chart would be made anew and flicker.
         alt: what the figure shows, for screen readers.
+        paper: draws the same figure in the theme `paper`, where its layout is another there; without it the saved
+            figure is this one in the colours of paper.
+        more: for `st.plotly_chart`, such as `on_select`.
+
+    Returns:
+        What `st.plotly_chart` returns.
     """
-    st.plotly_chart(figure, key=key, config=PLOTLY_CONFIG, theme=None, alt=alt)
+    with st.container(gap="xxsmall"):
+        chosen = st.plotly_chart(figure, key=key, config=PLOTLY_CONFIG, theme=None, alt=alt, **more)
+        save_menu(figure, key, paper)
+    return chosen
 
 
 def view_hex(view: str) -> str:

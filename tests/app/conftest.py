@@ -21,7 +21,7 @@ def tiny_victims(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A backdoored victim and a clean control, and no others."""
     folder = own_home / "victims"
     write_victims(folder)
-    monkeypatch.setattr(settings, "victim_folders", lambda: [folder])
+    monkeypatch.setattr(settings, "victim_folders", lambda *_: [folder])
     return folder
 
 

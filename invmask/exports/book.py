@@ -1,0 +1,141 @@
+"""The book of figures: every figure that a run has, by name.
+
+A new figure is one more line in `BOOK`: a name, the page that shows it, a title, a sentence for the caption, and a
+function from a run's records and a theme to the figure.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from invmask.errors import UserError
+from invmask.exports import frames, samples
+from invmask.exports.records import RunRecords
+from invmask.figures.channels import QUANTITIES
+from invmask.figures.palette import Theme
+from invmask.metrics import Measures
+
+Draw = Callable[[RunRecords, Theme], go.Figure]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure of the book.
+
+    Attributes:
+        name: in file names and on the command line.
+        page: the page of the dashboard that shows it.
+        title: a few words.
+        caption: what it shows, in a sentence or two; victim, settings and n are added to it by `captions.caption`.
+        draw: the figure of a run's records in a theme.
+        exists: whether a run has it.
+        n: on how many images it is measured, in words; None where nothing is measured.
+    """
+
+    name: str
+    page: str
+    title: str
+    caption: str
+    draw: Draw
+    exists: Callable[[RunRecords], bool] = lambda _: True
+    n: Callable[[RunRecords], str] | None = None
+
+
+def entries_of(records: RunRecords, names: Sequence[str] | None = None) -> list[Entry]:
+    """The entries that a run has, in the book's order; those named, if any are.
+
+    Raises:
+        UserError: the run has no figure of such a name.
+    """
+    found = [entry for entry in BOOK if entry.exists(records)]
+    if names is None:
+        return found
+    known = [entry.name for entry in found]
+    for name in names:
+        if name not in known:
+            raise UserError(f"The run has no figure '{name[:60]}'; it has: {', '.join(known)}.")
+    return [entry for entry in found if entry.name in names]
+
+
+def _map(quantity: str) -> Entry:
+    return Entry(
+        f"defend-map-{quantity}",
+        "Defend",
+        f"All channels by layer: {QUANTITIES[quantity].lower()}",
+        f"Every channel of the network, layer by layer, coloured by its {QUANTITIES[quantity].lower()}; beside it the "
+        "share of each layer's channels that is selected (s < 0.5), pruned (m < 0.5) and cut in the inverse view "
+        "(m\u0304 < 0.5).",
+        lambda records, theme: frames.map_figure(records.frame, quantity, theme),
+    )
+
+
+def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
+    return lambda records, theme: draw(records.frame, theme)
+
+
+def _triggered(records: RunRecords) -> bool:
+    return records.target is not None
+
+
+def _on_probe(records: RunRecords) -> str:
+    return measured_on(records.frame.views.original)
+
+
+def _in_batch(records: RunRecords) -> str:
+    inner = records.frame.inner
+    return "no perturbation in this round" if inner is None else f"n = {inner.samples:,} clean images in the batch"
+
+
+def measured_on(measures: Measures) -> str:
+    """`n = 200 clean and 180 triggered test images`."""
+    more = f" and {measures.n_triggered:,} triggered" if measures.n_triggered else ""
+    return f"n = {measures.n_clean:,} clean{more} test images"
+
+
+BOOK: tuple[Entry, ...] = (
+    Entry(
+        "start-trigger", "Start", "Test images clean and triggered",
+        "Embedded test images without and with the attacker's trigger, and what the victim answers to each.",
+        samples.trigger_figure, _triggered,
+    ),
+    _map("selection"), _map("pruned"), _map("inverse"),
+    Entry(
+        "defend-synthesized", "Defend", "Synthesized triggers",
+        "Perturbations of clean images that the defence made in this round: the clean image, the change, amplified "
+        "about mid grey, and both added; with the three views' answers to the perturbed image.",
+        samples.synthesized_figure,
+    ),
+    Entry(
+        "defend-labels", "Defend", "Labels that the perturbations flip to",
+        "How many clean images the perturbations of this round flip to each label.",
+        lambda records, theme: frames.labels_figure(records.frame, records.classes, records.target, theme),
+        n=_in_batch,
+    ),
+    Entry(
+        "defend-inner", "Defend", "How well the inner problem does",
+        "Over the rounds: the share of the batch whose answer the perturbation flips, and of those the shares that "
+        "the inverse view follows and that the pruned view restores.",
+        _of_frame(frames.inner_figure), n=_in_batch,
+    ),
+    Entry(
+        "defend-measures", "Defend", "ACC, ASR and RA over the rounds",
+        "Clean accuracy (ACC) of the three views after every round; for a backdoored victim also the attack success "
+        "rate (ASR) and the recovery accuracy (RA) on triggered images of the other classes. The defence sees none "
+        "of these images.",
+        _of_frame(frames.measures_figure), n=_on_probe,
+    ),
+    Entry(
+        "defend-losses", "Defend", "The terms of the loss over the rounds",
+        "Every term of the outer loss after every round, in nats; the shares of channels selected and kept "
+        "from 0 to 1.",
+        _of_frame(frames.losses_figure),
+    ),
+    Entry(
+        "flip-probabilities", "Flip", "Class probabilities of one sample under the three views",
+        "Softmax answers of the original, pruned and inverse view to one test image, triggered where the victim has a "
+        "trigger; ✓ its true class, ◎ the target label.",
+        samples.probabilities_figure, n=lambda _: "n = 1 test image",
+    ),
+)  # fmt: skip
+"""Every figure, in the order of the pages."""

@@ -1,0 +1,56 @@
+"""What has to be said under a figure: victim, settings, seed, versions, n."""
+
+from importlib.metadata import version
+
+from invmask import __version__
+from invmask.attacks.victims import CLEAN
+from invmask.defenses.ims.config import IMSConfig, preset
+from invmask.errors import UserError
+from invmask.exports.book import Entry
+from invmask.exports.records import RunRecords
+from invmask.figures.rounds import PHASE_TITLES, phase_spans
+
+
+def caption(entry: Entry, records: RunRecords) -> str:
+    """A paragraph that stands by itself under the figure."""
+    parts = [f"{entry.title}.", entry.caption]
+    if entry.n is not None:
+        parts.append(f"Measured on {entry.n(records).removeprefix('n = ')}.")
+    return " ".join([*parts, *provenance(records)])
+
+
+def provenance(records: RunRecords) -> list[str]:
+    """Sentences on the victim, the defence and its settings, the round, and the versions."""
+    card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
+    info = card.dataset_info
+    victim = f"Victim {card.name} ({info.title}, {card.architecture})"
+    if card.attack == CLEAN or card.target_label is None:
+        victim += ", a clean control without backdoor."
+    else:
+        target = info.classes[card.target_label]
+        ratio = f"{100 * card.poisoning_ratio:.3g} %"
+        victim += f", attack {card.attack} at {ratio} poisoning, target label {card.target_label} ({target})."
+    spans = phase_spans([entry.record.phase for entry in frame.entries[: frame.round]])
+    phases = ", ".join(f"{PHASE_TITLES.get(s.phase, s.phase).lower()} {s.first} to {s.last}" for s in spans)
+    changed = _changes(spec.preset, spec.config)
+    made_with = ", ".join(f"{name} {number}" for name, number in spec.versions.items()) or "unknown versions"
+    defence = (
+        f"Defence {spec.defense.upper()}, preset {spec.preset}{changed}, SPC {spec.spc}, seed {spec.seed}, "
+        f"{spec.precision}; after round {frame.round} of {frame.last} ({phases}); run {records.run.id}."
+    )
+    return [
+        victim,
+        defence,
+        "Settings: " + ", ".join(f"{key} {value}" for key, value in spec.config.as_json().items()) + ".",
+        f"Made with invmask {__version__} and plotly {version('plotly')}; run with {made_with}.",
+    ]
+
+
+def _changes(name: str, config: IMSConfig) -> str:
+    """`, with inner_steps 2`: what differs from the preset."""
+    try:
+        usual = preset(name, seed=config.seed).as_json()
+    except UserError:
+        return ""
+    changed = [f"{key} {value}" for key, value in config.as_json().items() if usual.get(key) != value]
+    return f" with {', '.join(changed)}" if changed else ""

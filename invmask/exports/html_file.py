@@ -1,0 +1,32 @@
+"""A figure as a page by itself, which opens without a server and without a network."""
+
+import html
+
+import plotly.graph_objects as go
+import plotly.io
+
+from invmask.figures.template import PLOTLY_CONFIG
+
+
+def figure_page(figure: go.Figure, title: str, caption: str) -> str:
+    """A whole HTML page with plotly.js in it: 4.7 MB, the figure as wide as the window."""
+    body = figure_part(figure, with_library=True)
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        "<style>body{margin:2rem auto;max-width:60rem;padding:0 1rem;font-family:Arial,Helvetica,sans-serif;"
+        "line-height:1.45;color:#111827}figure{margin:0}figcaption{font-size:.85rem}</style></head><body>"
+        f"<figure>{body}<figcaption>{html.escape(caption)}</figcaption></figure></body></html>"
+    )
+
+
+def figure_part(figure: go.Figure, with_library: bool) -> str:
+    """The figure as a `div`, with plotly.js before it or not."""
+    return plotly.io.to_html(
+        figure,
+        config={key: value for key, value in PLOTLY_CONFIG.items() if key != "modeBarButtonsToRemove"},
+        include_plotlyjs=with_library,
+        include_mathjax=False,
+        full_html=False,
+        default_width="100%",
+        default_height=f"{figure.layout.height or 400}px",
+    )

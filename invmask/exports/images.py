@@ -1,0 +1,102 @@
+"""Figures as SVG, PDF and PNG, drawn by Kaleido in the Chrome or Chromium of the machine."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast, get_args
+
+import plotly.graph_objects as go
+
+from invmask.figures.paper import scale_to_dpi
+
+ImageFormat = Literal["svg", "pdf", "png"]
+IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+APPLICATIONS = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+NO_BROWSER = (
+    "SVG, PDF and PNG need Chrome or Chromium on this machine and there is none: install one, or set INVMASK_CHROMIUM "
+    "to its program; everything else was made."
+)
+SECONDS = 60
+
+
+def find_browser() -> str | None:
+    """The program of Chrome or Chromium; None where there is none. INVMASK_CHROMIUM, where set, decides alone."""
+    given = os.environ.get("INVMASK_CHROMIUM")
+    if given:
+        return shutil.which(given)
+    found = (shutil.which(name) for name in NAMES)
+    return next((path for path in (*found, *APPLICATIONS) if path and Path(path).is_file()), None)
+
+
+class Renderer:
+    """One browser for as many figures as there are; a context manager, which may have been opened before.
+
+    Args:
+        program: from `find_browser`.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._runner = asyncio.Runner()
+
+    def open(self) -> Self:
+        """Start the browser.
+
+        Raises:
+            OSError: it does not start.
+        """
+        from kaleido import Kaleido
+
+        async def start() -> Kaleido:
+            # Without MathJax, which Kaleido would fetch from outside: no figure has a formula in it.
+            return await Kaleido(path=self._program, mathjax=False, timeout=SECONDS).__aenter__()
+
+        try:
+            self._kaleido = self._runner.run(start())
+        except Exception as error:
+            self._runner.close()
+            raise OSError(f"{self._program} does not start") from error
+        return self
+
+    def __enter__(self) -> Self:
+        return self if hasattr(self, "_kaleido") else self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            self._runner.run(self._kaleido.__aexit__(kind, error, at))
+        finally:
+            self._runner.close()
+
+    def draw(self, figure: go.Figure, image_format: ImageFormat) -> bytes:
+        """The figure, which says itself how large it is, as a file's content; PNG at 300 dots an inch.
+
+        Raises:
+            OSError: the browser gave no picture.
+        """
+        scale = scale_to_dpi() if image_format == "png" else 1
+        options = {"format": image_format, "scale": scale}
+        try:
+            content = self._runner.run(self._kaleido.calc_fig(figure, opts=cast(Any, options)))
+        except Exception as error:
+            raise OSError(f"{self._program} gave no picture: {error}") from error
+        return _with_dpi(content) if image_format == "png" else content
+
+
+def _with_dpi(content: bytes) -> bytes:
+    """A PNG that says how large it is on paper."""
+    import io
+
+    from PIL import Image
+
+    from invmask.figures.paper import DPI
+
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.save(out, "PNG", dpi=(DPI, DPI), optimize=True)
+    return out.getvalue()

@@ -1,0 +1,183 @@
+"""Exports that take a while: made by a process of their own, told of in files that any reader finds again.
+
+A job is a folder ``exports/<id>`` in the run's directory: what was asked for, how far it is, and what came of it. The
+id follows from what was asked for, so that asking twice finds what is there.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from invmask.errors import UserError
+from invmask.runs import files
+from invmask.runs.child import PARENT_VARIABLE
+from invmask.runs.run import Run
+
+FOLDER = "exports"
+REQUEST, STATUS, LOG = "request.json", "status.json", "log.txt"
+MOST_KEPT = 12
+STARTING = "Starting"
+PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+
+Kind = Literal["figures", "report", "model"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be made of a run at a round.
+
+    Attributes:
+        formats: of the figures (`archive.FORMATS`), or of the model (`safetensors`, `onnx`, `mask`).
+        figures: names in the book; None for all.
+        view, mask: of the model: which view, and the name of masks made by hand (None: the run's own).
+        stamp: tells masks of one name from later ones of the same name.
+    """
+
+    kind: Kind
+    round: int
+    formats: tuple[str, ...] = ()
+    figures: tuple[str, ...] | None = None
+    view: str = "pruned"
+    mask: str | None = None
+    stamp: int = 0
+
+    @property
+    def id(self) -> str:
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return f"{self.kind}-{digest[:12]}"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Request":
+        """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""
+        figures = values["figures"]
+        return cls(**{**values, "formats": tuple(values["formats"]), "figures": figures and tuple(figures)})
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How far a job is.
+
+    Attributes:
+        state: `working`, `done` or `failed`.
+        done, total, doing: steps, and the one in hand in words.
+        files: what can be taken away, by name in the job's folder.
+        notes: sentences about it: what could not be made, whether the model agrees.
+        agrees: of a model, whether all its files agree with the masked model; None for other jobs.
+        pid: the process that works on it.
+    """
+
+    state: Literal["working", "done", "failed"]
+    done: int = 0
+    total: int = 1
+    doing: str = ""
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    agrees: bool | None = None
+    pid: int = 0
+
+
+def folder_of(run: Run, request: Request) -> Path:
+    """Where the job's files are."""
+    return run.path / FOLDER / request.id
+
+
+def read_status(run: Run, request: Request) -> JobStatus | None:
+    """How far the job is; None if it was never asked for. One whose process is gone has failed."""
+    folder = folder_of(run, request)
+    try:
+        values = files.read_json(folder / STATUS)
+        if values is None:
+            return None
+        status = JobStatus(**{**values, "files": tuple(values["files"]), "notes": tuple(values["notes"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return JobStatus("failed", notes=("What is stored of this export is damaged; make it again.",))
+    if status.state == "working" and not _lives(status.pid):
+        return JobStatus("failed", notes=("It was interrupted before it was finished; make it again.",))
+    if status.state == "done" and not all((folder / name).is_file() for name in status.files):
+        return None
+    return status
+
+
+def latest(run: Run, kind: Kind) -> tuple[Request, JobStatus] | None:
+    """What was asked for last of this kind, by whichever reader, and how far it is."""
+    found = sorted((run.path / FOLDER).glob(f"{kind}-*/{REQUEST}"), key=_changed, reverse=True)
+    for path in found:
+        try:
+            request = Request.from_json(files.read_json(path) or {})
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        status = read_status(run, request)
+        if request.kind == kind and status is not None:
+            return request, status
+    return None
+
+
+def write_status(folder: Path, status: JobStatus) -> None:
+    """Replace what is told of a job."""
+    files.write_json(folder / STATUS, asdict(status))
+
+
+def start(run: Run, request: Request) -> None:
+    """Make it in the background, unless that is under way or done.
+
+    Raises:
+        UserError: no process can be started, or the run's folder cannot be written to.
+    """
+    status = read_status(run, request)
+    folder = folder_of(run, request)
+    if status is not None and status.state != "failed":
+        # The one asked for last is the one that is shown.
+        with contextlib.suppress(OSError):
+            (folder / REQUEST).touch()
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_old(folder.parent, folder)
+        files.write_json(folder / REQUEST, asdict(request))
+        path = os.pathsep.join([str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
+        with (folder / LOG).open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "invmask.exports.work", str(folder)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        write_status(folder, JobStatus("working", doing=STARTING, pid=process.pid))
+    except OSError as error:
+        raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
+    # Whoever ended stays in the list of processes until somebody has waited for it.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _forget_old(folder: Path, but: Path) -> None:
+    """The newest few exports of a run are kept; the rest can be made again."""
+    found = sorted((path for path in folder.iterdir() if path.is_dir() and path != but), key=_changed, reverse=True)
+    for path in found[MOST_KEPT - 1 :]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _changed(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

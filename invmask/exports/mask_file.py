@@ -1,0 +1,71 @@
+"""A mask by itself as a file: on the victim it gives all three views, so nothing is lost by taking it alone."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from invmask.errors import UserError
+from invmask.exports.source import METADATA_KEY, MaskSource
+from invmask.masks.state import MaskedLayer, MaskLayout, Masks
+from invmask.runs import files
+
+KIND = "mask"
+MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """What a mask file holds.
+
+    Attributes:
+        masks: `masks.gate(view)` gives each view's gates, ones for the original.
+        layout: the layers that they lie over.
+        about: where they come from (`MaskSource.about`).
+    """
+
+    masks: Masks
+    layout: MaskLayout
+    about: dict[str, Any]
+
+
+def write_mask(path: Path, source: MaskSource) -> None:
+    """Tensors `mask` and `selection` (float32 [channels] in [0, 1]); steepness and layers in the metadata.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    tensors = {
+        "mask": source.masks.mask.float().contiguous(),
+        "selection": source.masks.selection.float().contiguous(),
+    }
+    metadata = source.metadata(kind=KIND, steepness=source.masks.steepness)
+    files.write_bytes(path, save(tensors, metadata))
+
+
+def read_mask(path: Path) -> MaskFile:
+    """The masks of a file that `write_mask` wrote.
+
+    Raises:
+        UserError: not such a file.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("too large")
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[METADATA_KEY])
+            mask, selection = file.get_tensor("mask"), file.get_tensor("selection")
+        layers, offset = [], 0
+        for name, channels in about["layers"]:
+            layers.append(MaskedLayer(str(name), int(channels), offset))
+            offset += int(channels)
+        for vector in (mask, selection):
+            if vector.dtype != torch.float32 or vector.shape != (offset,) or vector.min() < 0 or vector.max() > 1:
+                raise ValueError("not a mask")
+        return MaskFile(Masks(mask, selection, float(about["steepness"])), MaskLayout(tuple(layers)), about)
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{path} is not a mask that invmask wrote; export it again.") from error

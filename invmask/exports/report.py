@@ -1,0 +1,108 @@
+"""A run as one HTML file that opens without a server: results, settings, and every figure with its caption."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from invmask.exports.book import entries_of, measured_on
+from invmask.exports.captions import provenance
+from invmask.exports.html_file import figure_part
+from invmask.exports.records import RunRecords
+from invmask.figures.palette import VIEW_TITLES
+from invmask.masks.state import Sparsity
+from invmask.runs import files
+from invmask.runs.entries import Views
+
+MEASURES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
+_TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class", "defense": "Defence"}
+
+
+def write_report(
+    path: Path, records: RunRecords, on_progress: Callable[[int, int, str], None] = lambda *_: None
+) -> None:
+    """Write the report.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    files.write_bytes(path, report(records, on_progress).encode())
+
+
+def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = lambda *_: None) -> str:
+    """The report's HTML, about 5 MB: plotly.js is in it once."""
+    entries, figures = entries_of(records), []
+    for done, entry in enumerate(entries):
+        on_progress(done, len(entries), entry.title)
+        picture = Markup(figure_part(entry.draw(records, "light"), with_library=False))
+        n = "" if entry.n is None else f" {entry.n(records)}."
+        figures.append({"title": entry.title, "caption": entry.caption + n, "picture": picture})
+    on_progress(len(entries), len(entries), "")
+    frame = records.frame
+    views, measured = _measured(records)
+    shown = [name for name in MEASURES if getattr(views.original, name) is not None]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(
+        title=f"Invertible mask on {frame.summary.spec.victim}",
+        subtitle=provenance(records)[0],
+        outcome=_outcome(records),
+        measures=[MEASURES[name] for name in shown],
+        views=[
+            {
+                "name": name,
+                "title": VIEW_TITLES[name],
+                "values": [_percent(getattr(getattr(views, name), measure)) for measure in shown],
+            }
+            for name in VIEW_TITLES
+        ],
+        measured=measured,
+        facts=_facts(records),
+        figures=figures,
+        library=Markup(get_plotlyjs()),
+    )
+
+
+def _measured(records: RunRecords) -> tuple[Views, str]:
+    """All embedded test images where the run has ended at this round; else its probe."""
+    frame, result = records.frame, records.frame.summary.result
+    if result is not None and result.round == frame.round:
+        return result.views, f"On all embedded test images: {measured_on(result.views.original)}."
+    return frame.views, f"On the run's probe of the test images: {measured_on(frame.views.original)}."
+
+
+def _outcome(records: RunRecords) -> str:
+    frame = records.frame
+    counts = Sparsity.of(records.run.masks_at(frame.round))
+    reason = frame.summary.stopped_because
+    ended = f" {reason}" if reason and frame.round == frame.last else ""
+    going = "" if frame.summary.result or frame.round < frame.last else " The run has not ended."
+    return (
+        f"After round {frame.round} of {frame.last}: of {counts.channels:,} channels, {counts.selected:,} are "
+        f"selected, {counts.pruned:,} pruned and {counts.inverse_cut:,} cut in the inverse view.{ended}{going}"
+    )
+
+
+def _facts(records: RunRecords) -> list[tuple[str, Any]]:
+    spec = records.frame.summary.spec
+    facts = asdict(spec)
+    settings, versions = facts.pop("config"), facts.pop("versions")
+    named = {
+        "Run": records.run.id,
+        **{_TITLES.get(key, key.replace("_", " ").capitalize()): value for key, value in facts.items()},
+    }
+    listed = {
+        "Settings": ", ".join(f"{key} {value}" for key, value in settings.items()),
+        "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
+        "Made with": provenance(records)[-1],
+    }
+    return [*named.items(), *listed.items()]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,89 @@
+"""Which masks of a run are taken away, and everything that is said of them in the files that hold them."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from invmask import settings
+from invmask.attacks.victims import Victim, load_victim, versions
+from invmask.errors import UserError
+from invmask.masks.state import MaskLayout, View
+from invmask.runs import named_masks
+from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
+
+if TYPE_CHECKING:
+    from invmask.masks.state import Masks
+
+METADATA_KEY = "invmask"
+"""Files that carry metadata carry a JSON object under this name."""
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """Masks of a run.
+
+    Attributes:
+        victim: what they go on; shared, to be left as it is.
+        layout: of the victim; the masks lie over it.
+        round: the round that they are of; for masks made by hand, the latest.
+        name: of masks made by hand; None for those that the run has learned.
+    """
+
+    run: Run
+    spec: RunSpec
+    victim: Victim
+    layout: MaskLayout
+    masks: "Masks"
+    round: int
+    name: str | None = None
+
+    def about(self, view: View | None = None) -> dict[str, Any]:
+        """Victim, run, view, round, settings, seed and versions, for JSON."""
+        card, info = self.victim.card, self.victim.card.dataset_info
+        return {
+            "victim": card.name,
+            "dataset": card.dataset,
+            "architecture": card.architecture,
+            "classes": list(info.classes),
+            "input": {"range": [0, 1], "shape": list(info.shape), "mean": list(info.mean), "std": list(info.std)},
+            "run": self.run.id,
+            "round": self.round,
+            "mask": self.name or named_masks.LEARNED,
+            "view": None if view is None else view.value,
+            "preset": self.spec.preset,
+            "spc": self.spec.spc,
+            "seed": self.spec.seed,
+            "settings": self.spec.config.as_json(),
+            "precision": self.spec.precision,
+            "layers": [[layer.name, layer.channels] for layer in self.layout.layers],
+            "versions": {"run": self.spec.versions, "export": versions()},
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def metadata(self, view: View | None = None, **more: Any) -> dict[str, str]:
+        """`about` as the string pairs that safetensors and ONNX keep."""
+        return {METADATA_KEY: json.dumps({**self.about(view), **more})}
+
+
+def take_masks(run: Run, round_taken: int | None = None, name: str | None = None) -> MaskSource:
+    """The masks of a run after a round (the latest if None), or those made by hand under a name.
+
+    Raises:
+        UserError: no such round or name, no round yet, or the victim is not on this machine.
+    """
+    committed = run.committed()
+    if committed is None or committed.round == 0:
+        raise UserError(f"Run {run.id} has no rounds yet; take a step first.")
+    if name is not None and round_taken is not None:
+        raise UserError("A mask made by hand belongs to no round; leave out either its name or the round.")
+    spec, latest = run.spec(), committed.round
+    victim = load_victim(spec.victim, settings.victim_folders(run.path.parents[1]))
+    own = name is None or name == named_masks.LEARNED
+    number = latest if round_taken is None else round_taken
+    masks = run.masks_at(number) if own else named_masks.load(run, name or "")
+    layout = MaskLayout.of(victim.model)
+    if len(masks.mask) != layout.channels:
+        raise UserError(f"Run {run.id} belongs to another network than {spec.victim} is now; train the victim again.")
+    return MaskSource(run, spec, victim, layout, masks, number, None if own else name)

@@ -1,0 +1,137 @@
+"""The three things that the page Export makes: an archive of figures, a report, and the repaired model."""
+
+import streamlit as st
+
+from invmask.exports.archive import FORMATS
+from invmask.exports.book import BOOK, entries_of
+from invmask.exports.images import find_browser
+from invmask.exports.jobs import Request
+from invmask.exports.records import read_records
+from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
+from invmask.masks.state import View
+from invmask.runs import named_masks
+from invmask.runs.run import Run
+from invmask.ui import cache
+from invmask.ui.export_jobs import make_button, show_job
+
+_TITLES = {entry.name: entry.title for entry in BOOK}
+_FORMAT_TITLES = {"svg": "SVG", "pdf": "PDF", "png": "PNG", "html": "HTML", "csv": "CSV"}
+_MODEL_TITLES = {"safetensors": "safetensors", "onnx": "ONNX", "mask": "mask alone"}
+NEEDS_BROWSER = (
+    "There is no Chrome or Chromium on this machine: SVG, PDF and PNG cannot be made here, HTML and CSV can. Every "
+    "chart's own menu, Save figure, still saves PNG and SVG in your browser."
+)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _figures(run: str, stamp: int) -> list[tuple[str, str]]:  # noqa: ARG001  (a victim that was trained again)
+    """Name and page of every figure that the run has."""
+    return [(entry.name, entry.page) for entry in entries_of(read_records(cache.store().run(run)))]
+
+
+def figures(run: Run, round_taken: int, victim_stamp: int) -> None:
+    """Choose figures and formats, and have them packed."""
+    st.subheader("Figures", anchor=False, help="For print: white ground, one column wide (88 mm), PNG at 300 dpi.")
+    found = _figures(run.id, victim_stamp)
+    pages = list(dict.fromkeys(page for _, page in found))
+    chosen: list[str] = []
+    columns, heights = st.columns(2), [0, 0]
+    for page in pages:
+        of_page = [name for name, of in found if of == page]
+        shorter = heights.index(min(heights))
+        heights[shorter] += 1 + len(of_page)
+        with columns[shorter], st.container(gap="xsmall"):
+            st.caption(page)
+            chosen += [
+                name
+                for name in of_page
+                if st.checkbox(_TITLES[name], value=True, key=f"export/figure/{name}", wrap=True)
+            ]
+    formats = st.pills(
+        "Formats",
+        list(FORMATS),
+        selection_mode="multi",
+        default=list(FORMATS),
+        format_func=lambda name: _FORMAT_TITLES[name],
+        key="export/formats",
+        help="HTML opens offline and can be zoomed; 5 MB each, for plotly.js is in it. CSV has the numbers behind the "
+        "figure. A caption with victim, settings, seed and versions comes with each.",
+    )
+    if find_browser() is None:
+        st.info(NEEDS_BROWSER)
+    everything = len(chosen) == len(found)
+    request = Request(
+        "figures",
+        round_taken,
+        tuple(name for name in FORMATS if name in formats),
+        None if everything else tuple(chosen),
+    )
+    what = f"{len(chosen)} {'figure' if len(chosen) == 1 else 'figures'}"
+    make_button(f"Make an archive of {what}", run, request, not chosen or not formats)
+    show_job(run, "figures", lambda made: _figure_words(made, len(found)))
+
+
+def report(run: Run, round_taken: int) -> None:
+    """The run in one HTML file."""
+    st.subheader("Report", anchor=False, help="Results, settings and every figure in one file that opens offline.")
+    make_button("Make the report", run, Request("report", round_taken))
+    show_job(run, "report", lambda made: f"After round {made.round:,}.")
+
+
+def model(run: Run, round_taken: int) -> None:
+    """The network with a view folded into its weights."""
+    st.subheader(
+        "Repaired model",
+        anchor=False,
+        help="The mask is folded into the convolutions' weights, so that the network needs nothing beside it. Input: "
+        "images in [0, 1], N × C × H × W, float32. ONNX has the normalisation inside; the safetensors file is a "
+        "state_dict, with mean and standard deviation in its metadata. The mask alone gives all three views back.",
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        view = st.segmented_control(
+            "View",
+            list(View),
+            default=View.PRUNED,
+            format_func=lambda name: VIEW_TITLES[name],
+            required=True,
+            key="export/view",
+            help="\n\n".join(f"**{VIEW_TITLES[name]}**: {VIEW_EXPLANATIONS[name]}" for name in View),
+        )
+        names = [named_masks.LEARNED, *named_masks.list_names(run)]
+        mask = st.selectbox(
+            "Mask",
+            names,
+            key="export/mask",
+            width=220,
+            format_func=lambda name: f"Learned, round {round_taken:,}" if name == names[0] else name,
+            help="The run's own mask, or one that was made by hand and given a name.",
+        )
+        kinds = st.pills(
+            "Files",
+            list(_MODEL_TITLES),
+            selection_mode="multi",
+            default=list(_MODEL_TITLES),
+            format_func=lambda name: _MODEL_TITLES[name],
+            key="export/files",
+            help="Every model is run on all embedded test images and held against the masked one.",
+        )
+    own = mask == named_masks.LEARNED
+    formats = tuple(name for name in _MODEL_TITLES if name in kinds)
+    request = (
+        Request("model", round_taken, formats, view=str(view))
+        if own
+        else Request("model", round_taken, formats, view=str(view), mask=mask, stamp=named_masks.stamp(run, mask))
+    )
+    make_button("Export and check the model", run, request, not formats)
+    show_job(run, "model", _model_words)
+
+
+def _figure_words(made: Request, every: int) -> str:
+    count = every if made.figures is None else len(made.figures)
+    formats = ", ".join(_FORMAT_TITLES[name] for name in made.formats)
+    return f"{count} {'figure' if count == 1 else 'figures'} as {formats}; after round {made.round:,}."
+
+
+def _model_words(made: Request) -> str:
+    mask = f"mask {made.mask}" if made.mask else f"learned mask after round {made.round:,}"
+    return f"{VIEW_TITLES[made.view]} view, {mask}."

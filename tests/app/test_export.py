@@ -1,0 +1,150 @@
+"""Export: what can be ticked, what is asked of the background, and what is found again after a reload."""
+
+import json
+import zipfile
+
+import pytest
+
+from invmask.exports import jobs
+from invmask.exports.book import entries_of
+from invmask.exports.jobs import JobStatus, Request
+from invmask.exports.records import read_records
+from invmask.exports.work import make
+from invmask.runs import files, named_masks
+from tests.app.conftest import advance_to, make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM
+
+pytestmark = pytest.mark.usefixtures("tiny_victims")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the page asks the background for."""
+    requests = []
+    monkeypatch.setattr("invmask.ui.export_jobs.jobs.start", lambda _, request: requests.append(request))
+    return requests
+
+
+def button(app, key):
+    return next(button for button in app.button if button.key == key)
+
+
+def make_here(run, request):
+    folder = jobs.folder_of(run, request)
+    folder.mkdir(parents=True)
+    files.write_json(folder / jobs.REQUEST, jobs.asdict(request))
+    return make(folder)
+
+
+def test_everything_is_ticked_at_first(asked):
+    run = make_run(rounds=3)
+    app = visit("export", run=run.id)
+    assert not app.exception
+    ticks = [box.key.rpartition("/")[2] for box in app.checkbox]
+    assert sorted(ticks) == sorted(entry.name for entry in entries_of(read_records(run)))
+    assert all(box.value for box in app.checkbox)
+    button(app, "export/make/figures").click().run()
+    assert asked == [Request("figures", 3, ("svg", "pdf", "png", "html", "csv"), None)]
+    button(app, "export/make/report").click().run()
+    assert asked[-1] == Request("report", 3)
+
+
+def test_what_is_unticked_is_left_out(asked):
+    run = make_run(rounds=3)
+    app = visit("export", run=run.id)
+    for box in app.checkbox:
+        if box.key != "export/figure/defend-losses":
+            box.uncheck()
+    app.run()
+    assert button(app, "export/make/figures").label == "Make an archive of 1 figure"
+    button(app, "export/make/figures").click().run()
+    assert asked[-1].figures == ("defend-losses",)
+    app.checkbox(key="export/figure/defend-losses").uncheck().run()
+    assert button(app, "export/make/figures").disabled
+
+
+def test_the_model_is_asked_for_with_view_and_mask(asked):
+    run = make_run(rounds=3)
+    named_masks.save(run, "by hand", run.masks_at(1))
+    app = visit("export", run=run.id)
+    button(app, "export/make/model").click().run()
+    assert asked[-1] == Request("model", 3, ("safetensors", "onnx", "mask"), view="pruned")
+    next(group for group in app.get("button_group") if group.key == "export/view").set_value("inverse").run()
+    app.selectbox(key="export/mask").select("by hand").run()
+    button(app, "export/make/model").click().run()
+    assert (asked[-1].view, asked[-1].mask) == ("inverse", "by hand")
+    assert asked[-1].stamp == named_masks.stamp(run, "by hand") != 0
+
+
+def test_what_was_made_is_found_again_by_anybody():
+    run = make_run(rounds=2)
+    request = Request("figures", 2, ("csv",), ("defend-measures",))
+    status = make_here(run, request)
+    app = visit("export", run=run.id)
+    assert not app.exception
+    (download,) = app.get("download_button")
+    assert download.label.startswith("Download the archive (")
+    assert any("1 figure as CSV; after round 2" in caption.value for caption in app.caption)
+    with zipfile.ZipFile(jobs.folder_of(run, request) / status.files[0]) as archive:
+        assert "defend-measures.csv" in archive.namelist()
+
+
+def test_progress_failure_and_disagreement_are_told():
+    import os
+
+    run = make_run(rounds=2)
+    told = {
+        "figures": JobStatus("working", 1, 4, "Synthesized triggers", pid=os.getpid()),
+        "report": JobStatus("failed", notes=("The disk is full.",)),
+        "model": JobStatus("done", notes=("model.onnx: It does NOT agree.",), agrees=False),
+    }
+    for kind, status in told.items():
+        folder = jobs.folder_of(run, Request(kind, 2))
+        folder.mkdir(parents=True)
+        files.write_json(folder / jobs.REQUEST, jobs.asdict(Request(kind, 2)))
+        jobs.write_status(folder, status)
+    app = visit("export", run=run.id)
+    assert not app.exception
+    assert any(json.loads(json.dumps(bar.proto.text)) == "Synthesized triggers (2 of 4)" for bar in app.get("progress"))
+    assert {"The disk is full.", "model.onnx: It does NOT agree."} <= set(sentences(app))
+    assert any("do not use it" in sentence for sentence in sentences(app))
+
+
+def test_a_clean_control_has_no_trigger_to_show():
+    run = make_run(CONTROL, rounds=2)
+    app = visit("export", run=run.id)
+    assert not app.exception
+    assert "export/figure/start-trigger" not in [box.key for box in app.checkbox]
+
+
+def test_without_a_browser_it_says_what_can_be_made(monkeypatch):
+    monkeypatch.setattr("invmask.ui.export_sections.find_browser", lambda: None)
+    app = visit("export", run=make_run(rounds=1).id)
+    assert any("no Chrome or Chromium" in sentence for sentence in sentences(app))
+
+
+def test_without_a_run_or_a_round_it_says_what_to_do():
+    app = visit("export", victim=VICTIM)
+    assert not app.exception
+    assert "No run is chosen" in sentences(app)[0]
+    run = make_run(rounds=0)
+    assert "no round yet" in sentences(visit("export", run=run.id))[0]
+
+
+def test_a_later_round_is_another_export(asked):
+    run = make_run(rounds=1)
+    app = visit("export", run=run.id)
+    advance_to(run, 2)
+    app.run()
+    button(app, "export/make/report").click().run()
+    assert asked == [Request("report", 2)]
+
+
+def test_every_chart_has_its_own_menu():
+    run = make_run(rounds=6)
+    app = visit("defend", run=run.id)
+    charts = [chart.key for chart in app.get("plotly_chart")]
+    menus = [block.proto.popover.label for block in app.get("popover")]
+    assert menus.count("Save figure") == len(charts) == 5
+    # What a menu holds is sent when it is opened, not with every round.
+    assert not [element for element in app.main if "save-body" in str(getattr(element, "key", ""))]

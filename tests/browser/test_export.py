@@ -1,0 +1,119 @@
+"""A reader saves a figure from its own menu, and takes an archive away that holds the same numbers."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Download, Locator, Page, expect
+
+from invmask.exports.book import entries_of
+from invmask.exports.records import read_records
+from invmask.runs.advance import advance
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, Want, write_want
+from tests.browser.dashboard import PATIENCE_MS, Dashboard, new_context
+from tests.browser.pages import go_to, heading, press, settled
+from tests.unit.run_helpers import small_spec
+
+pytestmark = pytest.mark.browser
+
+VICTIM = "cifar10-preactresnet18w16-badnets"
+PAPER_WHITE = (255, 255, 255)
+
+
+@pytest.fixture
+def run(served: Dashboard) -> Run:
+    """A short real run in the dashboard's home."""
+    created = RunStore(served.home / "runs").create(small_spec(VICTIM))
+    write_want(created.path, Want(Goal.ADVANCE, 4))
+    advance(created.path)
+    return created
+
+
+def save(page: Page, kind: str) -> Download:
+    """Press a button of the menu that is open."""
+    with page.expect_download() as download:
+        press(page, kind)
+    return download.value
+
+
+def size(chart: Locator) -> tuple[float, float]:
+    """Width and height on screen."""
+    box = chart.bounding_box()
+    assert box is not None
+    return box["width"], box["height"]
+
+
+def content(download: Download) -> bytes:
+    return Path(download.path()).read_bytes()
+
+
+def test_a_figure_is_saved_by_the_readers_own_browser(browser: Browser, served: Dashboard, run: Run):
+    # A dark page: what is saved is for paper all the same.
+    page = new_context(browser, dark=True).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"{served.url}/defend?victim={VICTIM}&run={run.id}")
+    expect(heading(page, "The terms of the loss")).to_be_visible()
+    settled(page)
+    chart = page.locator(".st-key-defend-measures")
+    before = size(chart)
+    page.locator(".st-key-save-menu-defend-measures").get_by_role("button").click()
+    svg = save(page, "SVG")
+    assert svg.suggested_filename == f"{run.id}-defend-measures.svg"
+    drawn = content(svg).decode()
+    assert 'width="333"' in drawn
+    labels = re.findall(r"<text[^>]*>(.*?)</text>", drawn, re.DOTALL)
+    words = " ".join(re.sub(r"<[^>]*>", "", label) for label in labels)
+    for label in (
+        "ACC, clean accuracy",
+        "ASR, attack success rate",
+        "RA, recovery accuracy",
+        "round",
+        "50 %",
+        "Pruned",
+    ):
+        assert label in words
+    with Image.open(io.BytesIO(content(save(page, "PNG")))) as png:
+        assert png.width == pytest.approx(1040, abs=2)
+        assert png.convert("RGB").getpixel((2, 2)) == PAPER_WHITE
+    table = pd.read_csv(io.BytesIO(content(save(page, "CSV"))))
+    entries = run.entries()
+    pruned = table[(table["panel"] == "ACC, clean accuracy") & (table["trace"] == "Pruned")]
+    assert list(pruned["y, %"])[1:] == pytest.approx([100 * entry.views.pruned.acc for entry in entries], abs=0.01)
+    # The chart on the page is as it was.
+    assert size(chart) == before
+    expect(chart).to_contain_text("ASR, attack success rate")
+    page.context.close()
+
+
+def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(page: Page, served: Dashboard, run: Run):
+    page.goto(f"{served.url}/defend?victim={VICTIM}&run={run.id}")
+    expect(heading(page, "The terms of the loss")).to_be_visible()
+    settled(page)
+    page.locator(".st-key-save-menu-defend-losses").get_by_role("button").click()
+    shown = content(save(page, "CSV")).decode()
+    page.keyboard.press("Escape")
+
+    go_to(page, "Export")
+    expect(heading(page, "Export")).to_be_visible()
+    formats = page.get_by_role("toolbar", name="Formats")
+    for name in ("PDF", "PNG", "HTML"):
+        formats.get_by_role("button", name=name, exact=True).click()
+    figures = [entry.name for entry in entries_of(read_records(run))]
+    press(page, f"Make an archive of {len(figures)} figures")
+    download = page.get_by_role("button", name=re.compile("^Download the archive"))
+    expect(download).to_be_visible(timeout=240_000)
+    page.reload()
+    with page.expect_download() as saved:
+        download.click()
+    with zipfile.ZipFile(io.BytesIO(content(saved.value))) as archive:
+        names = archive.namelist()
+        assert sorted(names) == sorted(f"{name}.{kind}" for name in figures for kind in ("svg", "csv", "txt"))
+        assert archive.read("defend-losses.csv").decode() == shown
+        assert "Total, weighted" in archive.read("defend-losses.svg").decode()
+        assert f"Victim {VICTIM}" in archive.read("defend-losses.txt").decode()

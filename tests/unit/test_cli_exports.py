@@ -1,0 +1,82 @@
+"""`figures` and `export` on the command line, and what they answer to mistakes."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from invmask.cli import main
+from invmask.data.budget import probe
+from invmask.exports.mask_file import read_mask
+from invmask.runs.advance import advance
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, Want, write_want
+from tests.unit.run_helpers import small_spec, write_victims
+
+
+@pytest.fixture
+def run(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    few = type("Part", (), {"images": probe("cifar10", 2)})
+    monkeypatch.setattr("invmask.exports.agreement.load_embedded", lambda *_: few)
+    write_victims(own_home / "victims")
+    created = RunStore(own_home / "runs").create(small_spec())
+    write_want(created.path, Want(Goal.ADVANCE, 3))
+    advance(created.path)
+    return created
+
+
+def test_figures_writes_what_is_asked_for(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "new" / "folder"
+    only = "defend-measures,defend-map-pruned"
+    assert main(["figures", run.id, "--out", str(out), "--format", "csv,html", "--only", only, "--round", "2"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        f"{name}.{kind}" for name in only.split(",") for kind in ("csv", "html", "txt")
+    }
+    table = pd.read_csv(out / "defend-measures.csv")
+    assert table["round"].max() == 3
+    assert "after round 2 of 3" in (out / "defend-map-pruned.txt").read_text()
+    told = capsys.readouterr()
+    assert "6 files" in told.out
+    assert "2/2" in told.err
+
+
+def test_export_writes_the_model_and_says_that_it_agrees(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("pruned.safetensors", "pruned.onnx"):
+        assert main(["export", run.id, "--view", "pruned", "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).stat().st_size > 10_000
+        assert "same answer on 20 of 20 test images" in capsys.readouterr().out
+    assert main(["export", run.id, "--view", "mask", "--out", str(tmp_path / "mask.safetensors"), "--round", "1"]) == 0
+    assert read_mask(tmp_path / "mask.safetensors").about["round"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["figures", "RUN", "--out", "OUT", "--format", "gif"], "no format 'gif'"),
+        (["figures", "RUN", "--out", "OUT", "--format", ","], "No format"),
+        (["figures", "RUN", "--out", "OUT", "--only", "nothing"], "no figure 'nothing'"),
+        (["figures", "RUN", "--out", "OUT", "--round", "9"], "no round 9"),
+        (["figures", "RUN", "--out", "FILE"], "is a file"),
+        (["figures", "20260101-000000-badnets-0000", "--out", "OUT"], "no run"),
+        (["figures", "RUN"], "--out"),
+        (["export", "RUN", "--out", "OUT/model.pt"], "no directory"),
+        (["export", "RUN", "--out", "FILE"], ".safetensors or .onnx"),
+        (["export", "RUN", "--out", "model.onnx", "--view", "sideways"], "no view 'sideways'"),
+        (["export", "RUN", "--out", "model.onnx", "--view", "mask"], "written as .safetensors"),
+        (["export", "RUN", "--out", "model.onnx", "--mask", "nobody"], "no mask named 'nobody'"),
+        (["export", "RUN", "--out", "model.onnx", "--round", "9"], "no round 9"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_status_2(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").touch()
+    given = [{"RUN": run.id}.get(argument, argument) for argument in arguments]
+    if "model.pt" in given[-1]:
+        given[-1] = "OUT/model.onnx"
+    assert main(given) == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert (told.out, told.err.count("\n")) == ("", 1)

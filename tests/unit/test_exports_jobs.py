@@ -1,0 +1,101 @@
+"""Exports in the background: found again by anyone, never made twice, told of when they fail or are interrupted."""
+
+import os
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from invmask.exports import jobs
+from invmask.exports.jobs import JobStatus, Request
+from invmask.exports.mask_file import read_mask
+from invmask.exports.work import make
+from invmask.masks.state import View
+from invmask.runs import files
+from invmask.runs.advance import advance
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, Want, write_want
+from tests.unit.run_helpers import VICTIM, small_spec, write_victims
+
+CSV = Request("figures", 2, ("csv",), ("defend-losses",))
+
+
+@pytest.fixture
+def run(own_home: Path) -> Run:
+    write_victims(own_home / "victims")
+    created = RunStore(own_home / "runs").create(small_spec())
+    write_want(created.path, Want(Goal.ADVANCE, 2))
+    advance(created.path)
+    return created
+
+
+def make_here(run: Run, request: Request) -> JobStatus:
+    folder = jobs.folder_of(run, request)
+    folder.mkdir(parents=True)
+    files.write_json(folder / jobs.REQUEST, jobs.asdict(request))
+    return make(folder)
+
+
+def test_a_process_of_its_own_makes_the_archive(run: Run):
+    jobs.start(run, CSV)
+    deadline = time.monotonic() + 300
+    while (status := jobs.read_status(run, CSV)) is not None and status.state == "working":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert status is not None
+    assert status.state == "done", (jobs.folder_of(run, CSV) / jobs.LOG).read_text()
+    (name,) = status.files
+    with zipfile.ZipFile(jobs.folder_of(run, CSV) / name) as archive:
+        assert archive.namelist() == ["defend-losses.csv", "defend-losses.txt"]
+    assert jobs.latest(run, "figures") == (CSV, status)
+    assert jobs.latest(run, "report") is None
+    made = (jobs.folder_of(run, CSV) / name).stat().st_mtime_ns
+    jobs.start(run, CSV)
+    assert (jobs.folder_of(run, CSV) / name).stat().st_mtime_ns == made
+
+
+def test_the_model_is_checked_and_the_mask_comes_along(run: Run, monkeypatch: pytest.MonkeyPatch):
+    from invmask.data.budget import probe
+
+    few = type("Part", (), {"images": probe("cifar10", 1)})
+    monkeypatch.setattr("invmask.exports.agreement.load_embedded", lambda *_: few)
+    request = Request("model", 2, ("safetensors", "mask"), view="inverse")
+    status = make_here(run, request)
+    assert (status.state, status.agrees) == ("done", True)
+    assert status.files == (f"{VICTIM}-round2-inverse.safetensors", f"{VICTIM}-round2-mask.safetensors")
+    assert "10 of 10" in status.notes[0]
+    mask = read_mask(jobs.folder_of(run, request) / status.files[1])
+    assert bool((mask.masks.gate(View.PRUNED) == run.masks_at(2).gate(View.PRUNED)).all())
+
+
+def test_what_cannot_be_made_is_told_of(run: Run):
+    status = make_here(run, replace(CSV, round=99))
+    assert status.state == "failed"
+    assert "no round 99" in status.notes[0]
+    assert jobs.read_status(run, replace(CSV, round=99)) == status
+
+
+def test_an_export_whose_process_is_gone_was_interrupted(run: Run):
+    folder = jobs.folder_of(run, CSV)
+    folder.mkdir(parents=True)
+    files.write_json(folder / jobs.REQUEST, jobs.asdict(CSV))
+    jobs.write_status(folder, JobStatus("working", pid=os.getpid()))
+    assert jobs.latest(run, "figures") == (CSV, JobStatus("working", pid=os.getpid()))
+    jobs.write_status(folder, JobStatus("working", pid=2**22 + 1))
+    status = jobs.read_status(run, CSV)
+    assert status is not None
+    assert (status.state, "interrupted" in status.notes[0]) == ("failed", True)
+    (folder / jobs.STATUS).write_text("[]")
+    assert jobs.read_status(run, CSV).state == "failed"
+
+
+def test_old_exports_make_room(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jobs.subprocess, "Popen", lambda *_, **__: type("P", (), {"pid": os.getpid(), "wait": int})())
+    for number in range(1, jobs.MOST_KEPT + 4):
+        jobs.start(run, replace(CSV, round=number))
+    kept = list((run.path / jobs.FOLDER).iterdir())
+    assert len(kept) == jobs.MOST_KEPT
+    assert jobs.folder_of(run, replace(CSV, round=jobs.MOST_KEPT + 3)) in kept
