@@ -1,5 +1,6 @@
 """How far each channel's activation moves when images change: by the trigger, or by a synthesized one."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ def _watched_pass(
     model: nn.Module, layout: MaskLayout, images: Tensor, precision: Precision, see: Callable[[slice, Tensor], None]
 ) -> None:
     """One pass on a copy; `see` is called with each masked layer's place in the flat vectors and its output."""
-    copy, handles = sharing_copy(model), []
+    copy = sharing_copy(model)
     modules = dict(copy.named_modules())
 
     def watch(where: slice) -> Callable[..., None]:
@@ -74,11 +75,7 @@ def _watched_pass(
 
         return hook
 
-    try:
+    with contextlib.ExitStack() as hooks, autocast(precision, images.device.type):
         for layer in layout.layers:
-            handles.append(modules[layer.name].register_forward_hook(watch(layer.slice)))
-        with autocast(precision, images.device.type):
-            copy(images.contiguous(memory_format=torch.channels_last))
-    finally:
-        for handle in handles:
-            handle.remove()
+            hooks.callback(modules[layer.name].register_forward_hook(watch(layer.slice)).remove)
+        copy(images.contiguous(memory_format=torch.channels_last))

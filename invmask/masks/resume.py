@@ -98,17 +98,16 @@ class Resumable:
         known_at: dict[str, int] = {}
         modules = dict(self._model.named_modules())
         layers = [layer.name for layer in self.layout.layers]
-        handles = []
-        with autocast(self.precision, self._images.device.type), attached(self._model, self.layout, self._gates):
-            try:
-                for name in layers:
-                    handles.append(modules[name].register_forward_pre_hook(_note(begun, name)))
-                for name in _blocks(self._model, layers):
-                    handles.append(modules[name].register_forward_hook(_keep(outputs, known_at, begun, name)))
-                logits = self._model(self._images).float()
-            finally:
-                for handle in handles:
-                    handle.remove()
+        with (
+            autocast(self.precision, self._images.device.type),
+            attached(self._model, self.layout, self._gates),
+            contextlib.ExitStack() as hooks,
+        ):
+            for name in layers:
+                hooks.callback(modules[name].register_forward_pre_hook(_note(begun, name)).remove)
+            for name in _blocks(self._model, layers):
+                hooks.callback(modules[name].register_forward_hook(_keep(outputs, known_at, begun, name)).remove)
+            logits = self._model(self._images).float()
         blocks = [
             _Block(name, output, frozenset(layers) - frozenset(begun[: known_at[name]]))
             for name, output in outputs.items()

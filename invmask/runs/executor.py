@@ -46,7 +46,7 @@ TELLING: dict[Kind, tuple[str, ...]] = {
 
 @dataclass
 class _Watched:
-    """What the thread remembers of a run and a kind of work: `idle` is what its files looked like with nothing to do."""
+    """What the thread remembers of a run and a kind of work: `idle`: its files' looks when there was nothing to do."""
 
     idle: Signature | None = None
     future: "Future | None" = None
