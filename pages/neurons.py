@@ -29,7 +29,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     result = neurons_whatif.show(run, round_taken, choice, by_hand, names)
     neurons_evidence.show_progress(run.id)
     if choice.channel is not None:
-        channel = neurons_channel.show(card, run, round_taken, found, choice)
+        channel = neurons_channel.show(card, found, choice)
         if channel is not None:
             neurons_channel.body(card, run, round_taken, asked, choice, channel)
             neurons_whatif.show_samples(card, run, result, choice.base)

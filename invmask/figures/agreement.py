@@ -22,7 +22,7 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
     figure = go.Figure(
         go.Heatmap(
             z=shown,
-            x=list(names[:-1]),
+            x=[name.replace(" ", "<br>") for name in names[:-1]],
             y=list(names[1:]),
             zmin=-1,
             zmax=1,

@@ -1,6 +1,7 @@
 """One channel's mask, selection and both gates through the rounds of a run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,11 +14,18 @@ from invmask.figures.template import finish
 HEIGHT = 260
 
 
+@dataclass(frozen=True)
+class ChannelHistory:
+    """a, s, m and m-bar of one channel after each round, from round 0: float [rounds + 1] in [0, 1]."""
+
+    mask: np.ndarray
+    selection: np.ndarray
+    pruned_gate: np.ndarray
+    inverse_gate: np.ndarray
+
+
 def channel_history(
-    mask: np.ndarray,
-    selection: np.ndarray,
-    pruned_gate: np.ndarray,
-    inverse_gate: np.ndarray,
+    history: ChannelHistory,
     spans: Sequence[PhaseSpan],
     end: int,
     theme: Theme,
@@ -26,17 +34,16 @@ def channel_history(
     """Four lines on an axis from 0 to 1, each with its name at its end.
 
     Args:
-        mask, selection, pruned_gate, inverse_gate: a, s, m, m-bar of the channel, float [rounds + 1], from round 0.
         spans, end: the phases, and where the axis ends.
         shown: the round that is looked at; None for the latest.
     """
     lines = (
-        ("mask a", mask, SEQUENCE[theme][0], "dot"),
-        ("selection s", selection, SELECTED_COLOURS[theme], "dash"),
-        ("pruned gate m", pruned_gate, view_colour("pruned", theme), "solid"),
-        ("inverse gate m\u0304", inverse_gate, view_colour("inverse", theme), "solid"),
+        ("mask a", history.mask, SEQUENCE[theme][0], "dot"),
+        ("selection s", history.selection, SELECTED_COLOURS[theme], "dash"),
+        ("pruned gate m", history.pruned_gate, view_colour("pruned", theme), "solid"),
+        ("inverse gate m\u0304", history.inverse_gate, view_colour("inverse", theme), "solid"),
     )
-    kept = thinned(len(mask))
+    kept = thinned(len(history.mask))
     figure = go.Figure()
     heights = spread_labels([float(values[-1]) for _, values, _, _ in lines], 0.09, 0.0, 1.0)
     for (name, values, colour, dash), height in zip(lines, heights, strict=True):

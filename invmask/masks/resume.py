@@ -41,7 +41,8 @@ class Resumable:
     def __init__(
         self, model: nn.Module, layout: MaskLayout, images: Tensor, gates: Tensor | None, precision: Precision
     ) -> None:
-        self.layout, self.precision = layout, precision
+        self.layout = layout
+        self.precision: Precision = precision
         self._model = sharing_copy(model)
         self._images = images.contiguous(memory_format=torch.channels_last)
         self._gates = torch.ones(layout.channels, device=images.device) if gates is None else gates

@@ -33,21 +33,20 @@ ATTRIBUTION_HELP = (
 )
 
 
-def show(card: VictimCard, run: RunSummary, round_taken: int, found: Channels, choice: NeuronsChoice) -> int | None:
+def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None:
     """The head of the page: its name, where it stands, and what can be done. The channel, or None if there is none."""
     layers = found.layout.layers
     channel = None if choice.channel is None else neurons_choice.find_channel(layers, choice.channel)
-    st.button("All channels", icon=":material/arrow_back:", on_click=neurons_choice.set_channel, args=(None,))
     if channel is None:
+        _back()
         st.error(f"There is no channel '{(choice.channel or '')[:60]}' in this network. Choose one on the map.")
         return None
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
     name = neurons_choice.channel_name(layers, channel)
     order = ranking(torch.from_numpy(found.scores)).tolist()
     rank = order.index(channel)
-    left, right = st.columns([5, 6], vertical_alignment="bottom")
-    left.subheader(name.replace(":", ", channel "), anchor=False)
-    with right, st.container(horizontal=True, gap="small", horizontal_alignment="right"):
+    with st.container(horizontal=True, gap="small"):
+        _back()
         st.button(
             "Cut this channel",
             type="primary",
@@ -74,18 +73,23 @@ def show(card: VictimCard, run: RunSummary, round_taken: int, found: Channels, c
                 args=(None if other is None else neurons_choice.channel_name(layers, other),),
                 help="The channel's neighbour by score.",
             )
+    st.subheader(name.replace(":", ", channel "), anchor=False)
     st.caption(_facts(card, found, channel, rank, by_hand))
     return channel
 
 
+def _back() -> None:
+    st.button("All channels", icon=":material/arrow_back:", on_click=neurons_choice.set_channel, args=(None,))
+
+
 def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: Decided) -> str:
     masks = found.masks
+    m, inverse = (float(masks.gate(view)[channel]) for view in (View.PRUNED, View.INVERSE))
     state = "cut" if channel in by_hand.cut else "restored" if channel in by_hand.restored else ""
     parts = [
         f"score {found.scores[channel]:.2f}, place {count(rank + 1)} of {count(found.layout.channels)}",
         f"mask a {float(masks.mask[channel]):.2f}, selection s {float(masks.selection[channel]):.2f}",
-        f"pruned m {float(masks.gate(View.PRUNED)[channel]):.2f}, "
-        f"inverse m\u0304 {float(masks.gate(View.INVERSE)[channel]):.2f}",
+        f"gates: pruned m {m:.2f}, inverse m\u0304 {inverse:.2f}",
     ]
     for name, values in found.values.items():
         value = values.values[channel]
@@ -110,7 +114,7 @@ def body(
     entries = cache.store().run(run.id).entries()
     chart(
         channel_history(
-            *neurons_pictures.history(run.id, len(entries), channel),
+            neurons_pictures.history(run.id, len(entries), channel),
             phase_spans([entry.record.phase for entry in entries]),
             axis_end(len(entries), most_rounds(run.spec.config, entries)),
             current_theme(),
@@ -186,6 +190,6 @@ def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: in
             Picture(gradients[row], "gradients"),
         )
         samples.append(Sample(VIEW_TITLES[view], pictures))
-    sample_grid(samples, 104)
+    sample_grid(samples, 84)
     kind = "A clean image" if target is None else "A triggered image"
     st.caption(f"{kind} of the class {classes[found.label]} under the three views of the learned mask.")

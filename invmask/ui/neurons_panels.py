@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 import torch
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.agreement import rank_agreement
@@ -24,7 +25,7 @@ from invmask.ui.samples import percent
 from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
-TABLE_HEIGHT = 500
+TABLE_HEIGHT = 570
 _MAP = "neurons-map"
 SHORT = {
     "score": "score",
@@ -34,6 +35,14 @@ SHORT = {
     "conductance": "conductance",
     "asr": "ΔASR alone",
     "acc": "ΔACC alone",
+}
+COLUMN_TITLES = {
+    "selection": "Selection",
+    "trigger": "Trigger",
+    "synthesized": "Synth.",
+    "conductance": "Conduct.",
+    "asr": "ΔASR",
+    "acc": "ΔACC",
 }
 MAP_HELP = (
     "One square a channel, one row or more a layer; click one for its page. **Score**: (1 − s)(1 − m) m\u0304, high "
@@ -176,8 +185,8 @@ def _frame(
     return pd.DataFrame(columns)
 
 
-def _columns(found: Channels) -> dict[str, object]:
-    config: dict[str, object] = {
+def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
+    config: dict[str, ColumnConfig | None] = {
         "rank": st.column_config.NumberColumn("#", width=46, help="Place by score; equal scores in layer order."),
         "channel": st.column_config.TextColumn("Channel", width=150),
         "score": st.column_config.ProgressColumn("Score", min_value=0, max_value=1, format="%.2f", width=90),
@@ -186,7 +195,7 @@ def _columns(found: Channels) -> dict[str, object]:
     for name, values in found.values.items():
         if name not in config:
             config[name] = st.column_config.NumberColumn(
-                SHORT[name][0].upper() + SHORT[name][1:], format=f"%.{values.digits}f", help=values.title
+                COLUMN_TITLES[name], format=f"%.{values.digits}f", width=88, help=values.title
             )
     return config
 

@@ -9,6 +9,7 @@ import torch
 from invmask.data.budget import clean_budget
 from invmask.evidence.activation import feature_maps
 from invmask.evidence.attribution import grad_cam, integrated_gradients
+from invmask.figures.channel_history import ChannelHistory
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.ui import answers, cache, neurons_data
 from invmask.ui.samples import to_pixels
@@ -51,7 +52,10 @@ class Excited:
 
 @dataclass(frozen=True)
 class Attributed:
-    """Two attributions of one class on the same image under the three views: float32 [3, H, W] each, and pixels [H, W, C]."""
+    """Two attributions of one class on the same image under the three views, float32 [3, H, W] each.
+
+    `pixels` is the image, uint8 [H, W, C], `label` its true class; `probabilities` are [3, K].
+    """
 
     pixels: np.ndarray
     label: int
@@ -143,14 +147,13 @@ def attributed(run_id: str, round_taken: int, stamp: int, draw: int, target: int
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def history(run_id: str, rounds: int, channel: int) -> tuple[np.ndarray, ...]:
-    """a, s, m and m-bar of one channel after each round from 0 to `rounds`: float32 [rounds + 1] each."""
+def history(run_id: str, rounds: int, channel: int) -> ChannelHistory:
+    """One channel after each round from 0 to `rounds`."""
     run = cache.store().run(run_id)
     both = torch.from_numpy(np.array(run.mask_history()[: rounds + 1, :, channel]))
     masks = Masks(both[:, 0], both[:, 1], run.spec().config.steepness)
-    return tuple(
-        values.numpy() for values in (masks.mask, masks.selection, masks.gate(View.PRUNED), masks.gate(View.INVERSE))
-    )
+    pruned, inverse = masks.gate(View.PRUNED), masks.gate(View.INVERSE)
+    return ChannelHistory(masks.mask.numpy(), masks.selection.numpy(), pruned.numpy(), inverse.numpy())
 
 
 def _tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -33,8 +33,8 @@ def show(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Deci
             _base(choice, names, round_taken)
             _buttons(run, round_taken, choice, by_hand)
         for column, (name, title) in zip(measures, MEASURE_TITLES.items(), strict=True):
-            with column:
-                _measure(name, title, found, choice.base)
+            with column, st.container(gap="xsmall"):
+                _measure(name, title, found, choice.base, bool(by_hand.cut or by_hand.restored))
         st.caption(_said(run, by_hand))
     return found
 
@@ -107,18 +107,22 @@ def _delete(run: str, name: str, base: str) -> None:
         neurons_choice.reset()
 
 
-def _measure(name: str, title: str, found: WhatIf, base: str) -> None:
+def _measure(name: str, title: str, found: WhatIf, base: str, changed: bool) -> None:
     now, before, original = (_share(measures, name) for measures in (found.now, found.base, found.original))
-    delta = None
-    if now is not None and before is not None:
-        delta = f"{100 * (now - before):+.1f} points"
+    # A line that is always there, so that nothing moves with the first cut.
+    delta = "as before"
+    if changed and now is not None and before is not None:
+        delta = f"{100 * (now - before):+.1f} points".replace("-", "−")
     st.metric(title, percent(now), delta=delta, delta_color="off", delta_arrow="off", help=MEASURE_HELP[name])
     n = found.now.n_clean if name == "acc" else found.now.n_triggered
     if now is None:
         st.caption("no trigger to measure it with")
     else:
-        start = "" if base == NOTHING else f"{'learned' if base == LEARNED else base} {percent(before)} · "
-        st.caption(f"{start}original {percent(original)} · n\u00a0=\u00a0{count(n)}")
+        start = "" if base == NOTHING else f"{'learned' if base == LEARNED else base} {percent(before)}, "
+        words = f"{start}original {percent(original)}, n = {count(n)}"
+        for tight in (" %", " = "):
+            words = words.replace(tight, tight.replace(" ", "\u00a0"))
+        st.caption(words)
 
 
 def _share(measures: Measures, name: str) -> float | None:
@@ -134,9 +138,9 @@ def _said(run: RunSummary, by_hand: Decided) -> str:
             names = [neurons_choice.channel_name(layout.layers, channel) for channel in channels[:_NAMED_FEW]]
             more = f" and {len(channels) - _NAMED_FEW} more" if len(channels) > _NAMED_FEW else ""
             parts.append(f"{len(channels)} {word} by hand: {', '.join(names)}{more}")
-    return (
-        "; ".join(parts) + "." if parts else "Nothing is decided by hand. Cut channels in the table or on their page."
-    )
+    if not parts:
+        return "Nothing is decided by hand. Cut channels in the table, or on their own page."
+    return "; ".join(parts) + "."
 
 
 def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) -> None:
@@ -153,7 +157,8 @@ def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) ->
     st.subheader("Samples", anchor=False, help="What the pruned view says of a few of the images it is measured on.")
     word = {LEARNED: "learned mask", NOTHING: "nothing cut"}.get(base, base)
     st.caption(
-        f"{'Triggered' if triggered else 'Clean'} images under the pruned view. First line: {word}; second line: now."
+        f"{'Triggered' if triggered else 'Clean'} images, each under its true class. First answer: {word}; "
+        "second answer: the pruned view now."
     )
     samples = []
     for row, place in enumerate(places):
@@ -163,8 +168,8 @@ def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) ->
             said = answers[offset + place]
             best = int(said.argmax())
             lines.append(Answer(classes[best], float(said[best]), _kind(best, true, measured.target_label), view))
-        samples.append(Sample(f"true class: {classes[true]}", (Picture(pixels[row], "", tuple(lines)),)))
-    sample_grid(samples, 112)
+        samples.append(Sample(classes[true], (Picture(pixels[row], "", tuple(lines)),)))
+    sample_grid(samples, 96)
 
 
 def _kind(answer: int, true: int, target: int | None) -> Kind:
