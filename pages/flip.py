@@ -22,7 +22,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         with column:
             flip_panels.mask_choice(choice, names)
     with right:
-        flip_panels.round_slider(choice, run)
+        widgets.round_slider(run, "flip-round", choice.mask is not None)
     stamp = cache.victim_stamp(card.name)
     if choice.mask is None:
         found = answers.at_round(run.id, round_taken, stamp, poisoned)

@@ -66,7 +66,7 @@ def asked_round() -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else None
 
 
-def round_slider(run: RunSummary, key: str) -> None:
+def round_slider(run: RunSummary, key: str, disabled: bool = False) -> None:
     """Which round's masks to look at; at the right end it follows the run."""
     asked = asked_round()
     st.session_state[key] = run.round if asked is None else min(asked, run.round)
@@ -81,6 +81,7 @@ def round_slider(run: RunSummary, key: str) -> None:
         run.round,
         key=key,
         on_change=moved,
+        disabled=disabled,
         help="Look at the masks as they were after this round. At round 0 nothing is masked; "
         "the right end is the latest round, and stays the latest while the run goes on.",
     )
