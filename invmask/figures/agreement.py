@@ -22,7 +22,7 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
     figure = go.Figure(
         go.Heatmap(
             z=shown,
-            x=[name.replace(" ", "<br>") for name in names[:-1]],
+            x=list(names[:-1]),
             y=list(names[1:]),
             zmin=-1,
             zmax=1,
@@ -35,7 +35,7 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
             hoverongaps=False,
             hovertemplate="%{y} and %{x}<br>rank correlation %{z:.2f}<extra></extra>",
             colorbar={
-                "title": {"text": "rank correlation", "side": "right"},
+                "title": {"text": "rank correlation", "side": "right", "font": {"size": 13}},
                 "thickness": 8,
                 "outlinewidth": 0,
                 "tickvals": [-1, 0, 1],
@@ -44,7 +44,7 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
         )
     )
     still = {"showgrid": False, "showline": False, "zeroline": False, "ticks": "", "fixedrange": True}
-    figure.update_xaxes(tickangle=0, tickfont={"size": 12}, **still)
+    figure.update_xaxes(tickangle=-32, tickfont={"size": 12}, **still)
     figure.update_yaxes(autorange="reversed", tickfont={"size": 12}, **still)
-    figure.update_layout(font={"color": TEXT[theme]}, margin={"l": 136, "r": 8, "t": 8, "b": 52})
-    return finish(figure, theme, 60 + 40 * max(1, len(names) - 1))
+    figure.update_layout(font={"color": TEXT[theme]}, margin={"l": 136, "r": 8, "t": 8, "b": 84})
+    return finish(figure, theme, 92 + 40 * max(1, len(names) - 1))

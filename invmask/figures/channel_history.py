@@ -38,10 +38,11 @@ def channel_history(
         shown: the round that is looked at; None for the latest.
     """
     lines = (
-        ("mask a", history.mask, SEQUENCE[theme][0], "dot"),
-        ("selection s", history.selection, SELECTED_COLOURS[theme], "dash"),
+        # Where lines lie on each other, the broken ones on top let the others through.
         ("pruned gate m", history.pruned_gate, view_colour("pruned", theme), "solid"),
         ("inverse gate m\u0304", history.inverse_gate, view_colour("inverse", theme), "solid"),
+        ("selection s", history.selection, SELECTED_COLOURS[theme], "dash"),
+        ("mask a", history.mask, SEQUENCE[theme][0], "dot"),
     )
     kept = thinned(len(history.mask))
     figure = go.Figure()

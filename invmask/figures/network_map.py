@@ -116,7 +116,7 @@ def network_map(
         showlegend=False,
         dragmode=False,
         clickmode="event+select",
-        margin={"l": 34 + round(5.6 * max(map(len, names))), "r": 8, "t": 58, "b": 8},
+        margin={"l": 30 + round(5.2 * max(map(len, names))), "r": 8, "t": 58, "b": 8},
     )
     return finish(figure, theme, 66 + round(ROW_HEIGHT * bottom))
 
@@ -157,7 +157,7 @@ def _colour_bar(values: ChannelValues, low: float, high: float) -> dict[str, obj
         "yanchor": "bottom",
         "ypad": 4,
         "xpad": 0,
-        "len": 0.9,
+        "len": 1,
         "thickness": 8,
         "outlinewidth": 0,
         "ticks": "",

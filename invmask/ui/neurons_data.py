@@ -106,9 +106,9 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
         conductance = unknown if found is None else found.conductance
         values["conductance"] = ChannelValues(conductance, "Conductance toward the target, logits", "signed", 3)
         asr = unknown if found is None else 100 * found.asr_change
-        values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points of %", "signed", 1)
+        values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points", "signed", 1)
     acc = unknown if found is None else 100 * found.acc_change
-    values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points of %", "signed", 1)
+    values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points", "signed", 1)
     return Channels(layout, masks, values)
 
 

@@ -26,6 +26,7 @@ from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
+MAP_WIDTH, TABLE_WIDTH = 500, 520
 _MAP = "neurons-map"
 SHORT = {
     "score": "score",
@@ -37,7 +38,7 @@ SHORT = {
     "acc": "ΔACC alone",
 }
 COLUMN_TITLES = {
-    "selection": "Selection",
+    "selection": "1 − s",
     "trigger": "Trigger",
     "synthesized": "Synth.",
     "conductance": "Conduct.",
@@ -59,7 +60,8 @@ TOP_HELP = (
 AGREEMENT_HELP = (
     "Spearman's rank correlation over all channels: +1 where two numbers put the channels into the same order, 0 "
     "where they have nothing to do with each other. The change of ASR is taken with its sign turned: a channel "
-    "whose cut lowers ASR more ranks higher."
+    "whose cut lowers ASR more ranks higher. Near 0, what the run believes and the evidence order the channels "
+    "differently: the score tells what the mask uses, which need not be all that the trigger excites."
 )
 
 
@@ -68,7 +70,9 @@ def overview(
 ) -> None:
     """Map and table side by side."""
     st.subheader("All channels", anchor=False, help=MAP_HELP)
-    left, right = st.columns([10, 11], gap="medium")
+    # Of a fixed width, for the squares have one; where there is no room beside it, the table goes below.
+    with st.container(horizontal=True, gap="medium"):
+        left, right = st.container(width=MAP_WIDTH), st.container(width=TABLE_WIDTH)
     with right:
         picked = _table(run, round_taken, found, by_hand)
     with left:
@@ -243,7 +247,7 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
             f"{percent(top)}; {len(random)} random sets from the same layers leave {percent(best)} or more, nothing "
             f"cut {percent(original)}."
         )
-    st.write(said)
+    st.write(said.replace(" %", "\u00a0%"))
     chart(
         top_set_strip(name.upper(), top, random, original, len(found.channels), n, current_theme()),
         key="neurons-top",

@@ -28,11 +28,10 @@ def show(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Deci
     """Base, buttons and the three measures; returns what was computed."""
     found = neurons_data.what_if(run.id, round_taken, choice.base, by_hand)
     with st.container(border=True):
-        left, *measures = st.columns([7, 4, 4, 4], gap="medium")
-        with left:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             _base(choice, names, round_taken)
             _buttons(run, round_taken, choice, by_hand)
-        for column, (name, title) in zip(measures, MEASURE_TITLES.items(), strict=True):
+        for column, (name, title) in zip(st.columns(3), MEASURE_TITLES.items(), strict=True):
             with column, st.container(gap="xsmall"):
                 _measure(name, title, found, choice.base, bool(by_hand.cut or by_hand.restored))
         st.caption(_said(run, by_hand))
@@ -44,7 +43,8 @@ def _base(choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None
     titles = {LEARNED: f"the learned mask, round {round_taken:,}", NOTHING: "the original: nothing cut"}
     st.selectbox(
         "What if: start from",
-        [LEARNED, NOTHING, *names],
+        width=300,
+        options=[LEARNED, NOTHING, *names],
         key="neurons-base",
         format_func=lambda base: titles.get(base, f"mask '{base}'"),
         on_change=lambda: neurons_choice.set_base(st.session_state["neurons-base"]),
@@ -54,7 +54,7 @@ def _base(choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None
 
 def _buttons(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided) -> None:
     changed = bool(by_hand.cut or by_hand.restored)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", width="content"):
         st.button(
             "Undo",
             icon=":material/undo:",
@@ -110,7 +110,7 @@ def _delete(run: str, name: str, base: str) -> None:
 def _measure(name: str, title: str, found: WhatIf, base: str, changed: bool) -> None:
     now, before, original = (_share(measures, name) for measures in (found.now, found.base, found.original))
     # A line that is always there, so that nothing moves with the first cut.
-    delta = "as before"
+    delta = None if now is None else "as before"
     if changed and now is not None and before is not None:
         delta = f"{100 * (now - before):+.1f} points".replace("-", "−")
     st.metric(title, percent(now), delta=delta, delta_color="off", delta_arrow="off", help=MEASURE_HELP[name])
