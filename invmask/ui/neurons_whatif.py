@@ -18,6 +18,7 @@ from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_gr
 
 SAMPLES = 8
 _NAMED_FEW = 6
+_SAVED, _PROBLEM = "neurons/saved", "neurons/problem"
 _HELP = (
     "The pruned view, recomputed for the channels that you cut or restore, on the same test images that the run is "
     "measured on. Nothing of the run changes. The address holds it all."
@@ -78,14 +79,19 @@ def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Dec
     if not changed:
         st.caption("Nothing is decided by hand yet; what you save now is the mask that you start from.")
     name = st.text_input("Name", key="neurons-name", max_chars=40, help="Letters, digits, spaces, - and _.")
-    if st.button("Save", key="neurons-save", type="primary", disabled=not name.strip()):
-        try:
-            masks = by_hand.apply(neurons_data.base_masks(run.id, round_taken, choice.base))
-            saved = named_masks.save(directory, name, masks)
-        except UserError as error:
-            st.error(str(error))
-        else:
-            st.toast(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
+    st.button(
+        "Save",
+        key="neurons-save",
+        type="primary",
+        disabled=not name.strip(),
+        on_click=_store,
+        args=(run.id, round_taken, choice.base, by_hand),
+    )
+    saved, problem = st.session_state.pop(_SAVED, None), st.session_state.pop(_PROBLEM, None)
+    if saved is not None:
+        st.success(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
+    if problem is not None:
+        st.error(problem)
     for known in named_masks.list_names(directory):
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.write(known)
@@ -97,6 +103,15 @@ def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Dec
             on_click=_delete,
             args=(run.id, known, choice.base),
         )
+
+
+def _store(run: str, round_taken: int, base: str, by_hand: Decided) -> None:
+    try:
+        masks = by_hand.apply(neurons_data.base_masks(run, round_taken, base))
+        name = named_masks.save(cache.store().run(run), st.session_state["neurons-name"], masks)
+        st.session_state[_SAVED] = name
+    except UserError as error:
+        st.session_state[_PROBLEM] = str(error)
 
 
 def _delete(run: str, name: str, base: str) -> None:
