@@ -81,9 +81,14 @@ class Resumable:
         inside = tuple(f"{block.name}." for block in skipped)
         names = {block.name for block in skipped}
         rest = tuple(
-            layer for layer in self.layout.layers if layer.name not in names and not layer.name.startswith(inside)
+            layer
+            for layer in self.layout.layers
+            if layer.name not in names
+            and not layer.name.startswith(inside)
+            # Times one is no work worth doing: it costs as much as half a convolution.
+            and bool((gates[:, layer.slice] != 1).any())
         )
-        each = gates.repeat_interleave(len(self._images), 0)
+        each = gates if len(gates) == 1 else gates.repeat_interleave(len(self._images), 0)
         images = self._images.repeat(len(gates), 1, 1, 1)
         with (
             autocast(self.precision, images.device.type),
