@@ -103,13 +103,12 @@ def _examine(run: Run, bench: _Bench) -> Iterator[None]:
     found = evidence.victim_evidence(run)
     if found is None or found.digest != bench.digest:
         found = _of_sibling(run, bench.digest) or _nothing_yet(bench)
-    order = bench.ablation.by_cost()
-    while True:
         evidence.write_victim_evidence(run, found)
-        if found.complete:
-            return
-        yield
+    order = bench.ablation.by_cost()
+    while not found.complete:
         found = _next_piece(bench, found, order)
+        evidence.write_victim_evidence(run, found)
+        yield
 
 
 def _next_piece(bench: _Bench, found: VictimEvidence, order: list[int]) -> VictimEvidence:

@@ -1,4 +1,4 @@
-"""A reader clicks a channel on the map, cuts it on its page, sees the numbers move, and finds the same after a reload."""
+"""A reader clicks a channel on the map, cuts it on its page, sees the numbers move, and reloads the address."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ def squares(page: Page) -> Locator:
 
 
 def measure(page: Page, title: str) -> Locator:
-    return page.get_by_test_id("stMetric").filter(has_text=title).get_by_test_id("stMetricValue")
+    return page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{title}, ")).get_by_test_id("stMetricValue")
 
 
 def test_a_channel_is_found_cut_and_kept_in_the_address(page: Page, served: Dashboard, run: Run):
