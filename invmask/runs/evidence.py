@@ -39,7 +39,7 @@ class VictimEvidence:
         original: the uncut network on the same images.
         n_conductance: images that the conductance is a mean of.
         done, total: pieces of work.
-        digest: of the victim's weights.
+        digest: of the victim and of how the evidence was gathered.
     """
 
     trigger_change: np.ndarray

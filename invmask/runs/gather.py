@@ -158,10 +158,11 @@ def _bench(spec: RunSpec, home: Path) -> _Bench:
     folders = tuple(victim_folders(home))
     cards = find_cards(list(folders))
     card = cards.get(spec.victim)
-    weights = b"" if card is None else card.with_suffix(".safetensors").read_bytes()
+    # The card too: the trigger is on it.
+    content = b"" if card is None else card.read_bytes() + card.with_suffix(".safetensors").read_bytes()
     # Where the run was computed on an accelerator, its arithmetic is not at hand here.
     precision: Precision = spec.precision if spec.device == "cpu" else "float32"
-    digest = hashlib.sha256(weights + f"{precision} {PER_CLASS}".encode()).hexdigest()
+    digest = hashlib.sha256(content + f"{precision} {PER_CLASS}".encode()).hexdigest()
     return _make_bench(spec.victim, folders, precision, digest)
 
 
