@@ -157,7 +157,7 @@ def _colour_bar(values: ChannelValues, low: float, high: float) -> dict[str, obj
         "yanchor": "bottom",
         "ypad": 4,
         "xpad": 0,
-        "len": 1,
+        "len": 0.92,
         "thickness": 8,
         "outlinewidth": 0,
         "ticks": "",

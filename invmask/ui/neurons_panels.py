@@ -26,7 +26,7 @@ from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
-MAP_WIDTH, TABLE_WIDTH = 500, 520
+MAP_WIDTH, TABLE_WIDTH = 480, 510
 _MAP = "neurons-map"
 SHORT = {
     "score": "score",

@@ -89,8 +89,9 @@ def test_the_top_ten_are_cut_saved_and_flipped(page: Page, served: Dashboard, ru
     assert query(page)["cut"] == ",".join(map(str, ranking(channel_scores(masks, layout))[:10].tolist()))
 
     page.get_by_role("button", name="Save mask").click()
-    page.get_by_label("Name").fill("top ten")
-    page.get_by_label("Name").press("Enter")
+    name = page.get_by_role("textbox", name="Name")
+    name.fill("top ten")
+    name.press("Enter")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved as 'top ten'")).to_be_visible()
     page.goto(f"{served.url}/flip?victim={VICTIM}&run={run.id}&mask=top+ten&view=pruned")
