@@ -4,39 +4,30 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.masks.state import View
+from invmask.runs import named_masks
 from invmask.runs.entries import RunSummary
 from invmask.ui import address, answers, cache, flip_choice, flip_panels, widgets
 from invmask.ui.names import target_title
 
 
-def _without_run(victim: str) -> None:
-    """Nothing to flip yet: say what to do, and offer it."""
-    latest = next((run for run in cache.listing().runs if run.spec.victim == victim and run.round), None)
-    if latest is None:
-        st.info("There is no mask to flip yet. Defend this victim for a few rounds first, then come back.")
-    else:
-        st.info("No run is chosen. Choose one in the sidebar, or open the latest.")
-        st.button(
-            "Open the latest run",
-            type="primary",
-            icon=":material/flip:",
-            on_click=address.set_run,
-            args=(latest.id,),
-            help="The newest run of this victim that has taken a round.",
-        )
-    st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
-
-
 def _with_run(card: VictimCard, run: RunSummary) -> None:
-    choice, has_trigger = flip_choice.read(), card.target_label is not None
+    names = named_masks.list_names(cache.store().run(run.id))
+    choice, has_trigger = flip_choice.read(names), card.target_label is not None
     poisoned = has_trigger and choice.images == "poisoned"
     round_taken = run.round if choice.round is None else min(choice.round, run.round)
-    left, right = st.columns([10, 3], gap="medium", vertical_alignment="bottom")
+    left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="bottom")
     with left:
         flip_panels.switch(choice, has_trigger)
+    for column in middle:
+        with column:
+            flip_panels.mask_choice(choice, names)
     with right:
-        flip_panels.round_slider(choice, run)
-    found = answers.at_round(run.id, round_taken, cache.victim_stamp(card.name), poisoned)
+        widgets.round_slider(run, "flip-round", choice.mask is not None)
+    stamp = cache.victim_stamp(card.name)
+    if choice.mask is None:
+        found = answers.at_round(run.id, round_taken, stamp, poisoned)
+    else:
+        found = answers.with_mask(run.id, choice.mask, stamp, poisoned)
     flip_panels.counts(found, choice.view)
     fates = found.answers.fates(View.PRUNED)
     show = choice.show if poisoned or choice.show != "still-fooled" else "all"
@@ -61,7 +52,9 @@ def _page() -> None:
     if target_title(card) is None:
         st.write("This control has no backdoor and no trigger, so there are clean images alone to flip.")
     if run is None:
-        _without_run(victim)
+        widgets.no_run(
+            "There is no mask to flip yet. Defend this victim for a few rounds first, then come back.", victim
+        )
         return
     summary = cache.summary(run)
     if summary.round == 0:

@@ -102,7 +102,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
     The cells are bars: they share the width that there is, and report clicks, which heatmaps do not.
     """
     columns = columns or (64 if len(state.mask) <= 2400 else 128)
-    x, y, centres, bottom = _places(state.layers, columns)
+    x, y, centres, bottom = cell_places(state.layers, columns)
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.74, 0.26], horizontal_spacing=0.025)
     figure.add_trace(_cells(state, quantity, x, y), row=1, col=1)
     _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme)
@@ -129,10 +129,10 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
 def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
     """The height in pixels of `channel_map` for these layers."""
     columns = columns or (64 if sum(layer.channels for layer in layers) <= 2400 else 128)
-    return 92 + round(ROW_HEIGHT * _places(layers, columns)[3])
+    return 92 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
 
 
-def _places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:
+def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:
     """Left edge and top edge of each channel's cell, the height of each layer's middle, and the bottom of all."""
     x, y, centres, top = [], [], [], 0.0
     for layer in layers:

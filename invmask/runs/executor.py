@@ -9,11 +9,11 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from invmask import settings
 from invmask.errors import UserError
-from invmask.runs import files
+from invmask.runs import evidence, files
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
@@ -36,11 +36,17 @@ RETRY_SECONDS = 1.0
 RESTART_SECONDS = (1.0, 30.0)
 
 Signature = tuple[tuple[int, int] | None, ...]
+Kind = Literal["rounds", "evidence"]
+# The files that tell whether there is something new to do.
+TELLING: dict[Kind, tuple[str, ...]] = {
+    "rounds": (files.WANT, files.STATUS, files.RESULT),
+    "evidence": (evidence.WANT, evidence.STATUS),
+}
 
 
 @dataclass
 class _Watched:
-    """What the thread remembers of a run: `idle` is what its files looked like when nothing was to be done."""
+    """What the thread remembers of a run and a kind of work: `idle`: its files' looks when there was nothing to do."""
 
     idle: Signature | None = None
     future: "Future | None" = None
@@ -52,7 +58,7 @@ class _Hands:
     """Of the watching thread alone."""
 
     cluster: "Cluster | None" = None
-    watched: dict[str, _Watched] = field(default_factory=dict)
+    watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
     not_before: float = 0.0
     patience: float = RESTART_SECONDS[0]
 
@@ -124,6 +130,11 @@ class Executor:
         self.store.stop(run_id)
         self._wake.set()
 
+    def gather_evidence(self, run_id: str, round_taken: int) -> None:
+        """Have the evidence about the run's channels gathered; see `evidence.ask`."""
+        evidence.ask(self.store.run(run_id), round_taken)
+        self._wake.set()
+
     def delete(self, run_id: str) -> None:
         """Delete the run, as soon as the round in hand is over; see `RunStore.delete`."""
         self.store.delete(run_id)
@@ -174,17 +185,20 @@ class Executor:
         self._problem = None
         runs = self.store.runs()
         present = {run.id for run in runs}
-        hands.watched = {run_id: watched for run_id, watched in hands.watched.items() if run_id in present}
+        hands.watched = {key: watched for key, watched in hands.watched.items() if key[0] in present}
         # Oldest first, and every run with work has a unit under way or waiting: Dask takes them in turn.
         for run in reversed(runs):
-            watched = hands.watched.setdefault(run.id, _Watched())
-            self._collect(hands, watched, now)
-            if watched.future is None and now >= watched.not_before and self._has_work(run, watched):
-                watched.future = self._submit(hands.cluster, run)
+            for kind in TELLING:
+                watched = hands.watched.setdefault((run.id, kind), _Watched())
+                self._collect(hands, watched, now)
+                if watched.future is None and now >= watched.not_before and self._has_work(run, kind, watched):
+                    watched.future = self._submit(hands.cluster, run, kind)
 
-    def _submit(self, cluster: "Cluster", run: Run) -> "Future":
-        from invmask.runs.unit import unit
+    def _submit(self, cluster: "Cluster", run: Run, kind: Kind) -> "Future":
+        from invmask.runs.unit import evidence_unit, unit
 
+        if kind == "evidence":
+            return cluster.client.submit(evidence_unit, str(run.path), UNIT_SECONDS, pure=False)
         return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
 
     def _collect(self, hands: _Hands, watched: _Watched, now: float) -> None:
@@ -199,12 +213,12 @@ class Executor:
         watched.not_before = now + RETRY_SECONDS if busy else 0.0
         watched.idle = None
 
-    def _has_work(self, run: Run, watched: _Watched) -> bool:
-        signature = _signature(run)
+    def _has_work(self, run: Run, kind: Kind, watched: _Watched) -> bool:
+        signature = _signature(run, kind)
         if signature == watched.idle:
             return False
         try:
-            work = run.has_work()
+            work = run.has_work() if kind == "rounds" else evidence.has_work(run)
         except UserError:  # damaged; a listing says so
             work = False
         watched.idle = None if work else signature
@@ -221,10 +235,10 @@ class Executor:
             hands.cluster = None
 
 
-def _signature(run: Run) -> Signature:
+def _signature(run: Run, kind: Kind) -> Signature:
     """Changes whenever what is wanted of a run changes."""
     stats = []
-    for name in (files.WANT, files.STATUS, files.RESULT):
+    for name in TELLING[kind]:
         stats.append(None)
         with contextlib.suppress(OSError):
             stat = (run.path / name).stat()

@@ -17,6 +17,7 @@ from invmask.data.images import LabelledImages
 from invmask.defenses.base import Subject
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
+from invmask.evidence.ablation import Probe
 from invmask.machine import Precision, autocast
 from invmask.masks.attach import gated_logits, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
@@ -29,21 +30,8 @@ DEFENSES = {IMS.name: IMS}
 
 
 @dataclass(frozen=True)
-class ProbeImages:
-    """Test images as a victim's user and its attacker send them.
-
-    Attributes:
-        clean, labels: float32 [N, C, H, W] in [0, 1] and int64 [N].
-        triggered, triggered_labels: [M], the images of other classes than the target, with the trigger, and
-            their true labels; None for a victim without a backdoor.
-        target_label: what the backdoor answers.
-    """
-
-    clean: Tensor
-    labels: Tensor
-    triggered: Tensor | None
-    triggered_labels: Tensor | None
-    target_label: int | None
+class ProbeImages(Probe):
+    """Test images as a victim's user and its attacker send them."""
 
     @classmethod
     def of(cls, images: LabelledImages, victim: Victim, device: str = "cpu") -> "ProbeImages":

@@ -11,3 +11,12 @@ def unit(path: str, rounds: int, seconds: float) -> str:
     from invmask.runs.advance import Limits, advance
 
     return advance(Path(path), Limits(rounds, seconds), patience=0.1).value
+
+
+def evidence_unit(path: str, seconds: float) -> str:
+    """Gather evidence about the channels of the run in `path` for about so many seconds; the `Outcome`'s value."""
+    from pathlib import Path
+
+    from invmask.runs.gather import gather
+
+    return gather(Path(path), seconds, patience=0.1).value

@@ -16,6 +16,7 @@ from invmask.data.images import LabelledImages
 from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, Masks, View
+from invmask.runs import named_masks
 from invmask.ui import cache
 
 
@@ -80,19 +81,33 @@ def clean_and_triggered(victim: str, stamp: int, places: tuple[int, ...]) -> Cle
     )
 
 
-@st.cache_data(max_entries=48, show_spinner="Asking the three views")
+def with_mask(run: str, name: str, victim_stamp: int, poisoned: bool) -> FlipAnswers:
+    """As `at_round`, with masks made by hand.
+
+    Raises:
+        UserError: no such run or masks.
+    """
+    return _answers(run, name, named_masks.stamp(cache.store().run(run), name), victim_stamp, poisoned)
+
+
 def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:
     """What the three views say, after a round of a run, of the test images that the run itself is measured on.
 
     Raises:
         UserError: no such run or round.
     """
+    return _answers(run, round_taken, 0, victim_stamp, poisoned)
+
+
+@st.cache_data(max_entries=48, show_spinner="Asking the three views")
+def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:  # noqa: ARG001
+    """`mask` is a round, or the name of masks."""
     found = cache.store().run(run)
     spec = found.spec()
     # Where the run was computed on an accelerator, its arithmetic is not at hand here.
     precision: Precision = spec.precision if spec.device == "cpu" else "float32"
     images, tensor, target = _probe_images(spec.victim, spec.probe_per_class, poisoned)
-    masks = found.masks_at(round_taken)
+    masks = found.masks_at(mask) if isinstance(mask, int) else named_masks.load(found, mask)
     original = _original(spec.victim, victim_stamp, spec.probe_per_class, poisoned, precision)
     masked = view_probabilities(cache.victim(spec.victim).model, masks, [View.PRUNED, View.INVERSE], tensor, precision)
     answers = ViewAnswers(torch.cat([original, masked]), images.label_tensor(), target)

@@ -1,5 +1,6 @@
 """What people chose on the page Flip. All of it lives in the address, so that a link shows the same."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,7 @@ class FlipChoice:
         round: the round whose masks are looked at; None for the latest.
         picked: places of picked samples, the last picked last.
         page: of the gallery, from 0.
+        mask: the name of a mask made by hand; None for the learned one.
     """
 
     view: View
@@ -41,10 +43,15 @@ class FlipChoice:
     round: int | None
     picked: tuple[int, ...]
     page: int
+    mask: str | None = None
 
 
-def read() -> FlipChoice:
-    """The choices in the address; defaults for what is missing or makes no sense."""
+def read(masks: Sequence[str] = ()) -> FlipChoice:
+    """The choices in the address; defaults for what is missing or makes no sense.
+
+    Args:
+        masks: names of the run's masks beside the learned one.
+    """
     round_taken = address.choice("round", "")
     page = address.choice("page", "1")
     return FlipChoice(
@@ -54,6 +61,7 @@ def read() -> FlipChoice:
         round=int(round_taken) if _is_number(round_taken) else None,
         picked=tuple(int(place) for place in address.choice("pick", "").split(",") if _is_number(place))[-MOST_PICKED:],
         page=max(0, int(page) - 1) if _is_number(page) else 0,
+        mask=address.choice("mask", "", ["", *masks]) or None,
     )
 
 
@@ -75,9 +83,9 @@ def set_show(show: str) -> None:
     set_page(0)
 
 
-def set_round(round_taken: int | None) -> None:
-    """None for the latest, whichever that is when the link is opened."""
-    address.choose("round", None if round_taken is None else str(round_taken))
+def set_mask(mask: str | None) -> None:
+    """Look through a mask made by hand; None for the learned one."""
+    address.choose("mask", mask)
 
 
 def set_page(page: int) -> None:

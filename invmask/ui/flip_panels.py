@@ -9,7 +9,7 @@ from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.masks.state import View
 from invmask.metrics import flags
-from invmask.runs.entries import RunSummary
+from invmask.runs import named_masks
 from invmask.ui import flip_choice
 from invmask.ui.answers import FlipAnswers
 from invmask.ui.flip_choice import FlipChoice
@@ -69,22 +69,18 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
             )
 
 
-def round_slider(choice: FlipChoice, run: RunSummary) -> None:
-    """Which round's masks to look through; at the right end it follows the run."""
-    st.session_state["flip-round"] = min(run.round, run.round if choice.round is None else choice.round)
-
-    def moved() -> None:
-        value = st.session_state["flip-round"]
-        flip_choice.set_round(None if value == run.round else value)
-
-    st.slider(
-        "Round",
-        0,
-        run.round,
-        key="flip-round",
-        on_change=moved,
-        help="Look through the masks as they were after this round. At round 0 nothing is masked; "
-        "the right end is the latest round, and stays the latest while the run goes on.",
+def mask_choice(choice: FlipChoice, names: list[str]) -> None:
+    """The learned mask, or one made by hand on the page Neurons."""
+    st.session_state["flip-mask"] = choice.mask or named_masks.LEARNED
+    st.selectbox(
+        "Mask",
+        [named_masks.LEARNED, *names],
+        key="flip-mask",
+        format_func=lambda name: "Learned" if name == named_masks.LEARNED else name,
+        on_change=lambda: flip_choice.set_mask(
+            None if st.session_state["flip-mask"] == named_masks.LEARNED else st.session_state["flip-mask"]
+        ),
+        help="The mask that the run learned, or one that was made by hand and saved on the page Neurons.",
     )
 
 

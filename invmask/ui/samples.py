@@ -167,6 +167,7 @@ _STYLE = """<style>
 .im-caption,.im-word,.im-note{font-size:.82rem;line-height:1.25;opacity:.75;white-space:nowrap;
  overflow:hidden;text-overflow:ellipsis}
 .im-caption{margin-bottom:.2rem}
+.im-note{margin-top:.3rem}
 .im-answer{margin-top:.35rem;line-height:1.25}
 .im-name{font-size:.95rem;font-weight:600;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .im-share{display:flex;align-items:center;gap:.35rem;font-size:.85rem}

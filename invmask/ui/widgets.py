@@ -3,6 +3,8 @@
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
+from invmask.runs.entries import RunSummary
+from invmask.ui import address, cache
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.ui.samples import percent
 
@@ -34,3 +36,52 @@ def card_measures(card: VictimCard) -> None:
         with column, st.container(gap=None):
             st.metric(MEASURE_TITLES[measure], percent(value), help=MEASURE_HELP[measure])
             st.caption(below[measure])
+
+
+def no_run(sentence: str, victim: str) -> None:
+    """What to do where no run is chosen: open the victim's latest, or begin one.
+
+    Args:
+        sentence: for a victim that has no run with a round.
+    """
+    latest = next((run for run in cache.listing().runs if run.spec.victim == victim and run.round), None)
+    if latest is None:
+        st.info(sentence)
+    else:
+        st.info("No run is chosen. Choose one in the sidebar, or open the latest.")
+        st.button(
+            "Open the latest run",
+            type="primary",
+            icon=":material/history:",
+            on_click=address.set_run,
+            args=(latest.id,),
+            help="The newest run of this victim that has taken a round.",
+        )
+    st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
+
+
+def asked_round() -> int | None:
+    """The round in the address of this page; None where it follows the latest."""
+    text = address.choice("round", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else None
+
+
+def round_slider(run: RunSummary, key: str, disabled: bool = False) -> None:
+    """Which round's masks to look at; at the right end it follows the run."""
+    asked = asked_round()
+    st.session_state[key] = run.round if asked is None else min(asked, run.round)
+
+    def moved() -> None:
+        value = st.session_state[key]
+        address.choose("round", None if value == run.round else str(value))
+
+    st.slider(
+        "Round",
+        0,
+        run.round,
+        key=key,
+        on_change=moved,
+        disabled=disabled,
+        help="Look at the masks as they were after this round. At round 0 nothing is masked; "
+        "the right end is the latest round, and stays the latest while the run goes on.",
+    )

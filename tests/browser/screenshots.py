@@ -29,6 +29,7 @@ PAGES = {
     "start": ("", "A backdoor, on a real victim", ""),
     "defend": ("defend", "All channels by layer", ""),
     "flip": ("flip", "Flip the mask", "&view=pruned&show=changed"),
+    "neurons": ("neurons", "Neurons", ""),
 }
 
 

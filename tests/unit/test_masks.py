@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from invmask.data.images import LabelledImages
+from invmask.masks import edit
 from invmask.masks.attach import attached, gated_logits, sharing_copy
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.models import Classifier, build
@@ -242,3 +243,15 @@ def assert_equal_states(state: dict[str, Tensor], expected: dict[str, Tensor]) -
     assert list(state) == list(expected)
     for name, tensor in state.items():
         assert torch.equal(tensor, expected[name]), name
+
+
+def test_channels_are_cut_and_restored_by_hand(narrow):
+    layout = MaskLayout.of(narrow)
+    masks = Masks(*torch.rand(2, layout.channels, generator=torch.Generator().manual_seed(5)))
+    edited = edit.restored(edit.cut(masks, [3, 4]), [4, 7])
+    pruned, inverse = edited.gate(View.PRUNED), edited.gate(View.INVERSE)
+    assert float(pruned[3]) < 1e-4 < 0.999 < float(inverse[3])
+    assert pruned[[4, 7]].tolist() == inverse[[4, 7]].tolist() == [1.0, 1.0]
+    others = [channel for channel in range(layout.channels) if channel not in (3, 4, 7)]
+    assert torch.equal(edited.mask[others], masks.mask[others])
+    assert torch.equal(edited.selection[others], masks.selection[others])

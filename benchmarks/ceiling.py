@@ -1,0 +1,97 @@
+"""What no mask can pass: the answers to triggered images of a network that never saw the trigger.
+
+And of the victim under a mask that is learned with the trigger in hand.
+
+RA is bounded by what the trigger hides of the image, whatever is cut. The control is the embedded clean victim. The
+oracle mask is learned on SPC 100 with the attack itself, which no defender has; nothing of it enters the defence:
+
+    agree(pruned(x), ref(x)) + agree(pruned(trigger(x)), ref(x))
+
+    python -m benchmarks.ceiling
+"""
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from tqdm import trange
+
+from benchmarks.quality import RESULTS as QUALITY
+from benchmarks.quality import STEM
+from invmask import settings
+from invmask.attacks.victims import Victim, load_victim, versions
+from invmask.augmentation import augment
+from invmask.data.budget import clean_budget
+from invmask.data.embedded import load_embedded
+from invmask.defenses.ims.losses import agree
+from invmask.machine import Precision, autocast, choose_precision, processor
+from invmask.masks.attach import gated_logits
+from invmask.masks.state import MaskLayout, Masks, Sparsity, View
+from invmask.runs.subject import ProbeImages, measure_views
+
+RESULTS = QUALITY.parent / "ceiling"
+ROUNDS, BATCH, RATE = 300, 128, 0.05
+
+
+def main() -> None:
+    """Measure every embedded victim that has a trigger, and write one JSON each."""
+    torch.set_num_threads(settings.threads())
+    folders, precision = settings.victim_folders(), choose_precision("cpu")
+    control = load_victim(f"{STEM}-clean", folders)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for attack in ("badnets", "blended", "sig"):
+        victim = load_victim(f"{STEM}-{attack}", folders)
+        found = {
+            "victim": victim.card.name,
+            "control": as_control(control, victim, precision),
+            "oracle": oracle(victim, precision),
+            "rounds": ROUNDS,
+            "precision": precision,
+            "machine": processor("cpu"),
+            "versions": versions(),
+        }
+        (RESULTS / f"{victim.card.name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(found["control"]), json.dumps(found["oracle"]))
+
+
+def as_control(control: Victim, victim: Victim, precision: Precision) -> dict[str, Any]:
+    """ACC / ASR / RA of the clean network on the images that `victim`'s attacker sends."""
+    images = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
+    layout = MaskLayout.of(control.model)
+    found = measure_views(control.model, layout, Masks.initial(layout), (View.ORIGINAL,), images, precision)
+    return asdict(found[View.ORIGINAL])
+
+
+def oracle(victim: Victim, precision: Precision) -> dict[str, Any]:
+    """The pruned view of a mask that was learned with the trigger in hand (seed 0)."""
+    attack = victim.card.make_attack()
+    assert attack is not None
+    model, layout = victim.model.to(memory_format=torch.channels_last), MaskLayout.of(victim.model)  # type: ignore[call-overload]
+    images, generator = clean_budget("cifar10", 100, 0).tensor(), torch.Generator().manual_seed(0)
+    masks = replace(Masks.initial(layout), selection=torch.zeros(layout.channels))
+    mask = torch.full_like(masks.mask, 0.75).requires_grad_()
+    optimizer = torch.optim.AdamW([mask], lr=RATE)
+    for _ in trange(ROUNDS, desc=victim.card.name):
+        chosen = images[torch.randperm(len(images), generator=generator)[:BATCH]]
+        clean = augment(chosen, generator, 4, flip=True)
+        gate = replace(masks, mask=mask).gate(View.PRUNED)
+        one = torch.ones_like(gate)
+        with autocast(precision, "cpu"):
+            with torch.no_grad():
+                reference = gated_logits(model, layout, [(clean, one)])[0].softmax(1)
+            answers = gated_logits(model, layout, [(clean, gate), (attack.apply(clean), gate)])
+        loss = torch.stack([agree(logits.softmax(1), reference) for logits in answers]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            mask.clamp_(0, 1)
+    learned = replace(masks, mask=mask.detach())
+    test = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
+    found = measure_views(model, layout, learned, (View.PRUNED,), test, precision)[View.PRUNED]
+    return asdict(found) | {"pruned_channels": Sparsity.of(learned).pruned, "channels": layout.channels}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What becomes of ACC and ASR when channels are cut by hand: one alone, or a set of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from invmask.machine import Precision
+from invmask.masks.resume import Resumable
+from invmask.masks.state import MaskLayout
+from invmask.metrics import Measures, flags
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Test images to measure on.
+
+    Attributes:
+        clean, labels: float32 [N, C, H, W] in [0, 1] and int64 [N].
+        triggered, triggered_labels: [M], none of the target class; None for a network without a backdoor.
+        target_label: what the backdoor answers.
+    """
+
+    clean: Tensor
+    labels: Tensor
+    triggered: Tensor | None = None
+    triggered_labels: Tensor | None = None
+    target_label: int | None = None
+
+    @property
+    def images(self) -> Tensor:
+        """Clean images first, then the triggered ones."""
+        return self.clean if self.triggered is None else torch.cat([self.clean, self.triggered])
+
+
+class Ablation:
+    """Measures a network under any gates, quickly where they differ from known ones in late layers alone.
+
+    Args:
+        model: in eval mode; left as it is.
+        gates: [channels], those that others differ from; ones where not given.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layout: MaskLayout,
+        probe: Probe,
+        gates: Tensor | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        self.layout, self.probe = layout, probe
+        self._network = Resumable(model, layout, probe.images, gates, precision)
+
+    def answers(self, gates: Tensor) -> Tensor:
+        """Softmax answers to the probe's clean and triggered images, float32 [G, N + M, K], gates [G, channels]."""
+        return self._network.logits(gates).softmax(2).cpu()
+
+    def measures(self, gates: Tensor) -> list[Measures]:
+        """ACC, ASR and RA under each of the gates [G, channels]."""
+        return [self.measure_answers(said) for said in self.answers(gates).argmax(2)]
+
+    def measure_answers(self, said: Tensor) -> Measures:
+        """ACC, ASR and RA of answers int64 [N + M]."""
+        probe, count = self.probe, len(self.probe.labels)
+        if probe.triggered is None:
+            return flags(said, probe.labels).measures()
+        labels, target = probe.triggered_labels, probe.target_label
+        return flags(said[:count], probe.labels, said[count:], labels, target).measures()
+
+    def by_cost(self) -> list[int]:
+        """All channels, such that those next to each other cost the same; the cheapest (the last layers') first."""
+        return sorted(range(self.layout.channels), key=lambda channel: -self._network.first_block(channel))
+
+    def cut(self, sets: Sequence[Sequence[int]]) -> list[Measures]:
+        """ACC, ASR and RA with each of some sets of channels cut, all others as in the original network."""
+        return self.measures(cut_gates(self.layout, sets))
+
+
+def cut_gates(layout: MaskLayout, sets: Sequence[Sequence[int]]) -> Tensor:
+    """Gates float32 [len(sets), channels]: 0 for the channels of each set, 1 for all others."""
+    gates = torch.ones(len(sets), layout.channels)
+    for row, channels in enumerate(sets):
+        gates[row, list(channels)] = 0
+    return gates
+
+
+def random_sets(layout: MaskLayout, like: Sequence[int], number: int, seed: int = 0) -> list[list[int]]:
+    """Random sets of channels, as many of each layer as `like` has."""
+    generator = torch.Generator().manual_seed(seed)
+    sets = []
+    for _ in range(number):
+        chosen: list[int] = []
+        for layer in layout.layers:
+            wanted = sum(layer.slice.start <= channel < layer.slice.stop for channel in like)
+            picked = torch.randperm(layer.channels, generator=generator)[:wanted] + layer.offset
+            chosen += picked.tolist()
+        sets.append(chosen)
+    return sets

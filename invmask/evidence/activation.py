@@ -1,0 +1,81 @@
+"""How far each channel's activation moves when images change: by the trigger, or by a synthesized one."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invmask.machine import Precision, autocast
+from invmask.masks.attach import sharing_copy
+from invmask.masks.state import MaskLayout
+
+BATCH_SIZE = 250
+
+
+@torch.no_grad()
+def activation_change(
+    model: nn.Module, layout: MaskLayout, images: Tensor, changed: Tensor, precision: Precision = "float32"
+) -> Tensor:
+    """Mean absolute difference of each channel's activation between two versions of the same images.
+
+    Args:
+        model: the original network in eval mode; left as it is.
+        images, changed: float32 [N, C, H, W], pair by pair.
+
+    Returns:
+        float32 [channels] on the CPU, at least 0, in the units of the layer's output; mean over images and places.
+    """
+    if images.shape != changed.shape:
+        raise ValueError(f"{tuple(images.shape)} and {tuple(changed.shape)} are no versions of the same images")
+    total = torch.zeros(layout.channels, dtype=torch.float64)
+    pairs = zip(images.split(BATCH_SIZE), changed.split(BATCH_SIZE), strict=True)
+    for before, after in pairs:
+
+        def add(where: slice, output: Tensor) -> None:
+            first, second = output.float().chunk(2)
+            total[where] += (second - first).abs().mean((2, 3)).sum(0).double().cpu()
+
+        _watched_pass(model, layout, torch.cat([before, after]), precision, add)
+    return (total / len(images)).float()
+
+
+@torch.no_grad()
+def feature_maps(
+    model: nn.Module, layout: MaskLayout, channel: int, images: Tensor, precision: Precision = "float32"
+) -> Tensor:
+    """One channel's activations, float32 [N, H, W] on the CPU, in the units of the layer's output.
+
+    Args:
+        channel: its place in the flat vectors over `layout`.
+        images: float32 [N, C, H, W] in [0, 1].
+    """
+    layer = next(layer for layer in layout.layers if layer.slice.start <= channel < layer.slice.stop)
+    found: list[Tensor] = []
+
+    def keep(_where: slice, output: Tensor) -> None:
+        found.append(output[:, channel - layer.offset].float().cpu())
+
+    for batch in images.split(2 * BATCH_SIZE):
+        _watched_pass(model, MaskLayout((layer,)), batch, precision, keep)
+    return torch.cat(found)
+
+
+def _watched_pass(
+    model: nn.Module, layout: MaskLayout, images: Tensor, precision: Precision, see: Callable[[slice, Tensor], None]
+) -> None:
+    """One pass on a copy; `see` is called with each masked layer's place in the flat vectors and its output."""
+    copy = sharing_copy(model)
+    modules = dict(copy.named_modules())
+
+    def watch(where: slice) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            see(where, output)
+
+        return hook
+
+    with contextlib.ExitStack() as hooks, autocast(precision, images.device.type):
+        for layer in layout.layers:
+            hooks.callback(modules[layer.name].register_forward_hook(watch(layer.slice)).remove)
+        copy(images.contiguous(memory_format=torch.channels_last))

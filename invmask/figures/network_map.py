@@ -1,0 +1,168 @@
+"""All layers and channels of a network in one picture of clickable squares, coloured by any number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, short_names
+from invmask.figures.palette import SEQUENCE, TEXT, Theme
+from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
+from invmask.figures.template import finish
+
+COLUMNS = 32
+SIDE = 9
+Scale = Literal["fraction", "amount", "signed"]
+
+
+@dataclass(frozen=True)
+class ChannelValues:
+    """A number for each channel of a network.
+
+    Attributes:
+        values: float [channels]; NaN where not known.
+        title: what it is, with its unit.
+        scale: a fraction in [0, 1], an amount from 0 up, or signed.
+        digits: as many as the number deserves.
+    """
+
+    values: np.ndarray
+    title: str
+    scale: Scale = "fraction"
+    digits: int = 2
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The ends of the colour scale; one channel in a hundred may lie beyond, so that the others can be told."""
+        known = self.values[np.isfinite(self.values)]
+        if self.scale == "fraction" or not len(known):
+            return 0.0, 1.0
+        end = float(np.quantile(np.abs(known), 0.99)) or float(np.abs(known).max()) or 1.0
+        return (0.0, end) if self.scale == "amount" else (-end, end)
+
+
+def network_map(
+    layers: Sequence[Layer],
+    values: ChannelValues,
+    theme: Theme,
+    picked: Sequence[int] = (),
+    cut: Sequence[int] = (),
+    restored: Sequence[int] = (),
+) -> go.Figure:
+    """One square a channel; a layer takes as many rows as it needs.
+
+    Args:
+        picked: channels with a frame around them.
+        cut, restored: channels with a cross or a dot on them: decided by hand.
+
+    Points of the first trace are channels, in order, so that a click's point number is the channel.
+    """
+    x, y, centres, bottom = cell_places(layers, COLUMNS)
+    x, y = x + 0.5, y + 0.5
+    low, high = values.limits
+    known = np.isfinite(values.values)
+    figure = go.Figure()
+    figure.add_scatter(
+        name="channels",
+        x=x,
+        y=y,
+        mode="markers",
+        marker={
+            "symbol": "square",
+            "size": SIDE,
+            "color": np.where(known, values.values, 0.0).round(4),
+            "opacity": np.where(known, 1.0, 0.35),
+            "colorscale": colour_scale(values.scale, theme),
+            "cmin": low,
+            "cmax": high,
+            "line": {"width": 0},
+            "colorbar": _colour_bar(values, low, high),
+        },
+        # A click says which channel; it is no selection that dims the others.
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        hovertext=_hover(layers, values),
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+    marks: tuple[tuple[str, Sequence[int], str, int], ...] = (
+        ("picked", picked, "square-open", SIDE + 4),
+        ("cut by hand", cut, "x-thin-open", SIDE - 2),
+        ("restored by hand", restored, "circle", SIDE - 4),
+    )
+    for name, channels, symbol, size in marks:
+        places = list(channels)
+        figure.add_scatter(
+            name=name,
+            x=x[places],
+            y=y[places],
+            mode="markers",
+            hoverinfo="skip",
+            marker={"symbol": symbol, "size": size, "color": TEXT[theme], "line": {"width": 2, "color": TEXT[theme]}},
+        )
+    names = short_names(layers)
+    still = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
+    figure.update_xaxes(range=[-0.2, COLUMNS + 0.2], visible=False, fixedrange=True)
+    figure.update_yaxes(
+        range=[bottom - LAYER_GAP + 0.2, -0.2],
+        tickvals=centres,
+        ticktext=[f"{name} · {layer.channels}" for name, layer in zip(names, layers, strict=True)],
+        tickfont={"size": 11},
+        ticks="",
+        **still,
+    )
+    figure.update_layout(
+        showlegend=False,
+        dragmode=False,
+        clickmode="event+select",
+        margin={"l": 30 + round(5.2 * max(map(len, names))), "r": 8, "t": 58, "b": 8},
+    )
+    return finish(figure, theme, 66 + round(ROW_HEIGHT * bottom))
+
+
+def colour_scale(scale: Scale, theme: Theme) -> list[tuple[float, str]]:
+    """Violet for what the run believes, as on the other pages; teal for evidence, and magenta for its other sign."""
+    rest, teal, magenta = RECEDING_COLOURS[theme], SEQUENCE[theme][0], SEQUENCE[theme][3]
+    if scale == "fraction":
+        return ramp(rest, SELECTED_COLOURS[theme])
+    if scale == "amount":
+        return ramp(rest, teal)
+    left, right = ramp(magenta, rest, 5), ramp(rest, teal, 5)
+    return [(place / 2, colour) for place, colour in left] + [(0.5 + place / 2, colour) for place, colour in right[1:]]
+
+
+def _hover(layers: Sequence[Layer], values: ChannelValues) -> list[str]:
+    texts = []
+    for layer, name in zip(layers, short_names(layers), strict=True):
+        for number in range(layer.channels):
+            value = values.values[layer.offset + number]
+            said = f"{value:.{values.digits}f}" if np.isfinite(value) else "not known yet"
+            texts.append(f"<b>{name}</b>, channel {number}<br>{values.title}: {said}")
+    return texts
+
+
+def _colour_bar(values: ChannelValues, low: float, high: float) -> dict[str, object]:
+    ticks = [low, (low + high) / 2, high]
+    beyond = "" if values.scale == "fraction" else "≥ "
+    words = [f"{tick:.{values.digits}f}" for tick in ticks]
+    words[2] = beyond + words[2]
+    if values.scale == "signed":
+        words[0] = f"≤ {words[0]}"
+    return {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+        "ypad": 4,
+        "xpad": 0,
+        "len": 0.92,
+        "thickness": 8,
+        "outlinewidth": 0,
+        "ticks": "",
+        "tickvals": ticks,
+        "ticktext": words,
+        "tickfont": {"size": 12},
+        "title": {"text": values.title, "side": "top", "font": {"size": 13}},
+    }

@@ -1,0 +1,22 @@
+"""Channels cut or restored by hand: other masks, in which these channels are decided and all others as they were."""
+
+from collections.abc import Iterable
+
+from invmask.masks.state import Masks
+
+
+def cut(masks: Masks, channels: Iterable[int]) -> Masks:
+    """The masks with these channels selected and cut in the pruned view (a = 0, s = 0)."""
+    return _with(masks, channels, mask=0.0, selection=0.0)
+
+
+def restored(masks: Masks, channels: Iterable[int]) -> Masks:
+    """The masks with these channels left alone in every view (s = 1)."""
+    return _with(masks, channels, mask=1.0, selection=1.0)
+
+
+def _with(masks: Masks, channels: Iterable[int], mask: float, selection: float) -> Masks:
+    places = list(channels)
+    new_mask, new_selection = masks.mask.clone(), masks.selection.clone()
+    new_mask[places], new_selection[places] = mask, selection
+    return Masks(new_mask, new_selection, masks.steepness)

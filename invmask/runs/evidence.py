@@ -1,0 +1,168 @@
+"""Evidence about a run's channels that takes a while to gather: kept beside the run, so that it is gathered once.
+
+What concerns the victim alone (`VictimEvidence`) is the same for all rounds; what concerns the masks of a round
+(`TopSet`) has a file for each. Files are replaced atomically, and grow while the work goes on.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors import numpy as tensors
+
+from invmask.errors import UserError
+from invmask.metrics import Measures
+from invmask.runs import files
+from invmask.runs.run import Run
+
+FOLDER = "evidence"
+WANT = f"{FOLDER}/want.json"
+STATUS = f"{FOLDER}/status.json"
+VICTIM = f"{FOLDER}/victim.safetensors"
+LOCK = f"{FOLDER}/gather.lock"
+TOP = 10
+RANDOM_SETS = 20
+ARRAYS = ("trigger_change", "conductance", "asr_change", "acc_change")
+
+
+@dataclass(frozen=True)
+class VictimEvidence:
+    """What is known of each channel of the original network, whatever a defence believes.
+
+    Attributes:
+        trigger_change: mean absolute change of the activation under the attacker's trigger, in the layer's units.
+        conductance: toward the target label from clean to triggered images, in logits; see `evidence.conductance`.
+        asr_change, acc_change: with this channel alone cut, in [-1, 1].
+        All float32 [channels]; NaN where not known (yet, or ever: a clean control has no trigger).
+        original: the uncut network on the same images.
+        n_conductance: images that the conductance is a mean of.
+        done, total: pieces of work.
+        digest: of the victim and of how the evidence was gathered.
+    """
+
+    trigger_change: np.ndarray
+    conductance: np.ndarray
+    asr_change: np.ndarray
+    acc_change: np.ndarray
+    original: Measures
+    n_conductance: int
+    done: int
+    total: int
+    digest: str
+
+    @property
+    def complete(self) -> bool:
+        return self.done >= self.total
+
+
+@dataclass(frozen=True)
+class TopSet:
+    """The highest-scored channels of a round, cut together, against random sets from the same layers.
+
+    Attributes:
+        channels: the highest-scored ones, in order.
+        original: the uncut network.
+        top: with `channels` cut.
+        random: with each random set cut, as far as they have been measured.
+        sets: how many random sets there will be.
+    """
+
+    channels: tuple[int, ...]
+    original: Measures
+    top: Measures
+    random: tuple[Measures, ...]
+    sets: int
+
+    @property
+    def complete(self) -> bool:
+        return len(self.random) >= self.sets
+
+
+def ask(run: Run, round_taken: int) -> None:
+    """Say that the evidence about the masks after `round_taken` is wanted; a failure before is forgotten.
+
+    Raises:
+        UserError: the run is gone.
+    """
+    try:
+        (run.path / FOLDER).mkdir(exist_ok=True)
+        (run.path / STATUS).unlink(missing_ok=True)
+        files.write_json(run.path / WANT, {"round": round_taken})
+    except OSError as error:
+        raise UserError(f"Nothing can be written to run {run.id}; see whether it is still there.") from error
+
+
+def wanted(run: Run) -> int | None:
+    """The round about which evidence is wanted; None where nobody has asked."""
+    try:
+        values = files.read_json(run.path / WANT)
+        return None if values is None else int(values["round"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def problem(run: Run) -> str | None:
+    """What went wrong, as a sentence; None if all is well."""
+    try:
+        values = files.read_json(run.path / STATUS)
+    except (OSError, ValueError):
+        return None
+    return None if values is None else str(values.get("message"))
+
+
+def has_work(run: Run) -> bool:
+    """Whether evidence is wanted that is not there yet."""
+    asked = wanted(run)
+    if asked is None or problem(run) is not None:
+        return False
+    of_victim, of_round = victim_evidence(run), top_set(run, asked)
+    return of_victim is None or not of_victim.complete or of_round is None or not of_round.complete
+
+
+def victim_evidence(run: Run) -> VictimEvidence | None:
+    """What has been gathered so far; None if nothing has (or the file makes no sense, and will be made anew)."""
+    path = run.path / VICTIM
+    try:
+        with safe_open(path, "np") as file:
+            head = json.loads((file.metadata() or {})["evidence"])
+            arrays = {name: file.get_tensor(name) for name in ARRAYS}
+        return VictimEvidence(**arrays, **{**head, "original": Measures(**head["original"])})
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+
+
+def write_victim_evidence(run: Run, found: VictimEvidence) -> None:
+    """Replace what has been gathered."""
+    head = {key: value for key, value in asdict(found).items() if key not in ARRAYS}
+    arrays = {name: np.ascontiguousarray(getattr(found, name), np.float32) for name in ARRAYS}
+    files.write_bytes(run.path / VICTIM, tensors.save(arrays, {"evidence": json.dumps(head)}))
+
+
+def top_set(run: Run, round_taken: int) -> TopSet | None:
+    """The comparison for a round, as far as it is; None before it was begun."""
+    try:
+        values = files.read_json(run.path / _round_file(round_taken))
+        return None if values is None else _top_set(values)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_top_set(run: Run, round_taken: int, found: TopSet) -> None:
+    """Replace the comparison for a round."""
+    files.write_json(run.path / _round_file(round_taken), asdict(found))
+
+
+def _top_set(values: dict[str, Any]) -> TopSet:
+    return TopSet(
+        channels=tuple(int(channel) for channel in values["channels"]),
+        original=Measures(**values["original"]),
+        top=Measures(**values["top"]),
+        random=tuple(Measures(**measures) for measures in values["random"]),
+        sets=int(values["sets"]),
+    )
+
+
+def _round_file(round_taken: int) -> str:
+    return f"{FOLDER}/round-{round_taken}.json"

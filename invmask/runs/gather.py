@@ -1,0 +1,175 @@
+"""The second kind of work: gather evidence about a run's channels, a few seconds at a time, and leave it on disk."""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+
+from invmask.attacks.victims import Victim, find_cards, load_victim
+from invmask.data.budget import probe
+from invmask.errors import UserError
+from invmask.evidence.ablation import Ablation, random_sets
+from invmask.evidence.activation import activation_change
+from invmask.evidence.conductance import layer_conductance
+from invmask.evidence.scores import channel_scores, ranking
+from invmask.machine import Precision
+from invmask.masks.state import MaskLayout
+from invmask.runs import evidence, files
+from invmask.runs.advance import Outcome
+from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
+from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
+from invmask.runs.subject import ProbeImages
+from invmask.settings import victim_folders
+
+# Of every class: few enough that 1,200 channels, each cut alone, take about a minute.
+PER_CLASS = 10
+CONDUCTANCE_IMAGES = 18
+CHUNK = 8
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What the evidence of one victim is gathered with, kept between two units of work."""
+
+    victim: Victim
+    layout: MaskLayout
+    images: ProbeImages
+    ablation: Ablation
+    precision: Precision
+    digest: str
+
+
+def gather(path: Path, seconds: float | None = None, patience: float = 0.0) -> Outcome:
+    """Gather what is wanted of the run in `path` for about `seconds`; at least one piece. Wrongs are written down.
+
+    Args:
+        seconds: all there is to do if None.
+        patience: seconds to wait for another process that gathers for the same run, before giving up as `BUSY`.
+    """
+    run, started = Run(path), time.monotonic()
+    if not run.exists() or not evidence.has_work(run):
+        return Outcome.IDLE
+    try:
+        with FileLock(path / evidence.LOCK).acquire(timeout=patience):
+            for _ in _pieces(run):
+                if seconds is not None and time.monotonic() - started >= seconds:
+                    break
+    except Timeout:
+        return Outcome.BUSY
+    except Exception as error:
+        if not run.exists():
+            return Outcome.IDLE
+        first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first}."
+        files.write_json(path / evidence.STATUS, {"message": f"The evidence could not be gathered. {message}"})
+        return Outcome.FAILED
+    return Outcome.MORE if evidence.has_work(run) else Outcome.IDLE
+
+
+def _pieces(run: Run) -> Iterator[None]:
+    """Piece after piece, each on disk before the next: first the comparison that the page leads with."""
+    spec, round_taken = run.spec(), evidence.wanted(run)
+    assert round_taken is not None
+    torch.set_num_threads(spec.threads)
+    bench = _bench(spec, run.path.parents[1])
+    yield from _compare(run, bench, round_taken)
+    yield from _examine(run, bench)
+
+
+def _compare(run: Run, bench: _Bench, round_taken: int) -> Iterator[None]:
+    found = evidence.top_set(run, round_taken)
+    masks = run.masks_at(round_taken)
+    channels = ranking(channel_scores(masks, bench.layout))[:TOP].tolist()
+    sets = random_sets(bench.layout, channels, RANDOM_SETS)
+    if found is None:
+        original, top = bench.ablation.cut([[], channels])
+        found = TopSet(tuple(channels), original, top, (), len(sets))
+    while not found.complete:
+        done = len(found.random)
+        more = tuple(bench.ablation.cut(sets[done : done + 4]))
+        found = replace(found, random=found.random + more)
+        evidence.write_top_set(run, round_taken, found)
+        yield
+
+
+def _examine(run: Run, bench: _Bench) -> Iterator[None]:
+    found = evidence.victim_evidence(run)
+    if found is None or found.digest != bench.digest:
+        found = _of_sibling(run, bench.digest) or _nothing_yet(bench)
+        evidence.write_victim_evidence(run, found)
+    order = bench.ablation.by_cost()
+    while not found.complete:
+        found = _next_piece(bench, found, order)
+        evidence.write_victim_evidence(run, found)
+        yield
+
+
+def _next_piece(bench: _Bench, found: VictimEvidence, order: list[int]) -> VictimEvidence:
+    """Pieces in order: the change under the trigger, the conductance layer by layer, then channels cut in chunks."""
+    images, layers, piece = bench.images, bench.layout.layers, found.done
+    if images.triggered is not None and images.target_label is not None:
+        clean = images.clean[images.labels != images.target_label]
+        if piece == 0:
+            change = activation_change(bench.victim.model, bench.layout, clean, images.triggered, bench.precision)
+            return replace(found, trigger_change=change.numpy(), done=1)
+        if piece <= len(layers):
+            layer, conductance = layers[piece - 1], found.conductance.copy()
+            some = torch.linspace(0, len(clean) - 1, min(CONDUCTANCE_IMAGES, len(clean))).long()
+            conductance[layer.slice] = layer_conductance(
+                bench.victim.model, layer, images.triggered[some], clean[some], images.target_label
+            ).numpy()
+            return replace(found, conductance=conductance, n_conductance=len(some), done=piece + 1)
+        piece -= 1 + len(layers)
+    chunk = order[piece * CHUNK : (piece + 1) * CHUNK]
+    asr, acc, before = found.asr_change.copy(), found.acc_change.copy(), found.original
+    for channel, measures in zip(chunk, bench.ablation.cut([[channel] for channel in chunk]), strict=True):
+        acc[channel] = measures.acc - before.acc
+        if measures.asr is not None and before.asr is not None:
+            asr[channel] = measures.asr - before.asr
+    return replace(found, asr_change=asr, acc_change=acc, done=found.done + 1)
+
+
+def _nothing_yet(bench: _Bench) -> VictimEvidence:
+    unknown = np.full(bench.layout.channels, np.nan, np.float32)
+    total = -(-bench.layout.channels // CHUNK)
+    if bench.images.triggered is not None:
+        total += 1 + len(bench.layout.layers)
+    (original,) = bench.ablation.cut([[]])
+    return VictimEvidence(unknown, unknown, unknown, unknown, original, 0, 0, total, bench.digest)
+
+
+def _of_sibling(run: Run, digest: str) -> VictimEvidence | None:
+    """What was gathered for another run of the same victim."""
+    for path in sorted(run.path.parent.glob(f"*/{evidence.VICTIM}"), reverse=True):
+        found = evidence.victim_evidence(Run(path.parents[1]))
+        if found is not None and found.complete and found.digest == digest:
+            return found
+    return None
+
+
+def _bench(spec: RunSpec, home: Path) -> _Bench:
+    folders = tuple(victim_folders(home))
+    cards = find_cards(list(folders))
+    card = cards.get(spec.victim)
+    # The card too: the trigger is on it.
+    content = b"" if card is None else card.read_bytes() + card.with_suffix(".safetensors").read_bytes()
+    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+    precision: Precision = spec.precision if spec.device == "cpu" else "float32"
+    digest = hashlib.sha256(content + f"{precision} {PER_CLASS}".encode()).hexdigest()
+    return _make_bench(spec.victim, folders, precision, digest)
+
+
+@lru_cache(maxsize=2)
+def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, digest: str) -> _Bench:
+    victim = load_victim(name, list(folders))
+    layout = MaskLayout.of(victim.model)
+    images = ProbeImages.of(probe(victim.card.dataset, PER_CLASS), victim)
+    ablation = Ablation(victim.model, layout, images, precision=precision)
+    return _Bench(victim, layout, images, ablation, precision, digest)

@@ -1,0 +1,195 @@
+"""One channel's page: what it does on images, what is known of it, and what the run made of it."""
+
+import numpy as np
+import streamlit as st
+import torch
+
+from invmask.attacks.victims import VictimCard
+from invmask.evidence.scores import ranking
+from invmask.figures.channel_history import channel_history
+from invmask.figures.heat import heat_pixels, overlay_pixels
+from invmask.figures.palette import VIEW_TITLES
+from invmask.figures.rounds import axis_end, phase_spans
+from invmask.masks.state import View
+from invmask.runs.entries import RunSummary
+from invmask.ui import address, cache, neurons_choice, neurons_pictures
+from invmask.ui.defend_frames import most_rounds
+from invmask.ui.names import count, target_title
+from invmask.ui.neurons_choice import Decided, NeuronsChoice
+from invmask.ui.neurons_data import Channels
+from invmask.ui.neurons_panels import SHORT
+from invmask.ui.neurons_pictures import MapRow
+from invmask.ui.samples import Answer, Picture, Sample, sample_grid
+from invmask.ui.theme import chart, current_theme
+
+MAPS_HELP = (
+    "The channel's output in the original network, place by place. Teal: positive; magenta: negative; the same scale "
+    "for all of them."
+)
+ATTRIBUTION_HELP = (
+    "Where the view sees the class, over the image in grey: the more violet, the more the place speaks for it. "
+    "**Grad-CAM**: of the last convolution, as coarse as its output. **Integrated gradients**: of the pixels, from a "
+    "black image. It is about the whole network, not this channel alone."
+)
+
+
+def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None:
+    """The head of the page: its name, where it stands, and what can be done. The channel, or None if there is none."""
+    layers = found.layout.layers
+    channel = None if choice.channel is None else neurons_choice.find_channel(layers, choice.channel)
+    if channel is None:
+        _back()
+        st.error(f"There is no channel '{(choice.channel or '')[:60]}' in this network. Choose one on the map.")
+        return None
+    by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
+    name = neurons_choice.channel_name(layers, channel)
+    order = ranking(torch.from_numpy(found.scores)).tolist()
+    rank = order.index(channel)
+    with st.container(horizontal=True, gap="small"):
+        _back()
+        st.button(
+            "Cut this channel",
+            type="primary",
+            icon=":material/content_cut:",
+            on_click=neurons_choice.act,
+            args=([channel],),
+            disabled=channel in by_hand.cut,
+        )
+        st.button(
+            "Restore it",
+            icon=":material/healing:",
+            on_click=neurons_choice.act,
+            args=([channel], True),
+            disabled=channel in by_hand.restored,
+        )
+        for title, icon, step in (("Higher score", "arrow_upward", -1), ("Lower score", "arrow_downward", 1)):
+            place = rank + step
+            other = order[place] if 0 <= place < len(order) else None
+            st.button(
+                title,
+                icon=f":material/{icon}:",
+                disabled=other is None,
+                on_click=neurons_choice.set_channel,
+                args=(None if other is None else neurons_choice.channel_name(layers, other),),
+                help="The channel's neighbour by score.",
+            )
+    st.subheader(name.replace(":", ", channel "), anchor=False)
+    st.caption(_facts(card, found, channel, rank, by_hand))
+    return channel
+
+
+def _back() -> None:
+    st.button("All channels", icon=":material/arrow_back:", on_click=neurons_choice.set_channel, args=(None,))
+
+
+def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: Decided) -> str:
+    masks = found.masks
+    m, inverse = (float(masks.gate(view)[channel]) for view in (View.PRUNED, View.INVERSE))
+    state = "cut" if channel in by_hand.cut else "restored" if channel in by_hand.restored else ""
+    parts = [
+        f"score {found.scores[channel]:.2f}, place {count(rank + 1)} of {count(found.layout.channels)}",
+        f"mask a {float(masks.mask[channel]):.2f}, selection s {float(masks.selection[channel]):.2f}",
+        f"gates: pruned m {m:.2f}, inverse m\u0304 {inverse:.2f}",
+    ]
+    for name, values in found.values.items():
+        value = values.values[channel]
+        if name not in ("score", "selection") and np.isfinite(value):
+            unit = " points" if name in ("asr", "acc") else ""
+            sign = "+" if values.scale == "signed" else ""
+            parts.append(f"{SHORT[name]} {value:{sign}.{values.digits}f}{unit}".replace("-", "−"))
+    if state:
+        parts.append(f"{state} by hand")
+    if card.target_label is None:
+        parts.append("no backdoor to compare with: the score says what the defence would cut")
+    return " · ".join(parts)
+
+
+def body(
+    card: VictimCard, run: RunSummary, round_taken: int, shown: int | None, choice: NeuronsChoice, channel: int
+) -> None:
+    """Everything below the head."""
+    stamp = cache.victim_stamp(card.name)
+    classes = card.dataset_info.classes
+    st.subheader("Through the rounds", anchor=False)
+    entries = cache.store().run(run.id).entries()
+    chart(
+        channel_history(
+            neurons_pictures.history(run.id, len(entries), channel),
+            phase_spans([entry.record.phase for entry in entries]),
+            axis_end(len(entries), most_rounds(run.spec.config, entries)),
+            current_theme(),
+            shown,
+        ),
+        key="neurons-history",
+        alt="Mask, selection and both gates of the channel after every round",
+    )
+    head, draw = st.columns([5, 1], vertical_alignment="bottom")
+    head.subheader("Feature maps", anchor=False, help=MAPS_HELP)
+    draw.button(
+        "Other samples",
+        icon=":material/shuffle:",
+        on_click=address.choose,
+        args=("draw", str(choice.draw + 1)),
+        help="Draw other test images.",
+    )
+    rows = neurons_pictures.test_rows(card.name, stamp, channel, choice.draw)
+    synthesized = neurons_pictures.synthesized_rows(run.id, round_taken, stamp, channel)
+    limit = max(float(np.abs(row.maps).max()) for row in [*rows, *synthesized])
+    sample_grid([_row(row, limit, classes) for row in rows], 76)
+    if synthesized:
+        sample_grid([_row(row, limit, classes) for row in synthesized], 76)
+        st.caption(f"Full colour at ±{limit:.2f}. Synthesized triggers are this round's, on the clean budget's images.")
+    else:
+        st.caption(f"Full colour at ±{limit:.2f}. This round made no synthesized triggers.")
+    _excited(card, run, stamp, channel)
+    _attributions(card, run, round_taken, stamp, choice.draw)
+
+
+def _row(row: MapRow, limit: float, classes: tuple[str, ...]) -> Sample:
+    maps = heat_pixels(row.maps, limit, current_theme())
+    pictures = []
+    for caption, pixels, heat in zip(row.captions, row.pixels, maps, strict=True):
+        pictures += [Picture(pixels, caption), Picture(heat, "map")]
+    return Sample(f"true class: {classes[row.label]}", tuple(pictures))
+
+
+def _excited(card: VictimCard, run: RunSummary, stamp: int, channel: int) -> None:
+    found = neurons_pictures.excited(card.name, stamp, channel, run.spec.probe_per_class)
+    triggered = "and triggered " if card.target_label is not None else ""
+    st.subheader(
+        "Images that excite it most",
+        anchor=False,
+        help=f"By the mean of the feature map, of {count(found.n)} clean {triggered}test images.",
+    )
+    limit = float(np.abs(found.maps).max())
+    maps = heat_pixels(found.maps, limit, current_theme())
+    samples = []
+    for i in range(len(found.values)):
+        kind = "" if card.target_label is None else "triggered" if found.triggered[i] else "clean"
+        pictures = (Picture(found.pixels[i], kind), Picture(maps[i], "map"))
+        title = card.dataset_info.classes[int(found.labels[i])]
+        samples.append(Sample(title, pictures, f"mean activation {found.values[i]:.2f}".replace("-", "−")))
+    sample_grid(samples, 76)
+
+
+def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: int, draw: int) -> None:
+    found = neurons_pictures.attributed(run.id, round_taken, stamp, draw, card.target_label)
+    classes = card.dataset_info.classes
+    target = target_title(card)
+    title = classes[found.label] if target is None else target
+    st.subheader(f"What speaks for {title}", anchor=False, help=ATTRIBUTION_HELP)
+    wanted = found.label if card.target_label is None else card.target_label
+    images = np.repeat(found.pixels[None], 3, 0)
+    cams, gradients = (overlay_pixels(images, maps, current_theme()) for maps in (found.cam, found.gradients))
+    samples = []
+    for row, view in enumerate(View):
+        said = (Answer(classes[wanted], float(found.probabilities[row, wanted]), None, view.value),)
+        pictures = (
+            Picture(found.pixels, "image", said),
+            Picture(cams[row], "Grad-CAM"),
+            Picture(gradients[row], "gradients"),
+        )
+        samples.append(Sample(VIEW_TITLES[view], pictures))
+    sample_grid(samples, 84)
+    kind = "A clean image" if target is None else "A triggered image"
+    st.caption(f"{kind} of the class {classes[found.label]} under the three views of the learned mask.")

@@ -1,0 +1,153 @@
+"""What people chose on the page Neurons. All of it lives in the address, so that a link shows the same.
+
+`cut` holds what was decided by hand, one action after the other so that it can be undone: actions are separated by
+dots, the channels of one by commas, and an `r` before an action restores instead of cutting: `cut=12,40.r7`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from invmask.figures.channels import Layer, short_names
+from invmask.masks import edit
+from invmask.masks.state import Masks
+from invmask.ui import address
+
+LEARNED, NOTHING = "learned", "nothing cut"
+MOST_CHANNELS = 600
+MOST_ACTIONS = 200
+_ACTION = re.compile(r"r?\d{1,6}(,\d{1,6})*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Action:
+    """Channels cut by hand, or restored."""
+
+    channels: tuple[int, ...]
+    restore: bool = False
+
+
+@dataclass(frozen=True)
+class NeuronsChoice:
+    """The page's choices.
+
+    Attributes:
+        colour: the quantity on the map, by its name.
+        round: the round looked at; None for the latest.
+        channel: the channel whose page is open, as the address names it; None for the overview.
+        base: what the cuts by hand start from: `LEARNED`, `NOTHING`, or the name of a mask.
+        actions: in order.
+        draw: which samples are drawn.
+    """
+
+    colour: str
+    round: int | None
+    channel: str | None
+    base: str
+    actions: tuple[Action, ...]
+    draw: int
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What all actions together come to: channels in order; none is in both."""
+
+    cut: tuple[int, ...]
+    restored: tuple[int, ...]
+
+    def apply(self, masks: Masks) -> Masks:
+        """The masks with all this decided by hand."""
+        return edit.restored(edit.cut(masks, self.cut), self.restored)
+
+
+def read(colours: Sequence[str], names: Sequence[str]) -> NeuronsChoice:
+    """The choices in the address; defaults for what is missing or makes no sense.
+
+    Args:
+        colours: quantities that the map can show, the default first.
+        names: masks that the run has beside its own.
+    """
+    round_taken, draw = address.choice("round", ""), address.choice("draw", "0")
+    return NeuronsChoice(
+        colour=address.choice("colour", colours[0], colours),
+        round=int(round_taken) if _is_number(round_taken) else None,
+        channel=address.choice("channel", "") or None,
+        base=address.choice("base", LEARNED, [LEARNED, NOTHING, *names]),
+        actions=parse_actions(address.choice("cut", "")),
+        draw=int(draw) if _is_number(draw) else 0,
+    )
+
+
+def parse_actions(text: str) -> tuple[Action, ...]:
+    """Actions as the address holds them; what makes no sense is passed over."""
+    actions = []
+    for part in text.split(".")[:MOST_ACTIONS]:
+        if _ACTION.fullmatch(part):
+            channels = tuple(dict.fromkeys(int(number) for number in part.removeprefix("r").split(",")))
+            actions.append(Action(channels[:MOST_CHANNELS], part.startswith("r")))
+    return tuple(actions)
+
+
+def write_actions(actions: Sequence[Action]) -> str:
+    """What `parse_actions` reads."""
+    return ".".join(("r" if action.restore else "") + ",".join(map(str, action.channels)) for action in actions)
+
+
+def decided(actions: Sequence[Action], channels: int) -> Decided:
+    """What all actions come to in a network of so many channels; a later one wins."""
+    state: dict[int, bool] = {}
+    for action in actions:
+        state |= {channel: action.restore for channel in action.channels if channel < channels}
+    return Decided(
+        tuple(sorted(channel for channel, restore in state.items() if not restore)),
+        tuple(sorted(channel for channel, restore in state.items() if restore)),
+    )
+
+
+def act(channels: Sequence[int], restore: bool = False) -> None:
+    """Cut or restore channels by hand."""
+    if channels:
+        actions = [*parse_actions(address.choice("cut", "")), Action(tuple(channels), restore)]
+        address.choose("cut", write_actions(actions))
+
+
+def undo() -> None:
+    """Take the last action back."""
+    address.choose("cut", write_actions(parse_actions(address.choice("cut", ""))[:-1]) or None)
+
+
+def set_base(base: str) -> None:
+    """Start from another mask, with nothing decided by hand."""
+    address.choose("base", None if base == LEARNED else base)
+    address.choose("cut", None)
+
+
+def reset() -> None:
+    """Back to the learned mask."""
+    set_base(LEARNED)
+
+
+def set_channel(name: str | None) -> None:
+    """Open a channel's page, or the overview."""
+    address.choose("channel", name)
+
+
+def channel_name(layers: Sequence[Layer], channel: int) -> str:
+    """`layer4.1.conv1:12`: the layer's short name and the channel's number in it."""
+    for layer, name in zip(layers, short_names(layers), strict=True):
+        if layer.offset <= channel < layer.offset + layer.channels:
+            return f"{name}:{channel - layer.offset}"
+    raise IndexError(channel)
+
+
+def find_channel(layers: Sequence[Layer], name: str) -> int | None:
+    """The channel of that name; None where there is none."""
+    short, _, number = name.rpartition(":")
+    for layer, title in zip(layers, short_names(layers), strict=True):
+        if title == short and _is_number(number) and int(number) < layer.channels:
+            return layer.offset + int(number)
+    return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 6

@@ -1,0 +1,240 @@
+"""What the page Neurons knows of a run's channels: read or computed once for all sessions, and bounded."""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from invmask.attacks.victims import CLEAN, VictimCard
+from invmask.data.budget import clean_budget, probe
+from invmask.data.images import LabelledImages
+from invmask.errors import UserError
+from invmask.evidence.ablation import Ablation
+from invmask.evidence.activation import activation_change
+from invmask.evidence.scores import channel_scores
+from invmask.figures.network_map import ChannelValues
+from invmask.machine import Precision
+from invmask.masks.state import MaskLayout, Masks, View
+from invmask.metrics import Measures
+from invmask.runs import evidence, named_masks
+from invmask.runs.entries import RunSummary
+from invmask.runs.subject import ProbeImages
+from invmask.ui import cache
+from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided
+
+HIGH_SCORE = 0.5
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Every channel of a run at one round.
+
+    Attributes:
+        layout: the masked layers.
+        masks: after the round.
+        values: what is known of each channel, by name; the score first.
+    """
+
+    layout: MaskLayout
+    masks: Masks
+    values: dict[str, ChannelValues]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """float [channels] in [0, 1]."""
+        return self.values["score"].values
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What the pruned view does on the run's probe before and after cuts by hand.
+
+    Attributes:
+        original, base, now: nothing masked; the mask that the cuts start from; with the cuts.
+        base_answers, now_answers: softmax answers, float32 [N + M, K], clean images first.
+    """
+
+    original: Measures
+    base: Measures
+    now: Measures
+    base_answers: Tensor
+    now_answers: Tensor
+
+
+@dataclass(frozen=True)
+class ControlScores:
+    """Scores that a clean control's run got: its summary, how many are high, of how many, and the highest."""
+
+    run: RunSummary
+    high: int
+    channels: int
+    highest: float
+
+
+def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Channels:
+    """All that is known of the channels at a round; evidence that is still being gathered as far as it is.
+
+    Args:
+        stamp: of the victim.
+        target: whether the victim has a trigger.
+
+    Raises:
+        UserError: no such run or round.
+    """
+    run = cache.store().run(run_id)
+    layout, masks = run.layout(), run.masks_at(round_taken)
+    assert layout is not None
+    scores = channel_scores(masks, layout).numpy()
+    score_title = "Channel score" if target else "Score: what the defence would cut"
+    values = {
+        "score": ChannelValues(scores, score_title),
+        "selection": ChannelValues(1 - masks.selection.numpy(), "Selection 1 − s"),
+    }
+    synthesized = synthesized_change(run_id, round_taken, stamp)
+    found = evidence.victim_evidence(run)
+    unknown = np.full(layout.channels, np.nan, np.float32)
+    if target:
+        change = unknown if found is None else found.trigger_change
+        values["trigger"] = ChannelValues(change, "Change under the trigger, activation", "amount", 3)
+    if synthesized is not None:
+        title = "Change under synthesized triggers, activation"
+        values["synthesized"] = ChannelValues(synthesized, title, "amount", 3)
+    if target:
+        conductance = unknown if found is None else found.conductance
+        values["conductance"] = ChannelValues(conductance, "Conductance toward the target, logits", "signed", 3)
+        asr = unknown if found is None else 100 * found.asr_change
+        values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points", "signed", 1)
+    acc = unknown if found is None else 100 * found.acc_change
+    values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points", "signed", 1)
+    return Channels(layout, masks, values)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def synthesized_change(run_id: str, round_taken: int, stamp: int) -> np.ndarray | None:  # noqa: ARG001
+    """Activation change under the round's example perturbations, float32 [channels]; None if it made none."""
+    run = cache.store().run(run_id)
+    stored, spec = run.examples_at(round_taken), run.spec()
+    if stored is None:
+        return None
+    victim = cache.victim(spec.victim)
+    clean = clean_budget(victim.card.dataset, spec.spc, spec.seed).take(stored.indices).tensor()
+    changed = clean + torch.from_numpy(stored.perturbations.astype(np.float32))
+    return activation_change(victim.model, MaskLayout.of(victim.model), clean, changed).numpy()
+
+
+def base_masks(run_id: str, round_taken: int, base: str) -> Masks:
+    """The masks that cuts by hand start from: the learned ones, none, or named ones.
+
+    Raises:
+        UserError: no such masks.
+    """
+    run = cache.store().run(run_id)
+    learned = run.masks_at(round_taken)
+    if base == LEARNED:
+        return learned
+    if base == NOTHING:
+        return Masks(torch.ones_like(learned.mask), torch.ones_like(learned.mask), learned.steepness)
+    return named_masks.load(run, base)
+
+
+def what_if(run_id: str, round_taken: int, base: str, by_hand: Decided) -> WhatIf:
+    """The pruned view's measures and answers, recomputed exactly for any set of channels.
+
+    Raises:
+        UserError: no such run, round or mask.
+    """
+    run = cache.store().run(run_id)
+    spec = run.spec()
+    stamp = cache.victim_stamp(spec.victim)
+    return _what_if(run_id, round_taken, base, named_masks.stamp(run, base), by_hand, stamp)
+
+
+def probe_images(victim: str, per_class: int) -> tuple[LabelledImages, ProbeImages]:
+    """The images that a what-if is measured on, and the same with the victim's trigger."""
+    found = cache.victim(victim)
+    images = probe(found.card.dataset, per_class)
+    return images, ProbeImages.of(images, found)
+
+
+def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | None:
+    """Scores of a clean control of the same data set and architecture; of a run with the same settings if there is one.
+
+    None where there is no such run.
+    """
+    cards = cache.victim_cards()
+    runs = [
+        run
+        for run in cache.listing().runs
+        if run.round
+        and (other := cards.get(run.spec.victim)) is not None
+        and (other.attack, other.dataset, other.architecture) == (CLEAN, card.dataset, card.architecture)
+    ]
+    wanted = (summary.spec.preset, summary.spec.spc)
+    runs.sort(key=lambda run: ((run.spec.preset, run.spec.spc) == wanted, run.result is not None, run.id))
+    if not runs:
+        return None
+    try:
+        scores = _scores(runs[-1].id, runs[-1].round)
+    except UserError:
+        return None
+    return ControlScores(runs[-1], int((scores > HIGH_SCORE).sum()), len(scores), float(scores.max()))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _scores(run_id: str, round_taken: int) -> np.ndarray:
+    run = cache.store().run(run_id)
+    layout = run.layout()
+    assert layout is not None
+    return channel_scores(run.masks_at(round_taken), layout).numpy()
+
+
+def _decided_key(by_hand: Decided) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return by_hand.cut, by_hand.restored
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={Decided: _decided_key})
+def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
+    spec = cache.store().run(run_id).spec()
+    masks = base_masks(run_id, round_taken, base)
+    bench = _bench(run_id, round_taken, base, base_stamp, stamp)
+    gates = torch.stack([masks.gate(View.PRUNED), by_hand.apply(masks).gate(View.PRUNED)])
+    with bench.lock:
+        before = bench.ablation.answers(gates[:1])[0]
+        after = bench.ablation.answers(gates[1:])[0]
+    original = _original(spec.victim, stamp, spec.probe_per_class, _precision(run_id))
+    measure = bench.ablation.measure_answers
+    return WhatIf(original, measure(before.argmax(1)), measure(after.argmax(1)), before, after)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """For one thread at a time."""
+
+    ablation: Ablation
+    lock: threading.Lock
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _bench(run_id: str, round_taken: int, base: str, base_stamp: int, stamp: int) -> _Bench:  # noqa: ARG001
+    spec = cache.store().run(run_id).spec()
+    model = cache.victim(spec.victim).model
+    _, images = probe_images(spec.victim, spec.probe_per_class)
+    gates = base_masks(run_id, round_taken, base).gate(View.PRUNED)
+    ablation = Ablation(model, MaskLayout.of(model), images, gates, _precision(run_id))
+    return _Bench(ablation, threading.Lock())
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _original(victim: str, stamp: int, per_class: int, precision: Precision) -> Measures:  # noqa: ARG001
+    model = cache.victim(victim).model
+    ablation = Ablation(model, MaskLayout.of(model), probe_images(victim, per_class)[1], precision=precision)
+    return ablation.cut([[]])[0]
+
+
+def _precision(run_id: str) -> Precision:
+    spec = cache.store().run(run_id).spec()
+    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+    return spec.precision if spec.device == "cpu" else "float32"

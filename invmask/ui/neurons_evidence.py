@@ -1,0 +1,85 @@
+"""Evidence that takes a while: asked for when somebody looks, carried by the workers, and told of while it grows."""
+
+import streamlit as st
+
+from invmask.errors import UserError
+from invmask.runs import evidence
+from invmask.runs.entries import RunSummary
+from invmask.runs.evidence import TopSet, VictimEvidence
+from invmask.ui import cache
+from invmask.ui.defend_state import UNDER_WAY
+
+LOOK_SECONDS = 1.0
+
+
+def ask(run: RunSummary, round_taken: int, follows: bool) -> None:
+    """Have the evidence about this round gathered, unless it is there, or was asked for and failed.
+
+    Args:
+        follows: the reader looks at the latest round. While a run goes on, that is another every second, and only what
+            concerns the victim is asked for, once.
+    """
+    directory = cache.store().run(run.id)
+    if evidence.problem(directory) is not None:
+        return
+    asked, of_victim = evidence.wanted(directory), evidence.victim_evidence(directory)
+    if run.state in UNDER_WAY and follows and asked is not None:
+        round_taken = asked
+    of_round = evidence.top_set(directory, round_taken)
+    complete = of_victim is not None and of_victim.complete and of_round is not None and of_round.complete
+    if not complete and asked != round_taken:
+        cache.executor().gather_evidence(run.id, round_taken)
+    elif not complete:
+        # Asked for before, perhaps by a dashboard that has ended: there has to be somebody who does it.
+        cache.executor()
+
+
+def show_progress(run_id: str) -> None:
+    """How far the gathering is, and a new look at the page whenever something new can be shown."""
+    directory = cache.store().run(run_id)
+    problem = evidence.problem(directory)
+    if problem is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(problem, icon=":material/info:")
+            asked = evidence.wanted(directory)
+            st.button("Try again", on_click=cache.executor().gather_evidence, args=(run_id, asked or 0))
+        return
+    if evidence.has_work(directory):
+        st.fragment(_progress, run_every=LOOK_SECONDS)(run_id, _stage(run_id))
+
+
+def _progress(run_id: str, shown: tuple[int, ...]) -> None:
+    try:
+        if _stage(run_id) != shown:
+            st.rerun()
+    except UserError:
+        return
+    directory = cache.store().run(run_id)
+    found = evidence.victim_evidence(directory)
+    share = 0.0 if found is None else found.done / max(1, found.total)
+    st.progress(share, f"Gathering evidence in the background: {_doing(_top_of(run_id), found)}")
+    if (trouble := cache.executor().problem) is not None:
+        st.warning(trouble, icon=":material/info:")
+
+
+def _top_of(run_id: str) -> TopSet | None:
+    """The comparison that was last asked for, as far as it is."""
+    directory = cache.store().run(run_id)
+    asked = evidence.wanted(directory)
+    return None if asked is None else evidence.top_set(directory, asked)
+
+
+def _doing(top: TopSet | None, found: VictimEvidence | None) -> str:
+    if top is None or not top.complete:
+        return f"random sets, {0 if top is None else len(top.random)} of {evidence.RANDOM_SETS}"
+    if found is None:
+        return "activations"
+    return f"conductance, and each channel cut alone, {100 * found.done / max(1, found.total):.0f} %"
+
+
+def _stage(run_id: str) -> tuple[int, ...]:
+    """Changes whenever there is something new worth drawing the page again: few times in all."""
+    directory = cache.store().run(run_id)
+    top, found = _top_of(run_id), evidence.victim_evidence(directory)
+    quarters = 0 if found is None else 1 + 4 * found.done // max(1, found.total)
+    return int(top is not None and top.complete), quarters, int(evidence.has_work(directory))

@@ -1,0 +1,278 @@
+"""The overview of Neurons: the map and the table of all channels, linked, and how far their numbers can be trusted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+import torch
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from invmask.attacks.victims import VictimCard
+from invmask.evidence.agreement import rank_agreement
+from invmask.evidence.scores import ranking
+from invmask.figures.agreement import agreement_matrix
+from invmask.figures.network_map import network_map
+from invmask.figures.template import PLOTLY_CONFIG
+from invmask.figures.top_set import top_set_strip
+from invmask.runs.entries import RunSummary
+from invmask.runs.evidence import TOP, TopSet
+from invmask.ui import address, neurons_choice, neurons_data
+from invmask.ui.names import count
+from invmask.ui.neurons_choice import Decided, NeuronsChoice
+from invmask.ui.neurons_data import HIGH_SCORE, Channels
+from invmask.ui.samples import percent
+from invmask.ui.sidebar import run_title
+from invmask.ui.theme import chart, current_theme
+
+TABLE_HEIGHT = 570
+MAP_WIDTH, TABLE_WIDTH = 480, 510
+_MAP = "neurons-map"
+SHORT = {
+    "score": "score",
+    "selection": "selection",
+    "trigger": "trigger change",
+    "synthesized": "synthesized change",
+    "conductance": "conductance",
+    "asr": "ΔASR alone",
+    "acc": "ΔACC alone",
+}
+COLUMN_TITLES = {
+    "selection": "1 − s",
+    "trigger": "Trigger",
+    "synthesized": "Synth.",
+    "conductance": "Conduct.",
+    "asr": "ΔASR",
+    "acc": "ΔACC",
+}
+MAP_HELP = (
+    "One square a channel, one row or more a layer; click one for its page. **Score**: (1 − s)(1 − m) m\u0304, high "
+    "only where the channel is selected, cut in the pruned view and kept in the inverse; times one minus the layer's "
+    "mean of the same, so that channels which stand out in their layer come first. It is what the run believes. "
+    "**Everything else is evidence independent of the masks**: the change of the activation between clean and "
+    "triggered (or perturbed) versions of the same images; the conductance toward the target label; ACC and ASR "
+    "with this channel alone cut."
+)
+TOP_HELP = (
+    f"The {TOP} highest-scored channels of this round, cut in the original network, against random sets that have as "
+    "many channels of each layer."
+)
+AGREEMENT_HELP = (
+    "Spearman's rank correlation over all channels: +1 where two numbers put the channels into the same order, 0 "
+    "where they have nothing to do with each other. The change of ASR is taken with its sign turned: a channel "
+    "whose cut lowers ASR more ranks higher. Near 0, what the run believes and the evidence order the channels "
+    "differently: the score tells what the mask uses, which need not be all that the trigger excites."
+)
+
+
+def overview(
+    card: VictimCard, run: RunSummary, round_taken: int, found: Channels, choice: NeuronsChoice, by_hand: Decided
+) -> None:
+    """Map and table side by side."""
+    st.subheader("All channels", anchor=False, help=MAP_HELP)
+    # Of a fixed width, for the squares have one; where there is no room beside it, the table goes below.
+    with st.container(horizontal=True, gap="medium"):
+        left, right = st.container(width=MAP_WIDTH), st.container(width=TABLE_WIDTH)
+    with right:
+        picked = _table(run, round_taken, found, by_hand)
+    with left:
+        _colour(found, choice)
+        _map(found, choice.colour, picked, by_hand)
+    st.caption(_counts(card, run, found))
+
+
+def _colour(found: Channels, choice: NeuronsChoice) -> None:
+    st.session_state["neurons-colour"] = choice.colour
+    st.selectbox(
+        "Colour",
+        list(found.values),
+        key="neurons-colour",
+        format_func=lambda name: found.values[name].title,
+        on_change=lambda: address.choose("colour", st.session_state["neurons-colour"]),
+    )
+
+
+def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) -> None:
+    layers = found.layout.layers
+    figure = network_map(
+        layers, found.values[colour], current_theme(), picked, cut=by_hand.cut, restored=by_hand.restored
+    )
+
+    def clicked() -> None:
+        points = st.session_state[_MAP]["selection"]["points"]
+        if points and points[0]["curve_number"] == 0:
+            neurons_choice.set_channel(neurons_choice.channel_name(layers, int(points[0]["point_index"])))
+
+    st.plotly_chart(
+        figure,
+        key=_MAP,
+        on_select=clicked,
+        selection_mode="points",
+        config=PLOTLY_CONFIG,
+        theme=None,
+        alt=f"Every channel of the network by layer, coloured by {found.values[colour].title}",
+    )
+
+
+def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided) -> list[int]:
+    """The ranked table and what can be done with its rows; returns the channels picked in it."""
+    names = [neurons_choice.channel_name(found.layout.layers, c) for c in range(found.layout.channels)]
+    order = ranking(torch.from_numpy(found.scores)).tolist()
+    wanted = st.text_input(
+        "Find channels",
+        key="neurons-find",
+        placeholder="layer4.0",
+        help="Part of a channel's name: its layer, or layer and number as in layer4.1.conv1:12.",
+    )
+    shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]
+    frame = _frame(found, names, order, shown, by_hand)
+    event = st.dataframe(
+        frame,
+        # Rows are named by their places: of another choice or order of rows, the picks make no sense.
+        key=f"neurons-table/{run.id}/{round_taken}/{wanted}",
+        height=TABLE_HEIGHT,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config=_columns(found),
+    )
+    rows = event["selection"]["rows"]
+    picked = [shown[row] for row in rows if row < len(shown)]
+    top = order[:TOP]
+    with st.container(horizontal=True, gap="small"):
+        one = neurons_choice.set_channel
+        st.button(
+            "Open",
+            icon=":material/open_in_new:",
+            on_click=one,
+            args=(names[picked[0]] if picked else None,),
+            disabled=len(picked) != 1,
+            help="The page of the channel picked in the table.",
+        )
+        st.button(
+            "Cut",
+            icon=":material/content_cut:",
+            on_click=neurons_choice.act,
+            args=(picked,),
+            disabled=not picked,
+            help="Cut the picked channels in the pruned view, on top of what is decided already.",
+        )
+        st.button(
+            "Restore",
+            icon=":material/healing:",
+            on_click=neurons_choice.act,
+            args=(picked, True),
+            disabled=not picked,
+            help="Let the picked channels pass as in the original network.",
+        )
+        st.button(
+            f"Cut the top {TOP}",
+            icon=":material/vertical_align_top:",
+            on_click=neurons_choice.act,
+            args=(top,),
+            help=f"Cut the {TOP} highest-scored channels. From the learned mask little changes, for it cuts them "
+            "already: start from the original to see what they do by themselves.",
+        )
+    return picked
+
+
+def _frame(
+    found: Channels, names: Sequence[str], order: Sequence[int], shown: Sequence[int], by_hand: Decided
+) -> pd.DataFrame:
+    rank = np.empty(len(order), np.int64)
+    rank[list(order)] = np.arange(1, len(order) + 1)
+    columns: dict[str, object] = {"rank": rank[list(shown)], "channel": [names[channel] for channel in shown]}
+    columns |= {name: values.values[list(shown)].astype(np.float64) for name, values in found.values.items()}
+    cut, restored = set(by_hand.cut), set(by_hand.restored)
+    if cut or restored:
+        columns["hand"] = ["cut" if c in cut else "restored" if c in restored else "" for c in shown]
+    return pd.DataFrame(columns)
+
+
+def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
+    config: dict[str, ColumnConfig | None] = {
+        "rank": st.column_config.NumberColumn("#", width=46, help="Place by score; equal scores in layer order."),
+        "channel": st.column_config.TextColumn("Channel", width=150),
+        "score": st.column_config.ProgressColumn("Score", min_value=0, max_value=1, format="%.2f", width=90),
+        "hand": st.column_config.TextColumn("By hand", width=74),
+    }
+    for name, values in found.values.items():
+        if name not in config:
+            config[name] = st.column_config.NumberColumn(
+                COLUMN_TITLES[name], format=f"%.{values.digits}f", width=88, help=values.title
+            )
+    return config
+
+
+def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
+    """How high the scores are, and what a network without a backdoor gets."""
+    scores = found.scores
+    high, total = int((scores > HIGH_SCORE).sum()), len(scores)
+    here = f"{count(high)} of {count(total)} channels score above {HIGH_SCORE}, the highest {scores.max():.2f}"
+    if card.target_label is None:
+        return (
+            f"{here}. This is what a network without a backdoor gets: a score says what the defence would cut, "
+            "and by itself it is no sign of a backdoor."
+        )
+    control = neurons_data.control_scores(card, run)
+    if control is None:
+        return f"{here}. Defend the clean control, too, to see what scores a network without a backdoor gets."
+    return (
+        f"{here}. On the clean control ({run_title(control.run)}) {count(control.high)} of {count(control.channels)} "
+        f"do, the highest {control.highest:.2f}: a high score alone is no sign of a backdoor."
+    )
+
+
+def top_set(card: VictimCard, found: TopSet | None) -> None:
+    """The highest-scored channels against random sets."""
+    st.subheader(f"The top {TOP}, cut together", anchor=False, help=TOP_HELP)
+    if found is None or not found.random:
+        st.caption("Not measured for this round yet.")
+        return
+    name = "acc" if card.target_label is None else "asr"
+    top, original = getattr(found.top, name), getattr(found.original, name)
+    random = [getattr(measures, name) for measures in found.random]
+    n = found.top.n_clean if name == "acc" else found.top.n_triggered
+    best = min(random)
+    if name == "asr":
+        said = (
+            f"With the {len(found.channels)} highest-scored channels cut, ASR is {percent(top)}; the best of "
+            f"{len(random)} random sets from the same layers leaves {percent(best)}, nothing cut {percent(original)}. "
+            f"ACC is {percent(found.top.acc)} (before {percent(found.original.acc)}, n\u00a0=\u00a0"
+            f"{count(found.top.n_clean)})."
+        )
+    else:
+        said = (
+            f"There is no ASR to lower here. With the {len(found.channels)} highest-scored channels cut, ACC is "
+            f"{percent(top)}; {len(random)} random sets from the same layers leave {percent(best)} or more, nothing "
+            f"cut {percent(original)}."
+        )
+    st.write(said.replace(" %", "\u00a0%"))
+    chart(
+        top_set_strip(name.upper(), top, random, original, len(found.channels), n, current_theme()),
+        key="neurons-top",
+        alt=said,
+    )
+
+
+def agreement(found: Channels) -> None:
+    """How well the score and each piece of evidence agree."""
+    st.subheader("How well they agree", anchor=False, help=AGREEMENT_HELP)
+    known = {name: values.values for name, values in found.values.items() if np.isfinite(values.values).any()}
+    turned = {name: -values if name == "asr" else values for name, values in known.items()}
+    titles = {name: "−ΔASR alone" if name == "asr" else SHORT[name] for name in turned}
+    matrix = rank_agreement({titles[name]: values for name, values in turned.items() if name != "selection"})
+    parts = [
+        f"{name} {value:+.2f}".replace("-", "−")
+        for name, value in matrix["score"].items()
+        if name != "score" and np.isfinite(value)
+    ]
+    if not parts:
+        st.caption("There is no evidence to compare the score with yet.")
+        return
+    st.write(f"Rank correlation of the score with: {', '.join(parts)}; {count(found.layout.channels)} channels.")
+    chart(
+        agreement_matrix(list(matrix), matrix.to_numpy(), current_theme()),
+        key="neurons-agreement",
+        alt="Rank correlations between all pairs",
+    )

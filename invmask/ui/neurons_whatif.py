@@ -1,0 +1,191 @@
+"""The part of Neurons that answers "what if": what is decided by hand, and what the pruned view does with it."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.errors import UserError
+from invmask.masks.state import View
+from invmask.metrics import Measures
+from invmask.runs import named_masks
+from invmask.runs.entries import RunSummary
+from invmask.ui import cache, neurons_choice, neurons_data
+from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
+from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided, NeuronsChoice
+from invmask.ui.neurons_data import WhatIf
+from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_grid, to_pixels
+
+SAMPLES = 8
+_NAMED_FEW = 6
+_SAVED, _PROBLEM = "neurons/saved", "neurons/problem"
+_HELP = (
+    "The pruned view, recomputed for the channels that you cut or restore, on the same test images that the run is "
+    "measured on. Nothing of the run changes. The address holds it all."
+)
+
+
+def show(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided, names: Sequence[str]) -> WhatIf:
+    """Base, buttons and the three measures; returns what was computed."""
+    found = neurons_data.what_if(run.id, round_taken, choice.base, by_hand)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            _base(choice, names, round_taken)
+            _buttons(run, round_taken, choice, by_hand)
+        for column, (name, title) in zip(st.columns(3), MEASURE_TITLES.items(), strict=True):
+            with column, st.container(gap="xsmall"):
+                _measure(name, title, found, choice.base, bool(by_hand.cut or by_hand.restored))
+        st.caption(_said(run, by_hand))
+    return found
+
+
+def _base(choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None:
+    st.session_state["neurons-base"] = choice.base
+    titles = {LEARNED: f"the learned mask, round {round_taken:,}", NOTHING: "the original: nothing cut"}
+    st.selectbox(
+        "What if: start from",
+        width=300,
+        options=[LEARNED, NOTHING, *names],
+        key="neurons-base",
+        format_func=lambda base: titles.get(base, f"mask '{base}'"),
+        on_change=lambda: neurons_choice.set_base(st.session_state["neurons-base"]),
+        help=_HELP,
+    )
+
+
+def _buttons(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided) -> None:
+    changed = bool(by_hand.cut or by_hand.restored)
+    with st.container(horizontal=True, gap="small", width="content"):
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            on_click=neurons_choice.undo,
+            disabled=not choice.actions,
+            help="Take the last cut or restoration back.",
+        )
+        st.button(
+            "Reset",
+            icon=":material/restart_alt:",
+            on_click=neurons_choice.reset,
+            disabled=not choice.actions and choice.base == LEARNED,
+            help="Back to the learned mask, with nothing decided by hand.",
+        )
+        with st.popover("Save mask", icon=":material/save:", help="Give this mask a name that Flip and Export know."):
+            _save(run, round_taken, choice, by_hand, changed)
+
+
+def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided, changed: bool) -> None:
+    directory = cache.store().run(run.id)
+    if not changed:
+        st.caption("Nothing is decided by hand yet; what you save now is the mask that you start from.")
+    name = st.text_input("Name", key="neurons-name", max_chars=40, help="Letters, digits, spaces, - and _.")
+    st.button(
+        "Save",
+        key="neurons-save",
+        type="primary",
+        disabled=not name.strip(),
+        on_click=_store,
+        args=(run.id, round_taken, choice.base, by_hand),
+    )
+    saved, problem = st.session_state.pop(_SAVED, None), st.session_state.pop(_PROBLEM, None)
+    if saved is not None:
+        st.success(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
+    if problem is not None:
+        st.error(problem)
+    for known in named_masks.list_names(directory):
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.write(known)
+        right.button(
+            "Delete",
+            key=f"neurons-delete/{known}",
+            icon=":material/delete:",
+            type="tertiary",
+            on_click=_delete,
+            args=(run.id, known, choice.base),
+        )
+
+
+def _store(run: str, round_taken: int, base: str, by_hand: Decided) -> None:
+    try:
+        masks = by_hand.apply(neurons_data.base_masks(run, round_taken, base))
+        name = named_masks.save(cache.store().run(run), st.session_state["neurons-name"], masks)
+        st.session_state[_SAVED] = name
+    except UserError as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def _delete(run: str, name: str, base: str) -> None:
+    # Somebody else may have been quicker.
+    if name in named_masks.list_names(cache.store().run(run)):
+        named_masks.delete(cache.store().run(run), name)
+    if base == name:
+        neurons_choice.reset()
+
+
+def _measure(name: str, title: str, found: WhatIf, base: str, changed: bool) -> None:
+    now, before, original = (_share(measures, name) for measures in (found.now, found.base, found.original))
+    # A line that is always there, so that nothing moves with the first cut.
+    delta = None if now is None else "as before"
+    if changed and now is not None and before is not None:
+        delta = f"{100 * (now - before):+.1f} points".replace("-", "−")
+    st.metric(title, percent(now), delta=delta, delta_color="off", delta_arrow="off", help=MEASURE_HELP[name])
+    n = found.now.n_clean if name == "acc" else found.now.n_triggered
+    if now is None:
+        st.caption("no trigger to measure it with")
+    else:
+        start = "" if base == NOTHING else f"{'learned' if base == LEARNED else base} {percent(before)}, "
+        words = f"{start}original {percent(original)}, n = {count(n)}"
+        for tight in (" %", " = "):
+            words = words.replace(tight, tight.replace(" ", "\u00a0"))
+        st.caption(words)
+
+
+def _share(measures: Measures, name: str) -> float | None:
+    return getattr(measures, name)
+
+
+def _said(run: RunSummary, by_hand: Decided) -> str:
+    layout = cache.store().run(run.id).layout()
+    assert layout is not None
+    parts = []
+    for word, channels in (("cut", by_hand.cut), ("restored", by_hand.restored)):
+        if channels:
+            names = [neurons_choice.channel_name(layout.layers, channel) for channel in channels[:_NAMED_FEW]]
+            more = f" and {len(channels) - _NAMED_FEW} more" if len(channels) > _NAMED_FEW else ""
+            parts.append(f"{len(channels)} {word} by hand: {', '.join(names)}{more}")
+    if not parts:
+        return "Nothing is decided by hand. Cut channels in the table, or on their own page."
+    return "; ".join(parts) + "."
+
+
+def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) -> None:
+    """The same few samples, what the mask that was started from says of them, and what is said now."""
+    spec, classes = run.spec, card.dataset_info.classes
+    images, measured = neurons_data.probe_images(spec.victim, spec.probe_per_class)
+    triggered = measured.triggered is not None and measured.triggered_labels is not None
+    tensor = measured.triggered if measured.triggered is not None else measured.clean
+    labels = measured.triggered_labels if measured.triggered_labels is not None else measured.labels
+    offset = len(images) if triggered else 0
+    step = max(1, len(tensor) // SAMPLES)
+    places = list(range(0, len(tensor), step))[:SAMPLES]
+    pixels = to_pixels(tensor[places].numpy())
+    st.subheader("Samples", anchor=False, help="What the pruned view says of a few of the images it is measured on.")
+    word = {LEARNED: "learned mask", NOTHING: "nothing cut"}.get(base, base)
+    st.caption(
+        f"{'Triggered' if triggered else 'Clean'} images, each under its true class. First answer: {word}; "
+        "second answer: the pruned view now."
+    )
+    samples = []
+    for row, place in enumerate(places):
+        true = int(labels[place])
+        lines = []
+        for answers, view in ((found.base_answers, None), (found.now_answers, View.PRUNED.value)):
+            said = answers[offset + place]
+            best = int(said.argmax())
+            lines.append(Answer(classes[best], float(said[best]), _kind(best, true, measured.target_label), view))
+        samples.append(Sample(classes[true], (Picture(pixels[row], "", tuple(lines)),)))
+    sample_grid(samples, 96)
+
+
+def _kind(answer: int, true: int, target: int | None) -> Kind:
+    return "true" if answer == true else "target" if answer == target else "other"

@@ -1,0 +1,73 @@
+"""Neurons: which channels the run holds responsible, what is known of each, and what happens if they are cut."""
+
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.runs import evidence, named_masks
+from invmask.runs.entries import RunSummary
+from invmask.ui import (
+    address,
+    cache,
+    neurons_channel,
+    neurons_choice,
+    neurons_data,
+    neurons_evidence,
+    neurons_panels,
+    neurons_whatif,
+    widgets,
+)
+
+
+def _with_run(card: VictimCard, run: RunSummary) -> None:
+    directory, target = cache.store().run(run.id), card.target_label is not None
+    names, asked = named_masks.list_names(directory), widgets.asked_round()
+    round_taken = run.round if asked is None else min(asked, run.round)
+    found = neurons_data.channels_at(run.id, round_taken, cache.victim_stamp(card.name), target)
+    choice = neurons_choice.read(list(found.values), names)
+    by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
+    neurons_evidence.ask(run, round_taken, asked is None)
+    result = neurons_whatif.show(run, round_taken, choice, by_hand, names)
+    neurons_evidence.show_progress(run.id)
+    if choice.channel is not None:
+        channel = neurons_channel.show(card, found, choice)
+        if channel is not None:
+            neurons_channel.body(card, run, round_taken, asked, choice, channel)
+            neurons_whatif.show_samples(card, run, result, choice.base)
+        return
+    neurons_panels.overview(card, run, round_taken, found, choice, by_hand)
+    neurons_whatif.show_samples(card, run, result, choice.base)
+    left, right = st.columns(2, gap="large")
+    with left:
+        neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
+    with right:
+        neurons_panels.agreement(found)
+
+
+def _page() -> None:
+    victim, run = address.current_victim(), address.current_run()
+    if victim is None:
+        widgets.no_victim()
+        return
+    card = cache.victim(victim).card
+    left, right = st.columns([10, 3], gap="medium", vertical_alignment="bottom")
+    left.title("Neurons", anchor=False)
+    if run is None:
+        widgets.no_run("There are no channels to look at yet. Defend this victim for a few rounds first.", victim)
+        return
+    summary = cache.summary(run)
+    if summary.round == 0:
+        st.info("This run has taken no round yet, so its mask leaves every channel alone. Take a few rounds first.")
+        st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
+        return
+    with right:
+        widgets.round_slider(summary, "neurons-round")
+    if card.target_label is None:
+        st.info(
+            "This control has no backdoor, so there is nothing to compare the scores with. "
+            "They say which channels the defence would cut, and accuse none of them.",
+            icon=":material/info:",
+        )
+    _with_run(card, summary)
+
+
+_page()

@@ -1,0 +1,226 @@
+"""Neurons: numbers against an independent computation, what is decided by hand, the address, and the clean control."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from invmask.attacks.registry import make_attack
+from invmask.attacks.victims import load_victim
+from invmask.data.budget import probe
+from invmask.evidence.scores import channel_scores, ranking
+from invmask.masks.attach import attached, sharing_copy
+from invmask.masks.state import MaskLayout, View
+from invmask.runs import evidence, named_masks
+from invmask.runs.advance import Outcome
+from invmask.runs.executor import Executor
+from invmask.runs.gather import gather
+from invmask.runs.store import RunStore
+from invmask.ui import cache, neurons_choice
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM
+
+
+@pytest.fixture(autouse=True)
+def home(tiny_victims, monkeypatch):
+    """Tiny victims, and an executor that writes down what is asked of it and does nothing."""
+    store = RunStore(tiny_victims.parent / "runs")
+    monkeypatch.setattr(cache, "executor", lambda: Executor(store))
+    return tiny_victims
+
+
+def own_measures(folder, masks, cut=()):
+    """ACC, ASR and RA of the pruned view with channels cut, as the page writes them, in plain torch."""
+    model = load_victim(VICTIM, [folder]).model
+    images = probe("cifar10", 2)
+    labels, others = images.labels, images.labels != 0
+    gate = masks.gate(View.PRUNED).clone()
+    gate[list(cut)] = 0
+    with attached(sharing_copy(model), MaskLayout.of(model), gate) as copy, torch.no_grad():
+        clean = copy(images.tensor()).argmax(1).numpy()
+        fooled = copy(make_attack("badnets").apply(images.tensor()[others])).argmax(1).numpy()
+    shares = ((clean == labels).mean(), (fooled == 0).mean(), (fooled == labels[others]).mean())
+    return [f"{100 * share:.1f} %" for share in shares]
+
+
+def measures(app):
+    return [metric.value for metric in app.metric]
+
+
+def button(app, label):
+    return next(button for button in app.button if button.label == label)
+
+
+def figure(app, title):
+    specs = (json.loads(element.proto.spec) for element in app.get("plotly_chart"))
+    return next(spec for spec in specs if any(trace.get("name") == title for trace in spec["data"]))
+
+
+def table(app):
+    return app.dataframe[0].value
+
+
+def test_the_table_ranks_by_score(home):
+    run = make_run(rounds=6)
+    app = visit("neurons", run=run.id)
+    assert not app.exception
+    layout = MaskLayout.of(load_victim(VICTIM, [home]).model)
+    scores = channel_scores(run.masks_at(6), layout)
+    order = ranking(scores).tolist()
+    shown = table(app)
+    assert shown["rank"].tolist() == list(range(1, layout.channels + 1))
+    assert shown["channel"].tolist()[:5] == [neurons_choice.channel_name(layout.layers, c) for c in order[:5]]
+    assert np.allclose(shown["score"], scores[order])
+    squares = figure(app, "channels")["data"][0]
+    assert len(squares["hovertext"]) == layout.channels
+    app.text_input(key="neurons-find").set_value("layer4.1.conv2:1").run()
+    found = table(app)["channel"].tolist()
+    assert found
+    assert all("layer4.1.conv2:1" in name for name in found)
+
+
+def test_cuts_by_hand_are_recomputed_exactly(home):
+    run = make_run(rounds=6)
+    app = visit("neurons", run=run.id)
+    learned = own_measures(home, run.masks_at(6))
+    assert measures(app) == learned
+    cut = [0, 1, 40, 149]
+    app = visit("neurons", run=run.id, cut="0,1.40.149", base="nothing cut")
+    assert measures(app) == own_measures(home, run.masks_at(0), cut)
+    button(app, "Undo").click().run()
+    assert app.query_params["cut"] == "0,1.40"
+    assert measures(app) == own_measures(home, run.masks_at(0), cut[:3])
+    button(app, "Reset").click().run()
+    assert "cut" not in app.query_params
+    assert "base" not in app.query_params
+    assert measures(app) == learned
+
+
+def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
+    run = make_run(rounds=6)
+    app = visit("neurons", run=run.id, base="nothing cut")
+    button(app, "Cut the top 10").click().run()
+    layout = MaskLayout.of(load_victim(VICTIM, [home]).model)
+    top = ranking(channel_scores(run.masks_at(6), layout))[:10].tolist()
+    assert app.query_params["cut"] == ",".join(map(str, top))
+    assert any(caption.value.startswith("10 cut by hand: ") for caption in app.caption)
+    crosses = next(trace for trace in figure(app, "channels")["data"] if trace["name"] == "cut by hand")["x"]
+    assert len(base64.b64decode(crosses["bdata"])) == 10 * np.dtype(crosses["dtype"]).itemsize
+    app.text_input(key="neurons-name").set_value("top ten").run()
+    app.button(key="neurons-save").click().run()
+    assert not app.exception
+    saved = named_masks.load(run, "top ten")
+    assert sorted(torch.nonzero(saved.gate(View.PRUNED) < 0.5).flatten().tolist()) == sorted(top)
+    app = visit("flip", run=run.id, mask="top ten", view="pruned")
+    assert not app.exception
+    asr = own_measures(home, run.masks_at(0), top)[1]
+    assert any(caption.value.startswith(f"Pruned view: ASR {asr}") for caption in app.caption)
+    app.selectbox(key="flip-mask").set_value("learned").run()
+    assert "mask" not in app.query_params
+
+
+def test_a_bad_name_is_told_and_saves_nothing():
+    run = make_run()
+    app = visit("neurons", run=run.id)
+    app.text_input(key="neurons-name").set_value("../x").run()
+    app.button(key="neurons-save").click().run()
+    assert "letters a to z" in sentences(app)[0]
+    assert named_masks.list_names(run) == []
+
+
+def test_one_channels_page_has_an_address(home):
+    run = make_run(rounds=6)
+    name = "layer4.0.conv1:3"
+    app = visit("neurons", run=run.id, channel=name)
+    assert not app.exception
+    assert any(heading.value == "layer4.0.conv1, channel 3" for heading in app.subheader)
+    layers = MaskLayout.of(load_victim(VICTIM, [home]).model).layers
+    channel = neurons_choice.find_channel(layers, name)
+    lines = {trace["name"]: trace for trace in figure(app, "pruned gate m")["data"]}
+    assert set(lines) == {"mask a", "selection s", "pruned gate m", "inverse gate m\u0304"}
+    before = measures(app)
+    button(app, "Cut this channel").click().run()
+    assert app.query_params["cut"] == str(channel)
+    assert measures(app) == own_measures(home, run.masks_at(6), [channel])
+    button(app, "Restore it").click().run()
+    assert app.query_params["cut"] == f"{channel}.r{channel}"
+    button(app, "Undo").click().run()
+    button(app, "Undo").click().run()
+    assert measures(app) == before
+    button(app, "All channels").click().run()
+    assert "channel" not in app.query_params
+    assert len(app.dataframe) == 1
+
+
+def test_evidence_is_asked_for_and_shown_when_it_is_there():
+    run = make_run(rounds=6)
+    app = visit("neurons", run=run.id)
+    assert evidence.wanted(run) == 6
+    assert any("Not measured" in caption.value for caption in app.caption)
+    assert gather(run.path) is Outcome.IDLE
+    app = visit("neurons", run=run.id, colour="asr")
+    assert not app.exception
+    found = evidence.victim_evidence(run)
+    assert np.isfinite(found.asr_change).all()
+    assert np.allclose(table(app)["asr"].sort_values(), np.sort(100 * found.asr_change))
+    said = next(text.value for text in app.markdown if text.value.startswith("With the 10 highest-scored"))
+    assert f"ASR is {100 * evidence.top_set(run, 6).top.asr:.1f}\u00a0%" in said
+    assert any(text.value.startswith("Rank correlation of the score with: trigger change") for text in app.markdown)
+
+
+def test_the_round_can_be_chosen(home):
+    run = make_run(rounds=6)
+    app = visit("neurons", run=run.id, round="2")
+    assert measures(app) == own_measures(home, run.masks_at(2))
+    app.slider(key="neurons-round").set_value(4).run()
+    assert app.query_params["round"] == "4"
+    assert measures(app) == own_measures(home, run.masks_at(4))
+
+
+def test_a_clean_control_is_not_accused():
+    run = make_run(CONTROL)
+    app = visit("neurons", run=run.id)
+    assert not app.exception
+    assert "no backdoor" in sentences(app)[0]
+    assert "what the defence would cut" in app.selectbox(key="neurons-colour").options[0]
+    assert any("no sign of a backdoor" in caption.value for caption in app.caption)
+    assert set(table(app)) == {"rank", "channel", "score", "selection", "synthesized", "acc"}
+    assert gather(run.path) is Outcome.IDLE
+    app = visit("neurons", run=run.id, channel="layer4.0.conv1:3")
+    assert not app.exception
+    assert any("no backdoor to compare with" in caption.value for caption in app.caption)
+
+
+def test_scores_are_held_against_the_clean_controls():
+    run, control = make_run(rounds=6), make_run(CONTROL, rounds=6)
+    app = visit("neurons", run=run.id)
+    said = next(caption.value for caption in app.caption if "On the clean control" in caption.value)
+    scores = channel_scores(control.masks_at(6), control.layout())
+    assert f"{int((scores > 0.5).sum())} of {len(scores)} do" in said
+    assert control.id.rpartition("-")[2] in said
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"cut": "x,1.r.,5.9999999", "base": "nobody", "colour": "none", "round": "99999", "draw": "-1"},
+        {"cut": ",".join(["900"] * 50) + ".999999"},
+    ],
+)
+def test_nonsense_in_the_address_is_passed_over(query):
+    app = visit("neurons", run=make_run(rounds=1).id, **query)
+    assert not app.exception
+    assert not app.error
+
+
+def test_a_channel_that_is_not_there_is_a_sentence():
+    app = visit("neurons", run=make_run(rounds=1).id, channel="layer9:1")
+    assert not app.exception
+    assert "There is no channel 'layer9:1'" in app.error[0].value
+
+
+def test_without_a_run_or_a_round_it_says_what_to_do():
+    assert "Defend this victim" in sentences(visit("neurons", victim=VICTIM))[0]
+    assert "no round yet" in sentences(visit("neurons", run=make_run(rounds=0).id))[0]

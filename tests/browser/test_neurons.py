@@ -1,0 +1,98 @@
+"""A reader clicks a channel on the map, cuts it on its page, sees the numbers move, and reloads the address."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from safetensors.torch import load_file
+
+from invmask.defenses.ims.config import preset
+from invmask.evidence.scores import channel_scores, ranking
+from invmask.masks.state import MaskLayout, Masks
+from invmask.runs.advance import advance
+from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, Want, write_want
+from tests.browser.dashboard import Dashboard
+from tests.browser.pages import heading, press, query, settled, wait_until
+
+pytestmark = pytest.mark.browser
+
+VICTIM = "cifar10-preactresnet18w16-badnets"
+STORED = Path(__file__).resolve().parents[1] / "data" / "badnets_default_spc10_seed0.safetensors"
+# The channel of the first layer that the trigger needs most.
+CHANNEL = "conv1:14"
+
+
+@pytest.fixture
+def run(served: Dashboard) -> Run:
+    """A run of one round, which ended with the masks of a real one."""
+    spec = RunSpec(victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default"), probe_per_class=5)
+    run = RunStore(served.home / "runs").create(spec)
+    write_want(run.path, Want(Goal.ADVANCE, 1))
+    advance(run.path)
+    stored = load_file(STORED)
+    path = run.path / "masks.bin"
+    content = path.read_bytes()
+    row = stored["mask"].numpy().tobytes() + stored["selection"].numpy().tobytes()
+    path.write_bytes(content[: len(row)] + row + content[2 * len(row) :])
+    return run
+
+
+def squares(page: Page) -> Locator:
+    return page.locator(".scatterlayer .trace").first.locator("path.point")
+
+
+def measure(page: Page, title: str) -> Locator:
+    return page.get_by_test_id("stMetric").filter(has_text=re.compile(rf"^{title}, ")).get_by_test_id("stMetricValue")
+
+
+def test_a_channel_is_found_cut_and_kept_in_the_address(page: Page, served: Dashboard, run: Run):
+    page.goto(f"{served.url}/neurons?victim={VICTIM}&run={run.id}&base=nothing+cut")
+    expect(heading(page, "Neurons")).to_be_visible()
+    expect(squares(page)).to_have_count(1_200)
+    settled(page)
+    squares(page).nth(14).click(force=True)
+    expect(heading(page, "conv1, channel 14")).to_be_visible()
+    wait_until(page, "the channel is in the address", lambda: query(page).get("channel") == CHANNEL, 20)
+    before = measure(page, "ASR").inner_text()
+
+    press(page, "Cut this channel")
+    expect(measure(page, "ASR")).not_to_have_text(before)
+    expect(page.get_by_text(f"1 cut by hand: {CHANNEL}.")).to_be_visible()
+    after = {title: measure(page, title).inner_text() for title in ("ACC", "ASR", "RA")}
+    assert query(page)["cut"] == "14"
+
+    page.reload()
+    expect(heading(page, "conv1, channel 14")).to_be_visible()
+    expect(page.get_by_text(f"1 cut by hand: {CHANNEL}.")).to_be_visible()
+    assert {title: measure(page, title).inner_text() for title in after} == after
+
+    press(page, "Undo")
+    expect(measure(page, "ASR")).to_have_text(before)
+    expect(page.get_by_role("button", name="Cut this channel")).to_be_enabled()
+
+
+def test_the_top_ten_are_cut_saved_and_flipped(page: Page, served: Dashboard, run: Run):
+    page.goto(f"{served.url}/neurons?victim={VICTIM}&run={run.id}&base=nothing+cut")
+    expect(squares(page)).to_have_count(1_200)
+    before = float(measure(page, "ASR").inner_text().split()[0])
+    press(page, "Cut the top 10")
+    expect(page.get_by_text(re.compile("^10 cut by hand"))).to_be_visible()
+    asr = measure(page, "ASR").inner_text()
+    assert float(asr.split()[0]) < before - 20
+    stored = load_file(STORED)
+    masks, layout = Masks(stored["mask"], stored["selection"]), run.layout()
+    assert isinstance(layout, MaskLayout)
+    assert query(page)["cut"] == ",".join(map(str, ranking(channel_scores(masks, layout))[:10].tolist()))
+
+    page.get_by_role("button", name="Save mask").click()
+    name = page.get_by_role("textbox", name="Name")
+    name.fill("top ten")
+    name.press("Enter")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved as 'top ten'")).to_be_visible()
+    page.goto(f"{served.url}/flip?victim={VICTIM}&run={run.id}&mask=top+ten&view=pruned")
+    expect(page.get_by_text(re.compile(f"^Pruned view: ASR {re.escape(asr)}"))).to_be_visible()

@@ -1,0 +1,198 @@
+"""Scores, activation change, conductance and ablation, each against a computation by hand on a narrow network."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from invmask.evidence.ablation import Ablation, Probe, cut_gates, random_sets
+from invmask.evidence.activation import activation_change, feature_maps
+from invmask.evidence.agreement import rank_agreement
+from invmask.evidence.conductance import layer_conductance
+from invmask.evidence.scores import belief, channel_scores, ranking
+from invmask.masks.attach import attached
+from invmask.masks.resume import Resumable
+from invmask.masks.state import MaskedLayer, MaskLayout, Masks
+
+TWO_LAYERS = MaskLayout((MaskedLayer("a", 2, 0), MaskedLayer("b", 4, 2)))
+
+
+@pytest.fixture
+def layout(narrow) -> MaskLayout:
+    return MaskLayout.of(narrow)
+
+
+@pytest.fixture
+def probe(test_images) -> Probe:
+    images, labels = test_images.tensor()[:24], test_images.label_tensor()[:24]
+    others = labels != 0
+    triggered = images[others].clone()
+    triggered[:, :, -3:, -3:] = 1
+    return Probe(images, labels, triggered, labels[others], 0)
+
+
+def no_hooks(model: nn.Module) -> bool:
+    return not any(
+        module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__ for module in model.modules()
+    )
+
+
+def test_a_score_is_high_only_where_all_three_hold():
+    #                        cut      kept by both  cut by the inverse  undecided
+    masks = Masks(torch.tensor([0.0, 0.0, 1.0, 0.5]), torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    assert torch.allclose(belief(masks), torch.tensor([1.0, 0.0, 0.0, 0.25]), atol=1e-3)
+    half = Masks(torch.zeros(1), torch.full((1,), 0.5))
+    # s = 1/2, m = 1/2, m-bar = 1.
+    assert torch.allclose(belief(half), torch.tensor([0.25]), atol=1e-3)
+
+
+def test_a_channel_that_stands_out_in_its_layer_scores_higher():
+    masks = Masks(torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))
+    scores = channel_scores(masks, TWO_LAYERS)
+    assert torch.allclose(scores, torch.tensor([0.0, 0.0, 0.75, 0.0, 0.0, 0.0]), atol=1e-3)
+    assert ranking(scores).tolist()[0] == 2
+
+
+def test_scores_are_fractions():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        scores = channel_scores(Masks(*torch.rand(2, 6, generator=generator)), TWO_LAYERS)
+        assert bool(((scores >= 0) & (scores <= 1)).all())
+
+
+def test_equal_scores_rank_in_the_networks_order():
+    assert ranking(torch.tensor([0.2, 0.5, 0.5, 0.1])).tolist() == [1, 2, 0, 3]
+
+
+def test_activation_change_by_hand():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 2)).requires_grad_(False)
+    model[0].weight.copy_(torch.tensor([2.0, -3.0]).reshape(2, 1, 1, 1))
+    images = torch.zeros(3, 1, 2, 2)
+    changed = images.clone()
+    changed[:, :, 0, 0] = 1.0
+    # One place of four changes by 1: a quarter of the weight's size.
+    found = activation_change(model, MaskLayout.of(model), images, changed)
+    assert torch.allclose(found, torch.tensor([0.5, 0.75]))
+    assert no_hooks(model)
+
+
+def test_activation_change_sees_each_layer_of_a_network(narrow, layout, probe):
+    images = probe.clean[:6]
+    found = activation_change(narrow, layout, images, images.flip(3))
+    layer = layout.layers[7]
+    seen = []
+    handle = dict(narrow.named_modules())[layer.name].register_forward_hook(lambda *call: seen.append(call[2]))
+    narrow(images)
+    narrow(images.flip(3))
+    handle.remove()
+    assert torch.allclose(found[layer.slice], (seen[0] - seen[1]).abs().mean((0, 2, 3)), atol=1e-5)
+    maps = feature_maps(narrow, layout, layer.offset + 3, images)
+    assert torch.allclose(maps, seen[0][:, 3], atol=1e-5)
+    assert no_hooks(narrow)
+
+
+def test_no_hook_is_left_by_a_pass_that_fails(narrow, layout):
+    wrong = torch.zeros(1, 5, 8, 8)
+    for ask in (
+        lambda: activation_change(narrow, layout, wrong, wrong),
+        lambda: feature_maps(narrow, layout, 0, wrong),
+        lambda: Resumable(narrow, layout, wrong, None, "float32"),
+    ):
+        with pytest.raises(RuntimeError):
+            ask()
+    assert no_hooks(narrow)
+
+
+def test_images_of_other_shapes_are_no_versions(narrow, layout):
+    with pytest.raises(ValueError, match="no versions"):
+        activation_change(narrow, layout, torch.zeros(2, 3, 8, 8), torch.zeros(1, 3, 8, 8))
+
+
+def test_conductance_of_a_layer_adds_up_to_the_rise_of_the_logit(narrow, layout, probe):
+    """Completeness: the last layer and its shortcut carry everything, for the logits are linear in their sum."""
+    narrow.double()
+    narrow.mean.data, narrow.std.data = narrow.mean.double(), narrow.std.double()
+    clean, triggered = probe.clean[probe.labels != 0][:3].double(), probe.triggered[:3].double()
+    parts = layer_conductance(narrow, layout.layers[0], triggered, clean, target=0, steps=200)
+    rise = (narrow(triggered) - narrow(clean))[:, 0].mean()
+    assert parts.shape == (layout.layers[0].channels,)
+    assert float(parts.sum()) == pytest.approx(float(rise), rel=0.02, abs=1e-4)
+    assert no_hooks(narrow)
+
+
+@pytest.mark.parametrize("known", [None, 0.5])
+def test_a_resumed_pass_equals_one_from_the_start(narrow, layout, probe, known):
+    base = torch.ones(layout.channels) if known is None else torch.full((layout.channels,), known)
+    network = Resumable(narrow, layout, probe.clean, base, "float32")
+    cuts = [[0], [layout.channels - 1], [layout.layers[8].offset, layout.layers[15].offset], []]
+    gates = base.repeat(len(cuts), 1)
+    for row, cut in enumerate(cuts):
+        gates[row, cut] = 0
+    for some in (gates[:1], gates[1:2], gates[2:3], gates[3:], gates):
+        found = network.logits(some)
+        for gate, logits in zip(some, found, strict=True):
+            with attached(narrow, layout, gate):
+                assert torch.allclose(logits, narrow(probe.clean), atol=1e-4)
+    assert no_hooks(network._model)
+    blocks = [network.first_block(layer.offset) for layer in layout.layers]
+    assert blocks[0] == 0
+    assert blocks[-1] == 8
+    assert blocks == sorted(blocks)
+
+
+def test_cutting_many_at_once_equals_one_by_one(narrow, layout, probe):
+    ablation = Ablation(narrow, layout, probe)
+    sets = [[channel] for channel in range(0, layout.channels, 11)] + [[1, 2, 3], []]
+    together = ablation.cut(sets)
+    for channels, measures in zip(sets, together, strict=True):
+        modules = dict(narrow.named_modules())
+        kept = {}
+        for layer in layout.layers:
+            weight = modules[layer.name].weight
+            kept[layer.name] = weight.clone()
+            for channel in channels:
+                if layer.slice.start <= channel < layer.slice.stop:
+                    weight[channel - layer.offset] = 0
+        clean, fooled = narrow(probe.clean).argmax(1), narrow(probe.triggered).argmax(1)
+        for name, weight in kept.items():
+            modules[name].weight.copy_(weight)
+        assert measures.acc == pytest.approx(float((clean == probe.labels).float().mean()))
+        assert measures.asr == pytest.approx(float((fooled == 0).float().mean()))
+        assert measures.ra == pytest.approx(float((fooled == probe.triggered_labels).float().mean()))
+        assert (measures.n_clean, measures.n_triggered) == (24, len(probe.triggered))
+    assert sorted(ablation.by_cost()) == list(range(layout.channels))
+
+
+def test_a_control_has_no_asr(narrow, layout, probe):
+    (measures,) = Ablation(narrow, layout, Probe(probe.clean, probe.labels)).cut([[0]])
+    assert measures.asr is None
+    assert measures.acc is not None
+
+
+def test_random_sets_come_from_the_same_layers(layout):
+    like = [0, 1, layout.layers[5].offset, *range(layout.layers[9].offset, layout.layers[9].offset + 3)]
+    sets = random_sets(layout, like, 5, seed=1)
+    assert len({tuple(chosen) for chosen in sets}) == 5
+    for chosen in sets:
+        counts = [sum(layer.slice.start <= c < layer.slice.stop for c in chosen) for layer in layout.layers]
+        assert [counts[0], counts[5], counts[9], sum(counts)] == [2, 1, 3, 6]
+        assert len(set(chosen)) == len(chosen)
+    assert sets == random_sets(layout, like, 5, seed=1) != random_sets(layout, like, 5, seed=2)
+
+
+def test_gates_of_cuts():
+    assert cut_gates(TWO_LAYERS, [[0, 5], []]).tolist() == [[0, 1, 1, 1, 1, 0], [1] * 6]
+
+
+def test_rank_agreement_by_hand():
+    found = rank_agreement(
+        {
+            "a": np.array([1.0, 2.0, 3.0, 4.0]),
+            "b": np.array([10.0, 20.0, 40.0, 30.0]),
+            "c": np.array([4.0, 3.0, 2.0, 1.0]),
+            "none": np.full(4, np.nan),
+        }
+    )
+    assert found.loc["a", "b"] == pytest.approx(0.8)
+    assert found.loc["a", "c"] == pytest.approx(-1)
+    assert np.isnan(found.loc["a", "none"])

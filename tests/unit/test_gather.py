@@ -1,0 +1,165 @@
+"""Evidence kept beside a run: gathered in pieces, once, the same in however many, and never half written."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from invmask.attacks.victims import load_victim
+from invmask.data.budget import probe
+from invmask.evidence.ablation import Ablation
+from invmask.masks.state import MaskLayout
+from invmask.runs import evidence, gather
+from invmask.runs.advance import Outcome, advance
+from invmask.runs.evidence import RANDOM_SETS, TOP
+from invmask.runs.executor import Executor
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.subject import ProbeImages
+from invmask.runs.wants import Goal, Want, write_want
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gather, "PER_CLASS", 2)
+    monkeypatch.setattr(gather, "CONDUCTANCE_IMAGES", 2)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gather")
+    write_victims(folder / "victims")
+    return folder
+
+
+def make_run(home: Path, victim: str = VICTIM) -> Run:
+    run = RunStore(home / "runs").create(small_spec(victim))
+    write_want(run.path, Want(Goal.ADVANCE, 3))
+    advance(run.path)
+    return run
+
+
+@pytest.fixture(scope="module")
+def gathered(home: Path) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather, "PER_CLASS", 2)
+        patch.setattr(gather, "CONDUCTANCE_IMAGES", 2)
+        run = make_run(home)
+        evidence.ask(run, 3)
+        outcomes = []
+        while not outcomes or outcomes[-1] is Outcome.MORE:
+            outcomes.append(gather.gather(run.path, seconds=0))
+            assert len(outcomes) < 200
+        assert len(outcomes) > 30
+        assert outcomes[-1] is Outcome.IDLE
+    return run
+
+
+def test_nothing_is_done_that_nobody_asked_for(home):
+    run = make_run(home)
+    assert not evidence.has_work(run)
+    assert gather.gather(run.path) is Outcome.IDLE
+    assert evidence.victim_evidence(run) is None
+
+
+def test_each_channel_is_cut_alone(home, gathered):
+    found = evidence.victim_evidence(gathered)
+    assert found.complete
+    victim = load_victim(VICTIM, [home / "victims"])
+    layout = MaskLayout.of(victim.model)
+    ablation = Ablation(victim.model, layout, ProbeImages.of(probe("cifar10", 2), victim))
+    original, *cut = ablation.cut([[], *([channel] for channel in range(layout.channels))])
+    assert found.original == original
+    assert np.allclose(found.asr_change, [measures.asr - original.asr for measures in cut])
+    assert np.allclose(found.acc_change, [measures.acc - original.acc for measures in cut])
+    assert np.isfinite(found.conductance).all()
+    assert (found.trigger_change >= 0).all()
+    assert found.n_conductance == 2
+
+
+def test_the_top_set_is_held_against_random_ones(gathered):
+    found = evidence.top_set(gathered, 3)
+    assert found.complete
+    assert (len(found.channels), len(found.random)) == (TOP, RANDOM_SETS)
+    assert evidence.top_set(gathered, 2) is None
+    assert not evidence.has_work(gathered)
+
+
+def test_another_run_of_the_same_victim_takes_it_over(home, gathered, monkeypatch):
+    other = make_run(home)
+    evidence.ask(other, 2)
+    monkeypatch.setattr(gather, "_next_piece", lambda *_: pytest.fail("done again"))
+    assert gather.gather(other.path) is Outcome.IDLE
+    assert np.array_equal(evidence.victim_evidence(other).asr_change, evidence.victim_evidence(gathered).asr_change)
+    assert evidence.top_set(other, 2).complete
+
+
+def test_a_clean_control_has_acc_alone(home):
+    run = make_run(home, CONTROL)
+    evidence.ask(run, 3)
+    assert gather.gather(run.path) is Outcome.IDLE
+    found = evidence.victim_evidence(run)
+    assert found.complete
+    assert np.isfinite(found.acc_change).all()
+    for nothing in (found.asr_change, found.trigger_change, found.conductance):
+        assert np.isnan(nothing).all()
+    assert evidence.top_set(run, 3).top.asr is None
+
+
+def test_what_goes_wrong_is_a_sentence_and_can_be_tried_again(home, monkeypatch):
+    run = make_run(home)
+    evidence.ask(run, 3)
+    monkeypatch.setattr(gather, "_bench", lambda *_: 1 / 0)
+    assert gather.gather(run.path) is Outcome.FAILED
+    assert evidence.problem(run).startswith("The evidence could not be gathered.")
+    assert gather.gather(run.path) is Outcome.IDLE
+    evidence.ask(run, 3)
+    assert evidence.has_work(run)
+
+
+def test_a_damaged_file_is_gathered_anew(home, gathered):
+    path = gathered.path / evidence.VICTIM
+    content = path.read_bytes()
+    for damaged in (b"", b"\x80\x04.", content[:200]):
+        path.write_bytes(damaged)
+        assert evidence.victim_evidence(gathered) is None
+        assert evidence.has_work(gathered)
+    path.write_bytes(content)
+    (gathered.path / "evidence" / "round-3.json").write_text("[")
+    assert evidence.top_set(gathered, 3) is None
+    assert home.exists()
+
+
+def test_what_was_written_is_read_again(home, gathered):
+    run = make_run(home)
+    (run.path / "evidence").mkdir()
+    found = replace(evidence.victim_evidence(gathered), done=5)
+    evidence.write_victim_evidence(run, found)
+    again = evidence.victim_evidence(run)
+    assert (again.done, again.original, again.digest) == (5, found.original, found.digest)
+    assert not again.complete
+
+
+def test_an_executor_hands_it_to_a_worker(home):
+    run = make_run(home)
+    handed = []
+
+    class Client:
+        def submit(self, work, *words, **_):
+            handed.append((work.__name__, words))
+
+    class Cluster:
+        client = Client()
+
+        def problem(self):
+            return None
+
+    executor = Executor(RunStore(home / "runs"), workers=1, threads=1)
+    executor._hands.cluster = Cluster()
+    executor.gather_evidence(run.id, 2)
+    assert evidence.wanted(run) == 2
+    executor._look(executor._hands)
+    assert ("evidence_unit", (str(run.path), 2.0)) in handed
+    assert all(name == "evidence_unit" for name, _ in handed)
