@@ -6,6 +6,7 @@ import torch
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.scores import ranking
+from invmask.exports.frames import most_rounds
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
@@ -13,7 +14,6 @@ from invmask.figures.rounds import axis_end, phase_spans
 from invmask.masks.state import View
 from invmask.runs.entries import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
-from invmask.ui.defend_frames import most_rounds
 from invmask.ui.names import count, target_title
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.neurons_data import Channels

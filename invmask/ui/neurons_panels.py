@@ -13,7 +13,6 @@ from invmask.evidence.agreement import rank_agreement
 from invmask.evidence.scores import ranking
 from invmask.figures.agreement import agreement_matrix
 from invmask.figures.network_map import network_map
-from invmask.figures.template import PLOTLY_CONFIG
 from invmask.figures.top_set import top_set_strip
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TOP, TopSet
@@ -103,13 +102,11 @@ def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) 
         if points and points[0]["curve_number"] == 0:
             neurons_choice.set_channel(neurons_choice.channel_name(layers, int(points[0]["point_index"])))
 
-    st.plotly_chart(
+    chart(
         figure,
         key=_MAP,
         on_select=clicked,
         selection_mode="points",
-        config=PLOTLY_CONFIG,
-        theme=None,
         alt=f"Every channel of the network by layer, coloured by {found.values[colour].title}",
     )
 
