@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm import trange
 
 from benchmarks.quality import RESULTS as QUALITY
@@ -59,8 +60,17 @@ def as_control(control: Victim, victim: Victim, precision: Precision) -> dict[st
     """ACC / ASR / RA of the clean network on the images that `victim`'s attacker sends."""
     images = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
     layout = MaskLayout.of(control.model)
-    found = measure_views(control.model, layout, Masks.initial(layout), (View.ORIGINAL,), images, precision)
-    return asdict(found[View.ORIGINAL])
+    return measures(control.model, layout, Masks.initial(layout), View.ORIGINAL, images, precision)
+
+
+def measures(
+    model: nn.Module, layout: MaskLayout, masks: Masks, view: View, images: ProbeImages, precision: Precision
+) -> dict[str, Any]:
+    """ACC / ASR / RA of a view, and its ACC on the clean versions of the triggered images."""
+    others = images.labels != images.target_label
+    same = ProbeImages(images.clean[others], images.labels[others], None, None, None)
+    whole, part = (measure_views(model, layout, masks, (view,), given, precision)[view] for given in (images, same))
+    return asdict(whole) | {"acc_same_images": part.acc}
 
 
 def oracle(victim: Victim, precision: Precision) -> dict[str, Any]:
@@ -89,8 +99,8 @@ def oracle(victim: Victim, precision: Precision) -> dict[str, Any]:
             mask.clamp_(0, 1)
     learned = replace(masks, mask=mask.detach())
     test = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
-    found = measure_views(model, layout, learned, (View.PRUNED,), test, precision)[View.PRUNED]
-    return asdict(found) | {"pruned_channels": Sparsity.of(learned).pruned, "channels": layout.channels}
+    found = measures(model, layout, learned, View.PRUNED, test, precision)
+    return found | {"pruned_channels": Sparsity.of(learned).pruned, "channels": layout.channels}
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from invmask.defenses.ims.stepper import IMS
 CLASSES = 4
 CHANNELS = (5, 6, 6)
 INNER_RATE, OUTER_RATE, BOUND, LAMBDA, K = 0.03, 0.05, 0.08, 3.0, 12.0
-# Our additions: pressure, amplification, and the weights of three outer terms.
-MU, KAPPA, OUR_WEIGHTS = 0.7, 1.5, {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6}
+# Our additions: pressure, amplification, one perturbation of low frequencies, and the weights of three outer terms.
+CYCLES, MU, KAPPA, OUR_WEIGHTS = 2.0, 0.7, 1.5, {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6}
 
 
 class SmallNet(nn.Module):
@@ -85,8 +85,19 @@ def adamw(value: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, step: i
     return value - rate * change, mean, square
 
 
+def low_pass(d: Tensor) -> Tensor:
+    """Without waves of more than CYCLES cycles across the picture: every wave's sum written out, then those kept."""
+    size = d.shape[-1]
+    place = torch.arange(size, dtype=torch.float64)
+    cycles = torch.where(place > size / 2, place - size, place)
+    waves = torch.exp(-2j * torch.pi * place[:, None] * place / size)
+    spectrum = waves @ d.to(torch.complex128) @ waves
+    kept = spectrum * (cycles[:, None] ** 2 + cycles**2 <= CYCLES**2)
+    return (waves.conj() @ kept @ waves.conj() / size**2).real
+
+
 def expected_round(
-    subject: Subject, state: IMSState, inner_steps: int, ours: bool
+    subject: Subject, state: IMSState, inner_steps: int, ours: bool, shared: bool
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
     """Mask, selection, perturbation and losses of one round, from the formulas."""
     net, x = subject.model, subject.images
@@ -96,20 +107,22 @@ def expected_round(
     a, s = state.mask.clone().requires_grad_(), state.selection.clone().requires_grad_()
     q = 1 / (1 + torch.exp(-K * (a - 0.5)))
     m, m_bar = q + s * (1 - q), (1 - q) + s * q
-    d = torch.zeros_like(x)
+    d = torch.zeros_like(x[:1] if shared else x)
+    shape = low_pass if shared else torch.Tensor.clone
     losses = {
         "pruned clean": expected_agree(forward(net, x, m), reference),
         "inverse clean": expected_disagree(forward(net, x, m_bar), reference),
     }
     if state.phase is not Phase.INITIALISE:
-        mean = square = torch.zeros_like(x)
+        mean = square = torch.zeros_like(d)
         for step in range(1, inner_steps + 1):
             free = d.clone().requires_grad_()
-            of_ref = forward(net, x + free, one)
-            loss = expected_agree(forward(net, x + free, m_bar.detach()), of_ref)
+            perturbed = x + shape(free)
+            of_ref = forward(net, perturbed, one)
+            loss = expected_agree(forward(net, perturbed, m_bar.detach()), of_ref)
             if ours:
                 amplified = forward(net, x, 1 + KAPPA * (1 - m.detach()))
-                restored = expected_agree(forward(net, x + free, m.detach()), reference)
+                restored = expected_agree(forward(net, perturbed, m.detach()), reference)
                 loss = loss + expected_agree(of_ref, amplified) + restored
             else:
                 loss = loss + expected_disagree(of_ref, reference)
@@ -117,6 +130,7 @@ def expected_round(
             assert free.grad is not None
             d, mean, square = adamw(d, free.grad, mean, square, step, INNER_RATE)
             d = d.clamp(-BOUND, BOUND)
+        d = shape(d).clamp(-BOUND, BOUND).expand_as(x)
         losses["pruned perturbed"] = expected_agree(forward(net, x + d, m), reference)
         losses["inverse agrees perturbed"] = expected_agree(forward(net, x + d, m_bar), forward(net, x + d, one))
         losses["inverse perturbed"] = expected_disagree(forward(net, x + d, m_bar), reference)
@@ -136,9 +150,11 @@ def expected_round(
     return new_a.clamp(0, 1), new_s.clamp(0, 1), d, {name: float(loss.detach()) for name, loss in losses.items()}
 
 
-@pytest.mark.parametrize("ours", [False, True], ids=["published", "ours"])
+@pytest.mark.parametrize(
+    ("ours", "shared"), [(False, False), (True, False), (True, True)], ids=["published", "ours", "ours, shared"]
+)
 @pytest.mark.parametrize("phase", list(Phase))
-def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool) -> None:
+def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, shared: bool) -> None:
     inner_steps = 4
     config = IMSConfig(
         sparsity_weight=LAMBDA,
@@ -150,7 +166,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool) -
     )
     if ours:
         weights = {"weight_" + name.replace(" ", "_"): weight for name, weight in OUR_WEIGHTS.items()}
-        config = replace(config, pressure=MU, amplification=KAPPA, **weights)
+        config = replace(config, pressure=MU, amplification=KAPPA, shared_cycles=CYCLES * shared, **weights)
     defense = IMS(config)
     torch.manual_seed(11)
     state = defense.init(subject)
@@ -166,7 +182,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool) -
         phase=phase,
         optimizer_steps=6,
     )
-    mask, selection, perturbation, losses = expected_round(subject, state, inner_steps, ours)
+    mask, selection, perturbation, losses = expected_round(subject, state, inner_steps, ours, shared)
     after, record = defense.step(subject, state)
     torch.testing.assert_close(after.mask, mask, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(after.selection, selection, rtol=1e-9, atol=1e-12)

@@ -190,12 +190,23 @@ def test_pressure_cuts_what_clean_answers_do_not_need() -> None:
 
 def test_augmentation_draws_anew_and_keeps_the_shown_images_plain() -> None:
     subject = make_subject()
-    defense = IMS(preset("default", rounds_initialise=0, rounds_minimise=2, inner_steps=1))
+    changes = {"rounds_initialise": 0, "inner_steps": 1, "inner_learning_rate": 0.004, "shared_cycles": 0}
+    defense = IMS(preset("default", **changes))
     (first, _), (second, _) = drive(defense, subject, defense.init(subject), 2)
     assert not torch.equal(first.generator, second.generator)
     # One AdamW step moves a pixel by the learning rate at most, so what is shown differs from the image by that.
     assert float(first.example_perturbations.abs().max()) <= 0.0041
     assert first.example_indices.tolist() == list(range(6))
+
+
+def test_a_shared_perturbation_is_one_smooth_picture_for_all_images() -> None:
+    subject = make_subject()
+    defense = IMS(preset("default", rounds_initialise=0, shared_cycles=1))
+    ((state, _),) = drive(defense, subject, defense.init(subject), 1)
+    shown = state.example_perturbations
+    assert torch.equal(shown, shown[:1].expand_as(shown))
+    waves = torch.fft.fft2(shown[0]).abs()
+    assert float(waves[:, 2:-1, 2:-1].max()) < 1e-4 < float(waves[:, :2, :2].max())
 
 
 def test_a_new_run_answers_as_the_original_wherever_the_mask_starts() -> None:

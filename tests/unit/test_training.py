@@ -12,7 +12,7 @@ from invmask.attacks import make
 from invmask.attacks.badnets import BadNets
 from invmask.attacks.poison import PoisonedSet, poison
 from invmask.attacks.recipe import Stage
-from invmask.attacks.training import EpochReport, TrainingConfig, augment, train
+from invmask.attacks.training import EpochReport, TrainingConfig, augment, average, train
 from invmask.attacks.victims import CLEAN, load_victim, measure, new_model
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
@@ -177,3 +177,28 @@ def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bo
     assert [stage["epochs"] for stage in card.training["stages"]] == [2, 1]
     assert card.training["device"] == "cpu"
     assert card.versions["torch"] == torch.__version__
+
+
+def test_averaging_meets_halfway_and_estimates_the_statistics_anew(training_set: PoisonedSet):
+    model, other = tiny_model(0).eval(), tiny_model(1).eval()
+    weight, theirs = (m.state_dict()["network.conv1.weight"].clone() for m in (model, other))
+    before = model.network.layer1[0].bn1.running_mean.clone()
+    average(model, other.state_dict(), training_set, CONFIG)
+    torch.testing.assert_close(model.state_dict()["network.conv1.weight"], (weight + theirs) / 2)
+    assert not torch.equal(model.network.layer1[0].bn1.running_mean, before)
+    assert not model.training
+
+
+def test_a_stage_may_end_between_its_start_and_its_end(
+    training_set: PoisonedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(make, "load_cifar10", lambda *_, **__: training_set.images)
+    stages = [Stage(CONFIG), Stage(dataclasses.replace(CONFIG, seed=1))]
+    make_again = [*stages[:1], dataclasses.replace(stages[1], average=True)]
+    weights = []
+    for number, recipe in enumerate(([stages[0]], stages, make_again)):
+        folder = tmp_path / str(number)
+        make.make_victim("cifar10", TINY, "badnets", 0.1, 0, recipe, tmp_path, folder)
+        (file,) = folder.glob("*.safetensors")
+        weights.append(load_victim(file.stem, [folder]).model.state_dict()["network.conv1.weight"])
+    torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2)
