@@ -17,13 +17,14 @@ from invmask.errors import UserError
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
 from invmask.evidence.conductance import layer_conductance
-from invmask.evidence.scores import channel_scores, ranking
+from invmask.evidence.scores import ranking
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout
 from invmask.runs import evidence, files
 from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
 from invmask.runs.run import Run
+from invmask.runs.scores import run_scores
 from invmask.runs.spec import RunSpec
 from invmask.runs.subject import ProbeImages
 from invmask.settings import victim_folders
@@ -85,8 +86,7 @@ def _pieces(run: Run) -> Iterator[None]:
 
 def _compare(run: Run, bench: _Bench, round_taken: int) -> Iterator[None]:
     found = evidence.top_set(run, round_taken)
-    masks = run.masks_at(round_taken)
-    channels = ranking(channel_scores(masks, bench.layout))[:TOP].tolist()
+    channels = ranking(run_scores(run, round_taken, bench.victim))[:TOP].tolist()
     sets = random_sets(bench.layout, channels, RANDOM_SETS)
     if found is None:
         original, top = bench.ablation.cut([[], channels])

@@ -14,18 +14,18 @@ from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.ablation import Ablation
 from invmask.evidence.activation import activation_change
-from invmask.evidence.scores import channel_scores
 from invmask.figures.network_map import ChannelValues
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures
 from invmask.runs import evidence, named_masks
 from invmask.runs.entries import RunSummary
+from invmask.runs.scores import run_scores
 from invmask.runs.subject import ProbeImages
 from invmask.ui import cache
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided
 
-HIGH_SCORE = 0.5
+HIGH_SCORE = 0.25
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
     run = cache.store().run(run_id)
     layout, masks = run.layout(), run.masks_at(round_taken)
     assert layout is not None
-    scores = channel_scores(masks, layout).numpy()
+    scores = _scores(run_id, round_taken, stamp)
     score_title = "Channel score" if target else "Score: what the defence would cut"
     values = {
         "score": ChannelValues(scores, score_title),
@@ -177,18 +177,16 @@ def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | Non
     if not runs:
         return None
     try:
-        scores = _scores(runs[-1].id, runs[-1].round)
+        scores = _scores(runs[-1].id, runs[-1].round, cache.victim_stamp(runs[-1].spec.victim))
     except UserError:
         return None
     return ControlScores(runs[-1], int((scores > HIGH_SCORE).sum()), len(scores), float(scores.max()))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _scores(run_id: str, round_taken: int) -> np.ndarray:
+@st.cache_data(max_entries=256, show_spinner=False)
+def _scores(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa: ARG001
     run = cache.store().run(run_id)
-    layout = run.layout()
-    assert layout is not None
-    return channel_scores(run.masks_at(round_taken), layout).numpy()
+    return run_scores(run, round_taken, cache.victim(run.spec().victim)).numpy()
 
 
 def _decided_key(by_hand: Decided) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -45,9 +45,9 @@ COLUMN_TITLES = {
     "acc": "ΔACC",
 }
 MAP_HELP = (
-    "One square a channel, one row or more a layer; click one for its page. **Score**: (1 − s)(1 − m) m\u0304, high "
-    "only where the channel is selected, cut in the pruned view and kept in the inverse; times one minus the layer's "
-    "mean of the same, so that channels which stand out in their layer come first. It is what the run believes. "
+    "One square a channel, one row or more a layer; click one for its page. **Score**: how much turning the channel "
+    "up, as far as the pruned view turns it down, draws clean images to the label that all cut channels together draw "
+    "them to. It is what the run believes; 0 for a channel that is not cut. "
     "**Everything else is evidence independent of the masks**: the change of the activation between clean and "
     "triggered (or perturbed) versions of the same images; the conductance toward the target label; ACC and ASR "
     "with this channel alone cut."
@@ -132,6 +132,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
         on_select="rerun",
         selection_mode="multi-row",
         column_config=_columns(found),
+        placeholder="–",
     )
     rows = event["selection"]["rows"]
     picked = [shown[row] for row in rows if row < len(shown)]

@@ -10,15 +10,17 @@ import torch
 from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
-from invmask.evidence.scores import channel_scores, ranking
+from invmask.evidence.scores import ranking
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
 from invmask.runs import evidence, named_masks
 from invmask.runs.advance import Outcome
 from invmask.runs.executor import Executor
 from invmask.runs.gather import gather
+from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
 from invmask.ui import cache, neurons_choice
+from invmask.ui.neurons_data import HIGH_SCORE
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
@@ -66,8 +68,8 @@ def test_the_table_ranks_by_score(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id)
     assert not app.exception
-    layout = MaskLayout.of(load_victim(VICTIM, [home]).model)
-    scores = channel_scores(run.masks_at(6), layout)
+    victim = load_victim(VICTIM, [home])
+    layout, scores = MaskLayout.of(victim.model), run_scores(run, 6, victim)
     order = ranking(scores).tolist()
     shown = table(app)
     assert shown["rank"].tolist() == list(range(1, layout.channels + 1))
@@ -102,8 +104,7 @@ def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id, base="nothing cut")
     button(app, "Cut the top 10").click().run()
-    layout = MaskLayout.of(load_victim(VICTIM, [home]).model)
-    top = ranking(channel_scores(run.masks_at(6), layout))[:10].tolist()
+    top = ranking(run_scores(run, 6, load_victim(VICTIM, [home])))[:10].tolist()
     assert app.query_params["cut"] == ",".join(map(str, top))
     assert any(caption.value.startswith("10 cut by hand: ") for caption in app.caption)
     crosses = next(trace for trace in figure(app, "channels")["data"] if trace["name"] == "cut by hand")["x"]
@@ -193,12 +194,12 @@ def test_a_clean_control_is_not_accused():
     assert any("no backdoor to compare with" in caption.value for caption in app.caption)
 
 
-def test_scores_are_held_against_the_clean_controls():
+def test_scores_are_held_against_the_clean_controls(home):
     run, control = make_run(rounds=6), make_run(CONTROL, rounds=6)
     app = visit("neurons", run=run.id)
     said = next(caption.value for caption in app.caption if "On the clean control" in caption.value)
-    scores = channel_scores(control.masks_at(6), control.layout())
-    assert f"{int((scores > 0.5).sum())} of {len(scores)} do" in said
+    scores = run_scores(control, 6, load_victim(CONTROL, [home]))
+    assert f"{int((scores > HIGH_SCORE).sum())} of {len(scores)} do" in said
     assert control.id.rpartition("-")[2] in said
 
 

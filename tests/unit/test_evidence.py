@@ -9,7 +9,7 @@ from invmask.evidence.ablation import Ablation, Probe, cut_gates, random_sets
 from invmask.evidence.activation import activation_change, feature_maps
 from invmask.evidence.agreement import rank_agreement
 from invmask.evidence.conductance import layer_conductance
-from invmask.evidence.scores import belief, channel_scores, ranking
+from invmask.evidence.scores import channel_scores, ranking
 from invmask.masks.attach import attached
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks
@@ -37,27 +37,41 @@ def no_hooks(model: nn.Module) -> bool:
     )
 
 
-def test_a_score_is_high_only_where_all_three_hold():
-    #                        cut      kept by both  cut by the inverse  undecided
-    masks = Masks(torch.tensor([0.0, 0.0, 1.0, 0.5]), torch.tensor([0.0, 1.0, 0.0, 0.0]))
-    assert torch.allclose(belief(masks), torch.tensor([1.0, 0.0, 0.0, 0.25]), atol=1e-3)
-    half = Masks(torch.zeros(1), torch.full((1,), 0.5))
-    # s = 1/2, m = 1/2, m-bar = 1.
-    assert torch.allclose(belief(half), torch.tensor([0.25]), atol=1e-3)
+class TwoDoors(nn.Module):
+    """Channel 0 tells the classes apart; channel 1 is faint on every image, and speaks for class 2; 2 is idle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.head = nn.Linear(3, 3)
+        with torch.no_grad():
+            self.conv.weight.zero_()
+            self.conv.bias.copy_(torch.tensor([0.0, 0.5, 0.0]))
+            self.conv.weight[0] = 1.0
+            self.head.weight.copy_(torch.tensor([[4.0, 0, 0], [-4.0, 0, 0], [0, 4.0, 0]]))
+            self.head.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(x).mean((2, 3)))
 
 
-def test_a_channel_that_stands_out_in_its_layer_scores_higher():
-    masks = Masks(torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]))
-    scores = channel_scores(masks, TWO_LAYERS)
-    assert torch.allclose(scores, torch.tensor([0.0, 0.0, 0.75, 0.0, 0.0, 0.0]), atol=1e-3)
-    assert ranking(scores).tolist()[0] == 2
+def test_the_score_is_the_part_that_a_cut_channel_has_in_the_move():
+    model, images = TwoDoors().eval(), torch.rand(6, 3, 4, 4)
+    layout = MaskLayout.of(model)
+    cut = Masks(torch.tensor([1.0, 0.0, 0.0]), torch.zeros(3))
+    scores = channel_scores(model, layout, cut, images)
+    gates = torch.stack([torch.ones(3), torch.tensor([1.0, 3.0, 3.0])])
+    before, after = (model.head(model.conv(images).mean((2, 3)) * gate).log_softmax(1)[:, 2].mean() for gate in gates)
+    # One channel has the whole of it, so that the parts are known: complete up to the steps of the integral.
+    assert scores.tolist() == pytest.approx([0, float(1 - torch.exp(before - after)), 0], abs=0.02)
+    assert float(scores[1]) > 0.4
+    assert no_hooks(model)
 
 
-def test_scores_are_fractions():
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        scores = channel_scores(Masks(*torch.rand(2, 6, generator=generator)), TWO_LAYERS)
-        assert bool(((scores >= 0) & (scores <= 1)).all())
+def test_nothing_cut_scores_nothing():
+    model = TwoDoors().eval()
+    layout = MaskLayout.of(model)
+    assert channel_scores(model, layout, Masks.initial(layout), torch.rand(2, 3, 4, 4)).tolist() == [0, 0, 0]
 
 
 def test_equal_scores_rank_in_the_networks_order():
