@@ -12,7 +12,7 @@ from invmask.figures.palette import NEUTRAL, TEXT, VIEW_DASHES, VIEW_MARKERS, VI
 from invmask.figures.rounds import spread_labels
 from invmask.figures.template import finish
 
-PANEL_HEIGHT = 150
+PANEL_HEIGHT = 140
 _LABEL_GAP = 15.0
 
 
@@ -124,7 +124,7 @@ def _add_means(
     places = [place for place, shares in enumerate(by_value) if shares]
     means = [float(np.mean(by_value[place])) for place in places]
     # Of a sample: with one seed there is no spread to speak of.
-    spread = [float(np.std(by_value[p], ddof=1)) if len(by_value[p]) > 1 else 0.0 for p in places]
+    spread = [float(np.std(by_value[p], ddof=1)) if len(by_value[p]) > 1 else np.nan for p in places]
     colour = view_colour(view, theme)
     figure.add_trace(
         go.Scatter(
@@ -161,7 +161,7 @@ def _add_means(
 
 def _panels(measures: Sequence[str] | Mapping[str, object], title: str, span: list[float], theme: Theme) -> go.Figure:
     names = [name for name in MEASURE_TITLES if name in measures]
-    figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.2 / max(1, len(names)))
+    figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.27 / max(1, len(names)))
     for row, name in enumerate(names, 1):
         axis = "" if row == 1 else str(row)
         figure.add_annotation(

@@ -40,23 +40,27 @@ def probe_words(original: Measures) -> str:
 
 def show_result(result: RunResult) -> None:
     """The views at the end, on all embedded test images."""
+    show_table(result.views)
+
+
+def show_table(views: Views) -> None:
+    """The views as a small table, with n below: where three cards have no room."""
     rows = "".join(
         f'<tr><th style="color:{view_hex(view)}">{VIEW_TITLES[view]}</th>'
-        + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(result.views.original))
+        + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))
         + "</tr>"
         for view, measures in (
-            ("original", result.views.original),
-            ("pruned", result.views.pruned),
-            ("inverse", result.views.inverse),
+            ("original", views.original),
+            ("pruned", views.pruned),
+            ("inverse", views.inverse),
         )
     )
     heads = "".join(
-        f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>'
-        for name in _measures(result.views.original)
+        f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>' for name in _measures(views.original)
     )
-    sizes = f"n = {count(result.views.original.n_clean)}"
-    if result.views.original.n_triggered:
-        sizes += f" clean, {count(result.views.original.n_triggered)} triggered"
+    sizes = f"n = {count(views.original.n_clean)}"
+    if views.original.n_triggered:
+        sizes += f" clean, {count(views.original.n_triggered)} triggered"
     st.html(f'{_STYLE}<table class="dv-result"><tr><th></th>{heads}</tr>{rows}</table><div class="dv-n">{sizes}</div>')
 
 

@@ -8,7 +8,7 @@ from invmask.exports.tuning import cut_figure, cut_words
 from invmask.runs import tuning
 from invmask.runs.entries import Views
 from invmask.ui import cache, tune_choice
-from invmask.ui.defend_cards import show_cards
+from invmask.ui.defend_cards import show_table
 from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import Pin
@@ -54,7 +54,7 @@ def _pinned(number: int, pin: Pin) -> None:
         f"**{cut_words(point)}**, {by}  \n"
         f":small[{spec.victim}, {title}, λ {spec.config.sparsity_weight:g}, round {pin.round:,}]"
     )
-    show_cards(Views(curves.original, point.pruned, point.inverse))
+    show_table(Views(curves.original, point.pruned, point.inverse))
     chart(
         cut_figure(curves, pin.order, current_theme(), pin.channels),
         f"tune-pin-{number}",

@@ -69,8 +69,13 @@ def _choose_axis(axis: str) -> None:
         key="tune-axis",
         width=230,
         format_func=AXIS_TITLES.__getitem__,
-        on_change=lambda: (address.choose("axis", st.session_state["tune-axis"]), address.choose("values", None)),
+        on_change=_set_axis,
     )
+
+
+def _set_axis() -> None:
+    address.choose("axis", st.session_state["tune-axis"])
+    address.choose("values", None)
 
 
 def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:

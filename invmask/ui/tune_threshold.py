@@ -16,8 +16,8 @@ from invmask.ui.samples import percent
 from invmask.ui.theme import chart, current_theme
 
 LOOK_SECONDS = 1.0
-_SAVED, _PROBLEM, _NAME = "tune/saved", "tune/problem", "tune-name"
-ORDER_TITLES = {Order.MASK: "effective mask below a threshold", Order.SCORE: "highest channel score"}
+_SAVED, _PROBLEM, _MOVED, _NAME = "tune/saved", "tune/problem", "tune/pinned", "tune-name"
+ORDER_TITLES = {Order.MASK: "m below a threshold", Order.SCORE: "highest channel score"}
 HELP = (
     "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "
     "channels are cut, all others stay whole. The inverse view keeps what is cut, and cuts the other channels that the "
@@ -54,34 +54,36 @@ def show(card: VictimCard, run: RunSummary, round_taken: int) -> None:
 
 
 def _body(card: VictimCard, run: str, round_taken: int) -> None:
+    if st.session_state.pop(_MOVED, False):
+        # What is pinned is shown outside this fragment.
+        st.rerun()
     curves = tuning.read_curves(cache.store().run(run), round_taken)
     order = tune_choice.order()
-    left, right = st.columns([9, 11], gap="large")
+    left, right = st.columns(2, gap="large", vertical_alignment="bottom")
     with left:
         _order(order)
-        point = None if curves is None else tune_choice.point_shown(curves, order)
-        if curves is None or point is None:
-            st.info("The first cuts are being measured; they appear here in a few seconds.")
-            return
-        _slider(curves, order, point)
-        show_cards(Views(curves.original, point.pruned, point.inverse))
-        _proposal(card, curves, order, point)
-        _buttons(run, round_taken, order, point)
+    point = None if curves is None else tune_choice.point_shown(curves, order)
+    if curves is None or point is None:
+        st.info("The first cuts are being measured; they appear here in a few seconds.")
+        return
     with right:
-        theme = current_theme()
-        chart(
-            cut_figure(curves, order, theme, point.cut.channels),
-            f"tune-cuts-{order.value}",
-            "ACC, ASR and RA of the three views against the number of channels cut",
-            lambda: cut_figure(curves, order, "paper", point.cut.channels),
-        )
+        _slider(curves, order, point)
+    show_cards(Views(curves.original, point.pruned, point.inverse))
+    _proposal(card, curves, order, point)
+    _buttons(run, round_taken, order, point)
+    chart(
+        cut_figure(curves, order, current_theme(), point.cut.channels),
+        f"tune-cuts-{order.value}",
+        "ACC, ASR and RA of the three views against the number of channels cut",
+        lambda: cut_figure(curves, order, "paper", point.cut.channels),
+    )
 
 
 def _order(order: Order) -> None:
     key = "tune-order"
     st.session_state[key] = order
     st.segmented_control(
-        "Cut first the channels with",
+        "Cut the channels with",
         list(Order),
         key=key,
         format_func=ORDER_TITLES.__getitem__,
@@ -142,16 +144,21 @@ def _buttons(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
             help="Back to the cut that the rule proposes.",
         )
         pin = tune_choice.Pin(run, round_taken, order, point.cut.channels)
-        if st.button(
+        st.button(
             "Pin",
             icon=":material/keep:",
+            on_click=_pin,
+            args=(pin,),
             disabled=pin in tune_choice.pins(),
             help="Keep this cut in sight below, beside another of this or of another run.",
-        ):
-            tune_choice.pin(pin)
-            st.rerun()
+        )
         with st.popover("Save mask", icon=":material/save:", help="Give this cut a name that Flip and Export know."):
             _save(run, round_taken, order, point)
+
+
+def _pin(pin: tune_choice.Pin) -> None:
+    tune_choice.pin(pin)
+    st.session_state[_MOVED] = True
 
 
 def _save(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
