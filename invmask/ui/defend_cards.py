@@ -97,8 +97,10 @@ _STYLE = """<style>
 .dv-value{font-size:1.75rem;font-weight:650;line-height:1.35;text-align:right}
 .dv-change{font-size:.9rem;opacity:.75;min-width:2.9rem;text-align:right}
 .dv-result{border-collapse:collapse;font-variant-numeric:tabular-nums}
-.dv-result th,.dv-result td{border:0;padding:.1rem 1.6rem .1rem 0;text-align:right;font-weight:600}
+.dv-result th,.dv-result td{border:0;padding:.1rem 1.6rem .1rem 0;text-align:right;font-weight:600;
+ white-space:nowrap}
 .dv-result tr th:first-child{text-align:left}
 .dv-n{font-size:.85rem;opacity:.75;margin-top:.2rem}
-@media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}}
+@media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}
+ .dv-result th,.dv-result td{padding-right:.8rem}}
 </style>"""

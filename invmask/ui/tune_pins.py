@@ -23,20 +23,18 @@ def show() -> None:
     for number, (column, pin) in enumerate(zip(st.columns(2, gap="large"), pins, strict=False)):
         with column:
             _pinned(number, pin)
+            st.button(
+                "Unpin",
+                key=f"tune-unpin-{number}",
+                icon=":material/keep_off:",
+                on_click=tune_choice.unpin,
+                args=(pin,),
+            )
     if len(pins) == 1:
         st.caption("Move the slider, or choose another run, and pin a second cut to compare.")
 
 
 def _pinned(number: int, pin: Pin) -> None:
-    left, right = st.columns([5, 1], vertical_alignment="center")
-    right.button(
-        "Unpin",
-        key=f"tune-unpin-{number}",
-        icon=":material/keep_off:",
-        type="tertiary",
-        on_click=tune_choice.unpin,
-        args=(pin,),
-    )
     try:
         run = cache.store().run(pin.run)
         spec, curves = run.summary().spec, tuning.read_curves(run, pin.round)
@@ -50,7 +48,7 @@ def _pinned(number: int, pin: Pin) -> None:
         st.warning("This cut is no longer measured; unpin it, and pin another.")
         return
     by = "by score" if pin.order is Order.SCORE else "by effective mask"
-    left.markdown(
+    st.markdown(
         f"**{cut_words(point)}**, {by}  \n"
         f":small[{spec.victim}, {title}, λ {spec.config.sparsity_weight:g}, round {pin.round:,}]"
     )

@@ -17,7 +17,11 @@ from invmask.ui.theme import chart, current_theme
 
 LOOK_SECONDS = 1.0
 _SAVED, _PROBLEM, _MOVED, _NAME = "tune/saved", "tune/problem", "tune/pinned", "tune-name"
-ORDER_TITLES = {Order.MASK: "m below a threshold", Order.SCORE: "highest channel score"}
+ORDER_TITLES = {Order.MASK: "threshold on m", Order.SCORE: "channel score"}
+_ORDER_HELP = (
+    "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
+    "channels with the highest score, as ranked on Neurons."
+)
 HELP = (
     "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "
     "channels are cut, all others stay whole. The inverse view keeps what is cut, and cuts the other channels that the "
@@ -83,13 +87,13 @@ def _order(order: Order) -> None:
     key = "tune-order"
     st.session_state[key] = order
     st.segmented_control(
-        "Cut the channels with",
+        "Cut by",
         list(Order),
         key=key,
         format_func=ORDER_TITLES.__getitem__,
         required=True,
         on_change=lambda: tune_choice.set_order(st.session_state[key]),
-        help=HELP,
+        help=_ORDER_HELP,
         width="stretch",
     )
 
