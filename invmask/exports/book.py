@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from invmask.errors import UserError
+from invmask.evidence.threshold import Order
 from invmask.exports import frames, samples
 from invmask.exports.records import RunRecords
+from invmask.exports.tuning import cut_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
 from invmask.metrics import Measures
+from invmask.runs.tuning import CutCurves
 
 Draw = Callable[[RunRecords, Theme], go.Figure]
 
@@ -93,6 +96,25 @@ def measured_on(measures: Measures) -> str:
     return f"n = {measures.n_clean:,} clean{more} test images"
 
 
+def _cuts(order: Order, words: str) -> Entry:
+    return Entry(
+        f"tune-{order.value}",
+        "Tune",
+        f"Hard cuts {words}",
+        f"ACC, ASR and RA of the three views when channels are cut altogether, {words}, against their number. "
+        "The inverse view keeps what is cut and cuts the other selected channels (s < 0.5). Dotted: the cut proposed "
+        "from clean images alone, the hardest that answers at least 98 % of the clean budget as the original does.",
+        lambda records, theme: cut_figure(_curves(records), order, theme),
+        lambda records: records.cuts is not None and records.cuts.complete,
+        _on_probe,
+    )
+
+
+def _curves(records: RunRecords) -> CutCurves:
+    assert records.cuts is not None
+    return records.cuts
+
+
 BOOK: tuple[Entry, ...] = (
     Entry(
         "start-trigger", "Start", "Test images clean and triggered",
@@ -137,5 +159,7 @@ BOOK: tuple[Entry, ...] = (
         "trigger; ✓ its true class, ◎ the target label.",
         samples.probabilities_figure, n=lambda _: "n = 1 test image",
     ),
+    _cuts(Order.MASK, "by the effective mask, the lowest first"),
+    _cuts(Order.SCORE, "by the channel score, the highest first"),
 )  # fmt: skip
 """Every figure, in the order of the pages."""

@@ -13,6 +13,7 @@ from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.exports.frames import Examples, Frame, examples, read_frame
 from invmask.masks.state import View
 from invmask.runs.run import Run
+from invmask.runs.tuning import CutCurves, read_curves
 
 SAMPLES_PER_CLASS = 1
 """Test images of each class that stand for all where pictures are shown."""
@@ -59,6 +60,11 @@ class RunRecords:
     @cached_property
     def examples(self) -> Examples:
         return examples(self.frame, self.victim.card.dataset)
+
+    @cached_property
+    def cuts(self) -> CutCurves | None:
+        """Curves of hard cuts of this round's masks, as far as the page Tune has had them measured."""
+        return read_curves(self.run, self.frame.round)
 
     @cached_property
     def samples(self) -> Samples:

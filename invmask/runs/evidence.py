@@ -12,16 +12,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as tensors
 
-from invmask.errors import UserError
 from invmask.metrics import Measures
 from invmask.runs import files
+from invmask.runs.errands import Errand
 from invmask.runs.run import Run
 
 FOLDER = "evidence"
-WANT = f"{FOLDER}/want.json"
-STATUS = f"{FOLDER}/status.json"
+ERRAND = Errand(FOLDER, "The evidence could not be gathered.")
 VICTIM = f"{FOLDER}/victim.safetensors"
-LOCK = f"{FOLDER}/gather.lock"
+ask, wanted, problem = ERRAND.ask, ERRAND.wanted, ERRAND.problem
 TOP = 10
 RANDOM_SETS = 20
 ARRAYS = ("trigger_change", "conductance", "asr_change", "acc_change")
@@ -78,38 +77,6 @@ class TopSet:
     @property
     def complete(self) -> bool:
         return len(self.random) >= self.sets
-
-
-def ask(run: Run, round_taken: int) -> None:
-    """Say that the evidence about the masks after `round_taken` is wanted; a failure before is forgotten.
-
-    Raises:
-        UserError: the run is gone.
-    """
-    try:
-        (run.path / FOLDER).mkdir(exist_ok=True)
-        (run.path / STATUS).unlink(missing_ok=True)
-        files.write_json(run.path / WANT, {"round": round_taken})
-    except OSError as error:
-        raise UserError(f"Nothing can be written to run {run.id}; see whether it is still there.") from error
-
-
-def wanted(run: Run) -> int | None:
-    """The round about which evidence is wanted; None where nobody has asked."""
-    try:
-        values = files.read_json(run.path / WANT)
-        return None if values is None else int(values["round"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def problem(run: Run) -> str | None:
-    """What went wrong, as a sentence; None if all is well."""
-    try:
-        values = files.read_json(run.path / STATUS)
-    except (OSError, ValueError):
-        return None
-    return None if values is None else str(values.get("message"))
 
 
 def has_work(run: Run) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from invmask import settings
 from invmask.errors import UserError
-from invmask.runs import evidence, files
+from invmask.runs import evidence, files, tuning
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
@@ -36,11 +36,12 @@ RETRY_SECONDS = 1.0
 RESTART_SECONDS = (1.0, 30.0)
 
 Signature = tuple[tuple[int, int] | None, ...]
-Kind = Literal["rounds", "evidence"]
+Kind = Literal["rounds", "evidence", "cuts"]
 # The files that tell whether there is something new to do.
 TELLING: dict[Kind, tuple[str, ...]] = {
     "rounds": (files.WANT, files.STATUS, files.RESULT),
-    "evidence": (evidence.WANT, evidence.STATUS),
+    "evidence": (evidence.ERRAND.want, evidence.ERRAND.status),
+    "cuts": (tuning.ERRAND.want, tuning.ERRAND.status),
 }
 
 
@@ -135,6 +136,11 @@ class Executor:
         evidence.ask(self.store.run(run_id), round_taken)
         self._wake.set()
 
+    def measure_cuts(self, run_id: str, round_taken: int) -> None:
+        """Have hard cuts of the run's masks measured; see `tuning.ERRAND`."""
+        tuning.ERRAND.ask(self.store.run(run_id), round_taken)
+        self._wake.set()
+
     def delete(self, run_id: str) -> None:
         """Delete the run, as soon as the round in hand is over; see `RunStore.delete`."""
         self.store.delete(run_id)
@@ -195,10 +201,11 @@ class Executor:
                     watched.future = self._submit(hands.cluster, run, kind)
 
     def _submit(self, cluster: "Cluster", run: Run, kind: Kind) -> "Future":
-        from invmask.runs.unit import evidence_unit, unit
+        from invmask.runs.unit import cuts_unit, evidence_unit, unit
 
-        if kind == "evidence":
-            return cluster.client.submit(evidence_unit, str(run.path), UNIT_SECONDS, pure=False)
+        if kind != "rounds":
+            work = evidence_unit if kind == "evidence" else cuts_unit
+            return cluster.client.submit(work, str(run.path), UNIT_SECONDS, pure=False)
         return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
 
     def _collect(self, hands: _Hands, watched: _Watched, now: float) -> None:
@@ -218,7 +225,7 @@ class Executor:
         if signature == watched.idle:
             return False
         try:
-            work = run.has_work() if kind == "rounds" else evidence.has_work(run)
+            work = {"rounds": Run.has_work, "evidence": evidence.has_work, "cuts": tuning.has_work}[kind](run)
         except UserError:  # damaged; a listing says so
             work = False
         watched.idle = None if work else signature

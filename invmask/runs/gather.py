@@ -1,7 +1,6 @@
 """The second kind of work: gather evidence about a run's channels, a few seconds at a time, and leave it on disk."""
 
 import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,18 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 from invmask.attacks.victims import Victim, find_cards, load_victim
 from invmask.data.budget import probe
-from invmask.errors import UserError
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
 from invmask.evidence.conductance import layer_conductance
 from invmask.evidence.scores import ranking
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout
-from invmask.runs import evidence, files
+from invmask.runs import evidence
 from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
 from invmask.runs.run import Run
@@ -54,24 +51,7 @@ def gather(path: Path, seconds: float | None = None, patience: float = 0.0) -> O
         seconds: all there is to do if None.
         patience: seconds to wait for another process that gathers for the same run, before giving up as `BUSY`.
     """
-    run, started = Run(path), time.monotonic()
-    if not run.exists() or not evidence.has_work(run):
-        return Outcome.IDLE
-    try:
-        with FileLock(path / evidence.LOCK).acquire(timeout=patience):
-            for _ in _pieces(run):
-                if seconds is not None and time.monotonic() - started >= seconds:
-                    break
-    except Timeout:
-        return Outcome.BUSY
-    except Exception as error:
-        if not run.exists():
-            return Outcome.IDLE
-        first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first}."
-        files.write_json(path / evidence.STATUS, {"message": f"The evidence could not be gathered. {message}"})
-        return Outcome.FAILED
-    return Outcome.MORE if evidence.has_work(run) else Outcome.IDLE
+    return evidence.ERRAND.do(path, evidence.has_work, _pieces, seconds, patience)
 
 
 def _pieces(run: Run) -> Iterator[None]:

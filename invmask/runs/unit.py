@@ -20,3 +20,12 @@ def evidence_unit(path: str, seconds: float) -> str:
     from invmask.runs.gather import gather
 
     return gather(Path(path), seconds, patience=0.1).value
+
+
+def cuts_unit(path: str, seconds: float) -> str:
+    """Measure hard cuts of the masks of the run in `path` for about so many seconds; the `Outcome`'s value."""
+    from pathlib import Path
+
+    from invmask.runs.cutting import measure_cuts
+
+    return measure_cuts(Path(path), seconds, patience=0.1).value

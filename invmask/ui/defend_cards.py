@@ -40,23 +40,27 @@ def probe_words(original: Measures) -> str:
 
 def show_result(result: RunResult) -> None:
     """The views at the end, on all embedded test images."""
+    show_table(result.views)
+
+
+def show_table(views: Views) -> None:
+    """The views as a small table, with n below: where three cards have no room."""
     rows = "".join(
         f'<tr><th style="color:{view_hex(view)}">{VIEW_TITLES[view]}</th>'
-        + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(result.views.original))
+        + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))
         + "</tr>"
         for view, measures in (
-            ("original", result.views.original),
-            ("pruned", result.views.pruned),
-            ("inverse", result.views.inverse),
+            ("original", views.original),
+            ("pruned", views.pruned),
+            ("inverse", views.inverse),
         )
     )
     heads = "".join(
-        f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>'
-        for name in _measures(result.views.original)
+        f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>' for name in _measures(views.original)
     )
-    sizes = f"n = {count(result.views.original.n_clean)}"
-    if result.views.original.n_triggered:
-        sizes += f" clean, {count(result.views.original.n_triggered)} triggered"
+    sizes = f"n = {count(views.original.n_clean)}"
+    if views.original.n_triggered:
+        sizes += f" clean, {count(views.original.n_triggered)} triggered"
     st.html(f'{_STYLE}<table class="dv-result"><tr><th></th>{heads}</tr>{rows}</table><div class="dv-n">{sizes}</div>')
 
 
@@ -93,8 +97,10 @@ _STYLE = """<style>
 .dv-value{font-size:1.75rem;font-weight:650;line-height:1.35;text-align:right}
 .dv-change{font-size:.9rem;opacity:.75;min-width:2.9rem;text-align:right}
 .dv-result{border-collapse:collapse;font-variant-numeric:tabular-nums}
-.dv-result th,.dv-result td{border:0;padding:.1rem 1.6rem .1rem 0;text-align:right;font-weight:600}
+.dv-result th,.dv-result td{border:0;padding:.1rem 1.6rem .1rem 0;text-align:right;font-weight:600;
+ white-space:nowrap}
 .dv-result tr th:first-child{text-align:left}
 .dv-n{font-size:.85rem;opacity:.75;margin-top:.2rem}
-@media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}}
+@media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}
+ .dv-result th,.dv-result td{padding-right:.8rem}}
 </style>"""

@@ -13,6 +13,7 @@ def pages(icons: bool = True) -> list[Any]:
         st.Page("pages/defend.py", title="Defend", icon=":material/shield:" if icons else None),
         st.Page("pages/flip.py", title="Flip", icon=":material/flip:" if icons else None),
         st.Page("pages/neurons.py", title="Neurons", icon=":material/hub:" if icons else None),
+        st.Page("pages/tune.py", title="Tune", icon=":material/tune:" if icons else None),
         st.Page("pages/export.py", title="Export", icon=":material/download:" if icons else None),
     ]
 

@@ -87,7 +87,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
     run = cache.store().run(run_id)
     layout, masks = run.layout(), run.masks_at(round_taken)
     assert layout is not None
-    scores = _scores(run_id, round_taken, stamp)
+    scores = scores_at(run_id, round_taken, stamp)
     score_title = "Channel score" if target else "Score: what the defence would cut"
     values = {
         "score": ChannelValues(scores, score_title),
@@ -177,14 +177,19 @@ def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | Non
     if not runs:
         return None
     try:
-        scores = _scores(runs[-1].id, runs[-1].round, cache.victim_stamp(runs[-1].spec.victim))
+        scores = scores_at(runs[-1].id, runs[-1].round, cache.victim_stamp(runs[-1].spec.victim))
     except UserError:
         return None
     return ControlScores(runs[-1], int((scores > HIGH_SCORE).sum()), len(scores), float(scores.max()))
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _scores(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa: ARG001
+def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa: ARG001
+    """The channel scores after a round, float32 [channels] in [0, 1).
+
+    Args:
+        stamp: of the victim.
+    """
     run = cache.store().run(run_id)
     return run_scores(run, round_taken, cache.victim(run.spec().victim)).numpy()
 

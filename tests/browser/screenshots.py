@@ -30,6 +30,7 @@ PAGES = {
     "defend": ("defend", "All channels by layer", ""),
     "flip": ("flip", "Flip the mask", "&view=pruned&show=changed"),
     "neurons": ("neurons", "Neurons", ""),
+    "tune": ("tune", "Tune", ""),
     "export": ("export", "Export", ""),
 }
 

@@ -20,7 +20,9 @@ from invmask.exports.records import RunRecords, read_records
 from invmask.exports.report import report
 from invmask.figures.palette import VIEW_COLOURS
 from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
+from invmask.runs import tuning
 from invmask.runs.advance import advance
+from invmask.runs.cutting import measure_cuts
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.wants import Goal, Want, write_want
@@ -91,7 +93,11 @@ def test_other_traces_make_tables_too():
 
 @pytest.mark.parametrize("victim", [VICTIM, CONTROL])
 def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(own_home: Path, victim: str):
-    records = read_records(make_run(own_home, victim), 2)
+    run = make_run(own_home, victim)
+    assert not any(name.startswith("tune") for name in (entry.name for entry in entries_of(read_records(run, 2))))
+    tuning.ERRAND.ask(run, 2)
+    measure_cuts(run.path)
+    records = read_records(run, 2)
     entries = entries_of(records)
     assert {entry.name for entry in entries} == {e.name for e in BOOK} - (
         {"start-trigger"} if victim == CONTROL else set()

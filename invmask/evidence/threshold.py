@@ -1,0 +1,108 @@
+"""From soft masks to a hard cut: which channels to cut, how hard, and which cut to propose from clean images alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invmask.evidence.scores import ranking
+from invmask.masks.state import Masks, View
+from invmask.metrics import Measures
+
+THRESHOLDS = (0.001, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.999)
+"""Of the effective mask; closer together at the ends, where most masks lie."""
+TOP_STEPS = 24
+LEAST_AGREEMENT = 0.98
+"""See `propose`."""
+
+
+class Order(StrEnum):
+    """Which channels go first."""
+
+    MASK = "mask"
+    """Those whose effective mask m is below a threshold."""
+    SCORE = "score"
+    """Those with the highest channel score."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A hard cut.
+
+    Attributes:
+        channels: how many are cut, the first of the order.
+        threshold: for `Order.MASK`, the effective mask below which they are.
+    """
+
+    channels: int
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """What a hard cut does.
+
+    Attributes:
+        pruned, inverse: the two views on the run's probe of the test images.
+        agreement: share of the clean budget that the pruned view answers (arg max) as the original does.
+    """
+
+    cut: Cut
+    pruned: Measures
+    inverse: Measures
+    agreement: float
+
+
+def cut_order(masks: Masks, order: Order, scores: Tensor) -> list[int]:
+    """All channels, the first to be cut first; equal ones in the network's order.
+
+    Args:
+        scores: of the channels (`evidence.scores`), float32 [channels].
+    """
+    return ranking(-masks.gate(View.PRUNED) if order is Order.MASK else scores).tolist()
+
+
+def cuts(masks: Masks, order: Order) -> list[Cut]:
+    """The cuts to be measured, about 25, from none upwards; denser where the masks change.
+
+    By threshold: one for each different set of channels that `THRESHOLDS` cut. By score: as far as the last of these,
+    in steps that grow with the number cut.
+    """
+    gate = masks.gate(View.PRUNED)
+    counts = [int((gate < threshold).sum()) for threshold in THRESHOLDS]
+    if order is Order.MASK:
+        # Where two thresholds cut the same channels, the lower one stands for both.
+        first = dict(zip(reversed(counts), reversed(THRESHOLDS), strict=True))
+        return [Cut(0, 0.0), *(Cut(count, first[count]) for count in sorted(first) if count)]
+    most = max(counts[-1], 1)
+    steps = np.ceil(most * np.linspace(0, 1, TOP_STEPS) ** 2).astype(int)
+    return [Cut(int(count)) for count in np.unique(steps)]
+
+
+def hard_masks(masks: Masks, chosen: Sequence[int]) -> Masks:
+    """Masks that cut these channels and no other.
+
+    These get a = 0 and s = 0. Other channels that were selected (s < 0.5) get a = 1 and s = 0: whole in the pruned
+    view, cut in the inverse. All others get s = 1, and both views leave them alone.
+
+    Returns:
+        masks with values 0 and 1 only. At a steepness of 20 their gates are within 0.0001 of 0 or 1.
+    """
+    mask, selection = torch.ones_like(masks.mask), (masks.selection >= 0.5).to(masks.selection.dtype)
+    cut = torch.tensor(list(chosen), dtype=torch.long, device=mask.device)
+    mask[cut], selection[cut] = 0.0, 0.0
+    return Masks(mask, selection, masks.steepness)
+
+
+def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPoint | None:
+    """The hardest cut that changes the answers to the clean budget little; None if none has been measured.
+
+    The rule: of the cuts measured, the one with the most channels under which the pruned view still gives the original
+    view's answer to at least `least` of the clean budget. Labels, triggers and test images do not enter it. Where the
+    budget has fewer than 50 images, that is all of them.
+    """
+    good = [point for point in points if point.agreement >= least]
+    return max(good, key=lambda point: point.cut.channels, default=None)

@@ -1,0 +1,36 @@
+"""Curves of hard cuts as numbers for a figure, on a page and in the book alike."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from invmask.evidence.threshold import CutPoint, Order, propose
+from invmask.figures.measures import MEASURE_TITLES
+from invmask.figures.palette import Theme
+from invmask.figures.tune import cut_curves
+from invmask.runs.tuning import CutCurves
+
+
+def cut_words(point: CutPoint) -> str:
+    """`107 channels, m < 0.45`."""
+    few = "1 channel" if point.cut.channels == 1 else f"{point.cut.channels:,} channels"
+    return f"{few}, m < {point.cut.threshold:g}" if point.cut.threshold is not None and point.cut.channels else few
+
+
+def cut_figure(curves: CutCurves, order: Order, theme: Theme, shown: int | None = None) -> go.Figure:
+    """The curves of one order as far as they are measured; the cut shown and the proposed one marked."""
+    points = curves.points[order]
+    measures = [name for name in MEASURE_TITLES if getattr(curves.original, name) is not None]
+    values = {
+        name: {
+            "original": np.full(len(points), getattr(curves.original, name)),
+            "pruned": np.array([getattr(point.pruned, name) for point in points]),
+            "inverse": np.array([getattr(point.inverse, name) for point in points]),
+        }
+        for name in measures
+    }
+    channels = np.array([point.cut.channels for point in points], int)
+    # Both curves end at the same number of channels, and it is measured second of all.
+    end = max((point.cut.channels for each in curves.points.values() for point in each), default=0) or 1
+    found = propose(points) if curves.complete else None
+    proposed = found.cut.channels if found is not None else None
+    return cut_curves(channels, values, end, theme, shown, proposed, [cut_words(point) for point in points])

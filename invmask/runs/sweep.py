@@ -1,0 +1,67 @@
+"""Runs that differ in one setting and in their seeds: which there are, and which are missing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from invmask.defenses.ims.config import IMSConfig
+from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.spec import RunSpec
+
+SPC = "spc"
+AXES = (SPC, "sparsity_weight", "steepness", "norm_bound")
+"""What can be swept: the data budget, or a setting of IMS."""
+UNDER_WAY = (RunState.RUNNING, RunState.WAITING)
+_BEST_FIRST = (RunState.FINISHED, *UNDER_WAY, RunState.PAUSED, RunState.STOPPED, RunState.NEW, RunState.FAILED)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One run of a sweep, there or not.
+
+    Attributes:
+        value: of the setting swept.
+        spc, config: all that a run's records depend on, beside victim and machine; the seed is in `config`.
+        run: the one that is there; None where it is missing.
+    """
+
+    value: float
+    spc: int
+    config: IMSConfig
+    run: RunSummary | None
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def finished(self) -> bool:
+        return self.run is not None and self.run.state is RunState.FINISHED
+
+    @property
+    def under_way(self) -> bool:
+        return self.run is not None and self.run.state in UNDER_WAY
+
+
+def lay_out(
+    base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], runs: Iterable[RunSummary]
+) -> list[Place]:
+    """Every value with every seed, all else as in `base`; of equal runs the one that is furthest.
+
+    Args:
+        axis: one of `AXES`.
+        runs: those to look among; settings decide, not the preset's name.
+
+    Raises:
+        UserError: a value out of the setting's range.
+    """
+    known: dict[tuple[str, int, IMSConfig], RunSummary] = {}
+    for run in sorted(runs, key=lambda run: (_BEST_FIRST.index(run.state), -run.created)):
+        known.setdefault((run.spec.victim, run.spec.spc, run.spec.config), run)
+    places = []
+    for value in sorted(set(values)):
+        for seed in sorted(set(seeds)):
+            spc = int(value) if axis == SPC else base.spc
+            changes = {} if axis == SPC else {axis: float(value)}
+            config = replace(base.config, seed=seed, **changes)
+            places.append(Place(float(value), spc, config, known.get((base.victim, spc, config))))
+    return places

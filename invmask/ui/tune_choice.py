@@ -1,0 +1,99 @@
+"""What the page Tune has in its address: the cut looked at, what is pinned, and which runs are laid out."""
+
+from dataclasses import dataclass
+
+from invmask.errors import UserError
+from invmask.evidence.threshold import CutPoint, Order, propose
+from invmask.runs.tuning import CutCurves
+from invmask.ui import address
+
+MOST_PINS = 2
+MOST_SEEDS = 20
+MOST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A hard cut that the reader keeps in sight."""
+
+    run: str
+    round: int
+    order: Order
+    channels: int
+
+    def text(self) -> str:
+        return f"{self.run}.{self.round}.{self.order.value}.{self.channels}"
+
+
+def order() -> Order:
+    """By threshold, or by score."""
+    return Order(address.choice("by", Order.MASK.value, [each.value for each in Order]))
+
+
+def set_order(chosen: Order) -> None:
+    """Another order is another curve: the place on the old one means nothing there."""
+    address.choose("by", None if chosen is Order.MASK else chosen.value)
+    address.choose("n", None)
+
+
+def asked_channels() -> int | None:
+    """The number of channels cut in the address; None where the page begins with its own."""
+    text = address.choice("n", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else None
+
+
+def set_channels(channels: int | None) -> None:
+    """Look at another cut; None for the proposed one."""
+    address.choose("n", None if channels is None else str(channels))
+
+
+def point_shown(curves: CutCurves, chosen: Order) -> CutPoint | None:
+    """The point measured that is nearest to the one asked for, else the proposed one; None where there is none yet."""
+    points, asked = curves.points[chosen], asked_channels()
+    if not points:
+        return None
+    if asked is None:
+        return propose(points) or points[0]
+    return min(points, key=lambda point: abs(point.cut.channels - asked))
+
+
+def pins() -> list[Pin]:
+    """What is pinned, in the order in which it was; what makes no sense is left out."""
+    found = []
+    for text in address.choice("pins", "").split("~"):
+        parts = text.split(".")
+        if len(parts) == 4 and parts[2] in list(Order) and all(p.isascii() and p.isdecimal() for p in parts[1::2]):
+            found.append(Pin(parts[0], int(parts[1][:6]), Order(parts[2]), int(parts[3][:6])))
+    return found[:MOST_PINS]
+
+
+def pin(new: Pin) -> None:
+    """Keep a cut in sight; a third takes the place of the second."""
+    kept = [each for each in pins() if each != new]
+    address.choose("pins", "~".join(each.text() for each in [*kept[: MOST_PINS - 1], new]))
+
+
+def unpin(old: Pin) -> None:
+    """Let a cut go."""
+    address.choose("pins", "~".join(each.text() for each in pins() if each != old) or None)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0-2, 7` as 0, 1, 2, 7: each once, rising.
+
+    Raises:
+        UserError: not seeds, or more than 20.
+    """
+    found: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        low, dash, high = part.partition("-")
+        ends = [low, high] if dash else [low, low]
+        if not all(end.isascii() and end.isdecimal() and len(end) <= 10 for end in ends):
+            raise UserError(f"Seeds are whole numbers such as '0-2, 7', not '{text[:40]}'.")
+        first, last = map(int, ends)
+        if first > last or last > MOST_SEED or last - first >= MOST_SEEDS:
+            raise UserError(f"'{part[:40]}' is no range of at most {MOST_SEEDS} seeds from small to large.")
+        found |= set(range(first, last + 1))
+    if len(found) > MOST_SEEDS:
+        raise UserError(f"At most {MOST_SEEDS} seeds at a time, not {len(found)}.")
+    return tuple(sorted(found))

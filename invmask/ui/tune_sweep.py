@@ -1,0 +1,233 @@
+"""The part of Tune that lays out runs by data budget, sparsity and the like, and starts those that are missing."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from invmask.attacks.victims import VictimCard
+from invmask.defenses.ims.config import PRESETS, SETTINGS
+from invmask.errors import UserError
+from invmask.figures.measures import MEASURE_TITLES
+from invmask.figures.tune import SweepPoint, sweep_curves
+from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.spec import RunSpec
+from invmask.runs.sweep import SPC, Place, lay_out
+from invmask.ui import address, cache, tune_choice
+from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC, Draft
+from invmask.ui.sidebar import STATE_WORDS
+from invmask.ui.theme import chart, current_theme
+
+LOOK_SECONDS = 2.0
+_THIS = "run"
+_PROBLEM, _MOVED = "tune/sweep-problem", "tune/moved"
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+AXIS_TITLES = {
+    SPC: "Data budget, SPC",
+    "sparsity_weight": "Sparsity weight λ",
+    "steepness": "Steepness k",
+    "norm_bound": "Norm bound",
+}
+PROPOSED: dict[str, tuple[float, ...]] = {
+    SPC: (1, 2, 5, 10, 20, 50, 100),
+    "sparsity_weight": (0, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    "steepness": (5, 10, 20, 40, 80),
+    "norm_bound": (0.03, 0.1, 0.3, 1),
+}
+_HELP = (
+    "Each point is a run of its own, measured on all embedded test images; the line is the mean over its seeds, the "
+    "bars are one standard deviation. Runs with exactly these settings are found and used, whoever made them."
+)
+
+
+def show(card: VictimCard, run: RunSummary | None) -> None:
+    """What to sweep, the button that starts what is missing, and the curve."""
+    st.subheader("Data budget and sparsity", anchor=False, help=_HELP)
+    axis = address.choice("axis", SPC, list(AXIS_TITLES))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        _choose_axis(axis)
+        base = _choose_base(card, run)
+        seeds = _choose_seeds()
+    chosen = _choose_values(axis, base)
+    if not chosen or not seeds:
+        st.info("Choose at least one value and one seed.")
+        return
+    try:
+        places = lay_out(base, axis, chosen, seeds, cache.listing().runs)
+    except UserError as error:
+        st.error(str(error))
+        return
+    every = LOOK_SECONDS if any(place.under_way for place in places) else None
+    st.fragment(_laid_out, run_every=every)(base, axis, chosen, seeds, every is not None)
+
+
+def _choose_axis(axis: str) -> None:
+    st.session_state["tune-axis"] = axis
+    st.selectbox(
+        "Vary",
+        list(AXIS_TITLES),
+        key="tune-axis",
+        width=230,
+        format_func=AXIS_TITLES.__getitem__,
+        on_change=_set_axis,
+    )
+
+
+def _set_axis() -> None:
+    address.choose("axis", st.session_state["tune-axis"])
+    address.choose("values", None)
+
+
+def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:
+    options = [*([_THIS] if run is not None else []), *PRESETS]
+    chosen = address.choice("base", _THIS if run is not None else FIRST_PRESET, options)
+    st.session_state["tune-base"] = chosen
+    st.selectbox(
+        "All other settings",
+        options,
+        key="tune-base",
+        width=230,
+        format_func=lambda name: "as in the run shown" if name == _THIS else f"preset {name}",
+        on_change=lambda: address.choose("base", st.session_state["tune-base"]),
+        help="What all runs of the curve have in common. SPC, where it is not varied, is that of the run shown.",
+    )
+    spc = run.spec.spc if run is not None else FIRST_SPC
+    if chosen == _THIS and run is not None:
+        return Draft(card.name, run.spec.preset, spc, run.spec.config).spec()
+    return Draft(card.name, chosen, spc, PRESETS[chosen]).spec()
+
+
+def _choose_seeds() -> tuple[int, ...]:
+    st.session_state["tune-seeds"] = address.choice("seeds", "0")
+    text = st.text_input(
+        "Seeds",
+        key="tune-seeds",
+        width=160,
+        on_change=lambda: address.choose("seeds", st.session_state["tune-seeds"] or None),
+        help="Such as 0-2, 7. A seed draws the clean images and the batches.",
+    )
+    try:
+        return tune_choice.parse_seeds(text)
+    except UserError as error:
+        st.error(str(error))
+        return ()
+
+
+def _choose_values(axis: str, base: RunSpec) -> list[float]:
+    own = float(base.spc if axis == SPC else getattr(base.config, axis))
+    options = sorted({*map(float, PROPOSED[axis]), own})
+    asked = address.choice("values", "").split("~")
+    key = f"tune-values-{axis}"
+    found = [value for value in options if f"{value:g}" in asked]
+    st.session_state[key] = found or options
+    chosen = st.pills(
+        "Values",
+        options,
+        key=key,
+        selection_mode="multi",
+        format_func=lambda value: f"{value:g}",
+        on_change=lambda: address.choose("values", "~".join(f"{v:g}" for v in sorted(st.session_state[key])) or None),
+        help="Choose which values to lay out."
+        if axis == SPC
+        else f"{_BY_NAME[axis].explanation} The run's or preset's own value is among them.",
+    )
+    return sorted(chosen)
+
+
+def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], polled: bool) -> None:
+    if st.session_state.pop(_MOVED, False):
+        st.rerun()
+    places = lay_out(base, axis, values, seeds, cache.listing().runs)
+    if polled != any(place.under_way for place in places):
+        # Begin to look again and again, or end it.
+        st.rerun()
+    finished = [place for place in places if place.finished]
+    under_way = [place for place in places if place.under_way]
+    missing = len(places) - len(finished) - len(under_way)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Start the missing run" if missing == 1 else f"Start the {missing} missing runs",
+            icon=":material/play_arrow:",
+            type="primary" if missing else "secondary",
+            disabled=not missing,
+            on_click=_start,
+            args=(base, axis, values, seeds),
+            help="They run in the background to their end, as if started on Defend; you can leave this page.",
+        )
+        st.caption(f"{len(finished)} of {len(places)} runs finished, {len(under_way)} under way, {missing} missing.")
+    for words in [st.session_state.pop(_PROBLEM, None), cache.executor().problem if under_way else None]:
+        if words is not None:
+            st.warning(words)
+    if finished:
+        _curve(axis, values, finished)
+    with st.expander("The runs", expanded=not finished):
+        st.dataframe(_table(places, axis), hide_index=True, width="stretch")
+
+
+def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> None:
+    points = [_point(place) for place in finished]
+
+    def clicked() -> None:
+        picked = st.session_state["tune-sweep"]["selection"]["points"]
+        if picked and picked[0].get("customdata"):
+            address.set_run(str(picked[0]["customdata"][0]))
+            st.session_state[_MOVED] = True
+
+    chart(
+        sweep_curves(points, values, AXIS_TITLES[axis], current_theme()),
+        "tune-sweep",
+        f"ACC, ASR and RA of the three views against {AXIS_TITLES[axis]}",
+        lambda: sweep_curves(points, values, AXIS_TITLES[axis], "paper"),
+        on_select=clicked,
+        selection_mode="points",
+    )
+    first = finished[0].run
+    assert first is not None
+    assert first.result is not None
+    original = first.result.views.original
+    sizes = f"n = {original.n_clean:,} clean" + (
+        f" and {original.n_triggered:,} triggered" if original.n_triggered else ""
+    )
+    st.caption(
+        f"{sizes} test images. Lines: mean over the seeds; bars: one standard deviation. Click a run to open it."
+    )
+
+
+def _point(place: Place) -> SweepPoint:
+    assert place.run is not None
+    assert place.run.result is not None
+    views = place.run.result.views
+    measures = [name for name in MEASURE_TITLES if getattr(views.original, name) is not None]
+    shares = {
+        name: {view: getattr(getattr(views, view), name) for view in ("original", "pruned", "inverse")}
+        for name in measures
+    }
+    return SweepPoint(place.value, place.seed, place.run.id, shares)
+
+
+def _table(places: Sequence[Place], axis: str) -> pd.DataFrame:
+    rows = []
+    for place in places:
+        run = place.run
+        state = "missing" if run is None else f"{STATE_WORDS[run.state]}, {run.round} rounds"
+        row: dict[str, object] = {AXIS_TITLES[axis]: f"{place.value:g}", "seed": place.seed, "state": state}
+        pruned = run.result.views.pruned if run is not None and run.result is not None else None
+        for name in MEASURE_TITLES:
+            value = getattr(pruned, name) if pruned is not None else None
+            row[f"pruned {name.upper()}"] = "" if value is None else f"{100 * value:.1f} %"
+        rows.append({**row, "run": "" if run is None else run.id})
+    return pd.DataFrame(rows)
+
+
+def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int]) -> None:
+    """Create what is missing and go on with what was left; looked up afresh, for somebody may have been quicker."""
+    executor = cache.executor()
+    try:
+        for place in lay_out(base, axis, values, seeds, cache.store().listing().runs):
+            if place.run is None:
+                spec = Draft(base.victim, base.preset, place.spc, place.config).spec()
+                executor.go_on(executor.create(spec).id)
+            elif place.run.state is not RunState.FINISHED and not place.under_way:
+                executor.go_on(place.run.id)
+    except UserError as error:
+        st.session_state[_PROBLEM] = str(error)

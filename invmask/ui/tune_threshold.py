@@ -1,0 +1,231 @@
+"""The part of Tune that makes a hard cut of the soft masks: the slider, three cards, the curves, and saving."""
+
+import streamlit as st
+import torch
+
+from invmask.attacks.victims import VictimCard
+from invmask.errors import UserError
+from invmask.evidence.threshold import LEAST_AGREEMENT, CutPoint, Order, cut_order, hard_masks, propose
+from invmask.exports.tuning import cut_figure, cut_words
+from invmask.runs import named_masks, tuning
+from invmask.runs.entries import RunSummary, Views
+from invmask.runs.tuning import CutCurves
+from invmask.ui import cache, tune_choice
+from invmask.ui.defend_cards import show_cards
+from invmask.ui.defend_state import UNDER_WAY
+from invmask.ui.neurons_data import scores_at
+from invmask.ui.samples import percent
+from invmask.ui.theme import chart, current_theme
+
+LOOK_SECONDS = 1.0
+_SAVED, _PROBLEM, _MOVED, _NAME = "tune/saved", "tune/problem", "tune/pinned", "tune-name"
+ORDER_TITLES = {Order.MASK: "threshold on m", Order.SCORE: "channel score"}
+_ORDER_HELP = (
+    "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
+    "channels with the highest score, as ranked on Neurons."
+)
+HELP = (
+    "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "
+    "channels are cut, all others stay whole. The inverse view keeps what is cut, and cuts the other channels that the "
+    "run selected. Every point was measured in the background; moving the slider computes nothing."
+)
+
+
+def round_to_show(run: RunSummary, asked: int | None) -> int:
+    """The round asked for; while a run goes on, the one whose cuts are measured; else the latest."""
+    if asked is not None:
+        return min(asked, run.round)
+    wanted = tuning.ERRAND.wanted(cache.store().run(run.id))
+    return min(wanted, run.round) if run.state in UNDER_WAY and wanted is not None else run.round
+
+
+def ask(run: RunSummary, round_taken: int) -> None:
+    """Have the cuts of a round measured, unless they are, or were asked for and failed."""
+    directory = cache.store().run(run.id)
+    found = tuning.read_curves(directory, round_taken)
+    if tuning.ERRAND.problem(directory) is not None or (found is not None and found.complete):
+        return
+    if tuning.ERRAND.wanted(directory) != round_taken:
+        cache.executor().measure_cuts(run.id, round_taken)
+    else:
+        # Asked for before, perhaps by a dashboard that has ended: there has to be somebody who does it.
+        cache.executor()
+
+
+def show(card: VictimCard, run: RunSummary, round_taken: int) -> None:
+    """Everything about hard cuts of the masks after a round."""
+    ask(run, round_taken)
+    _progress_of(run.id, round_taken)
+    st.fragment(_body)(card, run.id, round_taken)
+
+
+def _body(card: VictimCard, run: str, round_taken: int) -> None:
+    if st.session_state.pop(_MOVED, False):
+        # What is pinned is shown outside this fragment.
+        st.rerun()
+    curves = tuning.read_curves(cache.store().run(run), round_taken)
+    order = tune_choice.order()
+    left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+    with left:
+        _order(order)
+    point = None if curves is None else tune_choice.point_shown(curves, order)
+    if curves is None or point is None:
+        st.info("The first cuts are being measured; they appear here in a few seconds.")
+        return
+    with right:
+        _slider(curves, order, point)
+    show_cards(Views(curves.original, point.pruned, point.inverse))
+    _proposal(card, curves, order, point)
+    _buttons(run, round_taken, order, point)
+    chart(
+        cut_figure(curves, order, current_theme(), point.cut.channels),
+        f"tune-cuts-{order.value}",
+        "ACC, ASR and RA of the three views against the number of channels cut",
+        lambda: cut_figure(curves, order, "paper", point.cut.channels),
+    )
+
+
+def _order(order: Order) -> None:
+    key = "tune-order"
+    st.session_state[key] = order
+    st.segmented_control(
+        "Cut by",
+        list(Order),
+        key=key,
+        format_func=ORDER_TITLES.__getitem__,
+        required=True,
+        on_change=lambda: tune_choice.set_order(st.session_state[key]),
+        help=_ORDER_HELP,
+        width="stretch",
+    )
+
+
+def _slider(curves: CutCurves, order: Order, point: CutPoint) -> None:
+    points = {each.cut.channels: each for each in curves.points[order]}
+    key = f"tune-cut-{order.value}"
+    st.session_state[key] = point.cut.channels
+    st.select_slider(
+        "Hard cut",
+        list(points),
+        key=key,
+        format_func=lambda channels: cut_words(points[channels]) if channels in points else str(channels),
+        on_change=lambda: tune_choice.set_channels(st.session_state[key]),
+        help="How many channels are cut, of those measured.",
+        disabled=len(points) < 2,
+    )
+
+
+def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint) -> None:
+    found = propose(curves.points[order]) if curves.complete else None
+    here = (
+        f"This cut answers {percent(point.agreement)} of the clean budget (n = {curves.budget:,}) as the original does."
+    )
+    if not curves.complete:
+        st.caption(f"{here} A cut is proposed once all are measured.")
+        return
+    soft = ", ".join(
+        f"{name.upper()} {percent(value)}"
+        for name in ("acc", "asr", "ra")
+        if (value := getattr(curves.learned[0], name)) is not None
+    )
+    if found is None:
+        why = f"No cut is proposed: none keeps {100 * LEAST_AGREEMENT:.0f} % of the answers to the budget."
+    else:
+        why = (
+            f"**Proposed: {cut_words(found)}**, the hardest of the measured cuts that answers at least "
+            f"{100 * LEAST_AGREEMENT:.0f} % of the budget as the original does. "
+            f"{'Trigger and test images have' if card.target_label is not None else 'Test images have'} no part in it."
+        )
+    st.caption(f"{why} {here} The soft mask itself, pruned view: {soft}.".replace(" %", "\u00a0%"))
+
+
+def _buttons(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Take the proposed cut",
+            icon=":material/target:",
+            on_click=tune_choice.set_channels,
+            args=(None,),
+            disabled=tune_choice.asked_channels() is None,
+            help="Back to the cut that the rule proposes.",
+        )
+        pin = tune_choice.Pin(run, round_taken, order, point.cut.channels)
+        st.button(
+            "Pin",
+            icon=":material/keep:",
+            on_click=_pin,
+            args=(pin,),
+            disabled=pin in tune_choice.pins(),
+            help="Keep this cut in sight below, beside another of this or of another run.",
+        )
+        with st.popover("Save mask", icon=":material/save:", help="Give this cut a name that Flip and Export know."):
+            _save(run, round_taken, order, point)
+
+
+def _pin(pin: tune_choice.Pin) -> None:
+    tune_choice.pin(pin)
+    st.session_state[_MOVED] = True
+
+
+def _save(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
+    name = st.text_input("Name", key=_NAME, max_chars=40, help="Letters, digits, spaces, - and _.")
+    st.button(
+        "Save",
+        key="tune-save",
+        type="primary",
+        disabled=not name.strip(),
+        on_click=_store,
+        args=(run, round_taken, order, point.cut.channels),
+    )
+    saved, problem = st.session_state.pop(_SAVED, None), st.session_state.pop(_PROBLEM, None)
+    if saved is not None:
+        st.success(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
+    if problem is not None:
+        st.error(problem)
+
+
+def _store(run: str, round_taken: int, order: Order, channels: int) -> None:
+    directory = cache.store().run(run)
+    try:
+        learned = directory.masks_at(round_taken)
+        scores = torch.from_numpy(scores_at(run, round_taken, cache.victim_stamp(directory.spec().victim)))
+        masks = hard_masks(learned, cut_order(learned, order, scores)[:channels])
+        st.session_state[_SAVED] = named_masks.save(directory, st.session_state[_NAME], masks)
+    except UserError as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def _progress_of(run: str, round_taken: int) -> None:
+    directory = cache.store().run(run)
+    problem = tuning.ERRAND.problem(directory)
+    if problem is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(problem, icon=":material/info:")
+            st.button("Try again", on_click=cache.executor().measure_cuts, args=(run, round_taken))
+    elif tuning.has_work(directory):
+        st.fragment(_progress, run_every=LOOK_SECONDS)(run, round_taken, _stage(run, round_taken))
+
+
+def _progress(run: str, round_taken: int, shown: int) -> None:
+    try:
+        if _stage(run, round_taken) != shown:
+            st.rerun()
+    except UserError:
+        return
+    found = tuning.read_curves(cache.store().run(run), round_taken)
+    done, total = (0, 0) if found is None else (found.done, found.total)
+    words = f"{done} of {total}" if total else "about to begin"
+    st.progress(done / max(1, total), f"Measuring cuts in the background, round {round_taken:,}: {words}")
+    if (trouble := cache.executor().problem) is not None:
+        st.warning(trouble, icon=":material/info:")
+
+
+def _stage(run: str, round_taken: int) -> int:
+    """Changes when there is something worth drawing the page again: the first point, then every few."""
+    directory = cache.store().run(run)
+    found = tuning.read_curves(directory, round_taken)
+    if tuning.ERRAND.problem(directory) is not None:
+        return -2
+    if found is None or not found.done:
+        return -1
+    return found.done if found.complete else found.done // 4

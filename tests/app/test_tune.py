@@ -1,0 +1,123 @@
+"""Tune: the slider's numbers are the measured ones, the address, saving, pins, and runs that are laid out."""
+
+import json
+
+import pytest
+
+from invmask.evidence.threshold import Order, hard_masks, propose
+from invmask.masks.state import View
+from invmask.runs import named_masks, tuning
+from invmask.runs.cutting import measure_cuts
+from invmask.runs.executor import Executor
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal
+from invmask.ui import cache, tune_choice
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM
+
+
+@pytest.fixture(autouse=True)
+def home(tiny_victims, monkeypatch):
+    """Tiny victims, and an executor that writes down what is asked of it and does nothing."""
+    store = RunStore(tiny_victims.parent / "runs")
+    monkeypatch.setattr(cache, "executor", lambda: Executor(store))
+    return tiny_victims
+
+
+def measured_run(victim=VICTIM):
+    run = make_run(victim, rounds=5)
+    tuning.ERRAND.ask(run, 5)
+    measure_cuts(run.path)
+    return run, tuning.read_curves(run, 5)
+
+
+def cards(app):
+    return next(html.proto.body for html in app.get("html") if 'aria-label="Pruned view"' in html.proto.body)
+
+
+def button(app, label):
+    return next(button for button in app.button if button.label == label)
+
+
+def marked(app):
+    specs = [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+    return {trace["x"][0] for spec in specs for trace in spec["data"] if "this cut" in trace.get("name", "")}
+
+
+def test_the_slider_shows_what_was_measured_and_the_address_keeps_it():
+    run, curves = measured_run()
+    points = curves.points[Order.SCORE]
+    app = visit("tune", run=run.id, by="score")
+    assert not app.exception
+    proposed = propose(points).cut.channels
+    assert marked(app) == {proposed}
+    other = next(point for point in reversed(points) if point.cut.channels != proposed)
+    app.select_slider(key="tune-cut-score").set_value(other.cut.channels).run()
+    assert app.query_params["n"] == str(other.cut.channels)
+    assert marked(app) == {other.cut.channels}
+    again = visit("tune", run=run.id, by="score", n=str(other.cut.channels))
+    for page in (app, again):
+        for view in (other.pruned, other.inverse):
+            assert f">{100 * view.acc:.1f}" in cards(page).replace("\u00a0%", " %")
+    assert cards(app) == cards(again)
+    button(app, "Take the proposed cut").click().run()
+    assert "n" not in app.query_params
+    assert marked(app) == {proposed}
+
+
+def test_a_cut_is_saved_for_flip_and_export():
+    run, curves = measured_run()
+    channels = curves.points[Order.MASK][-1].cut.channels
+    app = visit("tune", run=run.id, n=str(channels))
+    app.text_input(key="tune-name").set_value("hard").run()
+    app.button(key="tune-save").click().run()
+    first = run.masks_at(5).gate(View.PRUNED).argsort(stable=True)[:channels].tolist()
+    saved, wanted = named_masks.load(run, "hard"), hard_masks(run.masks_at(5), first)
+    assert saved.mask.tolist() == wanted.mask.tolist()
+    assert saved.selection.tolist() == wanted.selection.tolist()
+
+
+def test_two_cuts_are_pinned_side_by_side():
+    run, curves = measured_run()
+    first, last = (curves.points[Order.SCORE][place].cut.channels for place in (0, -1))
+    app = visit("tune", run=run.id, by="score", n=str(first))
+    button(app, "Pin").click().run()
+    app.select_slider(key="tune-cut-score").set_value(last).run()
+    button(app, "Pin").click().run()
+    assert app.query_params["pins"] == f"{run.id}.5.score.{first}~{run.id}.5.score.{last}"
+    assert [b.label for b in app.button].count("Unpin") == 2
+    assert marked(app) == {first, last}
+    app.button(key="tune-unpin-0").click().run()
+    assert app.query_params["pins"] == f"{run.id}.5.score.{last}"
+    odd = visit("tune", run=run.id, pins=f"nonsense~{run.id}.5.score.99999~20200101-000000-a-aaaa.1.mask.0")
+    assert not odd.exception
+    assert any("no longer measured" in words for words in sentences(odd))
+
+
+def test_cuts_are_asked_for_and_a_clean_control_has_acc_alone():
+    run = make_run(CONTROL, rounds=3)
+    app = visit("tune", run=run.id)
+    assert not app.exception
+    assert tuning.ERRAND.wanted(run) == 3
+    measure_cuts(run.path)
+    app.run()
+    assert "ASR" not in cards(app)
+
+
+def test_missing_runs_are_started_and_those_there_are_used():
+    run = make_run(rounds=1)
+    app = visit("tune", run=run.id, values="1~2", seeds="0-1")
+    assert not app.exception
+    assert any("0 of 4 runs finished, 0 under way, 4 missing" in caption.value for caption in app.caption)
+    button(app, "Start the 4 missing runs").click().run()
+    specs = [each.spec() for each in cache.store().runs()]
+    assert sorted((spec.spc, spec.seed) for spec in specs) == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert all(spec.seed == spec.config.seed for spec in specs)
+    assert all(each.want().goal is Goal.FINISH for each in cache.store().runs())
+    assert not app.exception
+
+
+def test_wrong_seeds_get_a_sentence():
+    app = visit("tune", victim=VICTIM, seeds="1-x")
+    assert any("'0-2, 7'" in words for words in sentences(app))
+    assert tune_choice.parse_seeds("7, 0-2,1") == (0, 1, 2, 7)

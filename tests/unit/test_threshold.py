@@ -1,0 +1,181 @@
+"""Hard cuts: which channels, what they do, what is proposed, and that the curves are measured once and kept."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from invmask.evidence.scores import channel_scores
+from invmask.evidence.threshold import (
+    THRESHOLDS,
+    Cut,
+    CutPoint,
+    Order,
+    cut_order,
+    cuts,
+    hard_masks,
+    propose,
+)
+from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
+from invmask.metrics import Measures
+from invmask.runs import cutting, tuning
+from invmask.runs.advance import Outcome, advance
+from invmask.runs.executor import Executor
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.runs.subject import make_bench
+from invmask.runs.wants import Goal, Want, write_want
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+
+LAYOUT = MaskLayout((MaskedLayer("one", 3, 0), MaskedLayer("two", 3, 3)))
+MASKS = Masks(torch.tensor([0.0, 0.45, 1.0, 0.2, 0.9, 0.0]), torch.tensor([0.0, 0.1, 0.2, 0.0, 1.0, 0.9]))
+SCORES = torch.tensor([0.1, 0.6, 0.2, 0.0, 0.9, 0.5])
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("threshold")
+    write_victims(folder / "victims")
+    return folder
+
+
+def make_run(home: Path, victim: str = VICTIM) -> Run:
+    run = RunStore(home / "runs").create(small_spec(victim, probe_per_class=2))
+    write_want(run.path, Want(Goal.ADVANCE, 3))
+    advance(run.path)
+    return run
+
+
+def spread_masks(run: Run) -> Masks:
+    """Masks that a real run has, instead of those of three rounds."""
+    generator = torch.Generator().manual_seed(0)
+    size = run.shapes().channels
+    return Masks(torch.rand(size, generator=generator), torch.rand(size, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def measured(home: Path) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "masks_at", lambda run, _: spread_masks(run))
+        run = make_run(home)
+        tuning.ERRAND.ask(run, 3)
+        assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
+        first = tuning.read_curves(run, 3)
+        assert first.done == 1
+        assert not first.complete
+        assert cutting.measure_cuts(run.path) is Outcome.IDLE
+    return run
+
+
+def point(channels: int, agreement: float) -> CutPoint:
+    nothing = Measures(0.5, None, None, 1, 0)
+    return CutPoint(Cut(channels), nothing, nothing, agreement)
+
+
+def test_channels_go_by_effective_mask_or_by_score():
+    assert cut_order(MASKS, Order.MASK, SCORES) == MASKS.gate(View.PRUNED).argsort(stable=True).tolist()
+    assert cut_order(MASKS, Order.SCORE, SCORES) == [4, 1, 5, 2, 0, 3]
+
+
+def test_each_threshold_cuts_what_lies_below_it():
+    gate = MASKS.gate(View.PRUNED)
+    found = cuts(MASKS, Order.MASK)
+    assert found[0] == Cut(0, 0.0)
+    assert [cut.channels for cut in found] == sorted({cut.channels for cut in found})
+    for cut in found[1:]:
+        hard = hard_masks(MASKS, cut_order(MASKS, Order.MASK, SCORES)[: cut.channels])
+        assert torch.equal(hard.gate(View.PRUNED) < 0.5, gate < cut.threshold)
+        assert not any((gate < lower).sum() == cut.channels for lower in THRESHOLDS if lower < cut.threshold)
+    by_score = [cut.channels for cut in cuts(MASKS, Order.SCORE)]
+    assert by_score == sorted(set(by_score))
+    assert (by_score[0], by_score[-1]) == (0, found[-1].channels)
+
+
+def test_a_hard_cut_is_a_mask_whose_inverse_keeps_what_it_cuts():
+    hard = hard_masks(MASKS, cut_order(MASKS, Order.MASK, SCORES)[:2])
+    # Cut: 0 and 3; selected and kept: 1 and 2; left alone: 4 and 5.
+    assert hard.mask.tolist() == [0, 1, 1, 0, 1, 1]
+    assert hard.selection.tolist() == [0, 0, 0, 0, 1, 1]
+    assert hard.gate(View.PRUNED).round().tolist() == [0, 1, 1, 0, 1, 1]
+    assert hard.gate(View.INVERSE).round().tolist() == [1, 0, 0, 1, 1, 1]
+
+
+def test_the_hardest_cut_within_the_rule_is_proposed():
+    points = [point(0, 1.0), point(10, 0.99), point(20, 0.97), point(30, 0.98), point(40, 0.979), point(50, 0.2)]
+    assert propose(points).cut.channels == 30
+    assert propose(points, 0.985).cut.channels == 10
+    assert propose(points[4:]) is None
+    assert propose([]) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 25])
+def test_a_curve_grows_from_its_ends(count: int):
+    order = cutting.coarse_to_fine(count)
+    assert sorted(order) == list(range(count))
+    assert count < 3 or order[:2] == [0, count - 1]
+
+
+def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(home: Path, measured: Run):
+    found, masks = tuning.read_curves(measured, 3), spread_masks(measured)
+    assert found.complete
+    assert not tuning.has_work(measured)
+    bench = make_bench(measured.spec(), [home / "victims"])
+    assert found.original == measured.shapes().original
+    assert found.learned == tuple(bench.measure(bench.probe, masks, (View.PRUNED, View.INVERSE)).values())
+    subject = bench.subject
+    scores = channel_scores(subject.model, bench.layout, masks, subject.images, subject.precision)
+    for order in Order:
+        points, channels = found.points[order], cut_order(masks, order, scores)
+        assert [each.cut for each in points] == cuts(masks, order)
+        assert points[0].pruned == found.original
+        assert points[0].agreement == 1
+        for each in (points[len(points) // 2], points[-1]):
+            hard = hard_masks(masks, channels[: each.cut.channels])
+            views = bench.measure(bench.probe, hard, (View.PRUNED, View.INVERSE))
+            assert (each.pruned, each.inverse) == (views[View.PRUNED], views[View.INVERSE])
+            assert each.agreement * found.budget == pytest.approx(round(each.agreement * found.budget))
+    assert min(each.agreement for points in found.points.values() for each in points) < 0.98
+
+
+def test_a_clean_control_has_acc_alone(home: Path):
+    run = make_run(home, CONTROL)
+    tuning.ERRAND.ask(run, 3)
+    assert cutting.measure_cuts(run.path) is Outcome.IDLE
+    found = tuning.read_curves(run, 3)
+    assert found.complete
+    assert {each.pruned.asr for points in found.points.values() for each in points} == {None}
+
+
+def test_nothing_is_done_that_nobody_asked_for_and_damage_is_mended(home: Path, measured: Run):
+    run = make_run(home)
+    assert cutting.measure_cuts(run.path) is Outcome.IDLE
+    assert tuning.read_curves(run, 3) is None
+    tuning.ERRAND.ask(run, 2)
+    (run.path / "tuning" / "round-2.json").write_text("[")
+    assert tuning.has_work(run)
+    assert tuning.read_curves(measured, 2) is None
+
+
+def test_what_goes_wrong_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch):
+    run = make_run(home)
+    tuning.ERRAND.ask(run, 3)
+    monkeypatch.setattr(cutting, "make_bench", lambda *_: 1 / 0)
+    assert cutting.measure_cuts(run.path) is Outcome.FAILED
+    assert tuning.ERRAND.problem(run).startswith("The cuts could not be measured. ZeroDivisionError")
+    assert not tuning.has_work(run)
+
+
+def test_an_executor_hands_it_to_a_worker(home: Path):
+    run, handed = make_run(home), []
+
+    class Cluster:
+        class client:  # noqa: N801
+            submit = staticmethod(lambda work, *words, **_: handed.append((work.__name__, words)))
+
+        problem = staticmethod(lambda: None)
+
+    executor = Executor(RunStore(home / "runs"), workers=1, threads=1)
+    executor._hands.cluster = Cluster()
+    executor.measure_cuts(run.id, 2)
+    executor._look(executor._hands)
+    assert ("cuts_unit", (str(run.path), 2.0)) in handed
