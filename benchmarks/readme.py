@@ -26,7 +26,8 @@ def quality_table() -> str:
     head = (
         "On all 2,000 embedded test images (1,800 of them triggered), in per cent, mean ± standard deviation over "
         "seeds; "
-        f"{'; '.join(machines)}, the other core busy. Raw results: [benchmarks/results/quality](benchmarks/results/quality), made by "
+        f"{'; '.join(machines)}, the other core busy. "
+        "Raw results: [benchmarks/results/quality](benchmarks/results/quality), made by "
         "`python -m benchmarks.quality`."
     )
     return f"{head}\n\n{quality.make_table(cases)}"
