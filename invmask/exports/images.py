@@ -3,14 +3,17 @@
 import asyncio
 import os
 import shutil
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, Self, TypeVar, cast, get_args
 
 import plotly.graph_objects as go
 
 from invmask.figures.paper import scale_to_dpi
 
+Result = TypeVar("Result")
 ImageFormat = Literal["svg", "pdf", "png"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -44,6 +47,15 @@ class Renderer:
     def __init__(self, program: str) -> None:
         self._program = program
         self._runner = asyncio.Runner()
+        # The thread we are called from may run an event loop already, and then no other can be run in it.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="invmask-kaleido")
+
+    def _run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return self._thread.submit(self._runner.run, coroutine).result()
+
+    def _end(self) -> None:
+        self._thread.submit(self._runner.close).result()
+        self._thread.shutdown()
 
     def open(self) -> Self:
         """Start the browser.
@@ -58,9 +70,9 @@ class Renderer:
             return await Kaleido(path=self._program, mathjax=False, timeout=SECONDS).__aenter__()
 
         try:
-            self._kaleido = self._runner.run(start())
+            self._kaleido = self._run(start())
         except Exception as error:
-            self._runner.close()
+            self._end()
             raise OSError(f"{self._program} does not start") from error
         return self
 
@@ -69,9 +81,9 @@ class Renderer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            self._runner.run(self._kaleido.__aexit__(kind, error, at))
+            self._run(self._kaleido.__aexit__(kind, error, at))
         finally:
-            self._runner.close()
+            self._end()
 
     def draw(self, figure: go.Figure, image_format: ImageFormat) -> bytes:
         """The figure, which says itself how large it is, as a file's content; PNG at 300 dots an inch.
@@ -82,7 +94,7 @@ class Renderer:
         scale = scale_to_dpi() if image_format == "png" else 1
         options = {"format": image_format, "scale": scale}
         try:
-            content = self._runner.run(self._kaleido.calc_fig(figure, opts=cast(Any, options)))
+            content = self._run(self._kaleido.calc_fig(figure, opts=cast(Any, options)))
         except Exception as error:
             raise OSError(f"{self._program} gave no picture: {error}") from error
         return _with_dpi(content) if image_format == "png" else content

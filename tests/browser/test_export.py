@@ -104,6 +104,7 @@ def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(page: Page
     formats = page.get_by_role("toolbar", name="Formats")
     for name in ("PDF", "PNG", "HTML"):
         formats.get_by_role("button", name=name, exact=True).click()
+        settled(page)
     figures = [entry.name for entry in entries_of(read_records(run))]
     press(page, f"Make an archive of {len(figures)} figures")
     download = page.get_by_role("button", name=re.compile("^Download the archive"))

@@ -1,7 +1,9 @@
 """Figures as files: the numbers are the figure's own, print has its size, archives and reports hold what they say."""
 
+import asyncio
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +202,13 @@ def test_wrong_names_and_rounds_get_a_sentence(records: RunRecords, own_home: Pa
         read_records(records.run, 9)
     with pytest.raises(UserError, match="no rounds yet"):
         read_records(RunStore(own_home / "runs").create(small_spec()))
+
+
+def test_pictures_are_drawn_where_an_event_loop_runs_already():
+    async def draw() -> bytes:
+        with images.Renderer(images.find_browser()) as renderer:
+            return renderer.draw(go.Figure(layout={"width": 200, "height": 100}), "svg")
+
+    # In a thread of our own: the browser tests leave a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, draw()).result().startswith(b"<svg")
