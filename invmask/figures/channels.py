@@ -241,6 +241,11 @@ def _add_counts(
 
 def _colour_bar(quantity: str, length: float) -> dict[str, object]:
     ends = ["0 left alone", "1 selected"] if quantity == "selection" else ["0 cut", "1 passes"]
+    return flat_colour_bar(QUANTITIES[quantity], [0.0, 1.0], ends, length)
+
+
+def flat_colour_bar(title: str, ticks: Sequence[float], words: Sequence[str], length: float) -> dict[str, object]:
+    """A thin colour bar above a map, over `length` of its width, with `words` at the `ticks`."""
     return {
         "orientation": "h",
         "x": 0,
@@ -253,8 +258,8 @@ def _colour_bar(quantity: str, length: float) -> dict[str, object]:
         "thickness": 8,
         "outlinewidth": 0,
         "ticks": "",
-        "tickvals": [0.0, 1.0],
-        "ticktext": ends,
+        "tickvals": list(ticks),
+        "ticktext": list(words),
         "tickfont": {"size": 12},
-        "title": {"text": QUANTITIES[quantity], "side": "top", "font": {"size": 13}},
+        "title": {"text": title, "side": "top", "font": {"size": 13}},
     }

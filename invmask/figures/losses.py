@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.ramps import SELECTED_COLOURS
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, nice_ceiling, thinned
-from invmask.figures.template import finish
+from invmask.figures.template import finish, panel_title
 
 LOSS_TITLES: Mapping[str, str] = {
     "total": "Total, weighted",
@@ -106,17 +106,13 @@ def _add_panel(
     top = 1.0 if name in SHARES else nice_ceiling(float(present.max()) if len(present) else 1.0)
     figure.update_yaxes(range=[0, top * 1.04], nticks=4, fixedrange=True, rangemode="tozero", row=row, col=column)
     latest = f" <b>{present[-1]:.3f}</b>" if len(present) and np.isfinite(values[-1]) else ""
-    figure.add_annotation(
-        text=loss_title(name) + (" (nats)" if theme == "paper" and name not in SHARES else "") + latest,
-        x=0,
-        y=1,
-        xref=f"x{axis} domain",
-        yref=f"y{axis} domain",
-        xanchor="left",
-        yanchor="bottom",
-        yshift=16 if row == 1 else 3,
-        showarrow=False,
-        font={"size": 13, "color": TEXT[theme]},
+    panel_title(
+        figure,
+        loss_title(name) + (" (nats)" if theme == "paper" and name not in SHARES else "") + latest,
+        row,
+        axis,
+        theme,
+        size=13,
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.palette import TEXT, VIEW_DASHES, VIEW_TITLES, Theme, view_colour
+from invmask.figures.palette import VIEW_DASHES, VIEW_TITLES, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
-from invmask.figures.template import finish
+from invmask.figures.template import finish, panel_title
 
 MEASURE_TITLES = {
     "acc": "ACC, clean accuracy",
@@ -89,15 +89,4 @@ def _add_panel(
             showarrow=False,
             font={"size": 13, "color": view_colour(view, theme)},
         )
-    figure.add_annotation(
-        text=f"<b>{MEASURE_TITLES[measure]}</b>",
-        x=0,
-        y=1,
-        xref=f"x{axis} domain",
-        yref=f"y{axis} domain",
-        xanchor="left",
-        yanchor="bottom",
-        yshift=16 if row == 1 else 3,
-        showarrow=False,
-        font={"size": 14, "color": TEXT[theme]},
-    )
+    panel_title(figure, f"<b>{MEASURE_TITLES[measure]}</b>", row, axis, theme)

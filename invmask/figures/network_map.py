@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, short_names
+from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, flat_colour_bar, short_names
 from invmask.figures.palette import SEQUENCE, TEXT, Theme
 from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
 from invmask.figures.template import finish
@@ -149,20 +149,4 @@ def _colour_bar(values: ChannelValues, low: float, high: float) -> dict[str, obj
     words[2] = beyond + words[2]
     if values.scale == "signed":
         words[0] = f"≤ {words[0]}"
-    return {
-        "orientation": "h",
-        "x": 0,
-        "xanchor": "left",
-        "y": 1,
-        "yanchor": "bottom",
-        "ypad": 4,
-        "xpad": 0,
-        "len": 0.92,
-        "thickness": 8,
-        "outlinewidth": 0,
-        "ticks": "",
-        "tickvals": ticks,
-        "ticktext": words,
-        "tickfont": {"size": 12},
-        "title": {"text": values.title, "side": "top", "font": {"size": 13}},
-    }
+    return flat_colour_bar(values.title, ticks, words, 0.92)

@@ -56,6 +56,28 @@ def template(theme: Theme) -> go.layout.Template:
     return go.layout.Template(layout=layout)
 
 
+def panel_title(figure: go.Figure, text: str, row: int, axis: str, theme: Theme, size: int = 14) -> None:
+    """Write a panel's title over its left end.
+
+    Args:
+        row: from 1; the first row leaves room for names of phases below the title.
+        axis: the end of the panel's axes' names, "" for the first.
+        size: of the letters, in pixels.
+    """
+    figure.add_annotation(
+        text=text,
+        x=0,
+        y=1,
+        xref=f"x{axis} domain",
+        yref=f"y{axis} domain",
+        xanchor="left",
+        yanchor="bottom",
+        yshift=16 if row == 1 else 3,
+        showarrow=False,
+        font={"size": size, "color": TEXT[theme]},
+    )
+
+
 def finish(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
     """Give a figure the look of `theme` and a fixed height in pixels; changed in place and returned.
 

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import NEUTRAL, TEXT, VIEW_DASHES, VIEW_MARKERS, VIEW_TITLES, Theme, view_colour
 from invmask.figures.rounds import spread_labels
-from invmask.figures.template import finish
+from invmask.figures.template import finish, panel_title
 
 PANEL_HEIGHT = 140
 _LABEL_GAP = 15.0
@@ -164,18 +164,7 @@ def _panels(measures: Sequence[str] | Mapping[str, object], title: str, span: li
     figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.27 / max(1, len(names)))
     for row, name in enumerate(names, 1):
         axis = "" if row == 1 else str(row)
-        figure.add_annotation(
-            text=f"<b>{MEASURE_TITLES[name]}</b>",
-            x=0,
-            y=1,
-            xref=f"x{axis} domain",
-            yref=f"y{axis} domain",
-            xanchor="left",
-            yanchor="bottom",
-            yshift=16 if row == 1 else 3,
-            showarrow=False,
-            font={"size": 14, "color": TEXT[theme]},
-        )
+        panel_title(figure, f"<b>{MEASURE_TITLES[name]}</b>", row, axis, theme)
     figure.update_xaxes(range=span, fixedrange=True, showgrid=False, zeroline=False)
     figure.update_xaxes(title_text=title, row=len(names), col=1)
     figure.update_yaxes(
