@@ -49,7 +49,7 @@ def show_timeline(frame: Frame) -> None:
     # It stays in sight while the page scrolls: what it changes is further down.
     st.html(_STYLE.replace("PAGE", str(st.get_option(f"theme.{current_theme()}.backgroundColor") or "Canvas")))
     with st.container(key="defend-timeline"):
-        slider, arrows, switch = st.columns([3, 0.75, 1.15], vertical_alignment="center", gap="small")
+        slider, arrows, switch = st.columns([2.8, 0.95, 1.15], vertical_alignment="center", gap="small")
     key, switch_key = f"defend/round/{frame.run.id}/{ceiling}/{_turn()}", f"defend/follow/{_turn()}/{following}"
     st.session_state[_DRAWN] = (None if at_rest else key, switch_key)
     with slider:
