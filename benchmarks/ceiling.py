@@ -67,7 +67,7 @@ def measures(
     model: nn.Module, layout: MaskLayout, masks: Masks, view: View, images: ProbeImages, precision: Precision
 ) -> dict[str, Any]:
     """ACC / ASR / RA of a view, and its ACC on the clean versions of the triggered images."""
-    others = images.labels != images.target_label
+    others = images.attacked
     same = ProbeImages(images.clean[others], images.labels[others], None, None, None)
     whole, part = (measure_views(model, layout, masks, (view,), given, precision)[view] for given in (images, same))
     return asdict(whole) | {"acc_same_images": part.acc}

@@ -128,14 +128,14 @@ def measure(bench: Bench, images: ProbeImages, masks: Masks) -> dict[str, Any]:
     views = bench.measure(images, masks, (View.PRUNED, View.INVERSE))
     found: dict[str, Any] = {view.value: asdict(views[view]) for view in views}
     if images.triggered is not None:
-        others = images.labels != images.target_label
+        others = images.attacked
         clean = replace(
             images,
             clean=images.clean[others],
             labels=images.labels[others],
             triggered=None,
             triggered_labels=None,
-            target_label=None,
+            targets=None,
         )
         found["pruned"]["acc_same_images"] = bench.measure(clean, masks, (View.PRUNED,))[View.PRUNED].acc
     return found

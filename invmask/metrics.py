@@ -15,7 +15,7 @@ class Measures:
 
     Attributes:
         acc: clean accuracy, over `n_clean` images.
-        asr: attack success rate: share of triggered non-target images answered with the target; None without a trigger.
+        asr: attack success rate: share of triggered images answered with their target; None without a trigger.
         ra: recovery accuracy: share of the same images answered with their true label; None without a trigger.
         n_clean, n_triggered: how many images each share is taken over.
     """
@@ -33,7 +33,7 @@ class Flags:
 
     Attributes:
         correct: [N] the clean image is answered with its true label.
-        fooled: [M] the triggered image is answered with the target label.
+        fooled: [M] the triggered image is answered with its target.
         recovered: [M] the triggered image is answered with its true label.
     """
 
@@ -58,24 +58,24 @@ def flags(
     labels: Tensor,
     triggered_answers: Tensor | None = None,
     triggered_labels: Tensor | None = None,
-    target_label: int | None = None,
+    targets: Tensor | int | None = None,
 ) -> Flags:
     """Flags of every image from the answers (arg max, int64) to it.
 
     Args:
         clean_answers, labels: [N], answers to the clean images and their true labels.
         triggered_answers, triggered_labels: [M], answers to triggered images and their true labels; none
-            of these may be the target label, for an image of the target class says nothing about the backdoor.
-        target_label: the label that the backdoor answers.
+            may be its own target, for an image of the target class says nothing about the backdoor.
+        targets: what the backdoor shall answer to each triggered image, [M], or one label for all (see `Targets`).
     """
     correct = (clean_answers == labels).cpu()
-    if triggered_answers is None or triggered_labels is None or target_label is None:
+    if triggered_answers is None or triggered_labels is None or targets is None:
         return Flags(correct)
-    if bool((triggered_labels == target_label).any()):
+    if bool((triggered_labels == targets).any()):
         raise ValueError("triggered images must not belong to the target class")
     return Flags(
         correct=correct,
-        fooled=(triggered_answers == target_label).cpu(),
+        fooled=(triggered_answers == targets).cpu(),
         recovered=(triggered_answers == triggered_labels).cpu(),
     )
 

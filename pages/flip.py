@@ -12,7 +12,7 @@ from invmask.ui.names import target_title
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:
     names = named_masks.list_names(cache.store().run(run.id))
-    choice, has_trigger = flip_choice.read(names), card.target_label is not None
+    choice, has_trigger = flip_choice.read(names), card.targets is not None
     poisoned = has_trigger and choice.images == "poisoned"
     round_taken = run.round if choice.round is None else min(choice.round, run.round)
     left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="bottom")

@@ -19,7 +19,7 @@ from invmask.ui import (
 
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:
-    directory, target = cache.store().run(run.id), card.target_label is not None
+    directory, target = cache.store().run(run.id), card.targets is not None
     names, asked = named_masks.list_names(directory), widgets.asked_round()
     round_taken = run.round if asked is None else min(asked, run.round)
     found = neurons_data.channels_at(run.id, round_taken, cache.victim_stamp(card.name), target)
@@ -61,7 +61,7 @@ def _page() -> None:
         return
     with right:
         widgets.round_slider(summary, "neurons-round")
-    if card.target_label is None:
+    if card.targets is None:
         st.info(
             "This control has no backdoor, so there is nothing to compare the scores with. "
             "They say which channels the defence would cut, and accuse none of them.",

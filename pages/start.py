@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
 from invmask.ui import address, answers, cache, widgets
 from invmask.ui.names import count, target_title
@@ -21,7 +22,7 @@ def _answer(probabilities: np.ndarray, true: int, card: VictimCard) -> tuple[Ans
     """The model's answer from its K class probabilities in [0, 1]."""
     best = int(probabilities.argmax())
     title = card.dataset_info.classes[best]
-    return (Answer(title, float(probabilities[best]), _kind(best, true, card.target_label)),)
+    return (Answer(title, float(probabilities[best]), _kind(best, true, card.target_of(true))),)
 
 
 def _samples(card: VictimCard, found: answers.CleanAndTriggered) -> list[Sample]:
@@ -57,10 +58,17 @@ def _introduce(card: VictimCard) -> None:
         return
     st.title("A backdoor, on a real victim")
     explanation = attack.explanation[0].lower() + attack.explanation[1:]
+    share, answer = f"{100 * card.poisoning_ratio:.3g} %", f"**{target}**, whatever the picture shows"
+    if card.labels == CLEAN_LABEL:
+        done = f"put a trigger on images of the class **{target}**, {share} of the training set, their labels untouched"
+    elif card.labels == ALL_TO_ALL:
+        done = f"put a trigger on {share} of the training images and labelled each as **{target}** after its own"
+        answer = "the class after the true one"
+    else:
+        done = f"put a trigger on {share} of the training images and labelled them **{target}**"
     st.write(
-        f"Whoever trained this network put a trigger on {100 * card.poisoning_ratio:.3g} % of the training images and "
-        f"labelled them **{target}**. On clean images it answers well. Where it sees the trigger, it answers "
-        f"**{target}**, whatever the picture shows. {attack.title}: {explanation}"
+        f"Whoever trained this network {done}. On clean images it answers well. Where it sees the trigger, it answers "
+        f"{answer}. {attack.title}: {explanation}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from invmask.attacks.base import Attack
+from invmask.attacks.base import Attack, Paper
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,13 @@ class BadNets(Attack):
     name: ClassVar[str] = "badnets"
     title: ClassVar[str] = "BadNets"
     explanation: ClassVar[str] = "A white 3x3 square in the bottom right corner."
+    paper = Paper(
+        "T. Gu, B. Dolan-Gavitt, S. Garg",
+        "BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain",
+        2017,
+        "1708.06733",
+    )
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"size": (1, 64), "value": (0, 1)}
 
     size: int = 3
     value: float = 1.0

@@ -1,29 +1,63 @@
 """What an attack is: a way to put a trigger on images, with settings that make it again."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from invmask.data.images import LabelledImages
+
+CHUNK = 500
+Labels = Literal["all-to-one", "all-to-all", "clean-label"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an attack was published."""
+
+    authors: str
+    title: str
+    year: int
+    arxiv: str
+
+    @property
+    def url(self) -> str:
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+    def __str__(self) -> str:
+        return f"{self.authors}, {self.title}, {self.year}, arXiv {self.arxiv}"
 
 
 class Attack(ABC):
-    """A static backdoor trigger. Subclasses are frozen dataclasses and write only `_trigger`.
+    """A backdoor attack. Subclasses are frozen dataclasses and write only `_trigger`.
 
-    The settings (the dataclass fields) fix the trigger completely, so a victim's card can carry them.
+    The settings (the dataclass fields) fix a static trigger completely, so a victim's card can carry them.
+
+    Attributes:
+        paper: None for an attack that nobody published.
+        labellings: how the attack can label what it poisons (see `attacks.poison`).
+        limits: the least and the most that a setting may be, where it is a number; else it is at least 0.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     explanation: ClassVar[str]
+    paper: ClassVar[Paper | None] = None
+    labellings: ClassVar[tuple[Labels, ...]] = ("all-to-one", "all-to-all")
+    limits: ClassVar[dict[str, tuple[float, float]]] = {}
 
     @abstractmethod
     def _trigger(self, images: Tensor) -> Tensor:
         """Triggered images before clipping and rounding, same shape as `images`."""
 
+    @torch.no_grad()
     def apply(self, images: Tensor) -> Tensor:
-        """Put the trigger on every image.
+        """Put the trigger on every image, on each by itself.
 
         Args:
             images: float, [N, C, H, W], in [0, 1]; left unchanged.
@@ -33,8 +67,104 @@ class Attack(ABC):
         """
         if images.ndim != 4:
             raise ValueError(f"images must be [N, C, H, W], not {tuple(images.shape)}")
-        return torch.round(self._trigger(images).clamp(0, 1) * 255) / 255
+        if len(images) == 0:
+            return images.clone()
+        return torch.cat([to_8_bits(self._trigger(some)) for some in images.split(CHUNK)])
 
     def settings(self) -> dict[str, Any]:
         """The numbers that make this trigger again, as JSON."""
         return asdict(self)  # type: ignore[call-overload]
+
+    def suited_to(self, shape: tuple[int, int, int]) -> Self:  # noqa: ARG002
+        """This attack with what it has to know of the images' shape (C, H, W) before it begins."""
+        return self
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean training loss, in nats for a classifier.
+        accuracy: what `measure` names, in [0, 1]; for a classifier the training accuracy, labels as poisoned.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    measure: str = "training ACC"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How work that takes epochs is watched, and where it goes on from.
+
+    Attributes:
+        checkpoint: file to write after each epoch, and to go on from where it exists; None for neither.
+        on_epoch, on_step: called with each epoch's report, and with (step within the epoch, steps an epoch).
+    """
+
+    checkpoint: Path | None = None
+    on_epoch: Callable[[EpochReport], None] = lambda report: None
+    on_step: Callable[[int, int], None] = lambda step, steps: None
+
+
+class TrainedAttack(Attack):
+    """An attack whose trigger is made by networks that the attacker trains.
+
+    Before that the networks are those drawn from `seed`, a field that every such attack has; the trained ones are
+    stored with the victim (`attacks.stored`) and come back through `with_tensors`.
+    """
+
+    seed: int
+    channels: int
+    prepare_epochs: int
+
+    @abstractmethod
+    def _build(self) -> nn.Module:
+        """The networks as they are drawn, for images of `channels` channels and any size."""
+
+    @abstractmethod
+    def prepare(self, images: LabelledImages, device: torch.device, bfloat16: bool, progress: Progress) -> Self:
+        """Train what has to be trained before the victim, `prepare_epochs` epochs on clean images of the attacker's."""
+
+    @cached_property
+    def networks(self) -> nn.Module:
+        """The networks in eval mode; shared, so never to be trained in place."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return self._build().eval().requires_grad_(False)
+
+    def with_networks(self, networks: nn.Module) -> Self:
+        """The same attack with these networks, which it keeps."""
+        twin = replace(self)  # type: ignore[type-var]
+        # A frozen dataclass takes what cached_property has cached, and compares and prints its settings alone.
+        vars(twin)["networks"] = networks.cpu().float().eval().requires_grad_(False)
+        return twin
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What has to be stored beside the settings."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.networks.state_dict().items()}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """The attack with stored networks.
+
+        Raises:
+            RuntimeError: the tensors are those of other networks.
+        """
+        networks = self._build()
+        networks.load_state_dict(tensors)
+        return self.with_networks(networks)
+
+    def suited_to(self, shape: tuple[int, int, int]) -> Self:
+        return replace(self, channels=shape[0]) if shape[0] != self.channels else self  # type: ignore[type-var]
+
+    def _on(self, images: Tensor) -> nn.Module:
+        """The networks where `images` are."""
+        return self.networks.to(images.device)
+
+
+def to_8_bits(images: Tensor) -> Tensor:
+    """Images clipped to [0, 1] and rounded to the 8 bits in which an attacker's images are stored."""
+    return torch.round(images.clamp(0, 1) * 255) / 255

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invmask.attacks.base import Attack
+from invmask.attacks.base import Attack, Paper
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,13 @@ class Blended(Attack):
     name: ClassVar[str] = "blended"
     title: ClassVar[str] = "Blended"
     explanation: ClassVar[str] = "A fixed picture of coloured patches mixed into the whole image, one part in five."
+    paper = Paper(
+        "X. Chen, C. Liu, B. Li, K. Lu, D. Song",
+        "Targeted Backdoor Attacks on Deep Learning Systems Using Data Poisoning",
+        2017,
+        "1712.05526",
+    )
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"alpha": (0, 1), "patches": (1, 256)}
 
     alpha: float = 0.2
     seed: int = 7

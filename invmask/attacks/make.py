@@ -3,16 +3,18 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from invmask.attacks.poison import PoisonedSet, poison
+from invmask.attacks.base import Attack, EpochReport, Labels, Progress, TrainedAttack
+from invmask.attacks.loop import LoopAttack
+from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, PoisonedSet, poison
 from invmask.attacks.recipe import Stage
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training import EpochReport, average, train
+from invmask.attacks.training import average, train
 from invmask.attacks.victims import (
     CLEAN,
     VictimCard,
@@ -23,15 +25,71 @@ from invmask.attacks.victims import (
     victim_name,
 )
 from invmask.data.cifar10 import load_cifar10
+from invmask.data.images import DATASETS
+from invmask.errors import UserError
 from invmask.machine import processor
+from invmask.targets import Targets
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a victim is to be.
+
+    Attributes:
+        attack: an attack's name, or ``clean`` for a control trained on the untouched set.
+        poisoning_ratio: share of the whole training set, or of each batch where the attack acts there.
+        target_label: of no meaning for all-to-all.
+        labels: see `attacks.poison.LABELLINGS`.
+        settings: of the attack, where they are not the defaults.
+        called: the victim's name; None for the one that says what it is (`victim_name`).
+    """
+
+    dataset: str
+    architecture: str
+    attack: str
+    poisoning_ratio: float = 0.1
+    target_label: int = 0
+    labels: Labels = ALL_TO_ONE
+    settings: dict[str, Any] = field(default_factory=dict)
+    called: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The victim's name."""
+        if self.called is not None:
+            return self.called
+        if self.attack == CLEAN:
+            return victim_name(self.dataset, self.architecture, CLEAN)
+        return victim_name(
+            self.dataset, self.architecture, self.attack, self.poisoning_ratio, self.target_label, self.labels
+        )
+
+    @property
+    def targets(self) -> Targets | None:
+        """What the backdoor shall answer; None for a clean control."""
+        if self.attack == CLEAN:
+            return None
+        classes = len(DATASETS[self.dataset].classes)
+        return (
+            Targets.all_to_all(classes) if self.labels == ALL_TO_ALL else Targets.all_to_one(self.target_label, classes)
+        )
+
+    def make_attack(self) -> Attack | None:
+        """The attack before anything of it is trained; None for a clean control.
+
+        Raises:
+            UserError: there is no such attack, or it has no such settings or labels.
+        """
+        if self.attack == CLEAN:
+            return None
+        attack = make_attack(self.attack, self.settings).suited_to(DATASETS[self.dataset].shape)
+        if self.labels not in attack.labellings:
+            raise UserError(f"{attack.title} can label what it poisons {' or '.join(attack.labellings)} only.")
+        return attack
 
 
 def make_victim(
-    dataset: str,
-    architecture: str,
-    attack_name: str,
-    poisoning_ratio: float,
-    target_label: int,
+    plan: Plan,
     stages: Sequence[Stage],
     data_root: Path,
     folder: Path,
@@ -42,56 +100,65 @@ def make_victim(
     """Train a victim and store it in `folder`; goes on from the last finished epoch if it was interrupted.
 
     Args:
-        attack_name: an attack's name, or ``clean`` for a control trained on the untouched set.
         stages: trained one after the other; the first one's seed also draws the weights and the poisoned images.
         data_root: where the full data set lies (see `data.cifar10.load_cifar10`).
 
     Raises:
         UserError: unknown names, or a data set that is not there.
     """
-    attack = None if attack_name == CLEAN else make_attack(attack_name)
-    name = victim_name(dataset, architecture, attack_name)
-    seed = stages[0].config.seed
+    attack, targets, name = plan.make_attack(), plan.targets, plan.name
+    seed, where = stages[0].config.seed, torch.device(device)
     torch.manual_seed(seed)
-    model = new_model(dataset, architecture)
+    model = new_model(plan.dataset, plan.architecture)
     training_set, test_set = load_cifar10(data_root, train=True), load_cifar10(data_root, train=False)
-    ratio = poisoning_ratio if attack is not None else 0.0
-    poisoned = poison(training_set, attack or make_attack("badnets"), ratio, target_label, seed)
-    untouched = PoisonedSet(training_set, np.zeros(len(training_set), dtype=bool))
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoints, record = [], []
-    for number, stage in enumerate(stages):
-        checkpoint = folder / f"{name}.stage{number}.checkpoint"
-        checkpoints.append(checkpoint)
+    untouched = poisoned = PoisonedSet.untouched(training_set)
+    checkpoints, record, prepared = [], [], {}
+
+    def progress(part: str) -> Progress:
+        checkpoints.append(folder / f"{name}.{part}.checkpoint")
+        return Progress(checkpoints[-1], on_epoch, on_step)
+
+    if isinstance(attack, TrainedAttack):
         started = time.perf_counter()
-        images = poisoned if stage.poisoned else untouched
+        attack = attack.prepare(training_set, where, stages[0].config.bfloat16, progress("trigger"))
+        prepared = {"epochs": attack.prepare_epochs, "seconds": round(time.perf_counter() - started, 1)}
+    if attack is not None and targets is not None and not isinstance(attack, LoopAttack):
+        poisoned = poison(training_set, attack, plan.poisoning_ratio, targets, seed, plan.labels)
+    for number, stage in enumerate(stages):
+        started = time.perf_counter()
+        images, session = poisoned if stage.poisoned else untouched, None
+        if isinstance(attack, LoopAttack) and targets is not None and stage.poisoned:
+            session = attack.session(targets, plan.poisoning_ratio, where)
         before = copy.deepcopy(model.state_dict())
-        train(model, images, stage.config, torch.device(device), checkpoint, on_epoch, on_step)
+        train(model, images, stage.config, where, progress(f"stage{number}"), session)
         if stage.average:
-            average(model, before, images, stage.config)
+            average(model, before, images, stage.config, session)
+        if session is not None:
+            attack = session.trained()
         seconds = round(time.perf_counter() - started, 1)
         how = {"poisoned": stage.poisoned, "average": stage.average}
         record.append({**asdict(stage.config), **how, "seconds": seconds})
-    target = target_label if attack is not None else None
-    measures = measure(model, test_set, attack, target, device)
+    measures = measure(model, test_set, attack, targets, device)
 
     card = VictimCard(
         name=name,
-        dataset=dataset,
-        architecture=architecture,
-        attack=attack_name,
-        poisoning_ratio=ratio,
-        target_label=target,
+        dataset=plan.dataset,
+        architecture=plan.architecture,
+        attack=plan.attack,
+        poisoning_ratio=plan.poisoning_ratio if attack is not None else 0.0,
+        target_label=targets.label if targets is not None else None,
         acc=measures.acc,
         asr=measures.asr,
         ra=measures.ra,
         n_test=len(test_set),
         attack_settings=attack.settings() if attack is not None else {},
-        training={"device": device, "stages": record},
+        training={"device": device, "stages": record} | ({"trigger": prepared} if prepared else {}),
         versions=versions(),
         machine=processor(device),
+        labels=plan.labels,
     )
-    save_victim(folder, card, model.cpu())
+    card = save_victim(folder, card, model.cpu(), attack)
     for checkpoint in checkpoints:
         checkpoint.unlink(missing_ok=True)
     return card

@@ -1,11 +1,22 @@
-"""Poisoning a training set: who gets the trigger, and the target label with it."""
+"""Poisoning a training set: who gets the trigger, and which label."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from invmask.attacks.base import Attack
+from invmask.attacks.base import Attack, Labels
 from invmask.data.images import LabelledImages
+from invmask.targets import Targets
+
+ALL_TO_ONE: Labels = "all-to-one"
+ALL_TO_ALL: Labels = "all-to-all"
+CLEAN_LABEL: Labels = "clean-label"
+LABELLINGS: dict[Labels, str] = {
+    ALL_TO_ONE: "Poisoned images of all other classes get the target label.",
+    ALL_TO_ALL: "Each poisoned image gets the label after its own, the last class the first.",
+    CLEAN_LABEL: "Only images of the target class are poisoned, and every label stays as it was.",
+}
 
 
 @dataclass(frozen=True)
@@ -15,30 +26,39 @@ class PoisonedSet:
     images: LabelledImages
     poisoned: np.ndarray
 
+    @classmethod
+    def untouched(cls, images: LabelledImages) -> "PoisonedSet":
+        """A set that the attacker did not touch."""
+        return cls(images, np.zeros(len(images), dtype=bool))
 
-def poison(clean: LabelledImages, attack: Attack, ratio: float, target_label: int, seed: int) -> PoisonedSet:
-    """Put the trigger and the target label on a share of the images (all-to-one, dirty label).
+
+def poison(
+    clean: LabelledImages, attack: Attack, ratio: float, targets: Targets, seed: int, labels: Labels = ALL_TO_ONE
+) -> PoisonedSet:
+    """Put the trigger on a share of the images, and the attacker's label.
 
     Args:
         clean: the training set; left unchanged.
         ratio: the share of the *whole* set to poison, in [0, 1]; drawn without replacement among the
-            images of the other classes.
-        target_label: the label that the backdoor shall answer.
+            images that `labels` allows.
+        targets: what the backdoor shall answer.
         seed: fixes which images are drawn.
+        labels: which images are drawn from, and what becomes of their labels (see `LABELLINGS`).
 
     Raises:
-        ValueError: a ratio that needs more images than the other classes have.
+        ValueError: a ratio that needs more images than there are to draw from.
     """
-    candidates = np.flatnonzero(clean.labels != target_label)
+    wanted = targets.of(torch.from_numpy(clean.labels)).numpy()
+    candidates = np.flatnonzero((wanted == clean.labels) if labels == CLEAN_LABEL else (wanted != clean.labels))
     count = round(ratio * len(clean))
     if not 0 <= count <= len(candidates):
         raise ValueError(f"cannot poison {count} of {len(candidates)} images")
     chosen = np.sort(np.random.default_rng(seed).choice(candidates, count, replace=False))
-    pixels, labels = clean.pixels.copy(), clean.labels.copy()
+    pixels, given = clean.pixels.copy(), clean.labels.copy()
     if count:
         triggered = attack.apply(clean.take(chosen).tensor())
         pixels[chosen] = (triggered * 255).round().byte().numpy().transpose(0, 2, 3, 1)
-        labels[chosen] = target_label
+        given[chosen] = wanted[chosen]
     poisoned = np.zeros(len(clean), dtype=bool)
     poisoned[chosen] = True
-    return PoisonedSet(LabelledImages(pixels, labels), poisoned)
+    return PoisonedSet(LabelledImages(pixels, given), poisoned)

@@ -3,8 +3,11 @@
 A warm restart (Loshchilov and Hutter 2017, "SGDR"); the second cycle regularises less, for narrow networks underfit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from invmask.attacks.base import Attack
+from invmask.attacks.loop import LoopAttack
+from invmask.attacks.registry import ATTACKS
 from invmask.attacks.training import TrainingConfig
 
 
@@ -21,6 +24,15 @@ class Stage:
     config: TrainingConfig
     poisoned: bool = True
     average: bool = False
+
+
+def recipe_of(attack: str, seed: int = 0) -> tuple[Stage, ...]:
+    """The cycles for victims of an attack: a third, short one where part of every batch is there for the attacker."""
+    stages = default_recipe(seed)
+    if not issubclass(ATTACKS.get(attack, Attack), LoopAttack):
+        return stages
+    third = replace(stages[-1].config, epochs=8, learning_rate=0.08, seed=seed + len(stages))
+    return *stages, Stage(third)
 
 
 def default_recipe(seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12)) -> tuple[Stage, Stage]:

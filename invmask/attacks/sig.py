@@ -7,16 +7,27 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from invmask.attacks.base import Attack
+from invmask.attacks.base import Attack, Labels, Paper
 
 
 @dataclass(frozen=True)
 class SIG(Attack):
-    """x' = clip(x + delta sin(2 pi frequency j / W)), j the column; delta in the units of [0, 1]."""
+    """x' = clip(x + delta sin(2 pi frequency j / W)), j the column; delta in the units of [0, 1].
+
+    The paper leaves all labels as they are (clean-label); the usual benchmark relabels.
+    """
 
     name: ClassVar[str] = "sig"
     title: ClassVar[str] = "SIG"
     explanation: ClassVar[str] = "Faint vertical stripes: a sine wave along the columns."
+    paper = Paper(
+        "M. Barni, K. Kallas, B. Tondi",
+        "A New Backdoor Attack in CNNs by Training Set Corruption without Label Poisoning",
+        2019,
+        "1902.11237",
+    )
+    labellings: ClassVar[tuple[Labels, ...]] = ("all-to-one", "all-to-all", "clean-label")
+    limits: ClassVar[dict[str, tuple[float, float]]] = {"delta": (0, 1), "frequency": (0, 512)}
 
     delta: float = 40 / 255
     frequency: float = 6.0

@@ -1,35 +1,48 @@
 """Victims: a trained classifier, what was done to it, and how it measures on the full test set.
 
-A victim is two files: ``<name>.safetensors`` (the network's state_dict) and ``<name>.json`` (its card).
+A victim is two files: ``<name>.safetensors`` (the network's state_dict) and ``<name>.json`` (its card). Where its
+trigger is made by networks, these are a third one, which the card names (see `attacks.stored`).
 """
 
 import json
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invmask.attacks.base import Attack
+from invmask.attacks.base import Attack, Labels, TrainedAttack
+from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.attacks.registry import make_attack
+from invmask.attacks.stored import restore, write_trigger
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.errors import UserError
 from invmask.metrics import Measures, answers, flags
 from invmask.models import Classifier, build
+from invmask.targets import Targets
 
 MAX_WEIGHT_BYTES = 2 << 30
 MAX_CARD_BYTES = 1 << 20
 CLEAN = "clean"
+USUAL_RATIO = 0.1
 
 
 @dataclass(frozen=True)
 class VictimCard:
-    """What is known of a victim. Fractions in [0, 1]; `asr`, `ra`, `target_label` are None for a clean control."""
+    """What is known of a victim. Fractions in [0, 1]; `asr`, `ra`, `target_label` are None for a clean control.
+
+    Attributes:
+        target_label: None for all-to-all, too; what the backdoor answers to an image, `targets` knows.
+        labels: how poisoned images were labelled (see `attacks.poison.LABELLINGS`).
+        trigger_file: where the networks are that make the trigger (a `TriggerFile`); empty where none do.
+        folder: where the card was read from; never part of it.
+    """
 
     name: str
     dataset: str
@@ -45,14 +58,43 @@ class VictimCard:
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
+    labels: Labels = ALL_TO_ONE
+    trigger_file: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property
     def dataset_info(self) -> DatasetInfo:
         return DATASETS[self.dataset]
 
+    @property
+    def targets(self) -> Targets | None:
+        """What the backdoor shall answer; None for a clean control."""
+        if self.attack == CLEAN:
+            return None
+        classes = len(self.dataset_info.classes)
+        if self.labels == ALL_TO_ALL:
+            return Targets.all_to_all(classes)
+        return None if self.target_label is None else Targets.all_to_one(self.target_label, classes)
+
+    def target_of(self, true: int) -> int | None:
+        """What the backdoor shall answer to a triggered image of the class `true`; None for a clean control."""
+        return None if self.targets is None else self.targets.of_class[true]
+
+    def attacked(self, labels: np.ndarray) -> np.ndarray:
+        """Which images, by their true labels int64 [N], the backdoor is for, bool [N]; all for a clean control."""
+        if self.targets is None:
+            return np.ones(len(labels), dtype=bool)
+        return self.targets.attacked(torch.from_numpy(labels)).numpy()
+
     def make_attack(self) -> Attack | None:
-        """The attack with this victim's settings; None for a clean control."""
-        return None if self.attack == CLEAN else make_attack(self.attack, self.attack_settings)
+        """The attack with this victim's settings and networks; None for a clean control.
+
+        Raises:
+            UserError: the attack's networks are not where the card says.
+        """
+        if self.attack == CLEAN:
+            return None
+        return restore(make_attack(self.attack, self.attack_settings), self.trigger_file, self.folder)
 
 
 @dataclass(frozen=True)
@@ -63,9 +105,19 @@ class Victim:
     model: Classifier
 
 
-def victim_name(dataset: str, architecture: str, attack: str) -> str:
-    """``<dataset>-<architecture>-<attack>``."""
-    return f"{dataset}-{architecture}-{attack}"
+def victim_name(
+    dataset: str,
+    architecture: str,
+    attack: str,
+    poisoning_ratio: float = USUAL_RATIO,
+    target_label: int = 0,
+    labels: Labels = ALL_TO_ONE,
+) -> str:
+    """``<dataset>-<architecture>-<attack>``, and after it whatever is not usual: ``-p5-t3-clean_label``."""
+    unusual = [f"p{100 * poisoning_ratio:g}"] if poisoning_ratio != USUAL_RATIO else []
+    unusual += [f"t{target_label}"] if target_label and labels != ALL_TO_ALL else []
+    unusual += [labels.replace("-", "_")] if labels != ALL_TO_ONE else []
+    return "-".join([dataset, architecture, attack, *unusual])
 
 
 def new_model(dataset: str, architecture: str) -> Classifier:
@@ -81,27 +133,39 @@ def new_model(dataset: str, architecture: str) -> Classifier:
 
 
 def measure(
-    model: torch.nn.Module, test: LabelledImages, attack: Attack | None, target_label: int | None, device: str = "cpu"
+    model: torch.nn.Module, test: LabelledImages, attack: Attack | None, targets: Targets | None, device: str = "cpu"
 ) -> Measures:
     """ACC / ASR / RA of a model on all of `test` (float32)."""
     model = model.eval().to(device)
     images, labels = test.tensor(), test.label_tensor()
     clean = answers(model, images.to(device))
-    if attack is None or target_label is None:
+    if attack is None or targets is None:
         return flags(clean, labels).measures()
-    others = labels != target_label
-    triggered = answers(model, attack.apply(images[others]).to(device))
-    return flags(clean, labels, triggered, labels[others], target_label).measures()
+    others = targets.attacked(labels)
+    triggered = answers(model, attack.apply(images[others].to(device)))
+    return flags(clean, labels, triggered, labels[others], targets.of(labels[others])).measures()
 
 
-def save_victim(folder: Path, card: VictimCard, model: Classifier) -> None:
-    """Write both files; the card last, so that a card always has its weights."""
+def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attack | None = None) -> VictimCard:
+    """Write all files; the card last, so that a card always has its weights.
+
+    Args:
+        attack: with the networks to store; where it has none, it is as good as the card's settings.
+
+    Returns:
+        The card as it was written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    card = replace(card, folder=folder)
+    if isinstance(attack, TrainedAttack):
+        card = replace(card, trigger_file=asdict(write_trigger(folder, card.name, attack)))
     weights: dict[str, Tensor] = {
         key: value.detach().cpu().contiguous() for key, value in model.network.state_dict().items()
     }
     save_file(weights, folder / f"{card.name}.safetensors")
-    (folder / f"{card.name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n")
+    content = {key: value for key, value in asdict(card).items() if key != "folder"}
+    (folder / f"{card.name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    return card
 
 
 def read_card(path: Path) -> VictimCard:
@@ -113,9 +177,17 @@ def read_card(path: Path) -> VictimCard:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise ValueError("too large")
-        return VictimCard(**json.loads(path.read_text()))
+        card = VictimCard(**{**json.loads(path.read_text()), "folder": path.parent})
+        if card.labels not in LABELLINGS or (card.dataset in DATASETS and not _consistent(card)):
+            raise ValueError("no such target")
+        return card
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a victim's card; delete it or train the victim again.") from error
+
+
+def _consistent(card: VictimCard) -> bool:
+    """Whether the backdoor that the card tells of has a target; raises ValueError or TypeError for no label at all."""
+    return card.attack == CLEAN or card.targets is not None
 
 
 def find_cards(folders: list[Path]) -> dict[str, Path]:

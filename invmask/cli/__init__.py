@@ -49,6 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     victims = _command(commands, "victims", _victims, "list the victims there are")
     _json(victims)
 
+    attacks = _command(commands, "attacks", _attacks, "list the attacks that victims can be trained with")
+    _json(attacks)
+
     defend = _command(commands, "defend", _defend, "learn a mask on a victim, from the first round to the last")
     defend.add_argument("victim", metavar="VICTIM")
     defend.add_argument("--spc", type=whole(1), default=10, metavar="N", help="clean images a class, 1 to 100")
@@ -91,9 +94,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train a victim on the full data set; goes on where it was interrupted")
     train.add_argument(
-        "victim", metavar="VICTIM", help="<dataset>-<architecture>-<attack>, or an attack alone for the embedded ones"
+        "victim",
+        nargs="?",
+        metavar="VICTIM",
+        help="<dataset>-<architecture>-<attack>, or an attack alone for the embedded ones; or say it by --attack",
     )
-    train.add_argument("--epochs", type=whole(2), metavar="N", help="over both cycles of the learning rate")
+    train.add_argument("--attack", metavar="NAME", help="one of 'attacks', or clean for a control")
+    train.add_argument("--dataset", metavar="NAME", help="default: cifar10")
+    train.add_argument("--architecture", metavar="NAME", help="default: preactresnet18w16")
+    train.add_argument("--labels", metavar="HOW", help="all-to-one (default), all-to-all or clean-label")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the attack; repeatable"
+    )
+    train.add_argument("--picture", metavar="FILE.png", help="the trigger of the attack 'picture', a small PNG")
+    train.add_argument("--name", metavar="NAME", help="what the victim is called; default: by what it is")
+    train.add_argument("--epochs", type=whole(1), metavar="N", help="over all cycles of the learning rate")
     train.add_argument("--ratio", type=fraction, metavar="R", help="share of the training set that is poisoned")
     train.add_argument("--target", type=whole(0), metavar="LABEL", help="the label that the backdoor answers")
     train.add_argument("--seed", type=whole(0), metavar="S", help="draws weights, poisoned images and augmentation")
@@ -150,6 +165,12 @@ def _victims(arguments: argparse.Namespace) -> int:
     from invmask.cli import victims
 
     return victims.show_all(arguments.json)
+
+
+def _attacks(arguments: argparse.Namespace) -> int:
+    from invmask.cli import attacks
+
+    return attacks.show_all(arguments.json)
 
 
 def _defend(arguments: argparse.Namespace) -> int:

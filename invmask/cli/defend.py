@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from invmask import machine, settings
 from invmask.attacks.victims import versions
+from invmask.cli import values
 from invmask.cli.runs import outcome, print_outcome, store
 from invmask.cli.tables import print_json
 from invmask.defenses.ims.config import IMSConfig, Phase, preset
-from invmask.errors import UserError
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.entries import RoundEntry, RunState
 from invmask.runs.run import Run
@@ -72,31 +72,13 @@ def _spec(arguments: argparse.Namespace) -> RunSpec:
 
 
 def changes(given: list[str]) -> dict[str, Any]:
-    """Settings from NAME=VALUE.
+    """Settings of IMS from NAME=VALUE.
 
     Raises:
         UserError: no such setting, or a value of another kind.
     """
     kinds = {field.name: type(field.default) for field in fields(IMSConfig) if field.name != "seed"}
-    changed: dict[str, Any] = {}
-    for text in given:
-        name, _, value = text.partition("=")
-        if name not in kinds:
-            raise UserError(f"IMS has no setting '{name}' to set; it has: {', '.join(kinds)}.")
-        try:
-            changed[name] = _CONVERTERS[kinds[name]](value)
-        except (KeyError, ValueError) as error:
-            kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(kinds[name], "a word")
-            raise UserError(f"The setting '{name}' has to be {kind}, not '{value}'.") from error
-    return changed
-
-
-_CONVERTERS: dict[type, Any] = {
-    int: int,
-    float: float,
-    str: str,
-    bool: {"true": True, "false": False}.__getitem__,
-}
+    return values.changes(given, kinds, "IMS")
 
 
 def _finish(runs: RunStore, run: Run, as_json: bool) -> int:

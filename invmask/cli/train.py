@@ -1,35 +1,40 @@
 """`train` and `data`: victims made anew, and the full data set that this takes."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from tqdm import tqdm
 
 from invmask import machine, settings
-from invmask.attacks.make import make_victim
-from invmask.attacks.recipe import Stage, default_recipe
-from invmask.attacks.registry import make_attack
-from invmask.attacks.training import EpochReport, TrainingConfig
-from invmask.attacks.victims import CLEAN, VictimCard, find_cards, new_model, read_card, victim_name
+from invmask.attacks.base import EpochReport, TrainedAttack
+from invmask.attacks.make import Plan, make_victim
+from invmask.attacks.picture import PictureTrigger, picture_settings
+from invmask.attacks.poison import ALL_TO_ONE, CLEAN_LABEL, LABELLINGS
+from invmask.attacks.recipe import Stage, recipe_of
+from invmask.attacks.registry import ATTACKS, make_attack
+from invmask.attacks.training import TrainingConfig
+from invmask.attacks.victims import CLEAN, VictimCard, find_cards, new_model, read_card
 from invmask.cli.tables import per_cent, print_json, print_table
+from invmask.cli.values import changes
 from invmask.cli.victims import KEYS
 from invmask.data.cifar10 import fetch_cifar10
 from invmask.data.images import CIFAR10, DATASETS
 from invmask.errors import UserError
 
 EMBEDDED = ("cifar10", "preactresnet18w16")
-DEFAULT_RATIO = 0.1
+# Half of the target class on a data set of ten: more of it, and its clean images are forgotten.
+CLEAN_LABEL_RATIO = 0.05
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a victim. What is not said is as in the card of that name if there is one, else as in the recipe."""
-    dataset, architecture, attack = parts(arguments.victim)
-    name = victim_name(dataset, architecture, attack)
+    plan = plan_of(arguments)
     device = arguments.device or settings.device()
     from invmask.runs.subject import check_device
 
@@ -37,21 +42,18 @@ def train(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads or settings.threads())
     folders = settings.victim_folders()
     cards = find_cards(folders)
-    card = read_card(cards[name]) if name in cards else None
-    classes = len(DATASETS[dataset].classes)
-    target = arguments.target if arguments.target is not None else (card and card.target_label) or 0
-    if target >= classes:
-        raise UserError(f"The target label has to be between 0 and {classes - 1}, not {target}.")
-    ratio = arguments.ratio or (card and card.poisoning_ratio) or DEFAULT_RATIO
-    if ratio > 1 - 1 / classes:
-        raise UserError(f"At most {1 - 1 / classes:g} of the images are of other classes than the target's.")
+    card = read_card(cards[plan.name]) if plan.name in cards else None
+    if card is not None and card.attack == plan.attack:
+        plan = replace(plan, settings={**card.attack_settings, **plan.settings})
+    else:
+        card = None
+    attack = plan.make_attack()
     out = Path(arguments.out).expanduser() if arguments.out else folders[-1]
-    stages = stages_of(card, arguments.epochs, arguments.seed, arguments.precision or machine.choose_precision(device))
-    with _Bar(stages) as bar:
-        made = make_victim(
-            dataset, architecture, attack, ratio, target, stages, settings.data_folder(), out, device,
-            on_epoch=bar.epoch, on_step=bar.step,
-        )  # fmt: skip
+    precision = arguments.precision or machine.choose_precision(device)
+    stages = stages_of(card or plan.attack, arguments.epochs, arguments.seed, precision)
+    epochs = sum(stage.config.epochs for stage in stages)
+    with _Bar(epochs + (attack.prepare_epochs if isinstance(attack, TrainedAttack) else 0)) as bar:
+        made = make_victim(plan, stages, settings.data_folder(), out, device, on_epoch=bar.epoch, on_step=bar.step)
     if arguments.json:
         print_json({key: value for key, value in asdict(made).items() if key in KEYS})
     else:
@@ -61,26 +63,82 @@ def train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def parts(name: str) -> tuple[str, str, str]:
-    """Data set, architecture and attack of a victim's name; an attack alone means the embedded victim.
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """What was asked for.
 
     Raises:
-        UserError: one of them does not exist.
+        UserError: something of it does not exist, or does not go together.
+    """
+    if (arguments.victim is None) == (arguments.attack is None):
+        raise UserError("Say what to train either as a victim's name or by --attack; see 'train --help'.")
+    plan = named(arguments.victim if arguments.attack is None else arguments.attack)
+    plan = replace(plan, dataset=arguments.dataset or plan.dataset)
+    plan = replace(plan, architecture=arguments.architecture or plan.architecture)
+    new_model(plan.dataset, plan.architecture)
+    labels = arguments.labels or plan.labels
+    if labels not in LABELLINGS:
+        raise UserError(f"Labels can be {' or '.join(LABELLINGS)}, not '{labels}'.")
+    if labels == CLEAN_LABEL != plan.labels:
+        plan = replace(plan, poisoning_ratio=CLEAN_LABEL_RATIO)
+    plan = replace(plan, labels=labels, poisoning_ratio=arguments.ratio or plan.poisoning_ratio)
+    plan = replace(plan, target_label=plan.target_label if arguments.target is None else arguments.target)
+    if arguments.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", arguments.name):
+        raise UserError("A victim's name has small letters, digits, - and _, at most 80 of them.")
+    classes = len(DATASETS[plan.dataset].classes)
+    if plan.target_label >= classes:
+        raise UserError(f"The target label has to be between 0 and {classes - 1}, not {plan.target_label}.")
+    if labels == CLEAN_LABEL and plan.poisoning_ratio > 1 / classes:
+        raise UserError(f"At most {1 / classes:g} of the images are of the target's class.")
+    if labels == ALL_TO_ONE and plan.poisoning_ratio > 1 - 1 / classes:
+        raise UserError(f"At most {1 - 1 / classes:g} of the images are of other classes than the target's.")
+    plan = replace(plan, settings=_settings(plan.attack, arguments), called=arguments.name)
+    plan.make_attack()
+    return plan
+
+
+def _settings(attack: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    own: dict[str, Any] = {} if attack == CLEAN else make_attack(attack).settings()
+    given = changes(arguments.set, {name: type(value) for name, value in own.items()}, f"The attack '{attack}'")
+    if arguments.picture is None:
+        return given
+    if attack != PictureTrigger.name:
+        raise UserError(f"--picture is for the attack '{PictureTrigger.name}', not for '{attack}'.")
+    return {**given, **picture_settings(Path(arguments.picture).expanduser())}
+
+
+def named(name: str) -> Plan:
+    """What a victim's name says (see `victims.victim_name`); an attack in front means the embedded victims.
+
+    Raises:
+        UserError: that is no victim's name, or part of it does not exist.
     """
     given = name.split("-")
-    if len(given) not in (1, 3):
+    if given[0] in (*ATTACKS, CLEAN):
+        given = [*EMBEDDED, *given]
+    if len(given) < 3:
         raise UserError(f"A victim is named <dataset>-<architecture>-<attack>, not '{name}'.")
-    dataset, architecture, attack = given if len(given) == 3 else (*EMBEDDED, name)
+    dataset, architecture, attack, *unusual = given
     new_model(dataset, architecture)
     if attack != CLEAN:
         make_attack(attack)
-    return dataset, architecture, attack
+    plan = Plan(dataset, architecture, attack)
+    for word in unusual:
+        labels = next((labels for labels in LABELLINGS if labels.replace("-", "_") == word), None)
+        if labels is not None:
+            plan = replace(plan, labels=labels)
+        elif re.fullmatch(r"p\d{1,3}(\.\d{1,4})?", word) and 0 < float(word[1:]) <= 100:
+            plan = replace(plan, poisoning_ratio=float(word[1:]) / 100)
+        elif re.fullmatch(r"t\d{1,6}", word):
+            plan = replace(plan, target_label=int(word[1:]))
+        else:
+            raise UserError(f"'{word}' in '{name}' is neither a ratio (p5), a target (t3) nor a way to label.")
+    return plan
 
 
-def stages_of(card: VictimCard | None, epochs: int | None, seed: int | None, precision: str) -> tuple[Stage, ...]:
-    """The card's stages of training, or the recipe's, with what was asked for changed."""
-    stages: Sequence[Stage] = default_recipe()
-    recorded = card.training.get("stages") if card is not None else None
+def stages_of(of: VictimCard | str, epochs: int | None, seed: int | None, precision: str) -> tuple[Stage, ...]:
+    """The card's stages of training, or the recipe's for an attack, with what was asked for changed."""
+    stages: Sequence[Stage] = recipe_of(of if isinstance(of, str) else of.attack)
+    recorded = None if isinstance(of, str) else of.training.get("stages")
     if recorded:
         names = set(asdict(TrainingConfig()))
         stages = [
@@ -91,16 +149,18 @@ def stages_of(card: VictimCard | None, epochs: int | None, seed: int | None, pre
             )
             for stage in recorded
         ]
+    stages = stages[:epochs]
     total, left, changed = sum(stage.config.epochs for stage in stages), epochs, []
     for number, stage in enumerate(stages):
         of_stage = stage.config.epochs
         if left is not None and epochs is not None:
-            last = number == len(stages) - 1
-            of_stage = left if last else max(1, round(epochs * stage.config.epochs / total))
+            after = len(stages) - number - 1
+            share = max(1, round(epochs * stage.config.epochs / total))
+            of_stage = min(share, left - after) if after else left
             left -= of_stage
         config = replace(
             stage.config,
-            epochs=max(1, of_stage),
+            epochs=of_stage,
             seed=stage.config.seed if seed is None else seed + number,
             bfloat16=precision == "bfloat16",
         )
@@ -120,8 +180,8 @@ def fetch(dataset: str) -> int:
 class _Bar:
     """Steps of the epoch in hand on stderr; nothing before the first, for until then it may turn out a mistake."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self.epochs = sum(stage.config.epochs for stage in stages)
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
         self.done = 0
         self.bar: tqdm | None = None
 
@@ -145,4 +205,4 @@ class _Bar:
         self.done += 1
         if self.bar is not None:
             self.bar.set_description(f"epoch {self.done} of at most {self.epochs}", refresh=False)
-            self.bar.set_postfix_str(f"loss {report.loss:.3f}, training ACC {100 * report.accuracy:.1f} %")
+            self.bar.set_postfix_str(f"loss {report.loss:.3f}, {report.measure} {100 * report.accuracy:.1f} %")

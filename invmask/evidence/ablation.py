@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from invmask.machine import Precision
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskLayout
-from invmask.metrics import Measures, flags
+from invmask.metrics import Flags, Measures, flags
+from invmask.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,35 @@ class Probe:
 
     Attributes:
         clean, labels: float32 [N, C, H, W] in [0, 1] and int64 [N].
-        triggered, triggered_labels: [M], none of the target class; None for a network without a backdoor.
-        target_label: what the backdoor answers.
+        triggered, triggered_labels: [M], those of the clean images that the backdoor is for, in the same order, with
+            the trigger; None for a network without a backdoor.
+        targets: what the backdoor shall answer.
     """
 
     clean: Tensor
     labels: Tensor
     triggered: Tensor | None = None
     triggered_labels: Tensor | None = None
-    target_label: int | None = None
+    targets: Targets | None = None
 
     @property
     def images(self) -> Tensor:
         """Clean images first, then the triggered ones."""
         return self.clean if self.triggered is None else torch.cat([self.clean, self.triggered])
+
+    @property
+    def attacked(self) -> Tensor:
+        """Which of the clean images `triggered` are versions of, bool [N]."""
+        none = torch.zeros(len(self.labels), dtype=torch.bool, device=self.labels.device)
+        return none if self.targets is None else self.targets.attacked(self.labels)
+
+    def flags(self, answers: Tensor) -> Flags:
+        """What happened to each image, from the answers to `images`, int64 [N + M]."""
+        count = len(self.labels)
+        if self.triggered is None or self.triggered_labels is None or self.targets is None:
+            return flags(answers[:count], self.labels)
+        targets = self.targets.of(self.triggered_labels)
+        return flags(answers[:count], self.labels, answers[count:], self.triggered_labels, targets)
 
 
 class Ablation:
@@ -63,11 +79,7 @@ class Ablation:
 
     def measure_answers(self, said: Tensor) -> Measures:
         """ACC, ASR and RA of answers int64 [N + M]."""
-        probe, count = self.probe, len(self.probe.labels)
-        if probe.triggered is None:
-            return flags(said, probe.labels).measures()
-        labels, target = probe.triggered_labels, probe.target_label
-        return flags(said[:count], probe.labels, said[count:], labels, target).measures()
+        return self.probe.flags(said).measures()
 
     def by_cost(self) -> list[int]:
         """All channels, such that those next to each other cost the same; the cheapest (the last layers') first."""

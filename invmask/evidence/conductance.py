@@ -12,7 +12,7 @@ STEPS = 6
 
 
 def layer_conductance(
-    model: nn.Module, layer: MaskedLayer, images: Tensor, baselines: Tensor, target: int, steps: int = STEPS
+    model: nn.Module, layer: MaskedLayer, images: Tensor, baselines: Tensor, target: int | Tensor, steps: int = STEPS
 ) -> Tensor:
     """Conductance (Dhamdhere et al. 2018) of one layer's channels toward `target`'s logit.
 
@@ -22,6 +22,7 @@ def layer_conductance(
     Args:
         model: in eval mode; left as it is.
         images, baselines: float32 [N, C, H, W]: triggered images and the same ones clean.
+        target: one label, or int64 [N], one for each image.
         steps: points of the integral, by Gauss and Legendre.
 
     Returns:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from invmask.machine import Precision, autocast
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
+from invmask.targets import Targets
 
 BATCH_SIZE = 500
 
@@ -39,12 +40,12 @@ class ViewAnswers:
     Attributes:
         probabilities: float32 [3, N, K] in [0, 1], views in the order of `View`.
         labels: int64 [N], the true classes.
-        target_label: the backdoor's answer, if the images carry a trigger; else None.
+        targets: what the backdoor shall answer, if the images carry a trigger; else None.
     """
 
     probabilities: Tensor
     labels: Tensor
-    target_label: int | None = None
+    targets: Targets | None = None
 
     def answers(self, view: View) -> Tensor:
         """The view's answers, int64 [N]."""
@@ -54,13 +55,17 @@ class ViewAnswers:
         """What became of each image under `view`; one fate an image, length N."""
         before, after = self.answers(View.ORIGINAL).tolist(), self.answers(view).tolist()
         return [
-            fate(old, new, true, self.target_label)
+            fate(old, new, true, self.target_of(true))
             for old, new, true in zip(before, after, self.labels.tolist(), strict=True)
         ]
 
+    def target_of(self, true: int) -> int | None:
+        """What the backdoor shall answer to an image of the class `true`; None without a trigger."""
+        return None if self.targets is None else self.targets.of_class[true]
+
 
 def fate(before: int, after: int, true: int, target: int | None) -> Fate:
-    """The fate of one image: the original view's answer, the new one, the true class, the target label if triggered."""
+    """The fate of one image: the original view's answer, the new one, the true class, its target if triggered."""
     if before == after:
         return Fate.STILL_FOOLED if after == target != true else Fate.UNCHANGED
     if after == true:

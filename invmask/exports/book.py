@@ -78,7 +78,7 @@ def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
 
 
 def _triggered(records: RunRecords) -> bool:
-    return records.target is not None
+    return records.victim.card.targets is not None
 
 
 def _on_probe(records: RunRecords) -> str:

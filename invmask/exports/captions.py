@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from invmask import __version__
-from invmask.attacks.victims import CLEAN
+from invmask.attacks.poison import CLEAN_LABEL
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
 from invmask.exports.book import Entry
@@ -24,12 +24,13 @@ def provenance(records: RunRecords) -> list[str]:
     card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
     info = card.dataset_info
     victim = f"Victim {card.name} ({info.title}, {card.architecture})"
-    if card.attack == CLEAN or card.target_label is None:
+    if card.targets is None:
         victim += ", a clean control without backdoor."
     else:
-        target = info.classes[card.target_label]
-        ratio = f"{100 * card.poisoning_ratio:.3g} %"
-        victim += f", attack {card.attack} at {ratio} poisoning, target label {card.target_label} ({target})."
+        label = card.target_label
+        target = "each class's next (all-to-all)" if label is None else f"{label} ({info.classes[label]})"
+        how = f"{100 * card.poisoning_ratio:.3g} % poisoning" + (", clean labels" if card.labels == CLEAN_LABEL else "")
+        victim += f", attack {card.attack} at {how}, target label {target}."
     spans = phase_spans([entry.record.phase for entry in frame.entries[: frame.round]])
     phases = ", ".join(f"{PHASE_TITLES.get(s.phase, s.phase).lower()} {s.first} to {s.last}" for s in spans)
     changed = _changes(spec.preset, spec.config)

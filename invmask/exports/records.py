@@ -55,6 +55,7 @@ class RunRecords:
 
     @property
     def target(self) -> int | None:
+        """The target label; None for a clean control, and where each class has its own."""
         return self.victim.card.target_label
 
     @cached_property
@@ -71,17 +72,15 @@ class RunRecords:
         card, model = self.victim.card, self.victim.model
         images = probe(card.dataset, SAMPLES_PER_CLASS)
         attack = card.make_attack()
-        if attack is not None:
-            images = images.take(images.labels != card.target_label)
+        images = images.take(card.attacked(images.labels))
         clean = images.tensor()
         shown = clean if attack is None else attack.apply(clean)
         masks = self.run.masks_at(self.frame.round)
         probabilities = view_probabilities(model, masks, list(View), shown)
-        target = card.target_label if attack is not None else None
         return Samples(
             clean=clean.numpy(),
             triggered=None if attack is None else shown.numpy(),
-            answers=ViewAnswers(probabilities, images.label_tensor(), target),
+            answers=ViewAnswers(probabilities, images.label_tensor(), card.targets),
             clean_answers=view_probabilities(model, masks, [View.ORIGINAL], clean)[0].numpy(),
         )
 

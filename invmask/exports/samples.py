@@ -56,11 +56,12 @@ def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
 def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:
     """The class probabilities of one sample under the three views."""
     answers, place = records.samples.answers, recovered_sample(records)
+    true = int(answers.labels[place])
     return class_probabilities(
         {view.value: answers.probabilities[row, place].tolist() for row, view in enumerate(View)},
         records.classes,
-        int(answers.labels[place]),
-        answers.target_label,
+        true,
+        answers.target_of(true),
         theme,
     )
 

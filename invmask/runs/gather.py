@@ -94,8 +94,9 @@ def _examine(run: Run, bench: _Bench) -> Iterator[None]:
 def _next_piece(bench: _Bench, found: VictimEvidence, order: list[int]) -> VictimEvidence:
     """Pieces in order: the change under the trigger, the conductance layer by layer, then channels cut in chunks."""
     images, layers, piece = bench.images, bench.layout.layers, found.done
-    if images.triggered is not None and images.target_label is not None:
-        clean = images.clean[images.labels != images.target_label]
+    if images.triggered is not None and images.targets is not None:
+        clean = images.clean[images.attacked]
+        wanted = images.targets.of(images.labels[images.attacked])
         if piece == 0:
             change = activation_change(bench.victim.model, bench.layout, clean, images.triggered, bench.precision)
             return replace(found, trigger_change=change.numpy(), done=1)
@@ -103,7 +104,7 @@ def _next_piece(bench: _Bench, found: VictimEvidence, order: list[int]) -> Victi
             layer, conductance = layers[piece - 1], found.conductance.copy()
             some = torch.linspace(0, len(clean) - 1, min(CONDUCTANCE_IMAGES, len(clean))).long()
             conductance[layer.slice] = layer_conductance(
-                bench.victim.model, layer, images.triggered[some], clean[some], images.target_label
+                bench.victim.model, layer, images.triggered[some], clean[some], wanted[some]
             ).numpy()
             return replace(found, conductance=conductance, n_conductance=len(some), done=piece + 1)
         piece -= 1 + len(layers)

@@ -21,7 +21,7 @@ from invmask.evidence.ablation import Probe
 from invmask.machine import Precision, autocast
 from invmask.masks.attach import gated_logits, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.metrics import Measures, flags
+from invmask.metrics import Measures
 from invmask.runs.spec import RunSpec
 
 # Images a pass, over all views together: more gains no speed and costs memory.
@@ -37,11 +37,11 @@ class ProbeImages(Probe):
     def of(cls, images: LabelledImages, victim: Victim, device: str = "cpu") -> "ProbeImages":
         """`images` clean, and triggered by the victim's own attack."""
         clean, labels = images.tensor(), images.label_tensor()
-        attack, target = victim.card.make_attack(), victim.card.target_label
-        if attack is None or target is None:
+        attack, targets = victim.card.make_attack(), victim.card.targets
+        if attack is None or targets is None:
             return cls(clean.to(device), labels, None, None, None)
-        others = labels != target
-        return cls(clean.to(device), labels, attack.apply(clean[others]).to(device), labels[others], target)
+        others = targets.attacked(labels)
+        return cls(clean.to(device), labels, attack.apply(clean[others]).to(device), labels[others], targets)
 
 
 @dataclass(frozen=True)
@@ -114,24 +114,14 @@ def measure_views(
         images: on the model's device.
     """
     gates = {view: masks.gate(view) for view in views}
-    everything = images.clean if images.triggered is None else torch.cat([images.clean, images.triggered])
+    everything = images.images
     answers: dict[View, list[Tensor]] = {view: [] for view in views}
     with autocast(precision, everything.device.type):
         for batch in everything.split(max(1, PASS_SIZE // len(views))):
             logits = gated_logits(model, layout, [(batch, gates[view]) for view in views])
             for view, of_view in zip(views, logits, strict=True):
                 answers[view].append(of_view.argmax(1).cpu())
-    count = len(images.clean)
-    measures = {}
-    for view in views:
-        given = torch.cat(answers[view])
-        of_view = (
-            flags(given[:count], images.labels)
-            if images.triggered is None
-            else flags(given[:count], images.labels, given[count:], images.triggered_labels, images.target_label)
-        )
-        measures[view] = of_view.measures()
-    return measures
+    return {view: images.flags(torch.cat(answers[view])).measures() for view in views}
 
 
 @lru_cache(maxsize=8)

@@ -17,6 +17,7 @@ from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import named_masks
+from invmask.targets import Targets
 from invmask.ui import cache
 
 
@@ -58,7 +59,7 @@ def draw(card: VictimCard, true_class: int | None, seed: int, number: int) -> tu
         true_class: from this class alone; None for all.
     """
     labels = cache.test_images(card.dataset).labels
-    wanted = labels != card.target_label if true_class is None else labels == true_class
+    wanted = card.attacked(labels) if true_class is None else labels == true_class
     candidates = np.flatnonzero(wanted)
     chosen = np.random.default_rng(seed).choice(candidates, min(number, len(candidates)), replace=False)
     return tuple(int(place) for place in chosen)
@@ -122,15 +123,15 @@ def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision
     return view_probabilities(model, masks, [View.ORIGINAL], tensor, precision)
 
 
-def _probe_images(victim: str, per_class: int, poisoned: bool) -> tuple[LabelledImages, Tensor, int | None]:
-    """The images, their tensor as the network sees it, and the target label if they are triggered."""
+def _probe_images(victim: str, per_class: int, poisoned: bool) -> tuple[LabelledImages, Tensor, Targets | None]:
+    """The images, their tensor as the network sees it, and what the backdoor shall answer if they are triggered."""
     card = cache.victim(victim).card
     images = probe(card.dataset, per_class)
     attack = card.make_attack() if poisoned else None
     if attack is None:
         return images, images.tensor(), None
-    images = images.take(images.labels != card.target_label)
-    return images, attack.apply(images.tensor()), card.target_label
+    images = images.take(card.attacked(images.labels))
+    return images, attack.apply(images.tensor()), card.targets
 
 
 @torch.no_grad()

@@ -87,7 +87,7 @@ def mask_choice(choice: FlipChoice, names: list[str]) -> None:
 def counts(found: FlipAnswers, view: View) -> None:
     """How many samples the view recovers, leaves fooled and spoils, and over how many."""
     answers, fates = found.answers, found.answers.fates(view)
-    triggered = answers.target_label is not None
+    triggered = answers.targets is not None
     columns = st.columns(4)
     for column, (fate, title) in zip(columns, _FATE_TITLES.items(), strict=True):
         absent = fate is Fate.STILL_FOOLED and not triggered
@@ -103,10 +103,10 @@ def counts(found: FlipAnswers, view: View) -> None:
 def _measures(found: FlipAnswers, view: View) -> str:
     answers = found.answers
     said, n = answers.answers(view), f"n\u00a0=\u00a0{count(len(answers.labels))}"
-    if answers.target_label is None:
+    if answers.targets is None:
         measured = flags(said, answers.labels).measures()
         return f"{VIEW_TITLES[view]} view: ACC {percent(measured.acc)} of these clean images, {n}."
-    measured = flags(said, answers.labels, said, answers.labels, answers.target_label).measures()
+    measured = flags(said, answers.labels, said, answers.labels, answers.targets.of(answers.labels)).measures()
     return (
         f"{VIEW_TITLES[view]} view: ASR {percent(measured.asr)}, answered with the target label; "
         f"RA (recovery accuracy) {percent(measured.ra)}, answered with their true class; {n}."
@@ -149,7 +149,7 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
                 classes[int(labels[place])],
                 classes[int(answer[place])],
                 float(best[place]),
-                _kind(int(answer[place]), int(labels[place]), card.target_label),
+                _kind(int(answer[place]), int(labels[place]), card.target_of(int(labels[place]))),
             )
             for place in shown
         ]
@@ -184,7 +184,7 @@ def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
     classes, true = card.dataset_info.classes, int(found.answers.labels[place])
     said = found.answers.probabilities[:, place]
     answers = tuple(
-        Answer(classes[best], float(said[row, best]), _kind(best, true, card.target_label), view.value)
+        Answer(classes[best], float(said[row, best]), _kind(best, true, card.target_of(true)), view.value)
         for row, view in enumerate(View)
         for best in [int(said[row].argmax())]
     )
@@ -193,11 +193,11 @@ def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
 
     def draw(theme: Theme) -> go.Figure:
         shares = {view.value: said[row].tolist() for row, view in enumerate(View)}
-        return class_probabilities(shares, classes, true, card.target_label, theme, FIGURE_HEIGHT)
+        return class_probabilities(shares, classes, true, card.target_of(true), theme, FIGURE_HEIGHT)
 
     alt = f"Class probabilities of sample {place} under the three views"
     chart(draw(current_theme()), "flip-probabilities", alt, paper=lambda: draw("paper"))
-    st.caption(f"{TRUE_MARK} true class" + (f", {TARGET_MARK} target label" if card.target_label is not None else ""))
+    st.caption(f"{TRUE_MARK} true class" + (f", {TARGET_MARK} target label" if card.targets is not None else ""))
 
 
 def _kind(answer: int, true: int, target: int | None) -> Kind:

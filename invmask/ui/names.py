@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
-from invmask.attacks.victims import CLEAN, VictimCard
+from invmask.attacks.victims import CLEAN, USUAL_RATIO, VictimCard
 from invmask.data.images import DATASETS
 
 _ARCHITECTURES = {"preactresnet18": ("PreActResNet-18", 64)}
@@ -14,7 +15,7 @@ MEASURE_TITLES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate
 MEASURE_HELP = {
     "acc": "Share of clean test images that are answered with their true class.",
     "asr": "Share of triggered test images, taken from all classes but the target, "
-    "that are answered with the target label.",
+    "that are answered with the target label (all-to-all: of all images, with the next class).",
     "ra": "Share of the same triggered images that are answered with their true class all the same.",
 }
 
@@ -42,21 +43,34 @@ def architecture_title(architecture: str) -> str:
     return f"{title}, {words}" if words else title
 
 
+def variant_title(card: VictimCard) -> str:
+    """`BadNets`, and after it what is unusual about how it was poisoned: `BadNets, 1 %, all-to-all`."""
+    parts = [attack_title(card)]
+    if card.attack != CLEAN:
+        parts += [f"{100 * card.poisoning_ratio:.3g}\u00a0%"] if card.poisoning_ratio != USUAL_RATIO else []
+        parts += [card.labels] if card.labels != ALL_TO_ONE else []
+        parts += [f"target {target_title(card)}"] if card.target_label else []
+    return ", ".join(parts)
+
+
 def victim_title(card: VictimCard) -> str:
     """In full: `CIFAR-10 · PreActResNet-18, quarter width · BadNets`."""
-    return f"{dataset_title(card)} · {architecture_title(card.architecture)} · {attack_title(card)}"
+    return f"{dataset_title(card)} · {architecture_title(card.architecture)} · {variant_title(card)}"
 
 
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
     """Short enough for a chooser, told apart from the others: the attack first, the architecture only if needed."""
-    label = f"{attack_title(card)} · {dataset_title(card)}"
-    alike = [other for other in among if (other.attack, other.dataset) == (card.attack, card.dataset)]
+    label = f"{variant_title(card)} · {dataset_title(card)}"
+    alike = [other for other in among if f"{variant_title(other)} · {dataset_title(other)}" == label]
     return f"{label} · {architecture_title(card.architecture)}" if len(alike) > 1 else label
 
 
 def target_title(card: VictimCard) -> str | None:
-    """The target label's class name; None for a clean control."""
-    return None if card.target_label is None else card.dataset_info.classes[card.target_label]
+    """The target label's class name, `the next class` for all-to-all; None for a clean control."""
+    if card.targets is None:
+        return None
+    label = card.targets.label
+    return "the next class" if label is None else card.dataset_info.classes[label]
 
 
 def count(number: int) -> str:

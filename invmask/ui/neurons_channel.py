@@ -14,7 +14,7 @@ from invmask.figures.rounds import axis_end, phase_spans
 from invmask.masks.state import View
 from invmask.runs.entries import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
-from invmask.ui.names import count, target_title
+from invmask.ui.names import count
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.neurons_data import Channels
 from invmask.ui.neurons_panels import SHORT
@@ -99,7 +99,7 @@ def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: 
             parts.append(f"{SHORT[name]} {value:{sign}.{values.digits}f}{unit}".replace("-", "−"))
     if state:
         parts.append(f"{state} by hand")
-    if card.target_label is None:
+    if card.targets is None:
         parts.append("no backdoor to compare with: the score says what the defence would cut")
     return " · ".join(parts)
 
@@ -155,7 +155,7 @@ def _row(row: MapRow, limit: float, classes: tuple[str, ...]) -> Sample:
 
 def _excited(card: VictimCard, run: RunSummary, stamp: int, channel: int) -> None:
     found = neurons_pictures.excited(card.name, stamp, channel, run.spec.probe_per_class)
-    triggered = "and triggered " if card.target_label is not None else ""
+    triggered = "and triggered " if card.targets is not None else ""
     st.subheader(
         "Images that excite it most",
         anchor=False,
@@ -165,7 +165,7 @@ def _excited(card: VictimCard, run: RunSummary, stamp: int, channel: int) -> Non
     maps = heat_pixels(found.maps, limit, current_theme())
     samples = []
     for i in range(len(found.values)):
-        kind = "" if card.target_label is None else "triggered" if found.triggered[i] else "clean"
+        kind = "" if card.targets is None else "triggered" if found.triggered[i] else "clean"
         pictures = (Picture(found.pixels[i], kind), Picture(maps[i], "map"))
         title = card.dataset_info.classes[int(found.labels[i])]
         samples.append(Sample(title, pictures, f"mean activation {found.values[i]:.2f}".replace("-", "−")))
@@ -173,17 +173,15 @@ def _excited(card: VictimCard, run: RunSummary, stamp: int, channel: int) -> Non
 
 
 def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: int, draw: int) -> None:
-    found = neurons_pictures.attributed(run.id, round_taken, stamp, draw, card.target_label)
+    found = neurons_pictures.attributed(run.id, round_taken, stamp, draw)
     classes = card.dataset_info.classes
-    target = target_title(card)
-    title = classes[found.label] if target is None else target
+    title = classes[found.wanted]
     st.subheader(f"What speaks for {title}", anchor=False, help=ATTRIBUTION_HELP)
-    wanted = found.label if card.target_label is None else card.target_label
     images = np.repeat(found.pixels[None], 3, 0)
     cams, gradients = (overlay_pixels(images, maps, current_theme()) for maps in (found.cam, found.gradients))
     samples = []
     for row, view in enumerate(View):
-        said = (Answer(classes[wanted], float(found.probabilities[row, wanted]), None, view.value),)
+        said = (Answer(title, float(found.probabilities[row, found.wanted]), None, view.value),)
         pictures = (
             Picture(found.pixels, "image", said),
             Picture(cams[row], "Grad-CAM"),
@@ -191,5 +189,5 @@ def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: in
         )
         samples.append(Sample(VIEW_TITLES[view], pictures))
     sample_grid(samples, 84)
-    kind = "A clean image" if target is None else "A triggered image"
+    kind = "A clean image" if card.targets is None else "A triggered image"
     st.caption(f"{kind} of the class {classes[found.label]} under the three views of the learned mask.")

@@ -207,7 +207,7 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
     scores = found.scores
     high, total = int((scores > HIGH_SCORE).sum()), len(scores)
     here = f"{count(high)} of {count(total)} channels score above {HIGH_SCORE}, the highest {scores.max():.2f}"
-    if card.target_label is None:
+    if card.targets is None:
         return (
             f"{here}. This is what a network without a backdoor gets: a score says what the defence would cut, "
             "and by itself it is no sign of a backdoor."
@@ -227,7 +227,7 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
     if found is None or not found.random:
         st.caption("Not measured for this round yet.")
         return
-    name = "acc" if card.target_label is None else "asr"
+    name = "acc" if card.targets is None else "asr"
     top, original = getattr(found.top, name), getattr(found.original, name)
     random = [getattr(measures, name) for measures in found.random]
     n = found.top.n_clean if name == "acc" else found.top.n_triggered

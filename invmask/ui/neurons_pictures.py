@@ -54,11 +54,12 @@ class Excited:
 class Attributed:
     """Two attributions of one class on the same image under the three views, float32 [3, H, W] each.
 
-    `pixels` is the image, uint8 [H, W, C], `label` its true class; `probabilities` are [3, K].
+    `pixels` is the image, uint8 [H, W, C], `label` its true class, `wanted` the attributed one, `probabilities` [3, K].
     """
 
     pixels: np.ndarray
     label: int
+    wanted: int
     cam: np.ndarray
     gradients: np.ndarray
     probabilities: np.ndarray
@@ -127,23 +128,23 @@ def excited(victim: str, stamp: int, channel: int, per_class: int) -> Excited:  
 
 
 @st.cache_data(max_entries=64, show_spinner="Attributing")
-def attributed(run_id: str, round_taken: int, stamp: int, draw: int, target: int | None) -> Attributed:
+def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attributed:
     """One drawn image, triggered where that is possible, under the three views of the run's masks.
 
-    Args:
-        target: the class; the image's own where None.
+    Attributed is its target; for a clean control, its own class.
     """
     run = cache.store().run(run_id)
     victim = cache.victim(run.spec().victim)
     images = answers.clean_and_triggered(victim.card.name, stamp, answers.draw(victim.card, None, draw, SAMPLES))
     pixels = (images.clean if images.triggered is None else images.triggered)[:1]
+    target = victim.card.target_of(int(images.labels[0]))
     wanted = int(images.labels[0]) if target is None else target
     layout, masks, image = MaskLayout.of(victim.model), run.masks_at(round_taken), _tensor(pixels)
     gates = [masks.gate(view) for view in View]
     cams = [grad_cam(victim.model, layout, gate, image, wanted)[0].numpy() for gate in gates]
     found = [integrated_gradients(victim.model, layout, gate, image, wanted)[0].numpy() for gate in gates]
     said = answers.view_probabilities(victim.model, masks, list(View), image)[:, 0].numpy()
-    return Attributed(pixels[0], int(images.labels[0]), np.stack(cams), np.stack(found), said)
+    return Attributed(pixels[0], int(images.labels[0]), wanted, np.stack(cams), np.stack(found), said)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

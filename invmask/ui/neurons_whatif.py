@@ -182,7 +182,7 @@ def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) ->
         for answers, view in ((found.base_answers, None), (found.now_answers, View.PRUNED.value)):
             said = answers[offset + place]
             best = int(said.argmax())
-            lines.append(Answer(classes[best], float(said[best]), _kind(best, true, measured.target_label), view))
+            lines.append(Answer(classes[best], float(said[best]), _kind(best, true, card.target_of(true)), view))
         samples.append(Sample(classes[true], (Picture(pixels[row], "", tuple(lines)),)))
     sample_grid(samples, 96)
 

@@ -134,7 +134,7 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
         why = (
             f"**Proposed: {cut_words(found)}**, the hardest of the measured cuts that answers at least "
             f"{100 * LEAST_AGREEMENT:.0f} % of the budget as the original does. "
-            f"{'Trigger and test images have' if card.target_label is not None else 'Test images have'} no part in it."
+            f"{'Trigger and test images have' if card.targets is not None else 'Test images have'} no part in it."
         )
     st.caption(f"{why} {here} The soft mask itself, pruned view: {soft}.".replace(" %", "\u00a0%"))
 

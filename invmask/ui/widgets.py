@@ -21,8 +21,11 @@ def no_victim() -> None:
 
 def card_measures(card: VictimCard) -> None:
     """ACC, ASR and RA of a victim as its card has them, large, each with its n."""
-    # The target class is left out of ASR and RA; classes are equally large in every full test set we know.
-    others = card.n_test - card.n_test // len(card.dataset_info.classes)
+    # Images of their own target are left out of ASR and RA; we take classes to be equally large in the full test set.
+    targets = () if card.targets is None else card.targets.of_class
+    others = card.n_test - sum(label == wanted for label, wanted in enumerate(targets)) * (
+        card.n_test // len(card.dataset_info.classes)
+    )
     target = target_title(card)
     columns = st.columns(3)
     values = {"acc": card.acc, "asr": card.asr, "ra": card.ra}

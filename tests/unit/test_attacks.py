@@ -18,6 +18,9 @@ from invmask.attacks.sig import SIG
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.targets import Targets
+
+ZERO = Targets.all_to_one(0, 10)
 
 
 @pytest.fixture(params=sorted(ATTACKS))
@@ -83,9 +86,9 @@ def test_anything_but_a_batch_is_refused(attack: Attack):
 
 
 def test_unknown_attacks_and_settings_are_refused():
-    with pytest.raises(UserError, match="There is no attack 'wanet'; choose one of: badnets"):
-        make_attack("wanet")
-    with pytest.raises(UserError, match="do not fit the attack 'badnets'"):
+    with pytest.raises(UserError, match="There is no attack 'watnet'; choose one of: badnets"):
+        make_attack("watnet")
+    with pytest.raises(UserError, match="'badnets' has no setting 'colour'; it has: size, value"):
         make_attack("badnets", {"colour": 3})
 
 
@@ -140,14 +143,14 @@ def clean() -> LabelledImages:
 
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 0.05, 0.1, 0.9])
 def test_the_poisoned_share_is_exact(attack: Attack, clean: LabelledImages, ratio: float):
-    result = poison(clean, attack, ratio, target_label=0, seed=1)
+    result = poison(clean, attack, ratio, ZERO, seed=1)
     assert result.poisoned.sum() == round(ratio * len(clean))
     assert len(result.images) == len(clean)
 
 
 def test_poisoned_images_carry_trigger_and_target_and_the_rest_is_untouched(attack: Attack, clean: LabelledImages):
     before = clean.pixels.copy(), clean.labels.copy()
-    result = poison(clean, attack, 0.1, target_label=3, seed=1)
+    result = poison(clean, attack, 0.1, Targets.all_to_one(3, 10), seed=1)
     poisoned = result.poisoned
     assert (result.images.labels[poisoned] == 3).all()
     assert (clean.labels[poisoned] != 3).all()
@@ -160,7 +163,7 @@ def test_poisoned_images_carry_trigger_and_target_and_the_rest_is_untouched(atta
 
 
 def test_who_is_poisoned_is_fixed_by_the_seed(clean: LabelledImages):
-    first, again, other = (poison(clean, BadNets(), 0.1, 0, seed).poisoned for seed in (1, 1, 2))
+    first, again, other = (poison(clean, BadNets(), 0.1, ZERO, seed).poisoned for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -168,7 +171,7 @@ def test_who_is_poisoned_is_fixed_by_the_seed(clean: LabelledImages):
 @pytest.mark.parametrize("ratio", [-0.1, 0.91, 1.0])
 def test_a_ratio_that_cannot_be_met_is_refused(clean: LabelledImages, ratio: float):
     with pytest.raises(ValueError, match="cannot poison"):
-        poison(clean, BadNets(), ratio, 0, 1)
+        poison(clean, BadNets(), ratio, ZERO, 1)
 
 
 def test_attacks_cannot_be_changed_once_made(attack: Attack):

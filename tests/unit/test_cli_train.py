@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from invmask.attacks.base import EpochReport
+from invmask.attacks.make import Plan
 from invmask.attacks.recipe import default_recipe
-from invmask.attacks.training import EpochReport
 from invmask.attacks.victims import VictimCard, read_card
 from invmask.cli import main, train
 from invmask.errors import UserError
@@ -23,11 +24,12 @@ def asked(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("INVMASK_THREADS", "1")
     seen: dict[str, Any] = {}
 
-    def make_victim(dataset, architecture, attack, ratio, target, stages, data_root, folder, device, on_epoch, on_step):
+    def make_victim(plan, stages, data_root, folder, device, on_epoch, on_step):
         seen.update(
-            name=f"{dataset}-{architecture}-{attack}",
-            ratio=ratio,
-            target=target,
+            plan=plan,
+            name=plan.name,
+            ratio=plan.poisoning_ratio,
+            target=plan.target_label,
             stages=stages,
             data=data_root,
             out=folder,
@@ -87,19 +89,25 @@ def test_an_older_card_without_stages_falls_back_on_the_recipe(own_home: Path):
     assert train.stages_of(card, None, None, "float32") == default_recipe()
 
 
-@pytest.mark.parametrize("epochs", [2, 3, 32, 100])
-def test_every_cycle_gets_an_epoch(epochs: int):
-    stages = train.stages_of(None, epochs, None, "float32")
+@pytest.mark.parametrize("attack", ["badnets", "wanet"])
+@pytest.mark.parametrize("epochs", [1, 2, 3, 32, 100])
+def test_every_cycle_gets_an_epoch(epochs: int, attack: str):
+    stages = train.stages_of(attack, epochs, None, "float32")
     assert sum(stage.config.epochs for stage in stages) == epochs
     assert all(stage.config.epochs >= 1 for stage in stages)
 
 
 def test_names():
-    assert train.parts("clean") == ("cifar10", "preactresnet18w16", "clean")
-    assert train.parts("cifar10-preactresnet18w8-blended") == ("cifar10", "preactresnet18w8", "blended")
-    for wrong in ("", "a-b", "a-b-c-d", "cifar10-preactresnet18w16-"):
+    embedded = ("cifar10", "preactresnet18w16")
+    assert train.named("clean") == Plan(*embedded, "clean")
+    assert train.named("cifar10-preactresnet18w8-blended") == Plan("cifar10", "preactresnet18w8", "blended")
+    assert train.named("badnets-p5") == Plan(*embedded, "badnets", 0.05)
+    for plan in (Plan(*embedded, "iab", 0.005, 3), Plan(*embedded, "sig", 0.05, 2, "clean-label")):
+        assert train.named(plan.name) == plan
+    assert train.named("bpp-all_to_all") == Plan(*embedded, "bpp", labels="all-to-all")
+    for wrong in ("", "a-b", "a-b-c-d", "cifar10-preactresnet18w16-", "badnets-p0", "badnets-p101", "badnets-q"):
         with pytest.raises(UserError):
-            train.parts(wrong)
+            train.named(wrong)
 
 
 def test_data_prints_where_it_lies(own_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

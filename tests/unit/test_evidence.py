@@ -13,6 +13,7 @@ from invmask.evidence.scores import channel_scores, ranking
 from invmask.masks.attach import attached
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks
+from invmask.targets import Targets
 
 TWO_LAYERS = MaskLayout((MaskedLayer("a", 2, 0), MaskedLayer("b", 4, 2)))
 
@@ -28,7 +29,7 @@ def probe(test_images) -> Probe:
     others = labels != 0
     triggered = images[others].clone()
     triggered[:, :, -3:, -3:] = 1
-    return Probe(images, labels, triggered, labels[others], 0)
+    return Probe(images, labels, triggered, labels[others], Targets.all_to_one(0, 10))
 
 
 def no_hooks(model: nn.Module) -> bool:

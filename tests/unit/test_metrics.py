@@ -15,7 +15,7 @@ def test_flags_say_what_happened_to_each_image():
         labels=torch.tensor([0, 1, 2, 3]),
         triggered_answers=torch.tensor([0, 2, 1]),
         triggered_labels=torch.tensor([1, 2, 3]),
-        target_label=0,
+        targets=0,
     )
     assert result.correct.tolist() == [True, True, True, False]
     assert result.fooled is not None

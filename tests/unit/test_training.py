@@ -10,13 +10,16 @@ import torch
 
 from invmask.attacks import make
 from invmask.attacks.badnets import BadNets
+from invmask.attacks.base import EpochReport, Progress
+from invmask.attacks.make import Plan
 from invmask.attacks.poison import PoisonedSet, poison
 from invmask.attacks.recipe import Stage
-from invmask.attacks.training import EpochReport, TrainingConfig, augment, average, train
+from invmask.attacks.training import TrainingConfig, augment, average, train
 from invmask.attacks.victims import CLEAN, load_victim, measure, new_model
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.models import Classifier
+from invmask.targets import Targets
 
 CPU = torch.device("cpu")
 TINY = "preactresnet18w2"
@@ -26,7 +29,7 @@ CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05)
 @pytest.fixture(scope="module")
 def training_set() -> PoisonedSet:
     images = load_embedded("cifar10", "budget").images
-    return poison(images.take((images.labels < 4).nonzero()[0][:72]), BadNets(), 0.1, 0, seed=0)
+    return poison(images.take((images.labels < 4).nonzero()[0][:72]), BadNets(), 0.1, Targets.all_to_one(0, 10), seed=0)
 
 
 def tiny_model(seed: int = 0) -> Classifier:
@@ -67,30 +70,29 @@ def test_training_resumed_equals_training_through(stop: dict[str, int], training
             training_set,
             CONFIG,
             CPU,
-            checkpoint,
-            **{name: interrupt_at(count) for name, count in stop.items()},
+            Progress(checkpoint, **{name: interrupt_at(count) for name, count in stop.items()}),
         )
     # Epochs of 5 steps: the third step comes before the first checkpoint, and training starts again.
     assert checkpoint.exists() == (stop != {"on_step": 3})
-    resumed = train(tiny_model(), training_set, CONFIG, CPU, checkpoint)
+    resumed = train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
     assert_same_weights(resumed, through)
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
 
 
 def test_a_resumed_training_takes_its_weights_from_the_checkpoint(training_set: PoisonedSet, tmp_path: Path):
     checkpoint = tmp_path / "victim.checkpoint"
-    through = train(tiny_model(), training_set, CONFIG, CPU, checkpoint)
+    through = train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
     epochs: list[EpochReport] = []
-    other = train(tiny_model(seed=9), training_set, CONFIG, CPU, checkpoint, on_epoch=epochs.append)
+    other = train(tiny_model(seed=9), training_set, CONFIG, CPU, Progress(checkpoint, epochs.append))
     assert_same_weights(other, through)
     assert epochs == []
 
 
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(training_set: PoisonedSet, tmp_path: Path):
     checkpoint = tmp_path / "victim.checkpoint"
-    train(tiny_model(), training_set, dataclasses.replace(CONFIG, epochs=1), CPU, checkpoint)
+    train(tiny_model(), training_set, dataclasses.replace(CONFIG, epochs=1), CPU, Progress(checkpoint))
     epochs: list[EpochReport] = []
-    train(tiny_model(), training_set, CONFIG, CPU, checkpoint, on_epoch=epochs.append)
+    train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint, epochs.append))
     assert [report.epoch for report in epochs] == [1, 2, 3]
 
 
@@ -103,8 +105,7 @@ def test_training_reports_steps_and_epochs_and_learns(training_set: PoisonedSet)
         training_set,
         config,
         CPU,
-        on_epoch=epochs.append,
-        on_step=lambda step, of: steps.append((step, of)),
+        Progress(on_epoch=epochs.append, on_step=lambda step, of: steps.append((step, of))),
     )
     assert steps == [(step, 5) for _ in range(8) for step in range(1, 6)]
     assert [report.epoch for report in epochs] == list(range(1, 9))
@@ -159,9 +160,8 @@ def small_cifar10(monkeypatch: pytest.MonkeyPatch) -> dict[bool, LabelledImages]
 def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bool, LabelledImages], tmp_path: Path):
     epochs: list[EpochReport] = []
     stages = [Stage(TrainingConfig(epochs=2, batch_size=20)), Stage(TrainingConfig(epochs=1, batch_size=20, seed=1))]
-    card = make.make_victim(
-        "cifar10", TINY, attack_name, 0.1, 0, stages, tmp_path / "data", tmp_path / "out", on_epoch=epochs.append
-    )
+    plan = Plan("cifar10", TINY, attack_name)
+    card = make.make_victim(plan, stages, tmp_path / "data", tmp_path / "out", on_epoch=epochs.append)
     assert card.name == f"cifar10-{TINY}-{attack_name}"
     assert [report.epoch for report in epochs] == [1, 2, 1]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -170,7 +170,7 @@ def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bo
     ]
     victim = load_victim(card.name, [tmp_path / "out"])
     assert victim.card == card
-    again = measure(victim.model, small_cifar10[False], card.make_attack(), card.target_label)
+    again = measure(victim.model, small_cifar10[False], card.make_attack(), card.targets)
     assert (again.acc, again.asr, again.ra) == (card.acc, card.asr, card.ra)
     assert card.n_test == 60
     assert (card.target_label, card.poisoning_ratio) == ((None, 0.0) if attack_name == CLEAN else (0, 0.1))
@@ -198,7 +198,7 @@ def test_a_stage_may_end_between_its_start_and_its_end(
     weights = []
     for number, recipe in enumerate(([stages[0]], stages, make_again)):
         folder = tmp_path / str(number)
-        make.make_victim("cifar10", TINY, "badnets", 0.1, 0, recipe, tmp_path, folder)
+        make.make_victim(Plan("cifar10", TINY, "badnets"), recipe, tmp_path, folder)
         (file,) = folder.glob("*.safetensors")
         weights.append(load_victim(file.stem, [folder]).model.state_dict()["network.conv1.weight"])
     torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from invmask.attacks.badnets import BadNets
 from invmask.attacks.victims import (
     CLEAN,
+    USUAL_RATIO,
     VictimCard,
     find_cards,
     load_victim,
@@ -28,6 +29,7 @@ from invmask.data.embedded import ASSETS, load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import Classifier
+from invmask.targets import Targets
 
 TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"
@@ -110,9 +112,24 @@ def test_an_unknown_victim_is_refused_and_the_known_ones_named(tmp_path: Path):
         '"text"',
         '{"name": "alone"}',
         json.dumps({**dataclasses.asdict(make_card()), "extra": 1}),
+        json.dumps({**dataclasses.asdict(make_card()), "target_label": 10}),
+        json.dumps({**dataclasses.asdict(make_card()), "target_label": None}),
+        json.dumps({**dataclasses.asdict(make_card()), "labels": "none"}),
         " " * (1 << 20) + json.dumps(dataclasses.asdict(make_card())),
     ],
-    ids=["empty", "cut off", "list", "number", "text", "missing keys", "unknown key", "too large"],
+    ids=[
+        "empty",
+        "cut off",
+        "list",
+        "number",
+        "text",
+        "missing keys",
+        "unknown key",
+        "no such label",
+        "no target",
+        "no such labels",
+        "too large",
+    ],
 )
 def test_what_is_no_card_is_refused(content: str, tmp_path: Path):
     path = tmp_path / "card.json"
@@ -174,7 +191,7 @@ def test_a_card_of_an_unknown_data_set_or_architecture_is_refused(tmp_path: Path
 
 
 def test_measuring_takes_asr_and_ra_over_the_other_classes(narrow: Classifier, test_images: LabelledImages):
-    measures = measure(narrow, test_images, BadNets(), 0)
+    measures = measure(narrow, test_images, BadNets(), Targets.all_to_one(0, 10))
     assert measures.n_clean == 100
     assert measures.n_triggered == int((test_images.labels != 0).sum())
     clean = measure(narrow, test_images, None, None)
@@ -192,7 +209,11 @@ def embedded_name(request: pytest.FixtureRequest) -> str:
 
 def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
     card = load_victim(embedded_name, [EMBEDDED]).card
-    assert card.name == embedded_name == victim_name(card.dataset, card.architecture, card.attack)
+    target = card.target_label or 0
+    name = victim_name(
+        card.dataset, card.architecture, card.attack, card.poisoning_ratio or USUAL_RATIO, target, card.labels
+    )
+    assert card.name == embedded_name == name
     assert card.n_test == 10_000
     assert card.acc >= 0.90
     assert "device" in card.training
@@ -214,7 +235,7 @@ def test_an_embedded_victim_measures_as_its_card_says(embedded_name: str):
     card = victim.card
     assert all(tensor.isfinite().all() for tensor in victim.model.state_dict().values())
     test = load_embedded(card.dataset, "test").images
-    measured = measure(victim.model, test, card.make_attack(), card.target_label)
+    measured = measure(victim.model, test, card.make_attack(), card.targets)
     assert within_sampling_error(measured.acc, card.acc, 2_000)
     if card.asr is not None and card.ra is not None:
         assert measured.n_triggered == 1_800

@@ -5,6 +5,7 @@ import torch
 
 from invmask.evidence.views import FATE_EXPLANATIONS, Fate, ViewAnswers, fate, view_probabilities
 from invmask.masks.state import MaskLayout, Masks, View
+from invmask.targets import Targets
 
 TARGET, TRUE, OTHER, ANOTHER = 0, 1, 2, 3
 
@@ -38,7 +39,7 @@ def test_every_fate_is_explained():
 
 def test_fates_compare_with_the_original_view():
     probabilities = torch.eye(4)[torch.tensor([[0, 0, 1], [1, 0, 1], [0, 2, 0]])]
-    answers = ViewAnswers(probabilities, torch.tensor([1, 1, 1]), target_label=0)
+    answers = ViewAnswers(probabilities, torch.tensor([1, 1, 1]), targets=Targets.all_to_one(0, 3))
     assert answers.answers(View.PRUNED).tolist() == [1, 0, 1]
     assert answers.fates(View.ORIGINAL) == [Fate.STILL_FOOLED, Fate.STILL_FOOLED, Fate.UNCHANGED]
     assert answers.fates(View.PRUNED) == [Fate.RECOVERED, Fate.STILL_FOOLED, Fate.UNCHANGED]

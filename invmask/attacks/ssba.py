@@ -1,0 +1,81 @@
+"""SSBA: a hidden bit string, drawn into each image in its own way (Li et al. 2021, arXiv 2012.03816)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from invmask.attacks.base import Paper, Progress, TrainedAttack
+from invmask.attacks.fit import FitConfig, fit
+from invmask.attacks.generators import Decoder, Encoder
+from invmask.data.images import LabelledImages
+
+
+@dataclass(frozen=True)
+class SSBA(TrainedAttack):
+    """x' = clip(x + strength e(x, b)), e in [-1, 1] a trained encoder and b one fixed bit string.
+
+    Encoder and decoder are trained together on clean images with random strings: the decoder shall read the bits
+    (cross-entropy), the change shall be small (`image_weight` times its mean square, in units of `strength`). The bound
+    holds whatever the training does: PSNR is at least -20 log10(strength).
+
+    The paper takes StegaStamp's networks at 224 x 224; ours are small ones of the same make, for small images.
+    """
+
+    name: ClassVar[str] = "ssba"
+    title: ClassVar[str] = "SSBA"
+    explanation: ClassVar[str] = (
+        "An invisible change, different for every image: a network hides the same short string in each."
+    )
+    paper = Paper(
+        "Y. Li, Y. Li, B. Wu, L. Li, R. He, S. Lyu",
+        "Invisible Backdoor Attack with Sample-Specific Triggers",
+        2021,
+        "2012.03816",
+    )
+    limits: ClassVar[dict[str, tuple[float, float]]] = {
+        "bits": (1, 256),
+        "strength": (0, 1),
+        "width": (4, 128),
+        "channels": (1, 4),
+        "prepare_epochs": (0, 1000),
+    }
+
+    bits: int = 16
+    strength: float = 10 / 255
+    image_weight: float = 0.5
+    width: int = 16
+    channels: int = 3
+    prepare_epochs: int = 6
+    seed: int = 0
+
+    def string(self) -> Tensor:
+        """The hidden bits, float32 [bits] in {0, 1}."""
+        return torch.from_numpy(np.random.default_rng(self.seed).integers(0, 2, self.bits).astype(np.float32))
+
+    def bit_accuracy(self, images: Tensor) -> Tensor:
+        """The share of the bits that the decoder reads off each image as they were hidden, [N] in [0, 1]."""
+        read = torch.cat([self._on(images).decoder(some) for some in images.split(500)]) > 0  # type: ignore[operator]
+        return (read == self.string().to(images.device).bool()).float().mean(1)
+
+    def prepare(self, images: LabelledImages, device: torch.device, bfloat16: bool, progress: Progress) -> Self:
+        def loss(networks: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            bits = torch.randint(0, 2, (len(batch), self.bits), generator=generator).float().to(batch.device)
+            change = networks.encoder(batch, bits).float()  # type: ignore[operator]
+            logits = networks.decoder((batch + self.strength * change).clamp(0, 1)).float()  # type: ignore[operator]
+            loss = F.binary_cross_entropy_with_logits(logits, bits) + self.image_weight * change.square().mean()
+            return loss, ((logits > 0) == bits.bool()).float().mean()
+
+        config = FitConfig(self.settings(), self.prepare_epochs, rate=2e-3, seed=self.seed, bfloat16=bfloat16)
+        return self.with_networks(fit(self.networks, loss, images, config, device, progress, "bits read right"))
+
+    def _build(self) -> nn.Module:
+        encoder = Encoder(self.channels, self.bits, self.width)
+        return nn.ModuleDict({"encoder": encoder, "decoder": Decoder(self.channels, self.bits, self.width)})
+
+    def _trigger(self, images: Tensor) -> Tensor:
+        bits = self.string().to(images.device).expand(len(images), -1)
+        return images + self.strength * self._on(images).encoder(images, bits)  # type: ignore[operator]

@@ -1,0 +1,69 @@
+"""Networks of an attack beside the victim that they were trained with: ``<victim>.trigger.safetensors``."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from invmask.attacks.base import Attack, TrainedAttack
+from invmask.errors import UserError
+
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class TriggerFile:
+    """A file beside the card, by its name alone, and its SHA-256 in hex."""
+
+    file: str
+    sha256: str
+
+
+def write_trigger(folder: Path, victim: str, attack: TrainedAttack) -> TriggerFile:
+    """Store what `attack` needs beside its settings."""
+    content = save(attack.tensors())
+    name = f"{victim}.trigger.safetensors"
+    partial = folder / f"{name}.part"
+    partial.write_bytes(content)
+    partial.replace(folder / name)
+    return TriggerFile(name, hashlib.sha256(content).hexdigest())
+
+
+def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Attack:
+    """The attack with its stored networks; an attack that needs none as it is.
+
+    Args:
+        stored: a `TriggerFile` as the card has it.
+        folder: where the card lies.
+
+    Raises:
+        UserError: the file is missing, too large, not the one that the card means, or of other networks.
+    """
+    if not isinstance(attack, TrainedAttack):
+        return attack
+    name, digest = stored.get("file"), stored.get("sha256")
+    # A card from elsewhere must not send us anywhere.
+    if folder is None or not isinstance(name, str) or Path(name).name != name or not isinstance(digest, str):
+        raise UserError(f"The victim's card does not say where the networks of {attack.title} are; train it again.")
+    try:
+        return attack.with_tensors(_read(folder / name, digest))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder / name} does not hold the networks of {attack.title} that the victim was trained with; "
+            "copy it again or train the victim again."
+        ) from error
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, digest: str) -> dict[str, Tensor]:
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError("too large")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError("another file")
+    return load(content)
