@@ -22,7 +22,7 @@ class FitConfig:
     epochs: int
     rate: float
     betas: tuple[float, float] = (0.9, 0.999)
-    batch_size: int = 128
+    batch_size: int = 64
     crop_padding: int = 2
     seed: int = 0
     bfloat16: bool = False

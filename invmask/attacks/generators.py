@@ -32,7 +32,7 @@ class Generator(nn.Module):
         self.head = nn.Conv2d(width, channels_out, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        full = self.stem(x)
+        full = self.stem(x.contiguous(memory_format=torch.channels_last))
         half = self.down1(full)
         deep = self.middle(self.down2(half))
         up = self.up1(torch.cat([half, F.interpolate(deep, half.shape[2:])], 1))
@@ -73,4 +73,5 @@ class Decoder(nn.Module):
         self.read = nn.Linear(4 * width * 16, bits)
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
         return self.read(self.see(2 * images - 1).flatten(1))

@@ -51,7 +51,7 @@ class IAB(LoopAttack, TrainedAttack):
     rate: float = 0.01
     width: int = 16
     channels: int = 3
-    prepare_epochs: int = 3
+    prepare_epochs: int = 2
     seed: int = 0
 
     def helper_ratio(self, ratio: float) -> float:

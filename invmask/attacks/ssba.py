@@ -19,8 +19,9 @@ class SSBA(TrainedAttack):
     """x' = clip(x + strength e(x, b)), e in [-1, 1] a trained encoder and b one fixed bit string.
 
     Encoder and decoder are trained together on clean images with random strings: the decoder shall read the bits
-    (cross-entropy), the change shall be small (`image_weight` times its mean square, in units of `strength`). The bound
-    holds whatever the training does: PSNR is at least -20 log10(strength).
+    (cross-entropy), the change shall be small (`image_weight` times its mean square, in units of `strength`, as far as
+    the decoder reads better than chance; else no change at all would be learned first). The bound holds whatever the
+    training does: PSNR is at least -20 log10(strength).
 
     The paper takes StegaStamp's networks at 224 x 224; ours are small ones of the same make, for small images.
     """
@@ -45,8 +46,8 @@ class SSBA(TrainedAttack):
     }
 
     bits: int = 16
-    strength: float = 10 / 255
-    image_weight: float = 0.5
+    strength: float = 8 / 255
+    image_weight: float = 0.1
     width: int = 16
     channels: int = 3
     prepare_epochs: int = 6
@@ -66,8 +67,9 @@ class SSBA(TrainedAttack):
             bits = torch.randint(0, 2, (len(batch), self.bits), generator=generator).float().to(batch.device)
             change = networks.encoder(batch, bits).float()  # type: ignore[operator]
             logits = networks.decoder((batch + self.strength * change).clamp(0, 1)).float()  # type: ignore[operator]
-            loss = F.binary_cross_entropy_with_logits(logits, bits) + self.image_weight * change.square().mean()
-            return loss, ((logits > 0) == bits.bool()).float().mean()
+            share = ((logits > 0) == bits.bool()).float().mean()
+            small = (2 * share - 1).relu() * change.square().mean()
+            return F.binary_cross_entropy_with_logits(logits, bits) + self.image_weight * small, share
 
         config = FitConfig(self.settings(), self.prepare_epochs, rate=2e-3, seed=self.seed, bfloat16=bfloat16)
         return self.with_networks(fit(self.networks, loss, images, config, device, progress, "bits read right"))
