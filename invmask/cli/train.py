@@ -113,10 +113,14 @@ def named(name: str) -> Plan:
         UserError: that is no victim's name, or part of it does not exist.
     """
     given = name.split("-")
-    if given[0] in (*ATTACKS, CLEAN):
+    if len(given) == 1 or given[0] in (*ATTACKS, CLEAN):
         given = [*EMBEDDED, *given]
+    complaint = (
+        "A victim is named <dataset>-<architecture>-<attack>, and after it whatever is unusual: a ratio (p5), "
+        f"a target (t3), labels (all_to_all); not '{name}'."
+    )
     if len(given) < 3:
-        raise UserError(f"A victim is named <dataset>-<architecture>-<attack>, not '{name}'.")
+        raise UserError(complaint)
     dataset, architecture, attack, *unusual = given
     new_model(dataset, architecture)
     if attack != CLEAN:
@@ -131,7 +135,7 @@ def named(name: str) -> Plan:
         elif re.fullmatch(r"t\d{1,6}", word):
             plan = replace(plan, target_label=int(word[1:]))
         else:
-            raise UserError(f"'{word}' in '{name}' is neither a ratio (p5), a target (t3) nor a way to label.")
+            raise UserError(complaint)
     return plan
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.cli import main
 from invmask.defenses.ims import config
 from invmask.runs.run import Run
@@ -59,6 +60,23 @@ def test_victims(capsys: pytest.CaptureFixture[str], home: Path):
     assert status == 0
     assert VICTIM in out
     assert "broken.json is not a victim's card" in err
+
+
+def test_attacks(capsys: pytest.CaptureFixture[str]):
+    status, out, err = call(capsys, "attacks", "--json")
+    assert (status, err) == (0, "")
+    attacks = {attack["name"]: attack for attack in json.loads(out)}
+    assert set(attacks) == set(ATTACKS)
+    for name, attack in attacks.items():
+        assert set(attack) == {"name", "title", "explanation", "source", "settings", "trigger", "poisons", "labels"}
+        assert make_attack(name, attack["settings"]) == make_attack(name)
+    assert {name for name, attack in attacks.items() if attack["trigger"] == "trained"} == {"ssba", "iab"}
+    assert {name for name, attack in attacks.items() if attack["poisons"] == "each batch"} == {"iab", "wanet", "bpp"}
+    assert [name for name, attack in attacks.items() if "clean-label" in attack["labels"]] == ["sig"]
+    assert attacks["wanet"]["source"]["url"] == "https://arxiv.org/abs/2102.10369"
+    status, out, _ = call(capsys, "attacks")
+    assert status == 0
+    assert "Nguyen" in out
 
 
 def test_defend_holds_to_its_contract(capsys: pytest.CaptureFixture[str], store: RunStore):
@@ -219,6 +237,17 @@ def test_a_pause_from_elsewhere_ends_the_command_and_says_how_to_go_on(
         (["train", "badnets", "--ratio", "0.95"], "At most 0.9"),
         (["train", "badnets", "--ratio", "much"], "fraction"),
         (["train", "badnets", "--target", "10"], "between 0 and 9"),
+        (["train"], "either as a victim's name or by --attack"),
+        (["train", "badnets", "--attack", "sig"], "either as a victim's name or by --attack"),
+        (["train", "badnets", "--labels", "none"], "Labels can be all-to-one or all-to-all or clean-label"),
+        (["train", "badnets", "--labels", "clean-label"], "BadNets can label what it poisons"),
+        (["train", "sig", "--labels", "clean-label", "--ratio", "0.2"], "At most 0.1 of the images are of the target"),
+        (["train", "badnets-q7"], "named <dataset>-<architecture>-<attack>"),
+        (["train", "bpp", "--set", "colours=3"], "'bpp' has no setting 'colours'"),
+        (["train", "bpp", "--set", "levels=1"], "has to be a whole number from 2 to 256"),
+        (["train", "bpp", "--picture", "x.png"], "--picture is for the attack 'picture'"),
+        (["train", "picture", "--picture", "/none/x.png"], "cannot be read"),
+        (["train", "badnets", "--name", "../x"], "has small letters"),
         (["train", "badnets", "--device", "cuda:99"], "no device 'cuda:99'"),
         (["train", "badnets"], "CIFAR-10 is not in"),
         (["data", "mnist"], "no data set 'mnist' to fetch"),
@@ -279,6 +308,7 @@ def test_a_damaged_run_does_not_hide_the_others(capsys: pytest.CaptureFixture[st
 def test_listing_victims_and_help_do_not_wait_for_torch():
     code = """
 import sys
+from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.cli import main
 assert main(["victims", "--json"]) == 0
 try:

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
+from invmask import machine
 from invmask.attacks.base import EpochReport
 from invmask.attacks.make import Plan
-from invmask.attacks.recipe import default_recipe
+from invmask.attacks.picture import PictureTrigger, picture_settings
+from invmask.attacks.recipe import default_recipe, recipe_of
+from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import VictimCard, read_card
 from invmask.cli import main, train
 from invmask.errors import UserError
@@ -69,6 +73,41 @@ def test_what_is_asked_for_goes_first(asked: dict[str, Any], tmp_path: Path, cap
     assert first.bfloat16
     assert (asked["ratio"], asked["target"], asked["out"], asked["threads"]) == (0.05, 3, tmp_path, 1)
     assert "sig" in capsys.readouterr().out
+
+
+def test_an_attack_by_name_with_settings_of_ones_own(asked: dict[str, Any], tmp_path: Path):
+    arguments = "--attack wanet --architecture preactresnet18w8 --labels all-to-all --set strength=0.75 --set seed=4"
+    assert main(["train", *arguments.split()]) == 0
+    plan = asked["plan"]
+    assert asked["name"] == "cifar10-preactresnet18w8-wanet-all_to_all"
+    assert plan.settings == {"strength": 0.75, "seed": 4}
+    assert asked["stages"] == train.stages_of("wanet", None, None, machine.choose_precision())
+    Image.new("RGBA", (4, 4), "red").save(tmp_path / "red.png")
+    arguments = f"--attack picture --picture {tmp_path / 'red.png'} --set opacity=0.5 --name red_square"
+    assert main(["train", *arguments.split()]) == 0
+    assert asked["name"] == "red_square"
+    assert asked["plan"].make_attack() == PictureTrigger(**picture_settings(tmp_path / "red.png"), opacity=0.5)
+
+
+def test_clean_labels_poison_half_of_the_target_class_unless_told_otherwise(asked: dict[str, Any]):
+    assert main(["train", "sig", "--labels", "clean-label"]) == 0
+    assert (asked["name"], asked["ratio"]) == ("cifar10-preactresnet18w16-sig-p5-clean_label", 0.05)
+    assert main(["train", "sig", "--labels", "clean-label", "--ratio", "0.02"]) == 0
+    assert asked["ratio"] == 0.02
+
+
+def test_settings_of_a_card_are_kept_when_it_is_made_again(asked: dict[str, Any], own_home: Path):
+    path = own_home / "victims" / f"{VICTIM}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "attack_settings": {"size": 5, "value": 0.5}}))
+    assert main(["train", VICTIM, "--set", "value=0.25"]) == 0
+    assert asked["plan"].settings == {"size": 5, "value": 0.25}
+
+
+def test_every_attack_has_a_recipe():
+    for name in (*ATTACKS, "clean"):
+        stages = recipe_of(name)
+        assert len(stages) == (3 if name in ("iab", "wanet", "bpp") else 2)
+        assert [stage.config.seed for stage in stages] == list(range(len(stages)))
 
 
 def test_a_victim_is_made_again_as_its_card_says(own_home: Path):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.views import Fate
 from invmask.ui import flip_choice
-from invmask.ui.names import architecture_title, victim_label, victim_title
+from invmask.ui.names import architecture_title, target_title, victim_label, victim_title
 from invmask.ui.samples import amplified, image_data_uri, percent, to_pixels
 
 
@@ -56,6 +57,10 @@ def test_victims_have_human_names():
     assert architecture_title("somebody's") == "somebody's"
     wide, narrow = card("preactresnet18", "sig"), card("preactresnet18w16", "sig")
     assert victim_label(wide, [wide, card("preactresnet18", "clean")]) == "SIG · CIFAR-10"
+    rare = replace(narrow, poisoning_ratio=0.01, labels="all-to-all", target_label=None)
+    assert victim_label(rare, [narrow, rare]) == "SIG, 1\u00a0%, all-to-all · CIFAR-10"
+    assert (target_title(rare), target_title(narrow)) == ("the next class", "airplane")
+    assert victim_label(narrow, [narrow, rare]) == "SIG · CIFAR-10"
     assert victim_label(narrow, [wide, narrow]) == "SIG · CIFAR-10 · PreActResNet-18, quarter width"
 
 

@@ -1,0 +1,72 @@
+"""The contact sheet of all attacks in README: python -m benchmarks.attack_sheet [FOLDER OF VICTIMS ...].
+
+The trigger of an attack is that of the victim named <dataset>-<architecture>-<attack> where there is one, which an attack
+with networks of its own needs; else it is what the attack's settings make.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from invmask import settings
+from invmask.attacks.base import Attack, TrainedAttack
+from invmask.attacks.registry import ATTACKS, make_attack
+from invmask.attacks.victims import find_cards, read_card, victim_name
+from invmask.data.embedded import load_embedded
+from invmask.errors import UserError
+from invmask.exports.images import NO_BROWSER, Renderer, find_browser
+from invmask.figures.attack_sheet import SheetColumn, attack_sheet
+from invmask.figures.triggers import trigger_tiles
+
+FILE = settings.ASSETS / "screenshots" / "attacks.png"
+# A ship, a bird and a truck of the embedded test images: a plain sky, a busy ground, strong edges.
+PLACES = (27, 44, 76)
+LEFT_OUT = ("picture",)
+WIDTH = 1400
+
+
+def attack_of(name: str, folders: list[Path]) -> Attack:
+    """The attack as the victim has it, or by itself.
+
+    Raises:
+        UserError: its networks are trained with a victim, and there is none.
+    """
+    victim = victim_name("cifar10", "preactresnet18w16", name)
+    path = find_cards(folders).get(victim)
+    attack = make_attack(name) if path is None else read_card(path).make_attack()
+    assert attack is not None
+    if path is None and isinstance(attack, TrainedAttack):
+        raise UserError(
+            f"The networks of {attack.title} come with a victim; run 'python -m invmask train {name}' first."
+        )
+    return attack
+
+
+def main(folders: list[Path]) -> None:
+    """Draw the sheet."""
+    images = load_embedded("cifar10", "test").images.tensor()[list(PLACES)]
+    columns = []
+    for name in ATTACKS:
+        if name not in LEFT_OUT:
+            attack = attack_of(name, folders)
+            tiles = trigger_tiles(images.numpy(), (attack.apply(images) - images).numpy())
+            columns.append(SheetColumn(attack.title.partition(" (")[0], tiles))
+    program = find_browser()
+    if program is None:
+        raise UserError(NO_BROWSER)
+    with Renderer(program) as renderer:
+        content = renderer.draw(attack_sheet(columns, "paper"), "png")
+    with Image.open(io.BytesIO(content)) as picture:
+        height = round(picture.height * WIDTH / picture.width)
+        small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
+    small.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(FILE, optimize=True)
+    print(f"{FILE}: {FILE.stat().st_size >> 10} KB")
+
+
+if __name__ == "__main__":
+    try:
+        main([Path(folder) for folder in sys.argv[1:]] or settings.victim_folders())
+    except UserError as error:
+        sys.exit(str(error))
