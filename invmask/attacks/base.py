@@ -153,8 +153,10 @@ class TrainedAttack(Attack):
         Raises:
             RuntimeError: the tensors are those of other networks.
         """
-        networks = self._build()
-        networks.load_state_dict(tensors)
+        # Without drawing weights first, which would take numbers from the random state of whoever asks.
+        with torch.device("meta"):
+            networks = self._build()
+        networks.load_state_dict(tensors, assign=True)
         return self.with_networks(networks)
 
     def suited_to(self, shape: tuple[int, int, int]) -> Self:

@@ -202,7 +202,7 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
     """A victim by name from the first of `folders` that has it, in eval mode on the CPU.
 
     Raises:
-        UserError: no victim of that name, or weights that do not fit its card.
+        UserError: no victim of that name, or weights or a trigger's networks that do not fit its card.
     """
     cards = find_cards(folders)
     if name not in cards:
@@ -219,6 +219,7 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
         raise UserError(
             f"{weights} does not hold the weights of a {card.architecture}; train the victim again."
         ) from error
+    card.make_attack()
     model.requires_grad_(False)
     return Victim(card, model.eval())
 

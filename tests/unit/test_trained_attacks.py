@@ -146,6 +146,33 @@ def test_a_victim_comes_with_its_networks_and_the_same_pixels(
     assert (measured.acc, measured.asr, measured.ra) == (card.acc, card.asr, card.ra)
 
 
+def test_a_victim_is_gone_on_with_wherever_it_was_interrupted(
+    attack: TrainedAttack, small_cifar10: LabelledImages, tmp_path: Path
+):
+    plan = Plan("cifar10", "preactresnet18w2", attack.name, settings=SMALL)
+    stages = [Stage(TrainingConfig(epochs=1, batch_size=50, seed=seed)) for seed in (0, 1)]
+    through = make.make_victim(plan, stages, tmp_path, tmp_path / "through")
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            make.make_victim(plan, stages, tmp_path, tmp_path / "pieces", on_epoch=interrupt)
+    card = make.make_victim(plan, stages, tmp_path, tmp_path / "pieces", on_epoch=interrupt)
+    images = small_cifar10.tensor()
+    first, second = through.make_attack(), card.make_attack()
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first.apply(images), second.apply(images))
+    assert (card.acc, card.asr, card.trigger_file) == (through.acc, through.asr, through.trigger_file)
+
+
+def test_reading_networks_draws_no_random_numbers(attack: TrainedAttack):
+    tensors = attack.tensors()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    attack.with_tensors(tensors)
+    assert torch.equal(torch.rand(2), expected)
+
+
 @pytest.mark.parametrize("kind", ["missing", "pickle", "other digest", "other networks", "elsewhere", "not named"])
 @pytest.mark.usefixtures("small_cifar10")
 def test_networks_that_do_not_belong_to_the_card_are_refused(kind: str, tmp_path: Path):
@@ -167,7 +194,7 @@ def test_networks_that_do_not_belong_to_the_card_are_refused(kind: str, tmp_path
         content["trigger_file"] = {}
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"(networks of SSBA|where the networks)"):
-        load_victim(card.name, [tmp_path]).card.make_attack()
+        load_victim(card.name, [tmp_path])
 
 
 @pytest.mark.usefixtures("small_cifar10")
