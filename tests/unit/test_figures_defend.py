@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from invmask.figures.attack_sheet import SheetColumn, attack_sheet
 from invmask.figures.channels import ChannelState, channel_map, layer_counts, map_height, short_names
 from invmask.figures.inner import flip_labels, inner_curves
 from invmask.figures.losses import LOSS_EXPLANATIONS, LOSS_TITLES, loss_curves
@@ -219,3 +220,23 @@ def test_perturbations_are_amplified_by_one_factor_and_sums_are_clipped():
 @pytest.mark.parametrize(("largest", "factor"), [(0.0, 1000), (0.02, 20), (0.5, 1), (1.0, 1)])
 def test_amplification_keeps_within_the_range(largest, factor):
     assert amplification(largest) == factor
+
+
+def test_the_sheet_of_attacks_shows_each_image_under_each_attack():
+    clean = np.stack([np.full((3, 4, 4), value) for value in (0.2, 0.5)])
+    columns = [
+        SheetColumn(title, trigger_tiles(clean, np.full_like(clean, change)))
+        for title, change in (("A", 0.1), ("B", -0.05))
+    ]
+    figure = attack_sheet(columns, "light")
+    traces = {trace.name: trace for trace in figure.data}
+    assert set(traces) == {"clean (1)", "clean (2)"} | {
+        f"{title}{what} ({number})" for title in "AB" for what in ("", ", change") for number in (1, 2)
+    }
+    assert np.array(traces["A (2)"].z).max() == round(0.6 * 255)
+    assert np.array(traces["B, change (1)"].z).max() == round((0.5 - 10 * 0.05) * 255)
+    # Side by side, and each change below its picture.
+    assert traces["clean (1)"].x0 < traces["A (1)"].x0 < traces["B (1)"].x0
+    assert traces["A (1)"].y0 < traces["A, change (1)"].y0 < traces["A (2)"].y0
+    texts = [annotation.text for annotation in figure.layout.annotations]
+    assert {"A", "B", "×5", "×10"} <= set(texts)

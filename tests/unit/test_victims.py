@@ -225,9 +225,10 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
         return
     assert card.asr is not None
     assert card.ra is not None
-    assert card.asr >= (0.90 if card.attack == "sig" else 0.95)
+    if card.poisoning_ratio == USUAL_RATIO:
+        assert card.asr >= (0.95 if card.attack in ("badnets", "blended") else 0.90)
     assert card.ra + card.asr <= 1 + 1e-9
-    assert (card.target_label, card.poisoning_ratio) == (0, 0.1)
+    assert (card.target_label, card.labels) == (0, "all-to-one")
 
 
 def test_an_embedded_victim_measures_as_its_card_says(embedded_name: str):
@@ -250,5 +251,5 @@ def within_sampling_error(share: float, expected: float, n: int) -> bool:
     return abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / n) + 1 / n
 
 
-def test_the_embedded_victims_stay_small():
-    assert sum(path.stat().st_size for path in EMBEDDED.glob("*")) < 20_000_000
+def test_all_that_is_embedded_stays_small():
+    assert sum(path.stat().st_size for path in ASSETS.rglob("*")) < 60_000_000
