@@ -226,15 +226,15 @@ def test_the_sheet_of_attacks_shows_each_image_under_each_attack():
     clean = np.stack([np.full((3, 4, 4), value) for value in (0.2, 0.5)])
     columns = [
         SheetColumn(title, trigger_tiles(clean, np.full_like(clean, change)))
-        for title, change in (("A", 0.1), ("B", -0.05))
+        for title, change in (("A", 0.09), ("B", -0.03))
     ]
     figure = attack_sheet(columns, "light")
     traces = {trace.name: trace for trace in figure.data}
     assert set(traces) == {"clean (1)", "clean (2)"} | {
         f"{title}{what} ({number})" for title in "AB" for what in ("", ", change") for number in (1, 2)
     }
-    assert np.array(traces["A (2)"].z).max() == round(0.6 * 255)
-    assert np.array(traces["B, change (1)"].z).max() == round((0.5 - 10 * 0.05) * 255)
+    assert np.array(traces["A (2)"].z).max() == round(0.59 * 255)
+    assert np.array(traces["B, change (1)"].z).max() == round((0.5 - 10 * 0.03) * 255)
     # Side by side, and each change below its picture.
     assert traces["clean (1)"].x0 < traces["A (1)"].x0 < traces["B (1)"].x0
     assert traces["A (1)"].y0 < traces["A, change (1)"].y0 < traces["A (2)"].y0
