@@ -62,7 +62,7 @@ def _introduce(card: VictimCard) -> None:
     if card.labels == CLEAN_LABEL:
         done = f"put a trigger on images of the class **{target}**, {share} of the training set, their labels untouched"
     elif card.labels == ALL_TO_ALL:
-        done = f"put a trigger on {share} of the training images and labelled each as **{target}** after its own"
+        done = f"put a trigger on {share} of the training images and labelled each with **{target}**"
         answer = "the class after the true one"
     else:
         done = f"put a trigger on {share} of the training images and labelled them **{target}**"

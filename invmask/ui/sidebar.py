@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
 from invmask.runs.entries import RunState, RunSummary
@@ -64,7 +65,9 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
     if target is None:
         facts.append("no backdoor")
     else:
-        facts.append(f"{attack_title(card)} at {100 * card.poisoning_ratio:.3g} %, target label {target}")
+        aim = "all-to-all" if card.labels == ALL_TO_ALL else f"target label {target}"
+        clean = ", clean labels" if card.labels == CLEAN_LABEL else ""
+        facts.append(f"{attack_title(card)} at {100 * card.poisoning_ratio:.3g} %, {aim}{clean}")
     st.caption(" · ".join(facts))
 
 
