@@ -308,7 +308,6 @@ def test_a_damaged_run_does_not_hide_the_others(capsys: pytest.CaptureFixture[st
 def test_listing_victims_and_help_do_not_wait_for_torch():
     code = """
 import sys
-from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.cli import main
 assert main(["victims", "--json"]) == 0
 try:
