@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import clean_budget, probe
