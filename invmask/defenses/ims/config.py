@@ -123,6 +123,7 @@ PRESETS: dict[str, IMSConfig] = {
         start_mask=0.5,
         amplification=2.0,
         shared_cycles=6.0,
+        inner_parts=2,
         crop_padding=4,
         weight_pruned_clean=4.0,
         weight_pruned_perturbed=0.4,
