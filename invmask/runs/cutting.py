@@ -51,7 +51,9 @@ def _pieces(run: Run) -> Iterator[None]:
     reference = _budget_answers(bench, masks, View.ORIGINAL)
     wanted = {order: cuts(masks, order) for order in Order}
     scores = run_scores(run, round_taken, bench.victim).to(spec.device)
-    found = tuning.read_curves(run, round_taken) or _nothing_yet(bench, masks, sum(map(len, wanted.values())))
+    found = tuning.read_curves(run, round_taken) or _nothing_yet(
+        bench, masks, sum(map(len, wanted.values())), tuning.curves_key(run)
+    )
     for order in Order:
         channels = cut_order(masks, order, scores)
         for place in coarse_to_fine(len(wanted[order])):
@@ -71,7 +73,7 @@ def _measure(bench: Bench, hard: Masks, cut: Cut, reference: torch.Tensor) -> Cu
     return CutPoint(cut, measures[View.PRUNED], measures[View.INVERSE], float(same.double().mean()))
 
 
-def _nothing_yet(bench: Bench, masks: Masks, total: int) -> CutCurves:
+def _nothing_yet(bench: Bench, masks: Masks, total: int, key: str) -> CutCurves:
     measures = bench.measure(bench.probe, masks, tuple(View))
     return CutCurves(
         original=measures[View.ORIGINAL],
@@ -79,6 +81,7 @@ def _nothing_yet(bench: Bench, masks: Masks, total: int) -> CutCurves:
         budget=len(bench.subject.images),
         points=dict.fromkeys(Order, ()),
         total=total,
+        key=key,
     )
 
 

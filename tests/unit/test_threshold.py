@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from invmask.evidence import scores
 from invmask.evidence.scores import channel_scores
 from invmask.evidence.threshold import (
     THRESHOLDS,
@@ -123,9 +125,9 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
     assert found.original == measured.shapes().original
     assert found.learned == tuple(bench.measure(bench.probe, masks, (View.PRUNED, View.INVERSE)).values())
     subject = bench.subject
-    scores = channel_scores(subject.model, bench.layout, masks, subject.images, subject.precision)
+    score = channel_scores(subject.model, bench.layout, masks, subject.images, subject.precision)
     for order in Order:
-        points, channels = found.points[order], cut_order(masks, order, scores)
+        points, channels = found.points[order], cut_order(masks, order, score)
         assert [each.cut for each in points] == cuts(masks, order)
         assert points[0].pruned == found.original
         assert points[0].agreement == 1
@@ -135,6 +137,26 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
             assert (each.pruned, each.inverse) == (views[View.PRUNED], views[View.INVERSE])
             assert each.agreement * found.budget == pytest.approx(round(each.agreement * found.budget))
     assert min(each.agreement for points in found.points.values() for each in points) < 0.98
+
+
+def test_cuts_of_another_score_or_another_victim_are_measured_anew(home: Path, monkeypatch: pytest.MonkeyPatch):
+    run = make_run(home)
+    tuning.ERRAND.ask(run, 3)
+    cutting.measure_cuts(run.path)
+    old = tuning.read_curves(run, 3)
+    monkeypatch.setattr(scores, "SCORE_VERSION", scores.SCORE_VERSION + 1)
+    assert tuning.read_curves(run, 3) is None
+    # Another network under the same name, while the process that measures goes on.
+    path = home / "victims" / f"{VICTIM}.safetensors"
+    content = path.read_bytes()
+    weights = load_file(path)
+    save_file({**weights, "linear.bias": weights["linear.bias"] + 5 * torch.eye(10)[3]}, path)
+    assert cutting.measure_cuts(run.path) is Outcome.IDLE
+    new = tuning.read_curves(run, 3)
+    assert new.complete
+    assert new.original != old.original
+    path.write_bytes(content)
+    assert tuning.has_work(run)
 
 
 def test_a_clean_control_has_acc_alone(home: Path):
