@@ -27,8 +27,8 @@ def _with_run(summary: RunSummary) -> None:
         )
     else:
         st.caption(f"{summary.id}, after round {summary.round:,}")
-    export_sections.figures(run, summary.round, cache.victim_stamp(summary.spec.victim))
-    export_sections.report(run, summary.round)
+    picks = export_sections.figures(run, summary.round, cache.victim_stamp(summary.spec.victim))
+    export_sections.report(run, summary.round, picks)
     export_sections.model(run, summary.round)
 
 

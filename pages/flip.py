@@ -3,10 +3,11 @@
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
+from invmask.exports.samples import by_turns
 from invmask.masks.state import View
 from invmask.runs import named_masks
 from invmask.runs.entries import RunSummary
-from invmask.ui import address, answers, cache, flip_choice, flip_panels, widgets
+from invmask.ui import address, answers, cache, export_picks, flip_choice, flip_panels, widgets
 from invmask.ui.names import target_title
 
 
@@ -31,9 +32,10 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     flip_panels.counts(found, choice.view)
     fates = found.answers.fates(View.PRUNED)
     show = choice.show if poisoned or choice.show != "still-fooled" else "all"
-    places = flip_choice.chosen(show, fates, choice.picked, flip_choice.mixed(found.answers.labels.tolist()))
+    places = flip_choice.chosen(show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
     picked = [place for place in choice.picked if place < len(fates)]
     current = picked[-1] if picked else places[0] if places else 0
+    export_picks.keep_sample(picked[-1] if picked else None, has_trigger and not poisoned)
     flip_panels.filter_pills(choice, fates, poisoned)
     left, right = st.columns([11, 9], gap="medium")
     with left:

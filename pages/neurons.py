@@ -8,6 +8,7 @@ from invmask.runs.entries import RunSummary
 from invmask.ui import (
     address,
     cache,
+    export_picks,
     neurons_channel,
     neurons_choice,
     neurons_data,
@@ -28,6 +29,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     neurons_evidence.ask(run, round_taken, asked is None)
     result = neurons_whatif.show(run, round_taken, choice, by_hand, names)
     neurons_evidence.show_progress(run.id)
+    export_picks.keep_channel(choice.channel, choice.draw)
     if choice.channel is not None:
         channel = neurons_channel.show(card, found, choice)
         if channel is not None:
@@ -40,7 +42,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     with left:
         neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
     with right:
-        neurons_panels.agreement(found)
+        neurons_panels.show_agreement(found)
 
 
 def _page() -> None:

@@ -15,14 +15,15 @@ SUFFIXES = (".safetensors", ".onnx")
 def figures(arguments: argparse.Namespace) -> int:
     """Write a run's figures into a folder."""
     from invmask.exports.archive import check_formats, write_figures
-    from invmask.exports.records import read_records
+    from invmask.exports.records import Picks, read_records
 
     formats = check_formats([name.strip() for name in arguments.format.split(",") if name.strip()])
     names = None if arguments.only is None else [name.strip() for name in arguments.only.split(",")]
     folder = Path(arguments.out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out has to name a directory, and {folder} is a file.")
-    records = read_records(store().run(arguments.run), arguments.round)
+    picks = Picks(arguments.sample, arguments.channel, arguments.draw)
+    records = read_records(store().run(arguments.run), arguments.round, picks)
     made = write_figures(folder, records, formats, names, _tell)
     for problem in made.problems:
         print(problem, file=sys.stderr)

@@ -40,6 +40,7 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
                 "outlinewidth": 0,
                 "tickvals": [-1, 0, 1],
                 "ticks": "",
+                "tickfont": {"size": 12},
             },
         )
     )

@@ -8,8 +8,9 @@ import streamlit as st
 from invmask.attacks.victims import VictimCard
 from invmask.defenses.ims.config import PRESETS, SETTINGS
 from invmask.errors import UserError
+from invmask.exports.entry import measured_on
+from invmask.exports.sweeps import AXIS_TITLES, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
-from invmask.figures.tune import SweepPoint, sweep_curves
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.spec import RunSpec
 from invmask.runs.sweep import SPC, Place, lay_out
@@ -22,12 +23,6 @@ LOOK_SECONDS = 2.0
 _THIS = "run"
 _PROBLEM, _MOVED = "tune/sweep-problem", "tune/moved"
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-AXIS_TITLES = {
-    SPC: "Data budget, SPC",
-    "sparsity_weight": "Sparsity weight λ",
-    "steepness": "Steepness k",
-    "norm_bound": "Norm bound",
-}
 PROPOSED: dict[str, tuple[float, ...]] = {
     SPC: (1, 2, 5, 10, 20, 50, 100),
     "sparsity_weight": (0, 0.1, 0.2, 0.5, 1, 2, 5, 10),
@@ -165,8 +160,6 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
 
 
 def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> None:
-    points = [_point(place) for place in finished]
-
     def clicked() -> None:
         picked = st.session_state["tune-sweep"]["selection"]["points"]
         if picked and picked[0].get("customdata"):
@@ -174,10 +167,10 @@ def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> Non
             st.session_state[_MOVED] = True
 
     chart(
-        sweep_curves(points, values, AXIS_TITLES[axis], current_theme()),
+        sweep_figure(finished, values, axis, current_theme()),
         "tune-sweep",
         f"ACC, ASR and RA of the three views against {AXIS_TITLES[axis]}",
-        lambda: sweep_curves(points, values, AXIS_TITLES[axis], "paper"),
+        lambda: sweep_figure(finished, values, axis, "paper"),
         on_select=clicked,
         selection_mode="points",
     )
@@ -185,24 +178,9 @@ def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> Non
     assert first is not None
     assert first.result is not None
     original = first.result.views.original
-    sizes = f"n = {original.n_clean:,} clean" + (
-        f" and {original.n_triggered:,} triggered" if original.n_triggered else ""
-    )
     st.caption(
-        f"{sizes} test images. Lines: mean over the seeds; bars: one standard deviation. Click a run to open it."
+        f"{measured_on(original)}. Lines: mean over the seeds; bars: one standard deviation. Click a run to open it."
     )
-
-
-def _point(place: Place) -> SweepPoint:
-    assert place.run is not None
-    assert place.run.result is not None
-    views = place.run.result.views
-    measures = [name for name in MEASURE_TITLES if getattr(views.original, name) is not None]
-    shares = {
-        name: {view: getattr(getattr(views, view), name) for view in ("original", "pruned", "inverse")}
-        for name in measures
-    }
-    return SweepPoint(place.value, place.seed, place.run.id, shares)
 
 
 def _table(places: Sequence[Place], axis: str) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence.scores import ranking
+from invmask.exports.channels import channel_name, find_channel
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
 from invmask.runs import evidence, named_masks
@@ -19,7 +20,7 @@ from invmask.runs.executor import Executor
 from invmask.runs.gather import gather
 from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
-from invmask.ui import cache, neurons_choice
+from invmask.ui import cache
 from invmask.ui.neurons_data import HIGH_SCORE
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
@@ -73,7 +74,7 @@ def test_the_table_ranks_by_score(home):
     order = ranking(scores).tolist()
     shown = table(app)
     assert shown["rank"].tolist() == list(range(1, layout.channels + 1))
-    assert shown["channel"].tolist()[:5] == [neurons_choice.channel_name(layout.layers, c) for c in order[:5]]
+    assert shown["channel"].tolist()[:5] == [channel_name(layout.layers, c) for c in order[:5]]
     assert np.allclose(shown["score"], scores[order])
     squares = figure(app, "channels")["data"][0]
     assert len(squares["hovertext"]) == layout.channels
@@ -138,7 +139,7 @@ def test_one_channels_page_has_an_address(home):
     assert not app.exception
     assert any(heading.value == "layer4.0.conv1, channel 3" for heading in app.subheader)
     layers = MaskLayout.of(load_victim(VICTIM, [home]).model).layers
-    channel = neurons_choice.find_channel(layers, name)
+    channel = find_channel(layers, name)
     lines = {trace["name"]: trace for trace in figure(app, "pruned gate m")["data"]}
     assert set(lines) == {"mask a", "selection s", "pruned gate m", "inverse gate m\u0304"}
     before = measures(app)
