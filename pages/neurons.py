@@ -6,7 +6,6 @@ from invmask.attacks.victims import VictimCard
 from invmask.runs import evidence, named_masks
 from invmask.runs.entries import RunSummary
 from invmask.ui import (
-    address,
     cache,
     export_picks,
     neurons_channel,
@@ -46,30 +45,26 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
 
 
 def _page() -> None:
-    victim, run = address.current_victim(), address.current_run()
-    if victim is None:
-        widgets.no_victim()
+    card = widgets.open_card()
+    if card is None:
         return
-    card = cache.victim(victim).card
-    left, right = st.columns([10, 3], gap="medium", vertical_alignment="bottom")
-    left.title("Neurons", anchor=False)
+    beside = widgets.title_and_slider("Neurons")
+    run = widgets.open_run(
+        card,
+        "There are no channels to look at yet. Defend this victim for a few rounds first.",
+        "its mask leaves every channel alone",
+    )
     if run is None:
-        widgets.no_run("There are no channels to look at yet. Defend this victim for a few rounds first.", victim)
         return
-    summary = cache.summary(run)
-    if summary.round == 0:
-        st.info("This run has taken no round yet, so its mask leaves every channel alone. Take a few rounds first.")
-        st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
-        return
-    with right:
-        widgets.round_slider(summary, "neurons-round")
+    with beside:
+        widgets.round_slider(run, "neurons-round")
     if card.target_label is None:
         st.info(
             "This control has no backdoor, so there is nothing to compare the scores with. "
             "They say which channels the defence would cut, and accuse none of them.",
             icon=":material/info:",
         )
-    _with_run(card, summary)
+    _with_run(card, run)
 
 
 _page()

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
+from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS
 from invmask.errors import UserError
 from invmask.exports.entry import measured_on
@@ -109,24 +110,55 @@ def _choose_seeds() -> tuple[int, ...]:
 
 
 def _choose_values(axis: str, base: RunSpec) -> list[float]:
+    title, least, most, whole = _range(axis)
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
-    options = sorted({*map(float, PROPOSED[axis]), own})
-    asked = address.choice("values", "").split("~")
+    asked = tune_choice.asked_values(least, most, whole)
+    options = sorted({*map(float, PROPOSED[axis]), own, *asked})
     key = f"tune-values-{axis}"
-    found = [value for value in options if f"{value:g}" in asked]
-    st.session_state[key] = found or options
-    chosen = st.pills(
-        "Values",
-        options,
-        key=key,
-        selection_mode="multi",
-        format_func=lambda value: f"{value:g}",
-        on_change=lambda: address.choose("values", "~".join(f"{v:g}" for v in sorted(st.session_state[key])) or None),
-        help="Choose which values to lay out."
-        if axis == SPC
-        else f"{_BY_NAME[axis].explanation} The run's or preset's own value is among them.",
-    )
+    st.session_state[key] = list(asked) or options
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        chosen = st.pills(
+            "Values",
+            options,
+            key=key,
+            selection_mode="multi",
+            width="content",
+            format_func=lambda value: f"{value:g}",
+            on_change=lambda: tune_choice.set_values(st.session_state[key]),
+            help="Choose which values to lay out."
+            if axis == SPC
+            else f"{_BY_NAME[axis].explanation} The run's or preset's own value is among them.",
+        )
+        more = f"tune-more-{axis}"
+
+        def add() -> None:
+            if not st.session_state[more].strip():
+                return
+            try:
+                found = tune_choice.parse_values(st.session_state[more], title, least, most, whole)
+                tune_choice.set_values([*chosen, *found])
+                st.session_state[more] = ""
+            except UserError as error:
+                st.session_state[_PROBLEM] = str(error)
+
+        kind = "Whole numbers" if whole else "Numbers"
+        st.text_input(
+            "Other values",
+            key=more,
+            width=160,
+            placeholder="3, 7",
+            on_change=add,
+            help=f"{kind} from {least:g} to {most:g}, then Enter.",
+        )
     return sorted(chosen)
+
+
+def _range(axis: str) -> tuple[str, float, float, bool]:
+    """Title, least and greatest value, and whether it is a whole number."""
+    if axis == SPC:
+        return "SPC", 1, MAX_SPC, True
+    setting = _BY_NAME[axis]
+    return setting.title, setting.minimum, setting.maximum, setting.whole
 
 
 def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], polled: bool) -> None:
