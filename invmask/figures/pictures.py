@@ -167,5 +167,5 @@ def _shared_scale(rows: Sequence[PictureRow], title: str, bottom: float, theme: 
     every = [abs(p.values).max() for row in rows for p in row.pictures if isinstance(p, Heat) and p.over is None]
     limit = float(max(every, default=0.0)) or 1.0
     words = [f"{value:.3g}".replace("-", "−") for value in (-limit, 0.0, limit)]
-    bar = flat_colour_bar(title, [-limit, 0.0, limit], words, 0.62) | {"x": 0.03, "y": bottom, "ypad": 2}
+    bar = flat_colour_bar(title, [-limit, 0.0, limit], words, 0.62) | {"x": 0.07, "y": bottom, "ypad": 2}
     return {"cmin": -limit, "cmax": limit, "colorscale": colour_scale("signed", theme), "colorbar": bar}

@@ -223,13 +223,15 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
     name = "acc" if card.target_label is None else "asr"
     top, original = getattr(found.top, name), getattr(found.original, name)
     random = [getattr(measures, name) for measures in found.random]
-    best = min(random)
+    # Where the network is broken, it answers the target label no more, nor anything else.
+    lowest = min(found.random, key=lambda measures: getattr(measures, name))
+    best = getattr(lowest, name)
     if name == "asr":
         said = (
             f"With the {len(found.channels)} highest-scored channels cut, ASR is {percent(top)}; the best of "
             f"{len(random)} random sets from the same layers leaves {percent(best)}, nothing cut {percent(original)}. "
-            f"ACC is {percent(found.top.acc)} (before {percent(found.original.acc)}, n\u00a0=\u00a0"
-            f"{count(found.top.n_clean)})."
+            f"ACC is {percent(found.top.acc)}, with that random set {percent(lowest.acc)}, before "
+            f"{percent(found.original.acc)} (n\u00a0=\u00a0{count(found.top.n_clean)})."
         )
     else:
         said = (

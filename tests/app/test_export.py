@@ -11,8 +11,8 @@ from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.records import read_records
 from invmask.exports.work import make
 from invmask.runs import files, named_masks
-from tests.app.conftest import advance_to, make_run, sentences, visit
-from tests.unit.run_helpers import CONTROL, VICTIM
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
 

@@ -8,11 +8,8 @@ import pytest
 from invmask.cli import main
 from invmask.data.budget import probe
 from invmask.exports.mask_file import read_mask
-from invmask.runs.advance import advance
 from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import small_spec, write_victims
+from tests.unit.run_helpers import small_spec, taken, write_victims
 
 
 @pytest.fixture
@@ -20,10 +17,7 @@ def run(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     few = type("Part", (), {"images": probe("cifar10", 2)})
     monkeypatch.setattr("invmask.exports.agreement.load_embedded", lambda *_: few)
     write_victims(own_home / "victims")
-    created = RunStore(own_home / "runs").create(small_spec())
-    write_want(created.path, Want(Goal.ADVANCE, 3))
-    advance(created.path)
-    return created
+    return taken(own_home, small_spec(), 3)
 
 
 def test_figures_writes_what_is_asked_for(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -27,21 +27,16 @@ from invmask.exports.sweeps import finished_along, is_curve
 from invmask.figures.palette import VIEW_COLOURS
 from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
 from invmask.runs import cutting, evidence, gather, tuning
-from invmask.runs.advance import advance
 from invmask.runs.entries import RunResult, RunState, RunSummary
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
 def make_run(home: Path, victim: str = VICTIM, rounds: int = 4) -> Run:
     write_victims(home / "victims")
-    run = RunStore(home / "runs").create(small_spec(victim, versions={"torch": "2.15.0"}))
-    write_want(run.path, Want(Goal.ADVANCE, rounds))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(victim, versions={"torch": "2.15.0"}), rounds)
 
 
 @pytest.fixture

@@ -12,14 +12,13 @@ from invmask.evidence import scores
 from invmask.evidence.ablation import Ablation
 from invmask.masks.state import MaskLayout
 from invmask.runs import evidence, gather
-from invmask.runs.advance import Outcome, advance
+from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP
 from invmask.runs.executor import Executor
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import ProbeImages
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(home: Path, victim: str = VICTIM) -> Run:
-    run = RunStore(home / "runs").create(small_spec(victim))
-    write_want(run.path, Want(Goal.ADVANCE, 3))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(victim), 3)
 
 
 @pytest.fixture(scope="module")

@@ -21,13 +21,12 @@ from invmask.evidence.threshold import (
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.metrics import Measures
 from invmask.runs import cutting, tuning
-from invmask.runs.advance import Outcome, advance
+from invmask.runs.advance import Outcome
 from invmask.runs.executor import Executor
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import make_bench
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 LAYOUT = MaskLayout((MaskedLayer("one", 3, 0), MaskedLayer("two", 3, 3)))
 MASKS = Masks(torch.tensor([0.0, 0.45, 1.0, 0.2, 0.9, 0.0]), torch.tensor([0.0, 0.1, 0.2, 0.0, 1.0, 0.9]))
@@ -42,10 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(home: Path, victim: str = VICTIM) -> Run:
-    run = RunStore(home / "runs").create(small_spec(victim, probe_per_class=2))
-    write_want(run.path, Want(Goal.ADVANCE, 3))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(victim, probe_per_class=2), 3)
 
 
 def spread_masks(run: Run) -> Masks:
