@@ -37,11 +37,12 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         return
     neurons_panels.overview(card, run, round_taken, found, choice, by_hand)
     neurons_whatif.show_samples(card, run, result, choice.base)
-    left, right = st.columns(2, gap="large")
-    with left:
-        neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
-    with right:
-        neurons_panels.show_agreement(found)
+    # Of a fixed width, for their numbers need room: in a narrow window one goes below the other.
+    with st.container(horizontal=True, gap="large"):
+        with st.container(width=neurons_panels.PANEL_WIDTH):
+            neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
+        with st.container(width=neurons_panels.PANEL_WIDTH):
+            neurons_panels.show_agreement(found)
 
 
 def _page() -> None:

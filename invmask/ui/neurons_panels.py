@@ -24,7 +24,7 @@ from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
-MAP_WIDTH, TABLE_WIDTH = 480, 510
+MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 480, 510, 480
 _MAP = "neurons-map"
 COLUMN_TITLES = {
     "selection": "1 − s",

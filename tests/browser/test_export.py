@@ -86,7 +86,7 @@ def test_a_figure_is_saved_by_the_readers_own_browser(browser: Browser, served: 
 
 
 def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
-    page: Page, served: Dashboard, run: Run, tmp_path: Path
+    browser: Browser, page: Page, served: Dashboard, run: Run, tmp_path: Path
 ):
     page.goto(f"{served.url}/defend?victim={VICTIM}&run={run.id}")
     expect(heading(page, "The terms of the loss")).to_be_visible()
@@ -116,9 +116,12 @@ def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
         assert "Total, weighted" in archive.read("defend-losses.svg").decode()
         assert f"Victim {VICTIM}" in archive.read("defend-losses.txt").decode()
         archive.extractall(tmp_path)
-    page.context.set_offline(True)
+    offline = new_context(browser)
+    offline.set_offline(True)
+    page = offline.new_page()
     page.goto((tmp_path / "defend-losses.html").as_uri())
     expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
     (tmp_path / "plotly.min.js").unlink()
     page.goto((tmp_path / "defend-measures.html").as_uri())
     expect(page.get_by_text("unpack the whole archive")).to_be_visible()
+    offline.close()

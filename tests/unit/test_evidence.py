@@ -226,7 +226,7 @@ def test_rank_agreement_by_hand():
 
 
 def test_overlap_of_two_tops_by_hand():
-    first = np.array([0.9, 0.8, 0.0, 0.1])
-    assert top_overlap(first, np.array([0.7, np.nan, 0.9, 0.1]), 2) == 1
+    first = np.array([0.9, 0.8, 0.0, 0.1, 0.05])
+    assert top_overlap(first, np.array([0.7, np.nan, 0.9, 0.1, 0.2]), 2) == 1
     assert top_overlap(first, first, 3) == 3
     assert top_overlap(first, -first, 2) == 0
