@@ -67,7 +67,8 @@ def _cuts(order: Order, words: str) -> Entry:
         f"Hard cuts {words}",
         f"ACC, ASR and RA of the three views when channels are cut altogether, {words}, against their number. "
         "The inverse view keeps what is cut and cuts the other selected channels (s < 0.5). Dotted: the cut proposed "
-        "from clean images alone, the hardest that answers at least 98 % of the clean budget as the original does.",
+        "from the clean budget alone, the one that keeps most of the original's answers to it with and without the "
+        "synthesized trigger on (where the round made none: the hardest that keeps 98 % of them).",
         lambda records, theme: cut_figure(_curves(records), order, theme),
         lambda records: records.cuts is not None and records.cuts.complete,
         on_probe,

@@ -92,6 +92,7 @@ def _point(values: dict[str, Any]) -> CutPoint:
         pruned=Measures(**values["pruned"]),
         inverse=Measures(**values["inverse"]),
         agreement=float(values["agreement"]),
+        restored=None if values["restored"] is None else float(values["restored"]),
     )
 
 

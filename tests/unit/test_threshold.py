@@ -1,7 +1,9 @@
 """Hard cuts: which channels, what they do, what is proposed, and that the curves are measured once and kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +20,7 @@ from invmask.evidence.threshold import (
     hard_masks,
     propose,
 )
+from invmask.evidence.views import view_probabilities
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.metrics import Measures
 from invmask.runs import cutting, tuning
@@ -65,9 +68,9 @@ def measured(home: Path) -> Run:
     return run
 
 
-def point(channels: int, agreement: float) -> CutPoint:
+def point(channels: int, agreement: float, restored: float | None = None) -> CutPoint:
     nothing = Measures(0.5, None, None, 1, 0)
-    return CutPoint(Cut(channels), nothing, nothing, agreement)
+    return CutPoint(Cut(channels), nothing, nothing, agreement, restored)
 
 
 def test_channels_go_by_effective_mask_or_by_score():
@@ -104,6 +107,36 @@ def test_the_hardest_cut_within_the_rule_is_proposed():
     assert propose(points, 0.985).cut.channels == 10
     assert propose(points[4:]) is None
     assert propose([]) is None
+
+
+def test_the_cut_that_keeps_most_answers_with_and_without_the_synthesized_trigger_is_proposed():
+    points = [point(0, 1.0, 0.1), point(10, 0.9, 0.7), point(20, 0.8, 0.8), point(30, 0.2, 0.9), point(40, 0.1, 0.1)]
+    assert propose(points).cut.channels == 10
+    assert propose([points[0], *points[2:]]).cut.channels == 20
+
+
+def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, monkeypatch: pytest.MonkeyPatch):
+    run = make_run(home)
+    bench = make_bench(run.spec(), [home / "victims"])
+    subject, stored = bench.subject, run.examples_at(3)
+    changes = stored.perturbations
+    shared = replace(stored, perturbations=np.repeat(changes[:1], len(changes), 0) + np.float16(0.3))
+    own = replace(stored, perturbations=np.linspace(0, 1, changes.size).reshape(changes.shape))
+    clean = view_probabilities(subject.model, run.masks_at(3), [View.ORIGINAL], subject.images, "float32")[0].argmax(1)
+    places = torch.from_numpy(stored.indices.astype(int))
+    for examples, images, wanted in (
+        (shared, subject.images + torch.from_numpy(shared.perturbations[0].astype(np.float32)), clean),
+        (own, subject.images[places] + torch.from_numpy(own.perturbations.astype(np.float32)), clean[places]),
+    ):
+        monkeypatch.setattr(Run, "examples_at", lambda *_, found=examples: found)
+        tuning.ERRAND.ask(run, 3)
+        (run.path / "tuning" / "round-3.json").unlink(missing_ok=True)
+        cutting.measure_cuts(run.path)
+        for each in tuning.read_curves(run, 3).points[Order.MASK][::4]:
+            channels = run.masks_at(3).gate(View.PRUNED).argsort(stable=True)[: each.cut.channels].tolist()
+            hard = hard_masks(run.masks_at(3), channels)
+            said = view_probabilities(subject.model, hard, [View.PRUNED], images, subject.precision)[0].argmax(1)
+            assert each.restored == pytest.approx(float((said == wanted).double().mean()))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 25])
