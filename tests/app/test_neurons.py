@@ -13,14 +13,14 @@ from invmask.data.budget import probe
 from invmask.evidence.scores import ranking
 from invmask.exports.channels import channel_name, find_channel
 from invmask.masks.attach import attached, sharing_copy
-from invmask.masks.state import MaskLayout, View
+from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import evidence, named_masks
 from invmask.runs.advance import Outcome
 from invmask.runs.executor import Executor
 from invmask.runs.gather import gather
 from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
-from invmask.ui import cache
+from invmask.ui import cache, neurons_choice
 from invmask.ui.neurons_data import HIGH_SCORE
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
@@ -99,6 +99,13 @@ def test_cuts_by_hand_are_recomputed_exactly(home):
     assert "cut" not in app.query_params
     assert "base" not in app.query_params
     assert measures(app) == learned
+
+
+def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
+    masks = Masks(torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.zeros(4))
+    decided = neurons_choice.decided(neurons_choice.parse_actions("2,0.r0"), 4)
+    gates = decided.apply(masks).gate(View.PRUNED)
+    assert gates.tolist() == pytest.approx([1, 0, 0, 1], abs=1e-4)
 
 
 def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
