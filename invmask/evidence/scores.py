@@ -12,6 +12,8 @@ from invmask.machine import Precision, autocast
 from invmask.masks.attach import gated_logits, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 
+SCORE_VERSION = 2
+"""Raised with every change of what the score is, so that stored results that rest on scores are computed anew."""
 AMPLIFICATION = 2.0
 STEPS = 4
 IMAGES = 32

@@ -249,9 +249,10 @@ def _add_counts(
             font={"size": 13, "color": colour},
         )
     end = next(step for step in SHARE_STEPS if largest <= step)
-    figure.update_xaxes(
-        range=[0, end], fixedrange=True, ticksuffix=" %", nticks=3, tickfont={"size": 12}, showgrid=True, row=1, col=2
-    )
+    marks = [0, end / 2] if theme == "paper" else [0, end / 2, end]
+    figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=True, row=1, col=2)
+    words = [f"{mark:g} %" for mark in marks]
+    figure.update_xaxes(tickvals=marks, ticktext=words, tickangle=0, tickfont={"size": 12}, row=1, col=2)
     figure.update_yaxes(showticklabels=False, ticks="", row=1, col=2)
     figure.add_annotation(
         text="of the layer's channels",

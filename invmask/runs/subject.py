@@ -22,6 +22,7 @@ from invmask.masks.attach import sharing_copy
 from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures, flags
+from invmask.runs.keys import victim_digest
 from invmask.runs.spec import RunSpec
 
 # Images a pass: more gains no speed and costs memory.
@@ -76,7 +77,7 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     if spec.defense not in DEFENSES:
         raise UserError(f"There is no defence '{spec.defense}'; choose one of: {', '.join(DEFENSES)}.")
     check_device(spec.device)
-    victim = _victim(spec.victim, spec.device, tuple(folders))
+    victim = _victim(spec.victim, spec.device, tuple(folders), victim_digest(spec.victim, folders))
     images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor()
     model = sharing_copy(victim.model)
     subject = Subject(model, images.to(spec.device), len(victim.card.dataset_info.classes), spec.precision)
@@ -128,7 +129,7 @@ def measure_views(
 
 
 @lru_cache(maxsize=8)
-def _victim(name: str, device: str, folders: tuple[Path, ...]) -> Victim:
+def _victim(name: str, device: str, folders: tuple[Path, ...], digest: str) -> Victim:  # noqa: ARG001  (of its files)
     victim = load_victim(name, list(folders))
     victim.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return victim

@@ -11,8 +11,8 @@ from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
-from tests.app.conftest import advance_to, make_run, sentences, visit
-from tests.unit.run_helpers import CONTROL, VICTIM
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
 
