@@ -60,7 +60,7 @@ def test_the_score_is_the_part_that_a_cut_channel_has_in_the_move():
     layout = MaskLayout.of(model)
     cut = Masks(torch.tensor([1.0, 0.0, 0.0]), torch.zeros(3))
     scores = channel_scores(model, layout, cut, images)
-    gates = torch.stack([torch.ones(3), torch.tensor([1.0, 3.0, 3.0])])
+    gates = torch.tensor([[1.0, 0.0, 0.0], [1.0, 3.0, 3.0]])
     before, after = (model.head(model.conv(images).mean((2, 3)) * gate).log_softmax(1)[:, 2].mean() for gate in gates)
     # One channel has the whole of it, so that the parts are known: complete up to the steps of the integral.
     assert scores.tolist() == pytest.approx([0, float(1 - torch.exp(before - after)), 0], abs=0.02)
