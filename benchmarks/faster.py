@@ -48,13 +48,6 @@ def compare(now: list[dict[str, Any]], before: list[dict[str, Any]]) -> dict[str
         "differences": {
             name: {f"{view} {key}": _interval(of, view, key) for view, key in measures} for name, of in groups.items()
         },
-        "seconds_a_round": {
-            name: [
-                statistics.median(case["phases"][-1]["seconds_a_round"] for case in of)
-                for of in zip(*pairs, strict=True)
-            ]
-            for name, pairs in groups.items()
-        },
     }
 
 

@@ -157,13 +157,13 @@ def make_table(cases: list[dict[str, Any]]) -> str:
     for case in cases:
         groups[case["victim"], case["preset"], case["spc"]].append(case)
     titles = ["attack", "preset, SPC", "after", "seeds", "rounds", "pruned ACC", "pruned ASR", "pruned RA"]
-    titles += ["inverse ACC", "inverse ASR", "selected", "pruned", "s a round"]
+    titles += ["inverse ACC", "inverse ASR", "selected", "pruned"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     for (victim, name, spc), group in sorted(groups.items()):
         attack = victim.rpartition("-")[2]
         original = group[0]["original"]
         cells = " | ".join(_cell([original[key]]) for key in ("acc", "asr", "ra"))
-        lines.append(f"| {attack} | undefended | | | | {cells} | | | | | |")
+        lines.append(f"| {attack} | undefended | | | | {cells} | | | | |")
         for phase in Phase:
             found = [p for case in group for p in case["phases"] if p["phase"] == phase]
             if found:
@@ -173,7 +173,6 @@ def make_table(cases: list[dict[str, Any]]) -> str:
                         *(_cell([p["pruned"][key] for p in found]) for key in ("acc", "asr", "ra")),
                         *(_cell([p["inverse"][key] for p in found]) for key in ("acc", "asr")),
                         *(_number([p[key] for p in found], 0) for key in ("selected", "pruned_channels")),
-                        _number([p["seconds_a_round"] for p in found], 2),
                     ]
                 )
                 lines.append(f"| {attack} | {name}, {spc} | {phase.value} | {len(found)} | {cells} |")

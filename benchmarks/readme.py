@@ -28,7 +28,7 @@ def quality_table() -> str:
     head = (
         "On all 2,000 embedded test images (1,800 of them triggered), in per cent, mean ± standard deviation over "
         "seeds; "
-        f"{'; '.join(machines)}, the other core busy. "
+        f"{'; '.join(machines)}. The machine did other work meanwhile: times are under Speed. "
         "Raw results: [benchmarks/results/quality](benchmarks/results/quality), made by "
         "`python -m benchmarks.quality`."
     )
