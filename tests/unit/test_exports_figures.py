@@ -24,7 +24,7 @@ from invmask.exports.data import figure_csv, figure_table
 from invmask.exports.records import Picks, RunRecords, read_records
 from invmask.exports.report import report
 from invmask.exports.sweeps import finished_along, is_curve
-from invmask.figures.palette import VIEW_COLOURS
+from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
 from invmask.runs import cutting, evidence, gather, tuning
 from invmask.runs.entries import RunResult, RunState, RunSummary
@@ -49,9 +49,9 @@ def no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INVMASK_CHROMIUM", str(tmp_path / "none"))
 
 
-def by_name(records: RunRecords, name: str) -> go.Figure:
+def by_name(records: RunRecords, name: str, theme: Theme = "light") -> go.Figure:
     (entry,) = entries_of(records, [name])
-    return entry.draw(records, "light")
+    return entry.draw(records, theme)
 
 
 def test_csv_holds_every_number_of_the_curves(records: RunRecords):
@@ -66,7 +66,7 @@ def test_csv_holds_every_number_of_the_curves(records: RunRecords):
 
 
 def test_csv_holds_colours_bases_and_what_is_kept_beside(records: RunRecords):
-    figure = by_name(records, "defend-map-selection")
+    figure = by_name(records, "defend-map-selection", "paper")
     table = figure_table(figure)
     cells = table[table.trace == "channels"]
     np.testing.assert_allclose(cells["Selection score 1 - s"], figure.data[0].marker.color)
