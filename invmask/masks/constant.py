@@ -8,7 +8,6 @@ from collections import Counter
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from invmask.masks.fold import Folded, fold
@@ -63,16 +62,13 @@ def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
 def _fold_norms(folded: Folded) -> None:
     """Put BatchNorms into the convolutions before them, except where a gate has still to come in between."""
     modules = dict(folded.model.named_modules())
-    owners = Counter(id(parameter) for module in modules.values() for parameter in module.parameters(recurse=False))
     for convolution, norm in norms_behind_convolutions(folded.model):
         own, behind = modules[convolution], modules[norm]
-        shared = any(owners[id(parameter)] > 1 for parameter in own.parameters(recurse=False))
-        if convolution in folded.gates or shared or behind.training:
+        if convolution in folded.gates or behind.training:
             continue
         if not isinstance(own, nn.Conv2d) or not isinstance(behind, nn.BatchNorm2d) or behind.running_var is None:
             continue
-        if parametrize.is_parametrized(own):
-            continue
+        # A copy: whoever shares the filters keeps them.
         fused = fuse_conv_bn_eval(own, behind).requires_grad_(False)
         folded.model.set_submodule(convolution, fused)
         folded.model.set_submodule(norm, nn.Identity())

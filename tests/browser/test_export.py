@@ -29,6 +29,15 @@ def run(served: Dashboard) -> Run:
     return taken(served.home, small_spec(VICTIM), 4)
 
 
+def open_save_menu(page: Page, chart: str) -> None:
+    """Open the menu under a chart, and bring it into sight: pictures that arrive above may have pushed it out."""
+    menu = page.locator(f".st-key-save-menu-{chart}").get_by_role("button")
+    menu.click()
+    expect(page.get_by_role("button", name="CSV", exact=True)).to_be_visible()
+    settled(page)
+    menu.evaluate("button => button.scrollIntoView({ block: 'center' })")
+
+
 def save(page: Page, kind: str) -> Download:
     """Press a button of the menu that is open."""
     with page.expect_download() as download:
@@ -56,7 +65,7 @@ def test_a_figure_is_saved_by_the_readers_own_browser(browser: Browser, served: 
     settled(page)
     chart = page.locator(".st-key-defend-measures")
     before = size(chart)
-    page.locator(".st-key-save-menu-defend-measures").get_by_role("button").click()
+    open_save_menu(page, "defend-measures")
     svg = save(page, "SVG")
     assert svg.suggested_filename == f"{run.id}-defend-measures.svg"
     drawn = content(svg).decode()
@@ -91,7 +100,7 @@ def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
     page.goto(f"{served.url}/defend?victim={VICTIM}&run={run.id}")
     expect(heading(page, "The terms of the loss")).to_be_visible()
     settled(page)
-    page.locator(".st-key-save-menu-defend-losses").get_by_role("button").click()
+    open_save_menu(page, "defend-losses")
     shown = content(save(page, "CSV")).decode()
     page.keyboard.press("Escape")
 

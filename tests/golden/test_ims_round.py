@@ -19,7 +19,7 @@ from invmask.defenses.ims.stepper import IMS
 
 CLASSES = 4
 CHANNELS = (5, 6, 6)
-INNER_RATE, OUTER_RATE, BOUND, LAMBDA, K = 0.03, 0.05, 0.08, 3.0, 12.0
+INNER_RATE, OUTER_RATE, BOUND, LAMBDA, K = 0.022, 0.05, 0.08, 3.0, 12.0
 # Our additions: pressure, amplification, one perturbation of low frequencies, and the weights of three outer terms.
 CYCLES, PARTS, MU, KAPPA, OUR_WEIGHTS = (
     2.0,

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from invmask.masks.attach import attached
 from invmask.masks.constant import ConstantView, norms_behind_convolutions
@@ -16,6 +17,24 @@ class Twice(Chain):
     def forward(self, x: Tensor) -> Tensor:
         first = self.normed(x)
         return self.grouped(torch.relu(self.norm(first)) + first).mean((2, 3))
+
+
+class TiedFilters(Chain):
+    """The convolution before the norm has the filters of another one, which no norm follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mirror = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.mirror.weight = self.normed.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.grouped(torch.relu(self.norm(self.normed(x))) + self.mirror(x)).mean((2, 3))
+
+
+def parametrized_before_the_norm() -> nn.Module:
+    model = Chain()
+    parametrizations.weight_norm(model.normed)
+    return model
 
 
 class Branching(Chain):
@@ -60,6 +79,23 @@ def test_the_norms_right_behind_a_convolution_are_found():
     blocks = [f"network.layer{stage}.{block}" for stage in range(1, 5) for block in range(2)]
     # The second norm of each block: before its first one comes an addition.
     assert norms_behind_convolutions(NETWORKS["preactresnet"]()) == [(f"{b}.conv1", f"{b}.bn2") for b in blocks]
+
+
+@pytest.mark.parametrize("make", [TiedFilters, parametrized_before_the_norm])
+@pytest.mark.parametrize("alike", [True, False], ids=["gates alike", "gates apart"])
+def test_filters_that_are_not_a_convolutions_own_stay(make, alike):
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = make().double().eval().requires_grad_(False)
+    layout = MaskLayout.of(model)
+    gates = random_gates(layout)
+    if alike:
+        # Then the shared filters hold their gates, and only the norm is at stake.
+        for layer in layout.layers:
+            gates[layer.slice] = torch.linspace(0, 1, layer.channels)
+    assert ("normed", "norm") in norms_behind_convolutions(model) or make is parametrized_before_the_norm
+    answers = ConstantView(model, layout, gates)(IMAGES)
+    torch.testing.assert_close(answers, masked(model, gates), rtol=1e-10, atol=1e-12)
 
 
 def test_a_norm_in_training_mode_is_not_folded():
