@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from invmask.masks.attach import sharing_copy
+from invmask.masks.outputs import channels_first
 from invmask.masks.state import MaskedLayer
 
 STEPS = 6
@@ -25,15 +26,16 @@ def layer_conductance(
         steps: points of the integral, by Gauss and Legendre.
 
     Returns:
-        float32 [layer.channels] on the CPU, summed over places, mean over images; in logits, may be negative.
+        float32 [layer.channels] on the CPU, summed over places or tokens, mean over images; in logits, may be negative.
     """
     from captum.attr import LayerConductance
 
     copy = sharing_copy(model)
-    method = LayerConductance(copy, dict(copy.named_modules())[layer.name])
+    module = dict(copy.named_modules())[layer.name]
+    method = LayerConductance(copy, module)
     with torch.enable_grad(), warnings.catch_warnings():
         # Of hooks on a module whose input needs no gradient; captum removes them itself.
         warnings.simplefilter("ignore")
         found = method.attribute(images, baselines, target=target, n_steps=steps, internal_batch_size=len(images))
     assert isinstance(found, Tensor)
-    return found.detach().sum((2, 3)).mean(0).float().cpu()
+    return channels_first(module, found.detach()).sum(2).mean(0).float().cpu()
