@@ -6,9 +6,7 @@ import numpy as np
 
 from invmask.data.budget import MAX_SPC
 from invmask.data.embedded import Part, pick, write_part
-from invmask.data.images import DatasetInfo, LabelledImages
 from invmask.data.registry import dataset_info, load_dataset
-from invmask.errors import UserError
 
 TEST_IMAGES = 2_000
 """About as many test images, the same number of every class."""
@@ -22,23 +20,15 @@ def prepare(dataset: str, root: Path, folder: Path) -> None:
         root: the data folder with the full set.
 
     Raises:
-        UserError: the full set is not there, or a class has no image.
+        UserError: the full set is not there, or cannot be read.
     """
     info = dataset_info(dataset)
     wanted: dict[Part, int] = {"budget": MAX_SPC, "test": max(1, TEST_IMAGES // len(info.classes))}
     for part, most in wanted.items():
         images = load_dataset(dataset, root, train=part == "budget")
-        per_class = min(most, _fewest(info, images))
+        per_class = min(most, int(np.bincount(images.labels).min()))
         chosen = pick(images, per_class, SEEDS[part])
         of = "training" if part == "budget" else "test"
         drawn = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"
         about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": drawn}
         write_part(folder, part, images.take(chosen), chosen, about)
-
-
-def _fewest(info: DatasetInfo, images: LabelledImages) -> int:
-    """Images of the class that has the fewest."""
-    counts = np.bincount(images.labels, minlength=len(info.classes))
-    if counts.min() == 0:
-        raise UserError(f"{info.title} has no image of the class {info.classes[int(counts.argmin())]}; add some.")
-    return int(counts.min())

@@ -1,6 +1,7 @@
 """Weights that others stored, as safetensors or as PyTorch writes them, brought to a network's own names."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,10 +29,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise ValueError("too large")
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        for name in WRAPPED:
-            if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
-                found = found[name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the age of the file's form: either it can be read or it cannot
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        while isinstance(found, Mapping) and (
+            inside := [name for name in WRAPPED if isinstance(found.get(name), Mapping)]
+        ):
+            found = found[inside[0]]
         if not isinstance(found, Mapping):
             raise ValueError("no state_dict")
         return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
