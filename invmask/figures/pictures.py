@@ -21,7 +21,7 @@ class PictureRow:
 
     Attributes:
         title: over what is said, such as its true class.
-        pictures: uint8 [H, W, 3] each, as many as there are columns.
+        pictures: uint8 [H, W, 3], or [H, W, 1] for grey ones; as many as there are columns.
         lines: what is said of them, one line each.
     """
 
@@ -44,7 +44,8 @@ def picture_rows(rows: Sequence[PictureRow], columns: Sequence[str], theme: Them
             figure.add_trace(
                 go.Image(
                     name=f"{row.title}, {columns[column]} ({number + 1})",
-                    z=picture.tolist(),
+                    # Plotly knows no grey pictures.
+                    z=np.broadcast_to(picture, (*picture.shape[:2], 3)).tolist(),
                     x0=column * step + 0.5,
                     y0=number * step + 0.5,
                     hoverinfo="skip",

@@ -64,5 +64,8 @@ def vgg6(
 
 
 def cnn4(num_classes: int, width: int, channels: int) -> Plain:
-    """Four convolutions of `width`, 2, 4 and 4 times `width` channels in three stages; made for 28x28 grey images."""
-    return Plain(num_classes, ((width, 2 * width), (4 * width,), (4 * width,)), channels)
+    """Four convolutions of `width`, 2, 4 and 4 times `width` channels in three stages; made for 28x28 grey images.
+
+    One convolution alone sees the full picture, for there it costs most.
+    """
+    return Plain(num_classes, ((width,), (2 * width,), (4 * width, 4 * width)), channels)
