@@ -151,7 +151,7 @@ def small_cifar10(monkeypatch: pytest.MonkeyPatch) -> dict[bool, LabelledImages]
     """Real images, but few, in the place of the full data set."""
     budget, test = load_embedded("cifar10", "budget").images, load_embedded("cifar10", "test").images
     sets = {True: budget.take(slice(0, 80)), False: test.take(slice(0, 60))}  # type: ignore[arg-type]
-    monkeypatch.setattr(make, "load_dataset", lambda root, train: sets[train])
+    monkeypatch.setattr(make, "load_dataset", lambda _, root, train: sets[train])
     return sets
 
 
