@@ -19,7 +19,7 @@ CLASSES = 10
 
 
 def models(as_json: bool) -> int:
-    """Print every architecture at its full size, for 10 classes and the images that it is made for."""
+    """Print every architecture at its published or usual width, for 10 classes and images of 3x32x32."""
     found = [_architecture(ARCHITECTURES[name]) for name in sorted(ARCHITECTURES)]
     if as_json:
         print_json(found)

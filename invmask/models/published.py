@@ -5,7 +5,7 @@ EfficientNet-B3 and MobileNetV3-Large shrink a 32x32 image to a single place, an
 Vision Transformer takes 224x224) are enlarged before it. So checkpoints of torchvision's names fit.
 
 A slim form is made for 32x32 images: fewer channels, and one halving of the picture less, so that 2x2 places are left
-at the end. (Two less would cost three times the time on a processor.)
+at the end. With two less a processor would take several times as long.
 """
 
 from collections import OrderedDict
