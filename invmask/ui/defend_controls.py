@@ -99,11 +99,11 @@ def show(card: VictimCard, run: str | None) -> Draft:
             persist_state="session",
             width="stretch",
         )
-        name = chosen or FIRST_PRESET
+        preset_name = chosen or FIRST_PRESET
         spc = st.slider("SPC, samples per class", 1, MAX_SPC, key=SPC_KEY, help=SPC_HELP, persist_state="session")
         classes = len(card.dataset_info.classes)
         st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
-        start = preset(name, transformer)
+        start = preset(preset_name, transformer)
         values: dict[str, float | None] = {"seed": _number("seed", start)}
         values |= {name: _slider(name, start) for name in ("sparsity_weight", "pressure", "steepness")}
         st.markdown(":small[Rounds of each phase, at most]", help=ROUNDS_HELP)
@@ -114,7 +114,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         values["norm_bound"] = _slider("norm_bound", start)
         with st.expander("Rarely changed"):
             values |= {name: _number(name, start) for name in _RARELY}
-        draft = _draft(card.name, name, int(spc), values)
+        draft = _draft(card.name, preset_name, int(spc), values)
         if draft.problem:
             st.error(draft.problem)
         note.caption(_note(draft, run))
