@@ -1,5 +1,6 @@
 """Every page on victims unlike the usual one: grey 28x28 images, a transformer, and 64x64 images of one's own."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ from PIL import Image
 
 from invmask import settings
 from invmask.attacks.victims import VictimCard, new_model, save_victim
+from invmask.cli import main
 from invmask.data.embedded import embedded_folder
 from invmask.data.prepare import prepare
 from invmask.exports.book import entries_of
 from invmask.exports.records import read_records
 from invmask.exports.report import report
 from invmask.runs.run import Run
+from invmask.runs.store import RunStore
 from tests.app.conftest import make_run, visit
 
 VICTIMS = {
@@ -68,6 +71,18 @@ def test_every_page_shows_it(run: Run):
         assert not app.exception, (page, app.exception)
         assert not app.error, (page, [error.value for error in app.error])
         assert app.title or app.header or app.subheader
+
+
+def test_the_published_preset_has_no_sparsity_weight_on_a_transformer(run: Run, capsys: pytest.CaptureFixture[str]):
+    wanted = 0 if "vit" in run.spec().victim else 10
+    app = visit("defend", victim=run.spec().victim)
+    app.segmented_control(key="defend/preset").set_value("paper").run()
+    assert app.slider(key="defend/set/sparsity_weight").value == wanted
+    assert "preset" not in app.slider(key="defend/set/sparsity_weight").label
+    short = ["--spc", "1", "--rounds-max", "1", "--precision", "float32", "--json"]
+    assert main(["defend", run.spec().victim, "--preset", "paper", *short]) == 0
+    made = json.loads(capsys.readouterr().out)["run"]
+    assert RunStore(run.path.parent).run(made).spec().config.sparsity_weight == wanted
 
 
 def test_every_figure_and_the_report_are_drawn(run: Run):
