@@ -80,6 +80,10 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--format", default="svg,pdf,png,html,csv", metavar="F,...", help="default: all of them")
     figures.add_argument("--only", metavar="NAME,...", help="figures by name; default: all")
     figures.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
+    figures.add_argument("--sample", metavar="N", help="of Flip, by its number there, or clean-N; default: recovered")
+    figures.add_argument("--channel", metavar="NAME", help="of Neurons, as layer4.1.conv1:12; default: highest-scored")
+    figures.add_argument("--draw", type=whole(0), default=0, metavar="N", help="test images for it; default: 0")
+    figures.add_argument("--measure", action="store_true", help="measure first what Neurons and Tune would (a minute)")
     _json(figures)
 
     export = _command(commands, "export", _export, "write the repaired model as safetensors or ONNX, or the mask alone")

@@ -6,7 +6,7 @@ from invmask import __version__
 from invmask.attacks.victims import CLEAN
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
-from invmask.exports.book import Entry
+from invmask.exports.entry import Entry
 from invmask.exports.records import RunRecords
 from invmask.figures.rounds import PHASE_TITLES, phase_spans
 from invmask.models import is_transformer
@@ -14,7 +14,7 @@ from invmask.models import is_transformer
 
 def caption(entry: Entry, records: RunRecords) -> str:
     """A paragraph that stands by itself under the figure."""
-    parts = [f"{entry.title}.", entry.caption]
+    parts = [f"{entry.title}.", entry.words(records)]
     if entry.n is not None:
         parts.append(f"Measured on {entry.n(records).removeprefix('n = ')}.")
     return " ".join([*parts, *provenance(records)])

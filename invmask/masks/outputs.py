@@ -68,3 +68,14 @@ def as_maps(module: nn.Module, output: Tensor) -> Tensor:
     if extra not in (0, 1):
         raise ValueError(f"{first.shape[2]} tokens fill no square")
     return first[:, :, extra:].unflatten(2, (side, side))
+
+
+def neuron_index(module: nn.Module, output: Tensor, channel: int, row: int, column: int) -> tuple[int, ...]:
+    """Where in one sample's `output` the place at `row` and `column` of `as_maps` lies, for a channel."""
+    if isinstance(module, nn.Conv2d):
+        return channel, row, column
+    if output.ndim == 4:
+        return row, column, channel
+    places = output.shape[1]
+    side = math.isqrt(places)
+    return places - side * side + row * side + column, channel
