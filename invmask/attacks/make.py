@@ -22,7 +22,7 @@ from invmask.attacks.victims import (
     versions,
     victim_name,
 )
-from invmask.data.cifar10 import load_cifar10
+from invmask.data.registry import load_dataset
 from invmask.machine import processor
 
 
@@ -44,7 +44,7 @@ def make_victim(
     Args:
         attack_name: an attack's name, or ``clean`` for a control trained on the untouched set.
         stages: trained one after the other; the first one's seed also draws the weights and the poisoned images.
-        data_root: where the full data set lies (see `data.cifar10.load_cifar10`).
+        data_root: where the full data set lies (see `data.registry.load_dataset`).
 
     Raises:
         UserError: unknown names, or a data set that is not there.
@@ -54,7 +54,7 @@ def make_victim(
     seed = stages[0].config.seed
     torch.manual_seed(seed)
     model = new_model(dataset, architecture)
-    training_set, test_set = load_cifar10(data_root, train=True), load_cifar10(data_root, train=False)
+    training_set, test_set = (load_dataset(dataset, data_root, train) for train in (True, False))
     ratio = poisoning_ratio if attack is not None else 0.0
     poisoned = poison(training_set, attack or make_attack("badnets"), ratio, target_label, seed)
     untouched = PoisonedSet(training_set, np.zeros(len(training_set), dtype=bool))

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from invmask.attacks.base import Attack
 from invmask.attacks.registry import make_attack
-from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
+from invmask.data.images import DatasetInfo, LabelledImages
+from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.metrics import Measures, answers, flags
 from invmask.models import Classifier, build
@@ -48,7 +49,7 @@ class VictimCard:
 
     @property
     def dataset_info(self) -> DatasetInfo:
-        return DATASETS[self.dataset]
+        return dataset_info(self.dataset)
 
     def make_attack(self) -> Attack | None:
         """The attack with this victim's settings; None for a clean control."""
@@ -74,10 +75,8 @@ def new_model(dataset: str, architecture: str) -> Classifier:
     Raises:
         UserError: unknown data set or architecture.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"There is no data set '{dataset}'; choose one of: {', '.join(sorted(DATASETS))}.")
-    info = DATASETS[dataset]
-    return Classifier(build(architecture, len(info.classes)), info.mean, info.std)
+    info = dataset_info(dataset)
+    return Classifier(build(architecture, len(info.classes), info.shape), info.mean, info.std)
 
 
 def measure(

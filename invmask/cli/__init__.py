@@ -107,8 +107,14 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", help="cpu, cuda or cuda:N")
     _json(train)
 
-    data = _command(commands, "data", _data, "fetch a full data set")
-    data.add_argument("dataset", metavar="DATASET", help="cifar10")
+    for name, command, explanation in (
+        ("models", _models, "list the architectures there are"),
+        ("datasets", _datasets, "list the data sets there are"),
+    ):
+        _json(_command(commands, name, command, explanation))
+
+    data = _command(commands, "data", _data, "fetch a full data set, and draw the images that defences need from it")
+    data.add_argument("dataset", metavar="DATASET", help="a name that datasets lists, or folder:NAME")
     return parser
 
 
@@ -202,6 +208,18 @@ def _train(arguments: argparse.Namespace) -> int:
     from invmask.cli import train
 
     return train.train(arguments)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from invmask.cli import book
+
+    return book.models(arguments.json)
+
+
+def _datasets(arguments: argparse.Namespace) -> int:
+    from invmask.cli import book
+
+    return book.datasets(arguments.json)
 
 
 def _data(arguments: argparse.Namespace) -> int:

@@ -18,8 +18,9 @@ from invmask.attacks.training import EpochReport, TrainingConfig
 from invmask.attacks.victims import CLEAN, VictimCard, find_cards, new_model, read_card, victim_name
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.victims import KEYS
-from invmask.data.cifar10 import fetch_cifar10
-from invmask.data.images import CIFAR10, DATASETS
+from invmask.data.embedded import ASSETS, embedded_folder
+from invmask.data.prepare import prepare
+from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
 
 EMBEDDED = ("cifar10", "preactresnet18w16")
@@ -38,7 +39,8 @@ def train(arguments: argparse.Namespace) -> int:
     folders = settings.victim_folders()
     cards = find_cards(folders)
     card = read_card(cards[name]) if name in cards else None
-    classes = len(DATASETS[dataset].classes)
+    info = dataset_info(dataset)
+    classes = len(info.classes)
     target = arguments.target if arguments.target is not None else (card and card.target_label) or 0
     if target >= classes:
         raise UserError(f"The target label has to be between 0 and {classes - 1}, not {target}.")
@@ -47,6 +49,8 @@ def train(arguments: argparse.Namespace) -> int:
         raise UserError(f"At most {1 - 1 / classes:g} of the images are of other classes than the target's.")
     out = Path(arguments.out).expanduser() if arguments.out else folders[-1]
     stages = stages_of(card, arguments.epochs, arguments.seed, arguments.precision or machine.choose_precision(device))
+    if not info.mirrors:
+        stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
     with _Bar(stages) as bar:
         made = make_victim(
             dataset, architecture, attack, ratio, target, stages, settings.data_folder(), out, device,
@@ -109,11 +113,15 @@ def stages_of(card: VictimCard | None, epochs: int | None, seed: int | None, pre
 
 
 def fetch(dataset: str) -> int:
-    """Fetch a full data set, and print where it lies."""
-    if dataset != CIFAR10.name:
-        raise UserError(f"There is no data set '{dataset}' to fetch; choose one of: {CIFAR10.name}.")
-    print("Fetching CIFAR-10 (about 170 MB) unless it is there.", file=sys.stderr)
-    print(fetch_cifar10(settings.data_folder()))
+    """Fetch a full data set, draw the images for defences where none come with invmask, print where the set lies."""
+    root, info = settings.data_folder(), dataset_info(dataset)
+    print(f"Fetching {info.title} unless it is there.", file=sys.stderr)
+    folder = fetch_dataset(dataset, root)
+    images = embedded_folder(dataset)
+    if images.parent != ASSETS and not (images / "test.json").exists():
+        print(f"Drawing images for defences into {images}.", file=sys.stderr)
+        prepare(dataset, root, images)
+    print(folder)
     return 0
 
 

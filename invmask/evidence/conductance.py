@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from invmask.masks.attach import sharing_copy
+from invmask.masks.outputs import as_maps, channels_first, neuron_index
 from invmask.masks.state import MaskedLayer, MaskLayout
 
 STEPS = 6
@@ -28,18 +29,19 @@ def layer_conductance(
         steps: points of the integral, by Gauss and Legendre.
 
     Returns:
-        float32 [layer.channels] on the CPU, summed over places, mean over images; in logits, may be negative.
+        float32 [layer.channels] on the CPU, summed over places or tokens, mean over images; in logits, may be negative.
     """
     from captum.attr import LayerConductance
 
     copy = sharing_copy(model)
-    method = LayerConductance(copy, dict(copy.named_modules())[layer.name])
+    module = dict(copy.named_modules())[layer.name]
+    method = LayerConductance(copy, module)
     with torch.enable_grad(), warnings.catch_warnings():
         # Of hooks on a module whose input needs no gradient; captum removes them itself.
         warnings.simplefilter("ignore")
         found = method.attribute(images, baselines, target=target, n_steps=steps, internal_batch_size=len(images))
     assert isinstance(found, Tensor)
-    return found.detach().sum((2, 3)).mean(0).float().cpu()
+    return channels_first(module, found.detach()).sum(2).mean(0).float().cpu()
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,12 @@ def channel_conductance(
         warnings.simplefilter("ignore")
         found = LayerConductance(copy, module).attribute(images, **how)
         assert isinstance(found, Tensor)
-        maps = found.detach()[:, number].float()
+        maps = as_maps(module, found.detach())[:, number].float()
         places = maps.flatten(1).argmax(1)
         neurons = torch.stack([places // maps.shape[2], places % maps.shape[2]], 1)
         method = NeuronConductance(copy, module)
         inputs = [
-            method.attribute(image[None], (number, *neuron), **how).detach().sum(1)
+            method.attribute(image[None], neuron_index(module, found, number, *neuron), **how).detach().sum(1)
             for image, neuron in zip(images, neurons.tolist(), strict=True)
         ]
     return ChannelConductance(maps.cpu(), neurons.cpu(), torch.cat(inputs).float().cpu())

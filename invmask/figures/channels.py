@@ -123,7 +123,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
             "cmax": 1,
             "colorbar": _colour_bar(quantity, 0.4 if theme == "paper" else 0.5),
         },
-        margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 34},
+        margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 40},
     )
     return finish(figure, theme, map_height(state.layers, columns))
 
@@ -131,7 +131,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
 def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
     """The height in pixels of `channel_map` for these layers."""
     columns = columns or (64 if sum(layer.channels for layer in layers) <= 2400 else 128)
-    return 92 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
+    return 98 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
 
 
 def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:

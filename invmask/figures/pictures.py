@@ -54,7 +54,7 @@ class PictureRow:
 
     Attributes:
         title: over what is said, such as its true class.
-        pictures: as many as there are columns; the first of them is an image.
+        pictures: as many as there are columns; the first of them is an image, uint8 [H, W, 3] or, grey, [H, W, 1].
         lines: what is said of them, one line each.
     """
 
@@ -145,7 +145,9 @@ def _traces(picture: Tile, name: str, left: float, top: float, side: int, theme:
 
 
 def _image(pixels: np.ndarray, name: str, left: float, top: float) -> go.Image:
-    return go.Image(name=name, z=pixels.tolist(), x0=left + 0.5, y0=top + 0.5, hoverinfo="skip", zsmooth=False)
+    # Plotly knows no grey pictures.
+    colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    return go.Image(name=name, z=colours.tolist(), x0=left + 0.5, y0=top + 0.5, hoverinfo="skip", zsmooth=False)
 
 
 def veil_limit(values: np.ndarray) -> float:

@@ -93,8 +93,9 @@ def model(run: Run, round_taken: int) -> None:
     st.subheader(
         "Repaired model",
         anchor=False,
-        help="The mask is folded into the convolutions' weights, so that the network needs nothing beside it. Input: "
-        "images in [0, 1], N × C × H × W, float32. ONNX has the normalisation inside; the safetensors file is a "
+        help="The mask is folded into the convolutions' weights, so that the network needs nothing beside it; a "
+        "transformer's gates go along as data. Input: images in [0, 1], N × C × H × W, float32. ONNX has the "
+        "normalisation inside; the safetensors file is a "
         "state_dict, with mean and standard deviation in its metadata. The mask alone gives all three views back.",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

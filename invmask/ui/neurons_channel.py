@@ -31,7 +31,8 @@ CONDUCTANCE_HELP = (
 )
 ATTRIBUTION_HELP = (
     "Where the view sees the class, over the image in grey: the more violet, the more the place speaks for it. "
-    "**Grad-CAM**: of the last convolution, as coarse as its output. **Integrated gradients**: of the pixels, from a "
+    "**Grad-CAM**: of the last convolution (in a transformer, of the last block but one), as coarse as its output. "
+    "**Integrated gradients**: of the pixels, from a "
     "black image. It is about the whole network, not this channel alone."
 )
 

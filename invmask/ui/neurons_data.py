@@ -116,6 +116,12 @@ def probe_images(victim: str, per_class: int) -> tuple[LabelledImages, ProbeImag
     return images, ProbeImages.of(images, found)
 
 
+def has_control(card: VictimCard) -> bool:
+    """Whether there is a clean control of the same data set and architecture."""
+    wanted = (CLEAN, card.dataset, card.architecture)
+    return any((other.attack, other.dataset, other.architecture) == wanted for other in cache.victim_cards().values())
+
+
 def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | None:
     """Scores of a clean control of the same data set and architecture; of a run with the same settings if there is one.
 

@@ -111,8 +111,8 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
     wanted = st.text_input(
         "Find channels",
         key="neurons-find",
-        placeholder="layer4.0",
-        help="Part of a channel's name: its layer, or layer and number as in layer4.1.conv1:12.",
+        placeholder=names[-1].rpartition(":")[0],
+        help=f"Part of a channel's name: its layer, or layer and number as in {names[-1]}.",
     )
     shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]
     frame = _frame(found, names, order, shown, by_hand)
@@ -207,6 +207,8 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
         )
     control = neurons_data.control_scores(card, run)
     if control is None:
+        if not neurons_data.has_control(card):
+            return f"{here}."
         return f"{here}. Defend the clean control, too, to see what scores a network without a backdoor gets."
     return (
         f"{here}. On the clean control ({run_title(control.run)}) {count(control.high)} of {count(control.channels)} "

@@ -132,12 +132,16 @@ PRESETS: dict[str, IMSConfig] = {
 }
 
 
-def preset(name: str, **changes: Any) -> IMSConfig:
+def preset(name: str, transformer: bool = False, **changes: Any) -> IMSConfig:
     """The preset of that name with some settings changed.
+
+    Args:
+        transformer: for a network whose encoder blocks are masked; the published method has lambda = 0 there.
 
     Raises:
         UserError: no such preset, or a setting out of range.
     """
     if name not in PRESETS:
         raise UserError(f"There is no preset '{name}'; choose one of: {', '.join(PRESETS)}.")
-    return replace(PRESETS[name], **changes)
+    published = {"sparsity_weight": 0.0} if transformer and name == "paper" else {}
+    return replace(PRESETS[name], **{**published, **changes})
