@@ -1,6 +1,15 @@
-"""Measure again whatever has no result yet, and write README's tables."""
+"""Measure speed and quality again, and write README's tables: python -m benchmarks, or make bench.
 
-from benchmarks import quality, readme
+Speed is measured afresh every time, with nothing else running; of quality, whatever has no result yet.
+"""
 
-quality.main(["run"])
-readme.main()
+import subprocess
+import sys
+
+SPEED = ("rounds", "limit", "defence --again", "defence --preset paper --spc 10 --times 1 --again", "slopes", "startup")
+PAGES = ("whatif", "clicks")
+QUALITY = ("quality run", "quality run --presets paper --seeds 0", "faster", "readme")
+
+for words in (*SPEED, *PAGES, *QUALITY):
+    # A process each: what one has loaded or cached shall not be in the other's times.
+    subprocess.run([sys.executable, "-m", *f"benchmarks.{words}".split()], check=True)

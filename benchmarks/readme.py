@@ -2,7 +2,9 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
+from typing import Any
 
 from benchmarks import quality
 
@@ -26,7 +28,7 @@ def quality_table() -> str:
     head = (
         "On all 2,000 embedded test images (1,800 of them triggered), in per cent, mean ± standard deviation over "
         "seeds; "
-        f"{'; '.join(machines)}, the other core busy. "
+        f"{'; '.join(machines)}. The machine did other work meanwhile: times are under Speed. "
         "Raw results: [benchmarks/results/quality](benchmarks/results/quality), made by "
         "`python -m benchmarks.quality`."
     )
@@ -46,11 +48,87 @@ def ceiling_table() -> str:
     return "\n".join(lines)
 
 
+def speed_table() -> str:
+    """What benchmarks/ found of speed, a line each with n; no line for what was not measured."""
+    results = quality.RESULTS.parent
+    lines = ["| what | found | machine |", "| --- | --- | --- |"]
+
+    def add(what: str, found: str, result: dict[str, Any]) -> None:
+        threads = f", {result['threads']} thread{'s' * (result['threads'] > 1)}" if "threads" in result else ""
+        lines.append(f"| {what} | {found} | {result['machine']}{threads} |")
+
+    for path in sorted((results / "rounds").glob("*.json")):
+        result = json.loads(path.read_text())
+        for width, of in result["widths"].items():
+            ratios = ", ".join(
+                f"{key[6:]} {of[key]:.1f} times" for key in ("ratio_float32", "ratio_bfloat16") if key in of
+            )
+            what = f"`paper`, one round of phases 1 to 3, faster than as published: width {width[5:]}"
+            add(what, f"{ratios} (n = {of['n']})", result)
+    for path in sorted((results / "limit").glob("*.json")):
+        result = json.loads(path.read_text())
+        for width, by_precision in result["widths"].items():
+            shares = ", ".join(f"{name} {100 * of['share']:.0f} %" for name, of in by_precision.items())
+            count = len(next(iter(by_precision.values()))["round_seconds"])
+            add(f"share of the convolutions' limit in a round: width {width[5:]}", f"{shares} (n = {count})", result)
+    for path in sorted((results / "defence").glob("*.json")):
+        result = json.loads(path.read_text())
+        each = [one["seconds"] for one in result["defences"]]
+        memory = max(one["peak_memory_bytes"] for one in result["defences"]) / 2**30
+        add(
+            f"whole defence, `{result['preset']}`, SPC {result['spc']}, {result['precision']}",
+            f"{_spread(each)} s, at most {memory:.1f} GiB (n = {len(each)})",
+            result,
+        )
+    for path in sorted((results / "slopes").glob("*.json")):
+        result = json.loads(path.read_text())
+        for name, axes in result["presets"].items():
+            for axis, of in axes.items():
+                steps = ", ".join(f"{step}: {slope:.2f}" for step, slope in of["slopes"]["minimise"].items())
+                add(f"slope of a round's cost over {axis}, `{name}`", steps, result)
+    startup = results / "startup.json"
+    if startup.exists():
+        result = json.loads(startup.read_text())
+        for name, of in result["seconds"].items():
+            add(name, f"{_spread(of['each'])} s (n = {of['n']})", result)
+    result = json.loads((results / "clicks.json").read_text())
+    for name, of in result["pages"].items():
+        taken = of["heading"]
+        what = f"click to {name.title()} beside a run, to its heading"
+        add(what, f"median {taken['median']:.2f} s, at most {taken['largest']:.2f} s (n = {taken['n']})", result)
+    return "\n".join(lines)
+
+
+def faster_words() -> str:
+    """Whether the faster `default` is as good, in a sentence."""
+    found = json.loads((quality.RESULTS.parent / "faster" / "paired.json").read_text())["differences"]["all"]
+    parts = ", ".join(
+        f"{key.split()[1].upper()} {of['mean']:+.2f} [{of['low']:+.2f}, {of['high']:+.2f}]".replace(
+            "-", "\N{MINUS SIGN}"
+        )
+        for key, of in found.items()
+        if key.startswith("pruned")
+    )
+    return f"{parts} percentage points, mean and 95 % interval over {found['pruned acc']['n']} pairs."
+
+
+def _spread(values: list[float]) -> str:
+    middle = f"median {statistics.median(values):.1f}"
+    return f"{middle} ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else f"{values[0]:.1f}"
+
+
 def main() -> None:
     """Rewrite README's tables."""
     file = ROOT / "README.md"
     text = file.read_text()
-    for name, table in (("victims", victims()), ("quality", quality_table()), ("ceiling", ceiling_table())):
+    tables = {
+        "victims": victims(),
+        "quality": quality_table(),
+        "ceiling": ceiling_table(),
+        "speed": speed_table(),
+        "faster": faster_words(),
+    }
+    for name, table in tables.items():
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- /numbers: {name} -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
     file.write_text(text)

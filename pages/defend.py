@@ -3,16 +3,14 @@
 import streamlit as st
 
 from invmask.errors import UserError
-from invmask.ui import address, cache, defend_controls, defend_live, widgets
+from invmask.ui import address, defend_controls, defend_live, widgets
 from invmask.ui.defend_state import STATE_HELP
 
 
 def _page() -> None:
-    name = address.current_victim()
-    if name is None:
-        widgets.no_victim()
+    card = widgets.open_card()
+    if card is None:
         return
-    card = cache.victim_cards()[name]
     st.title(
         "Defend",
         anchor=False,

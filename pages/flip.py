@@ -3,11 +3,11 @@
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
+from invmask.exports.samples import by_turns
 from invmask.masks.state import View
 from invmask.runs import named_masks
 from invmask.runs.entries import RunSummary
-from invmask.ui import address, answers, cache, flip_choice, flip_panels, widgets
-from invmask.ui.names import target_title
+from invmask.ui import answers, cache, export_picks, flip_choice, flip_panels, widgets
 
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:
@@ -31,9 +31,10 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     flip_panels.counts(found, choice.view)
     fates = found.answers.fates(View.PRUNED)
     show = choice.show if poisoned or choice.show != "still-fooled" else "all"
-    places = flip_choice.chosen(show, fates, choice.picked, flip_choice.mixed(found.answers.labels.tolist()))
+    places = flip_choice.chosen(show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
     picked = [place for place in choice.picked if place < len(fates)]
     current = picked[-1] if picked else places[0] if places else 0
+    export_picks.keep_sample(picked[-1] if picked else None, has_trigger and not poisoned)
     flip_panels.filter_pills(choice, fates, poisoned)
     left, right = st.columns([11, 9], gap="medium")
     with left:
@@ -43,25 +44,19 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
 
 
 def _page() -> None:
-    victim, run = address.current_victim(), address.current_run()
-    if victim is None:
-        widgets.no_victim()
+    card = widgets.open_card()
+    if card is None:
         return
-    card = cache.victim(victim).card
-    st.title("Flip the mask")
-    if target_title(card) is None:
+    st.title("Flip the mask", anchor=False)
+    if card.targets is None:
         st.write("This control has no backdoor and no trigger, so there are clean images alone to flip.")
-    if run is None:
-        widgets.no_run(
-            "There is no mask to flip yet. Defend this victim for a few rounds first, then come back.", victim
-        )
-        return
-    summary = cache.summary(run)
-    if summary.round == 0:
-        st.info("This run has taken no round yet, so its three views are the same. Take a few rounds on Defend first.")
-        st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
-        return
-    _with_run(card, summary)
+    run = widgets.open_run(
+        card,
+        "There is no mask to flip yet. Defend this victim for a few rounds first, then come back.",
+        "its three views are the same",
+    )
+    if run is not None:
+        _with_run(card, run)
 
 
 _page()

@@ -6,8 +6,8 @@ from invmask.attacks.victims import VictimCard
 from invmask.runs import evidence, named_masks
 from invmask.runs.entries import RunSummary
 from invmask.ui import (
-    address,
     cache,
+    export_picks,
     neurons_channel,
     neurons_choice,
     neurons_data,
@@ -28,6 +28,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     neurons_evidence.ask(run, round_taken, asked is None)
     result = neurons_whatif.show(run, round_taken, choice, by_hand, names)
     neurons_evidence.show_progress(run.id)
+    export_picks.keep_channel(choice.channel, choice.draw)
     if choice.channel is not None:
         channel = neurons_channel.show(card, found, choice)
         if channel is not None:
@@ -36,38 +37,35 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         return
     neurons_panels.overview(card, run, round_taken, found, choice, by_hand)
     neurons_whatif.show_samples(card, run, result, choice.base)
-    left, right = st.columns(2, gap="large")
-    with left:
-        neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
-    with right:
-        neurons_panels.agreement(found)
+    # Of a fixed width, for their numbers need room: in a narrow window one goes below the other.
+    with st.container(horizontal=True, gap="large"):
+        with st.container(width=neurons_panels.PANEL_WIDTH):
+            neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
+        with st.container(width=neurons_panels.PANEL_WIDTH):
+            neurons_panels.show_agreement(found)
 
 
 def _page() -> None:
-    victim, run = address.current_victim(), address.current_run()
-    if victim is None:
-        widgets.no_victim()
+    card = widgets.open_card()
+    if card is None:
         return
-    card = cache.victim(victim).card
-    left, right = st.columns([10, 3], gap="medium", vertical_alignment="bottom")
-    left.title("Neurons", anchor=False)
+    beside = widgets.title_and_slider("Neurons")
+    run = widgets.open_run(
+        card,
+        "There are no channels to look at yet. Defend this victim for a few rounds first.",
+        "its mask leaves every channel alone",
+    )
     if run is None:
-        widgets.no_run("There are no channels to look at yet. Defend this victim for a few rounds first.", victim)
         return
-    summary = cache.summary(run)
-    if summary.round == 0:
-        st.info("This run has taken no round yet, so its mask leaves every channel alone. Take a few rounds first.")
-        st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
-        return
-    with right:
-        widgets.round_slider(summary, "neurons-round")
+    with beside:
+        widgets.round_slider(run, "neurons-round")
     if card.targets is None:
         st.info(
             "This control has no backdoor, so there is nothing to compare the scores with. "
             "They say which channels the defence would cut, and accuse none of them.",
             icon=":material/info:",
         )
-    _with_run(card, summary)
+    _with_run(card, run)
 
 
 _page()

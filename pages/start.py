@@ -109,16 +109,14 @@ def _unless(default: str, value: str) -> str | None:
 
 
 def _page() -> None:
-    name = address.current_victim()
-    if name is None:
-        widgets.no_victim()
+    card = widgets.open_card()
+    if card is None:
         return
-    card = cache.victim(name).card
     _introduce(card)
     widgets.card_measures(card)
     true_class, seed = _controls(card)
     places = answers.draw(card, true_class, seed, SAMPLES)
-    found = answers.clean_and_triggered(name, cache.victim_stamp(name), places)
+    found = answers.clean_and_triggered(card.name, cache.victim_stamp(card.name), places)
     sample_grid(_samples(card, found), SIDE)
     st.caption(
         f"{len(places)} of {count(len(cache.test_images(card.dataset)))} embedded test images, drawn at random "

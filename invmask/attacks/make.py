@@ -24,8 +24,7 @@ from invmask.attacks.victims import (
     versions,
     victim_name,
 )
-from invmask.data.cifar10 import load_cifar10
-from invmask.data.images import DATASETS
+from invmask.data.registry import dataset_info, load_dataset
 from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.targets import Targets
@@ -69,7 +68,7 @@ class Plan:
         """What the backdoor shall answer; None for a clean control."""
         if self.attack == CLEAN:
             return None
-        classes = len(DATASETS[self.dataset].classes)
+        classes = len(dataset_info(self.dataset).classes)
         return (
             Targets.all_to_all(classes) if self.labels == ALL_TO_ALL else Targets.all_to_one(self.target_label, classes)
         )
@@ -82,7 +81,7 @@ class Plan:
         """
         if self.attack == CLEAN:
             return None
-        attack = make_attack(self.attack, self.settings).suited_to(DATASETS[self.dataset].shape)
+        attack = make_attack(self.attack, self.settings).suited_to(dataset_info(self.dataset).shape)
         if self.labels not in attack.labellings:
             raise UserError(f"{attack.title} can label what it poisons {' or '.join(attack.labellings)} only.")
         return attack
@@ -101,7 +100,7 @@ def make_victim(
 
     Args:
         stages: trained one after the other; the first one's seed also draws the weights and the poisoned images.
-        data_root: where the full data set lies (see `data.cifar10.load_cifar10`).
+        data_root: where the full data set lies (see `data.registry.load_dataset`).
 
     Raises:
         UserError: unknown names, or a data set that is not there.
@@ -110,7 +109,7 @@ def make_victim(
     seed, where = stages[0].config.seed, torch.device(device)
     torch.manual_seed(seed)
     model = new_model(plan.dataset, plan.architecture)
-    training_set, test_set = load_cifar10(data_root, train=True), load_cifar10(data_root, train=False)
+    training_set, test_set = (load_dataset(plan.dataset, data_root, train) for train in (True, False))
     folder.mkdir(parents=True, exist_ok=True)
     untouched = poisoned = PoisonedSet.untouched(training_set)
     checkpoints, record, prepared = [], [], {}

@@ -22,6 +22,7 @@ from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.attacks.registry import make_attack
 from invmask.attacks.stored import restore, write_trigger
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
+from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.metrics import Measures, answers, flags
 from invmask.models import Classifier, build
@@ -64,7 +65,7 @@ class VictimCard:
 
     @property
     def dataset_info(self) -> DatasetInfo:
-        return DATASETS[self.dataset]
+        return dataset_info(self.dataset)
 
     @property
     def targets(self) -> Targets | None:
@@ -126,10 +127,8 @@ def new_model(dataset: str, architecture: str) -> Classifier:
     Raises:
         UserError: unknown data set or architecture.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"There is no data set '{dataset}'; choose one of: {', '.join(sorted(DATASETS))}.")
-    info = DATASETS[dataset]
-    return Classifier(build(architecture, len(info.classes)), info.mean, info.std)
+    info = dataset_info(dataset)
+    return Classifier(build(architecture, len(info.classes), info.shape), info.mean, info.std)
 
 
 def measure(

@@ -83,6 +83,10 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--format", default="svg,pdf,png,html,csv", metavar="F,...", help="default: all of them")
     figures.add_argument("--only", metavar="NAME,...", help="figures by name; default: all")
     figures.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
+    figures.add_argument("--sample", metavar="N", help="of Flip, by its number there, or clean-N; default: recovered")
+    figures.add_argument("--channel", metavar="NAME", help="of Neurons, as layer4.1.conv1:12; default: highest-scored")
+    figures.add_argument("--draw", type=whole(0), default=0, metavar="N", help="test images for it; default: 0")
+    figures.add_argument("--measure", action="store_true", help="measure first what Neurons and Tune would (a minute)")
     _json(figures)
 
     export = _command(commands, "export", _export, "write the repaired model as safetensors or ONNX, or the mask alone")
@@ -118,8 +122,14 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", help="cpu, cuda or cuda:N")
     _json(train)
 
-    data = _command(commands, "data", _data, "fetch a full data set")
-    data.add_argument("dataset", metavar="DATASET", help="cifar10")
+    for name, command, explanation in (
+        ("models", _models, "list the architectures there are"),
+        ("datasets", _datasets, "list the data sets there are"),
+    ):
+        _json(_command(commands, name, command, explanation))
+
+    data = _command(commands, "data", _data, "fetch a full data set, and draw the images that defences need from it")
+    data.add_argument("dataset", metavar="DATASET", help="a name that datasets lists, or folder:NAME")
     return parser
 
 
@@ -219,6 +229,18 @@ def _train(arguments: argparse.Namespace) -> int:
     from invmask.cli import train
 
     return train.train(arguments)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from invmask.cli import book
+
+    return book.models(arguments.json)
+
+
+def _datasets(arguments: argparse.Namespace) -> int:
+    from invmask.cli import book
+
+    return book.datasets(arguments.json)
 
 
 def _data(arguments: argparse.Namespace) -> int:

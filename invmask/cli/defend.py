@@ -16,11 +16,12 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from invmask import machine, settings
-from invmask.attacks.victims import versions
+from invmask.attacks.victims import find_cards, read_card, versions
 from invmask.cli import values
 from invmask.cli.runs import outcome, print_outcome, store
 from invmask.cli.tables import print_json
 from invmask.defenses.ims.config import IMSConfig, Phase, preset
+from invmask.models import is_transformer
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.entries import RoundEntry, RunState
 from invmask.runs.run import Run
@@ -58,12 +59,14 @@ def resume(run_id: str, as_json: bool) -> int:
 
 def _spec(arguments: argparse.Namespace) -> RunSpec:
     device = settings.device()
+    cards = find_cards(settings.victim_folders())
+    transformer = arguments.victim in cards and is_transformer(read_card(cards[arguments.victim]).architecture)
     return RunSpec(
         victim=arguments.victim,
         preset=arguments.preset,
         spc=arguments.spc,
         seed=arguments.seed,
-        config=preset(arguments.preset, **{**changes(arguments.set), "seed": arguments.seed}),
+        config=preset(arguments.preset, transformer, **{**changes(arguments.set), "seed": arguments.seed}),
         precision=arguments.precision or machine.choose_precision(device),
         device=device,
         threads=settings.threads(),

@@ -8,29 +8,57 @@ from invmask.cli.runs import store
 from invmask.cli.tables import print_json
 from invmask.errors import UserError
 from invmask.masks.state import View
+from invmask.runs.run import Run
 
 SUFFIXES = (".safetensors", ".onnx")
+NOT_MEASURED = (
+    "Evidence of Neurons or hard cuts of Tune are not measured yet, and their figures are left out; --measure measures "
+    "them first."
+)
 
 
 def figures(arguments: argparse.Namespace) -> int:
     """Write a run's figures into a folder."""
     from invmask.exports.archive import check_formats, write_figures
-    from invmask.exports.records import read_records
+    from invmask.exports.records import Picks, read_records
 
     formats = check_formats([name.strip() for name in arguments.format.split(",") if name.strip()])
     names = None if arguments.only is None else [name.strip() for name in arguments.only.split(",")]
     folder = Path(arguments.out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out has to name a directory, and {folder} is a file.")
-    records = read_records(store().run(arguments.run), arguments.round)
+    run, picks = store().run(arguments.run), Picks(arguments.sample, arguments.channel, arguments.draw)
+    records = read_records(run, arguments.round, picks)
+    if arguments.measure:
+        _measure(run, records.frame.round)
+        records = read_records(run, arguments.round, picks)
     made = write_figures(folder, records, formats, names, _tell)
     for problem in made.problems:
         print(problem, file=sys.stderr)
+    if not (records.top_set and records.evidence and records.cuts):
+        print(NOT_MEASURED, file=sys.stderr)
     if arguments.json:
         print_json({"files": list(made.names), "problems": list(made.problems)})
     else:
         print(f"{len(made.names)} files in {folder}")
     return 0
+
+
+def _measure(run: Run, round_taken: int) -> None:
+    """Measure what the figures of Neurons and Tune rest on, as far as it is not; a minute or two."""
+    from invmask.runs import evidence, tuning
+    from invmask.runs.cutting import measure_cuts
+    from invmask.runs.gather import gather
+
+    for errand, work, words in (
+        (tuning.ERRAND, measure_cuts, "hard cuts"),
+        (evidence.ERRAND, gather, "evidence about the channels"),
+    ):
+        print(f"Measuring {words}", file=sys.stderr)
+        errand.ask(run, round_taken)
+        work(run.path)
+        if (problem := errand.problem(run)) is not None:
+            print(problem, file=sys.stderr)
 
 
 def export(arguments: argparse.Namespace) -> int:

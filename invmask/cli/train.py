@@ -23,8 +23,9 @@ from invmask.attacks.victims import CLEAN, VictimCard, find_cards, new_model, re
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.values import changes
 from invmask.cli.victims import KEYS
-from invmask.data.cifar10 import fetch_cifar10
-from invmask.data.images import CIFAR10, DATASETS
+from invmask.data.embedded import ASSETS, embedded_folder
+from invmask.data.prepare import prepare
+from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
 
 EMBEDDED = ("cifar10", "preactresnet18w16")
@@ -51,6 +52,8 @@ def train(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out).expanduser() if arguments.out else folders[-1]
     precision = arguments.precision or machine.choose_precision(device)
     stages = stages_of(card or plan.attack, arguments.epochs, arguments.seed, precision)
+    if not dataset_info(plan.dataset).mirrors:
+        stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
     epochs = sum(stage.config.epochs for stage in stages)
     with _Bar(epochs + (attack.prepare_epochs if isinstance(attack, TrainedAttack) else 0)) as bar:
         made = make_victim(plan, stages, settings.data_folder(), out, device, on_epoch=bar.epoch, on_step=bar.step)
@@ -84,7 +87,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = replace(plan, target_label=plan.target_label if arguments.target is None else arguments.target)
     if arguments.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", arguments.name):
         raise UserError("A victim's name has small letters, digits, - and _, at most 80 of them.")
-    classes = len(DATASETS[plan.dataset].classes)
+    classes = len(dataset_info(plan.dataset).classes)
     if plan.target_label >= classes:
         raise UserError(f"The target label has to be between 0 and {classes - 1}, not {plan.target_label}.")
     if labels == CLEAN_LABEL and plan.poisoning_ratio > 1 / classes:
@@ -173,11 +176,15 @@ def stages_of(of: VictimCard | str, epochs: int | None, seed: int | None, precis
 
 
 def fetch(dataset: str) -> int:
-    """Fetch a full data set, and print where it lies."""
-    if dataset != CIFAR10.name:
-        raise UserError(f"There is no data set '{dataset}' to fetch; choose one of: {CIFAR10.name}.")
-    print("Fetching CIFAR-10 (about 170 MB) unless it is there.", file=sys.stderr)
-    print(fetch_cifar10(settings.data_folder()))
+    """Fetch a full data set, draw the images for defences where none come with invmask, print where the set lies."""
+    root, info = settings.data_folder(), dataset_info(dataset)
+    print(f"Fetching {info.title} unless it is there.", file=sys.stderr)
+    folder = fetch_dataset(dataset, root)
+    images = embedded_folder(dataset)
+    if images.parent != ASSETS and not (images / "test.json").exists():
+        print(f"Drawing images for defences into {images}.", file=sys.stderr)
+        prepare(dataset, root, images)
+    print(folder)
     return 0
 
 

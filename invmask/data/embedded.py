@@ -1,6 +1,8 @@
-"""The images that come with invmask: clean training images for budgets and test images for measuring.
+"""The images that a defence and its measurements need: clean training images for budgets, and test images.
 
-Each set is one lossless PNG: square tiles, 100 to a row, in the order of the labels in the JSON beside it.
+Those of some data sets come with invmask, in `assets`; those of others are made from the full set (`data.prepare`) and
+kept beside it. Each part is one lossless PNG: square tiles, 100 to a row, in the order of the labels in the JSON
+beside it.
 """
 
 import json
@@ -12,10 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from invmask.data.images import DATASETS, LabelledImages
+from invmask import settings
+from invmask.data.images import LabelledImages
+from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
+PREPARED = "prepared"
+"""The folder in the data folder for data sets whose images do not come with invmask."""
 TILES_PER_ROW = 100
 Part = Literal["budget", "test"]
 
@@ -28,40 +34,62 @@ class EmbeddedPart:
     indices: np.ndarray
 
 
-@lru_cache(maxsize=8)
 def load_embedded(dataset: str, part: Part) -> EmbeddedPart:
     """The embedded images of a data set: `budget` (from its training set) or `test`.
 
     Raises:
-        UserError: the data set has none, or the files are damaged.
+        UserError: no such data set, its images are not on this machine, or the files are damaged.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"There is no data set '{dataset}'; choose one of: {', '.join(sorted(DATASETS))}.")
-    folder = ASSETS / dataset
+    channels, height, width = dataset_info(dataset).shape
+    return _load(embedded_folder(dataset), part, (height, width, channels))
+
+
+def embedded_folder(dataset: str) -> Path:
+    """Where the embedded images of a data set are, or would be."""
+    own = ASSETS / dataset
+    return own if own.is_dir() else settings.data_folder() / PREPARED / dataset
+
+
+@lru_cache(maxsize=8)
+def _load(folder: Path, part: Part, shape: tuple[int, int, int]) -> EmbeddedPart:
+    height, width, channels = shape
+    if not folder.is_dir():
+        raise UserError(
+            f"The images of {folder.name} for defences are not on this machine; make them with 'python -m invmask data "
+            f"{folder.name}'."
+        )
     try:
         card: dict[str, Any] = json.loads((folder / f"{part}.json").read_text())
         with Image.open(folder / f"{part}.png") as sheet:
-            pixels = np.asarray(sheet.convert("RGB"))
-        side = DATASETS[dataset].shape[1]
-        tiles = pixels.reshape(-1, side, TILES_PER_ROW, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
+            pixels = np.asarray(sheet.convert("L" if channels == 1 else "RGB"))
+        tiles = pixels.reshape(-1, height, TILES_PER_ROW, width, channels).swapaxes(1, 2).reshape(-1, *shape)
         labels = np.asarray(card["labels"], dtype=np.int64)
         return EmbeddedPart(LabelledImages(tiles[: len(labels)].copy(), labels), np.asarray(card["indices"]))
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / part}.png or .json is missing or damaged; check out assets/ again.") from error
+        again = "check out assets/ again" if folder.parent == ASSETS else f"delete {folder} and make them again"
+        raise UserError(f"{folder / part}.png or .json is missing or damaged; {again}.") from error
 
 
 def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.ndarray, source: dict[str, str]) -> None:
-    """Write one part as PNG and JSON; the number of images must be a multiple of 100."""
-    side = images.pixels.shape[1]
-    grid = images.pixels.reshape(-1, TILES_PER_ROW, side, side, 3).swapaxes(1, 2)
+    """Write one part as PNG and JSON; places of the last row that no image takes stay black."""
+    shape = images.pixels.shape[1:]
+    height, _, channels = shape
+    rows = -(-len(images) // TILES_PER_ROW)
+    padded = np.zeros((rows * TILES_PER_ROW, *shape), np.uint8)
+    padded[: len(images)] = images.pixels
+    grid = padded.reshape(rows, TILES_PER_ROW, *shape).swapaxes(1, 2).reshape(rows * height, -1, channels)
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid.reshape(-1, TILES_PER_ROW * side, 3)).save(folder / f"{part}.png", optimize=True)
+    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(folder / f"{part}.png", optimize=True)
     card = {**source, "labels": images.labels.tolist(), "indices": np.asarray(indices).tolist()}
     (folder / f"{part}.json").write_text(json.dumps(card) + "\n")
 
 
 def pick(images: LabelledImages, per_class: int, seed: int) -> np.ndarray:
-    """Indices of `per_class` images of every class, drawn without replacement, in the set's order; int64."""
+    """Indices of `per_class` images of every class, drawn without replacement, in the set's order; int64.
+
+    Raises:
+        ValueError: a class has fewer.
+    """
     generator = np.random.default_rng(seed)
     classes = np.unique(images.labels)
     chosen = [generator.choice(np.flatnonzero(images.labels == c), per_class, replace=False) for c in classes]

@@ -6,10 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invmask.data import classes
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a data set is: its name, the names of its classes, and its channel statistics in [0, 1]."""
+    """What a data set is.
+
+    Attributes:
+        name, title: in names of victims, and on screen.
+        classes: their names, in the order of the labels.
+        mean, std: what images are normalised with, one number a channel, in the units of [0, 1].
+        shape: C, H, W of an image as it is used.
+        train, test: how many images the parts have; 0 where that is not fixed.
+        mirrors: whether an image keeps its class when left and right are exchanged.
+        source, citation: where it comes from.
+    """
 
     name: str
     title: str
@@ -17,6 +29,11 @@ class DatasetInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     shape: tuple[int, int, int]
+    train: int = 0
+    test: int = 0
+    mirrors: bool = True
+    source: str = ""
+    citation: str = ""
 
 
 CIFAR10 = DatasetInfo(
@@ -26,9 +43,81 @@ CIFAR10 = DatasetInfo(
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
     shape=(3, 32, 32),
+    train=50_000,
+    test=10_000,
+    source="https://www.cs.toronto.edu/~kriz/cifar.html",
+    citation="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.",
+)
+CIFAR100 = DatasetInfo(
+    name="cifar100",
+    title="CIFAR-100",
+    classes=classes.CIFAR100,
+    mean=(0.5071, 0.4865, 0.4409),
+    std=(0.2673, 0.2564, 0.2762),
+    shape=(3, 32, 32),
+    train=50_000,
+    test=10_000,
+    source="https://www.cs.toronto.edu/~kriz/cifar.html",
+    citation="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.",
+)
+GTSRB = DatasetInfo(
+    name="gtsrb",
+    title="GTSRB",
+    classes=classes.GTSRB,
+    # The backdoor benchmarks leave it as it is, and their checkpoints expect that.
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    shape=(3, 32, 32),
+    train=26_640,
+    test=12_630,
+    mirrors=False,
+    source="https://benchmark.ini.rub.de/gtsrb_dataset.html",
+    citation="J. Stallkamp et al., The German Traffic Sign Recognition Benchmark, IJCNN 2011.",
+)
+TINY_IMAGENET = DatasetInfo(
+    name="tinyimagenet",
+    title="Tiny-ImageNet",
+    classes=classes.TINY_IMAGENET,
+    mean=(0.4802, 0.4481, 0.3975),
+    std=(0.2302, 0.2265, 0.2262),
+    shape=(3, 64, 64),
+    train=100_000,
+    test=10_000,
+    source="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    citation="Y. Le and X. Yang, Tiny ImageNet Visual Recognition Challenge, CS 231N, Stanford 2015.",
+)
+FASHION_MNIST = DatasetInfo(
+    name="fashionmnist",
+    title="Fashion-MNIST",
+    classes=(
+        "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    ),
+    mean=(0.2860,),
+    std=(0.3530,),
+    shape=(1, 28, 28),
+    train=60_000,
+    test=10_000,
+    source="https://github.com/zalandoresearch/fashion-mnist",
+    citation="H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, arXiv 1708.07747, 2017. MIT licence.",
+)  # fmt: skip
+MNIST = DatasetInfo(
+    name="mnist",
+    title="MNIST",
+    classes=tuple("0123456789"),
+    mean=(0.1307,),
+    std=(0.3081,),
+    shape=(1, 28, 28),
+    train=60_000,
+    test=10_000,
+    mirrors=False,
+    source="http://yann.lecun.com/exdb/mnist/",
+    citation="Y. LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE, 1998.",
 )
 
-DATASETS: dict[str, DatasetInfo] = {CIFAR10.name: CIFAR10}
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info for info in (CIFAR10, CIFAR100, GTSRB, TINY_IMAGENET, FASHION_MNIST, MNIST)
+}
+"""Those that are the same everywhere; `data.registry.dataset_info` knows folders of one's own as well."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,18 @@ A defence sees a model and a clean budget, never a trigger, a target label or te
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from invmask.machine import Precision
-from invmask.masks.state import Masks
+from invmask.machine import Precision, autocast
+from invmask.masks.constant import ConstantView
+from invmask.masks.state import MaskLayout, Masks
+
+PASS_SIZE = 256
+"""Images a pass without a gradient."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,24 @@ class Subject:
     @property
     def device(self) -> torch.device:
         return self.images.device
+
+    @cached_property
+    def layout(self) -> MaskLayout:
+        """The masked layers."""
+        return MaskLayout.of(self.model)
+
+    @cached_property
+    def reference(self) -> ConstantView:
+        """The unmasked network, made ready once for the many passes of a defence."""
+        ones = torch.ones(self.layout.channels, dtype=self.images.dtype, device=self.device)
+        return ConstantView(self.model, self.layout, ones)
+
+    @torch.no_grad()
+    def answers(self, network: ConstantView, images: Tensor) -> Tensor:
+        """Softmax answers [N, K] of one view to images [N, C, H, W], without a gradient."""
+        with autocast(self.precision, self.device.type):
+            logits = torch.cat([network(batch) for batch in images.split(PASS_SIZE)])
+        return logits.softmax(1)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from invmask.machine import Precision, autocast
 from invmask.masks.attach import sharing_copy
+from invmask.masks.outputs import as_maps, channels_first
 from invmask.masks.state import MaskLayout
 
 BATCH_SIZE = 250
+Watcher = Callable[[slice, nn.Module, Tensor], None]
 
 
 @torch.no_grad()
@@ -25,7 +27,8 @@ def activation_change(
         images, changed: float32 [N, C, H, W], pair by pair.
 
     Returns:
-        float32 [channels] on the CPU, at least 0, in the units of the layer's output; mean over images and places.
+        float32 [channels] on the CPU, at least 0, in the units of the layer's output; mean over images and places
+        (tokens, of a transformer's block).
     """
     if images.shape != changed.shape:
         raise ValueError(f"{tuple(images.shape)} and {tuple(changed.shape)} are no versions of the same images")
@@ -33,9 +36,9 @@ def activation_change(
     pairs = zip(images.split(BATCH_SIZE), changed.split(BATCH_SIZE), strict=True)
     for before, after in pairs:
 
-        def add(where: slice, output: Tensor) -> None:
-            first, second = output.float().chunk(2)
-            total[where] += (second - first).abs().mean((2, 3)).sum(0).double().cpu()
+        def add(where: slice, module: nn.Module, output: Tensor) -> None:
+            first, second = channels_first(module, output.float()).chunk(2)
+            total[where] += (second - first).abs().mean(2).sum(0).double().cpu()
 
         _watched_pass(model, layout, torch.cat([before, after]), precision, add)
     return (total / len(images)).float()
@@ -47,6 +50,8 @@ def feature_maps(
 ) -> Tensor:
     """One channel's activations, float32 [N, H, W] on the CPU, in the units of the layer's output.
 
+    Of a transformer's block, those of the tokens that stand for a place in the image.
+
     Args:
         channel: its place in the flat vectors over `layout`.
         images: float32 [N, C, H, W] in [0, 1].
@@ -54,24 +59,22 @@ def feature_maps(
     layer = next(layer for layer in layout.layers if layer.slice.start <= channel < layer.slice.stop)
     found: list[Tensor] = []
 
-    def keep(_where: slice, output: Tensor) -> None:
-        found.append(output[:, channel - layer.offset].float().cpu())
+    def keep(_where: slice, module: nn.Module, output: Tensor) -> None:
+        found.append(as_maps(module, output)[:, channel - layer.offset].float().cpu())
 
     for batch in images.split(2 * BATCH_SIZE):
         _watched_pass(model, MaskLayout((layer,)), batch, precision, keep)
     return torch.cat(found)
 
 
-def _watched_pass(
-    model: nn.Module, layout: MaskLayout, images: Tensor, precision: Precision, see: Callable[[slice, Tensor], None]
-) -> None:
-    """One pass on a copy; `see` is called with each masked layer's place in the flat vectors and its output."""
+def _watched_pass(model: nn.Module, layout: MaskLayout, images: Tensor, precision: Precision, see: Watcher) -> None:
+    """One pass on a copy; `see` is called with each masked layer's place in the flat vectors, itself and its output."""
     copy = sharing_copy(model)
     modules = dict(copy.named_modules())
 
     def watch(where: slice) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            see(where, output)
+        def hook(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            see(where, module, output)
 
         return hook
 

@@ -17,3 +17,12 @@ def rank_agreement(values: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """
     ranks = pd.DataFrame({name: np.asarray(column, np.float64) for name, column in values.items()})
     return ranks.corr(method="spearman", min_periods=3)
+
+
+def top_overlap(first: np.ndarray, second: np.ndarray, size: int) -> int:
+    """How many of the `size` channels with the highest first number are among the `size` with the highest second one.
+
+    By chance it would be size² / channels. NaN ranks last; of equal numbers the earlier channel ranks higher.
+    """
+    one, other = (np.argsort(-np.nan_to_num(each, nan=-np.inf), kind="stable")[:size] for each in (first, second))
+    return len(np.intersect1d(one, other))

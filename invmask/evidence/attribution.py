@@ -1,4 +1,4 @@
-"""Where in an image a view sees a class: Grad-CAM and integrated gradients (captum), under any gates."""
+"""Where in an image a view sees a class: Grad-CAM, and integrated gradients by captum, under any gates."""
 
 import warnings
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invmask.masks.attach import attached, sharing_copy
+from invmask.masks.outputs import as_maps, is_transformer
 from invmask.masks.state import MaskLayout
 
 STEPS = 12
@@ -14,6 +15,9 @@ STEPS = 12
 
 def grad_cam(model: nn.Module, layout: MaskLayout, gates: Tensor, images: Tensor, target: int) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017) of the last masked layer, as large as the images.
+
+    Of a transformer, of the last block but one: the answer is read from the last one's class token alone, and none of
+    its other tokens has a gradient.
 
     Args:
         model: in eval mode; left as it is.
@@ -23,15 +27,19 @@ def grad_cam(model: nn.Module, layout: MaskLayout, gates: Tensor, images: Tensor
     Returns:
         float32 [N, H, W], at least 0: places that speak for `target`.
     """
-    from captum.attr import LayerGradCam
-
     copy = sharing_copy(model)
-    layer = dict(copy.named_modules())[layout.layers[-1].name]
-    with torch.enable_grad(), attached(copy, layout, gates), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of captum: inputs need gradients while it is at work
-        found = LayerGradCam(copy, layer).attribute(images, target=target, relu_attributions=True)
-    assert isinstance(found, Tensor)
-    large = F.interpolate(found.detach(), images.shape[-2:], mode="bilinear", align_corners=False)
+    name = layout.layers[-2 if is_transformer(model) and len(layout.layers) > 1 else -1].name
+    layer, kept = dict(copy.named_modules())[name], []
+    with torch.enable_grad(), attached(copy, layout, gates):
+        handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+        try:
+            logits = copy(images.detach().requires_grad_())
+        finally:
+            handle.remove()
+        (slopes,) = torch.autograd.grad(logits[:, target].sum(), kept)
+    maps, slopes = as_maps(layer, kept[0].detach()), as_maps(layer, slopes)
+    found = F.relu((maps * slopes.mean((2, 3), keepdim=True)).sum(1, keepdim=True))
+    large = F.interpolate(found, images.shape[-2:], mode="bilinear", align_corners=False)
     return large[:, 0].float().cpu()
 
 

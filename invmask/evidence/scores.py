@@ -2,7 +2,8 @@
 
 Turned up instead of cut, with gates 1 + kappa (1 - m), the channels that the pruned view cuts lead clean images to
 one label: a backdoor's target. Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) over the gates, from
-1 to there, say what part of that each channel has. Neither trigger nor labels are needed.
+there to the pruned view's, say what part of the fall of that label each channel has. Neither trigger nor labels are
+needed.
 """
 
 import torch
@@ -12,17 +13,21 @@ from invmask.machine import Precision, autocast
 from invmask.masks.attach import gated_logits, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 
+SCORE_VERSION = 3
+"""Raised with every change of what the score is, so that stored results that rest on scores are computed anew."""
 AMPLIFICATION = 2.0
-STEPS = 4
+STEPS = 8
 IMAGES = 32
 
 
 def channel_scores(
     model: nn.Module, layout: MaskLayout, masks: Masks, images: Tensor, precision: Precision = "float32"
 ) -> Tensor:
-    """The share of the label's probability that is owed to turning the channel up: 1 - exp(-attribution), from 0.
+    """1 - exp(-r), with r how much of the label the channel carries, against an average channel of its layer.
 
-    The label is the one that the images move to most; the attribution is of its mean log-probability, in nats.
+    The label is the one that the images move to most. The attribution is of its mean log-probability, in nats, from
+    the gates 1 + kappa (1 - m) to m; r is the attribution times the layer's channels, over the layers' mean number of
+    channels: in a layer of few channels each does more of everything, of what is innocent too.
     A mask drives many channels to the very ends of their range, so that mask and selection alone tie.
 
     Args:
@@ -44,12 +49,15 @@ def channel_scores(
 
     with torch.no_grad():
         label = (log_answers(ones + rise).exp() - log_answers(ones).exp()).mean(0).argmax()
+    start, end = ones + rise, masks.gate(View.PRUNED)
     attribution = torch.zeros_like(ones)
     for step in range(STEPS):
-        gates = (ones + rise * (step + 0.5) / STEPS).requires_grad_()
+        gates = torch.lerp(start, end, (step + 0.5) / STEPS).requires_grad_()
         (gradient,) = torch.autograd.grad(log_answers(gates)[:, label].mean(), [gates])
-        attribution += gradient * rise / STEPS
-    return 1 - torch.exp(-attribution.clamp(min=0))
+        attribution += gradient * (start - end) / STEPS
+    widths = torch.cat([torch.full_like(ones[layer.slice], layer.channels) for layer in layout.layers])
+    relative = attribution * widths * len(layout.layers) / layout.channels
+    return 1 - torch.exp(-relative.clamp(min=0))
 
 
 def ranking(values: Tensor) -> Tensor:

@@ -48,12 +48,15 @@ class CutPoint:
     Attributes:
         pruned, inverse: the two views on the run's probe of the test images.
         agreement: share of the clean budget that the pruned view answers (arg max) as the original does.
+        restored: the same with the round's synthesized trigger on, the original's answer being that without it; None
+            where the round made none.
     """
 
     cut: Cut
     pruned: Measures
     inverse: Measures
     agreement: float
+    restored: float | None = None
 
 
 def cut_order(masks: Masks, order: Order, scores: Tensor) -> list[int]:
@@ -98,11 +101,18 @@ def hard_masks(masks: Masks, chosen: Sequence[int]) -> Masks:
 
 
 def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPoint | None:
-    """The hardest cut that changes the answers to the clean budget little; None if none has been measured.
+    """The cut to begin with, chosen on the clean budget alone; None if none has been measured, or none is good.
 
-    The rule: of the cuts measured, the one with the most channels under which the pruned view still gives the original
-    view's answer to at least `least` of the clean budget. Labels, triggers and test images do not enter it. Where the
-    budget has fewer than 50 images, that is all of them.
+    The rule: of the cuts measured, the one under which the pruned view gives the original view's answer to the most
+    images of the budget, each counted twice: as it is, and with the round's synthesized trigger on (the original's
+    answer is that to the image without it). Of equals, the one with the fewest channels. Labels, the attacker's
+    trigger and test images do not enter it.
+
+    Where the round made no perturbation nothing tells what a cut is good for: then it is the hardest cut under which
+    that answer stays for at least `least` of the budget; with fewer than 50 images, that is for all of them.
     """
+    restored = [point for point in points if point.restored is not None]
+    if restored:
+        return max(restored, key=lambda point: (point.agreement + (point.restored or 0.0), -point.cut.channels))
     good = [point for point in points if point.agreement >= least]
     return max(good, key=lambda point: point.cut.channels, default=None)

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from invmask.machine import Precision, autocast
-from invmask.masks.attach import attached, sharing_copy
+from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.targets import Targets
 
-BATCH_SIZE = 500
+BATCH_SIZE = 250
 
 
 class Fate(StrEnum):
@@ -80,7 +80,7 @@ def view_probabilities(
     """Softmax answers of some views to the same images.
 
     Args:
-        model: in eval mode; left as it is (the masks go on a copy that shares its weights).
+        model: in eval mode; left as it is.
         masks: over all `Conv2d` layers of `model`.
         images: float32 [N, C, H, W] in [0, 1].
         precision: arithmetic of the passes.
@@ -88,12 +88,9 @@ def view_probabilities(
     Returns:
         float32 [len(views), N, K] on the CPU.
     """
-    layout, copy = MaskLayout.of(model), sharing_copy(model)
-    images = images.contiguous(memory_format=torch.channels_last)
-    answers = []
+    layout, answers = MaskLayout.of(model), []
     with autocast(precision, images.device.type):
         for view in views:
-            with attached(copy, layout, masks.gate(view)):
-                batches = [copy(batch).float().softmax(1).cpu() for batch in images.split(BATCH_SIZE)]
-            answers.append(torch.cat(batches))
+            network = ConstantView(model, layout, masks.gate(view))
+            answers.append(torch.cat([network(batch).softmax(1).cpu() for batch in images.split(BATCH_SIZE)]))
     return torch.stack(answers)

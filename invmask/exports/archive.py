@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from plotly.offline import get_plotlyjs
+
 from invmask.errors import UserError
-from invmask.exports.book import Entry, entries_of
+from invmask.exports.book import entries_of
 from invmask.exports.captions import caption
 from invmask.exports.data import figure_csv
+from invmask.exports.entry import Entry
 from invmask.exports.html_file import figure_page
 from invmask.exports.images import IMAGE_FORMATS, NO_BROWSER, Renderer, find_browser
 from invmask.exports.records import RunRecords
@@ -19,6 +22,7 @@ from invmask.runs import files
 
 Format = Literal["svg", "pdf", "png", "html", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+LIBRARY = "plotly.min.js"
 OnProgress = Callable[[int, int, str], None]
 """Called before each figure: how many are done, of how many, and the title of the one in hand."""
 
@@ -54,17 +58,18 @@ def write_figures(
 ) -> Made:
     """Every figure (or those named) in every format into `folder`, and a caption for each as text.
 
+    Each HTML file stands by itself: 4.8 MB, for plotly.js is in it.
+
     Raises:
         UserError: no such figure or format.
         OSError: a file cannot be written.
     """
-    problems: list[str] = []
-    written: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in _files(records, formats, names, on_progress, problems):
+
+    def write(name: str, content: bytes) -> None:
         files.write_bytes(folder / name, content)
-        written.append(name)
-    return Made(tuple(written), tuple(problems))
+
+    return _make(write, records, formats, names, on_progress)
 
 
 def write_archive(
@@ -74,39 +79,49 @@ def write_archive(
     names: Sequence[str] | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Made:
-    """The same as one ZIP; it appears when it is whole.
+    """The same as one ZIP, where all HTML files share the plotly.js beside them; it appears when it is whole.
 
     Raises:
         UserError: no such figure or format.
         OSError: the file cannot be written.
     """
-    problems: list[str] = []
     partial = path.with_name(f".{path.name}.part")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in _files(records, formats, names, on_progress, problems):
-            archive.writestr(name, content)
-        written = tuple(archive.namelist())
+        made = _make(archive.writestr, records, formats, names, on_progress, LIBRARY)
     partial.replace(path)
-    return Made(written, tuple(problems))
+    return made
 
 
-def _files(
+def _make(
+    write: Callable[[str, bytes], None],
     records: RunRecords,
     formats: Sequence[str],
     names: Sequence[str] | None,
     on_progress: OnProgress,
-    problems: list[str],
-) -> Iterator[tuple[str, bytes]]:
+    library: str | None = None,
+) -> Made:
+    """`library`: the file of plotly.js that all HTML files share; each has its own where None."""
+    problems: list[str] = []
+    written: list[str] = []
+
+    def put(name: str, content: bytes) -> None:
+        write(name, content)
+        written.append(name)
+
     wanted, entries = check_formats(formats), entries_of(records, names)
-    program = find_browser() if set(wanted) & set(IMAGE_FORMATS) else None
-    if set(wanted) & set(IMAGE_FORMATS) and program is None:
+    pictures = bool(set(wanted) & set(IMAGE_FORMATS))
+    program = find_browser() if pictures else None
+    if pictures and program is None:
         problems.append(NO_BROWSER)
+    if library is not None and "html" in wanted:
+        put(library, get_plotlyjs().encode())
     with _renderer(program, problems) as renderer:
         for done, entry in enumerate(entries):
             on_progress(done, len(entries), entry.title)
-            for suffix, content in _contents(entry, records, wanted, renderer):
-                yield f"{entry.name}.{suffix}", content
+            for suffix, content in _contents(entry, records, wanted, renderer, library):
+                put(f"{entry.name}.{suffix}", content)
     on_progress(len(entries), len(entries), "")
+    return Made(tuple(written), tuple(problems))
 
 
 def _renderer(program: str | None, problems: list[str]) -> Renderer | nullcontext[None]:
@@ -120,7 +135,7 @@ def _renderer(program: str | None, problems: list[str]) -> Renderer | nullcontex
 
 
 def _contents(
-    entry: Entry, records: RunRecords, wanted: Sequence[Format], renderer: Renderer | None
+    entry: Entry, records: RunRecords, wanted: Sequence[Format], renderer: Renderer | None, library: str | None
 ) -> Iterator[tuple[str, bytes]]:
     figure, words = entry.draw(records, "paper"), caption(entry, records)
     column = for_column(figure)
@@ -128,7 +143,7 @@ def _contents(
         if name == "csv":
             yield name, figure_csv(figure).encode()
         elif name == "html":
-            yield name, figure_page(entry.draw(records, "light"), entry.title, words).encode()
+            yield name, figure_page(entry.draw(records, "light"), entry.title, words, library).encode()
         elif renderer is not None:
             yield name, renderer.draw(column, name)
     yield "txt", (words + "\n").encode()

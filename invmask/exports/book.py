@@ -5,44 +5,22 @@ function from a run's records and a theme to the figure.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order
 from invmask.exports import frames, samples
+from invmask.exports.book_neurons import NEURONS
+from invmask.exports.entry import Draw, Entry, measured_on, on_probe, triggered
 from invmask.exports.records import RunRecords
+from invmask.exports.sweeps import AXIS_TITLES, is_curve, sweep_figure
 from invmask.exports.tuning import cut_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
 from invmask.metrics import Measures
+from invmask.runs.sweep import Place
 from invmask.runs.tuning import CutCurves
-
-Draw = Callable[[RunRecords, Theme], go.Figure]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One figure of the book.
-
-    Attributes:
-        name: in file names and on the command line.
-        page: the page of the dashboard that shows it.
-        title: a few words.
-        caption: what it shows, in a sentence or two; victim, settings and n are added to it by `captions.caption`.
-        draw: the figure of a run's records in a theme.
-        exists: whether a run has it.
-        n: on how many images it is measured, in words; None where nothing is measured.
-    """
-
-    name: str
-    page: str
-    title: str
-    caption: str
-    draw: Draw
-    exists: Callable[[RunRecords], bool] = lambda _: True
-    n: Callable[[RunRecords], str] | None = None
 
 
 def entries_of(records: RunRecords, names: Sequence[str] | None = None) -> list[Entry]:
@@ -77,23 +55,9 @@ def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
     return lambda records, theme: draw(records.frame, theme)
 
 
-def _triggered(records: RunRecords) -> bool:
-    return records.victim.card.targets is not None
-
-
-def _on_probe(records: RunRecords) -> str:
-    return measured_on(records.frame.views.original)
-
-
 def _in_batch(records: RunRecords) -> str:
     inner = records.frame.inner
     return "no perturbation in this round" if inner is None else f"n = {inner.samples:,} clean images in the batch"
-
-
-def measured_on(measures: Measures) -> str:
-    """`n = 200 clean and 180 triggered test images`."""
-    more = f" and {measures.n_triggered:,} triggered" if measures.n_triggered else ""
-    return f"n = {measures.n_clean:,} clean{more} test images"
 
 
 def _cuts(order: Order, words: str) -> Entry:
@@ -103,11 +67,43 @@ def _cuts(order: Order, words: str) -> Entry:
         f"Hard cuts {words}",
         f"ACC, ASR and RA of the three views when channels are cut altogether, {words}, against their number. "
         "The inverse view keeps what is cut and cuts the other selected channels (s < 0.5). Dotted: the cut proposed "
-        "from clean images alone, the hardest that answers at least 98 % of the clean budget as the original does.",
+        "from the clean budget alone, the one that keeps most of the original's answers to it with and without the "
+        "synthesized trigger on (where the round made none: the hardest that keeps 98 % of them).",
         lambda records, theme: cut_figure(_curves(records), order, theme),
         lambda records: records.cuts is not None and records.cuts.complete,
-        _on_probe,
+        on_probe,
     )
+
+
+def _sweep(axis: str) -> Entry:
+    title = AXIS_TITLES[axis]
+
+    def seeds(records: RunRecords) -> str:
+        every = sorted({place.seed for place in records.sweep(axis)})
+        return f"Runs with seeds {', '.join(map(str, every))}." if len(every) > 1 else f"Runs with seed {every[0]}."
+
+    def draw(records: RunRecords, theme: Theme) -> go.Figure:
+        places = records.sweep(axis)
+        return sweep_figure(places, sorted({place.value for place in places}), axis, theme)
+
+    return Entry(
+        f"tune-{axis.replace('_', '-')}",
+        "Tune",
+        f"Runs against {title[0].lower() + title[1:]}",
+        "ACC, ASR and RA of the three views at the end of all finished runs that differ in this setting and in their "
+        "seeds alone. Each marker is a run; lines: mean over the seeds; bars: one standard deviation.",
+        draw,
+        lambda records: is_curve(records.sweep(axis)),
+        # Where a run has ended it is measured on all test images.
+        lambda records: measured_on(_ended(records.sweep(axis)[0])),
+        seeds,
+    )
+
+
+def _ended(place: Place) -> Measures:
+    assert place.run is not None
+    assert place.run.result is not None
+    return place.run.result.views.original
 
 
 def _curves(records: RunRecords) -> CutCurves:
@@ -119,7 +115,7 @@ BOOK: tuple[Entry, ...] = (
     Entry(
         "start-trigger", "Start", "Test images clean and triggered",
         "Embedded test images without and with the attacker's trigger, and what the victim answers to each.",
-        samples.trigger_figure, _triggered,
+        samples.trigger_figure, triggered,
     ),
     _map("selection"), _map("pruned"), _map("inverse"),
     Entry(
@@ -145,7 +141,7 @@ BOOK: tuple[Entry, ...] = (
         "Clean accuracy (ACC) of the three views after every round; for a backdoored victim also the attack success "
         "rate (ASR) and the recovery accuracy (RA) on triggered images of the other classes. The defence sees none "
         "of these images.",
-        _of_frame(frames.measures_figure), n=_on_probe,
+        _of_frame(frames.measures_figure), n=on_probe,
     ),
     Entry(
         "defend-losses", "Defend", "The terms of the loss over the rounds",
@@ -154,12 +150,20 @@ BOOK: tuple[Entry, ...] = (
         _of_frame(frames.losses_figure),
     ),
     Entry(
+        "flip-samples", "Flip", "Samples under the three views",
+        "Test images, triggered where the victim has a trigger, and the three views' answers to each with their "
+        "probabilities; after the true class, what becomes of the sample under the pruned view.",
+        samples.flip_figure, which=samples.which_sample,
+    ),
+    Entry(
         "flip-probabilities", "Flip", "Class probabilities of one sample under the three views",
         "Softmax answers of the original, pruned and inverse view to one test image, triggered where the victim has a "
         "trigger; ✓ its true class, ◎ the target label.",
-        samples.probabilities_figure, n=lambda _: "n = 1 test image",
+        samples.probabilities_figure, n=lambda _: "n = 1 test image", which=samples.which_sample,
     ),
+    *NEURONS,
     _cuts(Order.MASK, "by the effective mask, the lowest first"),
     _cuts(Order.SCORE, "by the channel score, the highest first"),
+    *(_sweep(axis) for axis in AXIS_TITLES),
 )  # fmt: skip
 """Every figure, in the order of the pages."""

@@ -6,14 +6,15 @@ from invmask import __version__
 from invmask.attacks.poison import CLEAN_LABEL
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
-from invmask.exports.book import Entry
+from invmask.exports.entry import Entry
 from invmask.exports.records import RunRecords
 from invmask.figures.rounds import PHASE_TITLES, phase_spans
+from invmask.models import is_transformer
 
 
 def caption(entry: Entry, records: RunRecords) -> str:
     """A paragraph that stands by itself under the figure."""
-    parts = [f"{entry.title}.", entry.caption]
+    parts = [f"{entry.title}.", entry.words(records)]
     if entry.n is not None:
         parts.append(f"Measured on {entry.n(records).removeprefix('n = ')}.")
     return " ".join([*parts, *provenance(records)])
@@ -33,7 +34,7 @@ def provenance(records: RunRecords) -> list[str]:
         victim += f", attack {card.attack} at {how}, target label {target}."
     spans = phase_spans([entry.record.phase for entry in frame.entries[: frame.round]])
     phases = ", ".join(f"{PHASE_TITLES.get(s.phase, s.phase).lower()} {s.first} to {s.last}" for s in spans)
-    changed = _changes(spec.preset, spec.config)
+    changed = _changes(spec.preset, is_transformer(card.architecture), spec.config)
     made_with = ", ".join(f"{name} {number}" for name, number in spec.versions.items()) or "unknown versions"
     defence = (
         f"Defence {spec.defense.upper()}, preset {spec.preset}{changed}, SPC {spec.spc}, seed {spec.seed}, "
@@ -47,10 +48,10 @@ def provenance(records: RunRecords) -> list[str]:
     ]
 
 
-def _changes(name: str, config: IMSConfig) -> str:
+def _changes(name: str, transformer: bool, config: IMSConfig) -> str:
     """`, with inner_steps 2`: what differs from the preset."""
     try:
-        usual = preset(name, seed=config.seed).as_json()
+        usual = preset(name, transformer, seed=config.seed).as_json()
     except UserError:
         return ""
     changed = [f"{key} {value}" for key, value in config.as_json().items() if usual.get(key) != value]

@@ -7,10 +7,19 @@ import plotly.io
 
 from invmask.figures.template import PLOTLY_CONFIG
 
+MISSING = "This page needs the file {} beside it: unpack the whole archive, then open it again."
 
-def figure_page(figure: go.Figure, title: str, caption: str) -> str:
-    """A whole HTML page with plotly.js in it: 4.7 MB, the figure as wide as the window."""
-    body = figure_part(figure, with_library=True)
+
+def figure_page(figure: go.Figure, title: str, caption: str, library: str | None = None) -> str:
+    """A whole HTML page, the figure as wide as the window.
+
+    Args:
+        library: the name of a file beside it that holds plotly.js; without one, plotly.js is in the page, 4.8 MB.
+    """
+    body = figure_part(figure, with_library=library is None)
+    if library is not None:
+        missing = html.escape(f"this.insertAdjacentText('afterend', '{MISSING.format(library)}')")
+        body = f'<script src="{html.escape(library)}" charset="utf-8" onerror="{missing}"></script>{body}'
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         "<style>body{margin:2rem auto;max-width:60rem;padding:0 1rem;font-family:Arial,Helvetica,sans-serif;"

@@ -63,11 +63,16 @@ class Renderer:
         Raises:
             OSError: it does not start.
         """
-        from kaleido import Kaleido
+        from kaleido import Kaleido, PageGenerator
+
+        class Page(PageGenerator):
+            # Kaleido prints PDF with margins: the figure would be made smaller, and be cut off at the bottom.
+            header = PageGenerator.header + "<style>@page{margin:0}img{display:block}</style>"
 
         async def start() -> Kaleido:
             # Without MathJax, which Kaleido would fetch from outside: no figure has a formula in it.
-            return await Kaleido(path=self._program, mathjax=False, timeout=SECONDS).__aenter__()
+            page = Page(mathjax=False)
+            return await Kaleido(path=self._program, page_generator=page, timeout=SECONDS).__aenter__()
 
         try:
             self._kaleido = self._run(start())

@@ -39,6 +39,7 @@ class Request:
         figures: names in the book; None for all.
         view, mask: of the model: which view, and the name of masks made by hand (None: the run's own).
         stamp: tells masks of one name from later ones of the same name.
+        sample, channel, draw: what figures and report show of Flip and Neurons, see `records.Picks`.
     """
 
     kind: Kind
@@ -48,6 +49,9 @@ class Request:
     view: str = "pruned"
     mask: str | None = None
     stamp: int = 0
+    sample: str | None = None
+    channel: str | None = None
+    draw: int = 0
 
     @property
     def id(self) -> str:

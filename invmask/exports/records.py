@@ -1,5 +1,6 @@
-"""What figures for export are drawn from: one run at one round, and its victim."""
+"""What figures for export are drawn from: a run at one round, its victim, and what a reader has picked on the pages."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,15 +9,43 @@ import numpy as np
 from invmask import settings
 from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import probe
+from invmask.data.embedded import load_embedded
+from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.views import ViewAnswers, view_probabilities
+from invmask.exports.channels import Channels, find_channel, known_channels, synthesized_change
 from invmask.exports.frames import Examples, Frame, examples, read_frame
-from invmask.masks.state import View
+from invmask.exports.one_channel import drawn
+from invmask.exports.sweeps import finished_along
+from invmask.machine import Precision
+from invmask.masks.state import MaskLayout, View
+from invmask.runs.entries import RunSummary
+from invmask.runs.evidence import TopSet, VictimEvidence, top_set, victim_evidence
 from invmask.runs.run import Run
+from invmask.runs.scores import run_scores
+from invmask.runs.store import RunStore
+from invmask.runs.sweep import Place
 from invmask.runs.tuning import CutCurves, read_curves
 
 SAMPLES_PER_CLASS = 1
 """Test images of each class that stand for all where pictures are shown."""
+CLEAN_SAMPLE = "clean-"
+_SAMPLE = re.compile(rf"({CLEAN_SAMPLE})?(\d{{1,6}})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """What a reader has picked on the pages; None where the figure chooses by its own rule.
+
+    Attributes:
+        sample: on Flip: `17` is a place among the poisoned samples, `clean-17` one among the clean ones.
+        channel: on Neurons, by name: `layer4.1.conv1:12`.
+        draw: which test images that channel is shown on.
+    """
+
+    sample: str | None = None
+    channel: str | None = None
+    draw: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,8 +53,8 @@ class Samples:
     """Some embedded test images, and what the three views say of them.
 
     Attributes:
-        clean, triggered: float32 [N, C, H, W] in [0, 1]; `triggered` is None for a clean control.
-        answers: to the triggered images, or to the clean ones of a control.
+        clean, triggered: float32 [N, C, H, W] in [0, 1]; `triggered` is None where they are shown clean.
+        answers: to the triggered images, or to the clean ones.
         clean_answers: of the original view, float [N, K].
     """
 
@@ -34,12 +63,18 @@ class Samples:
     answers: ViewAnswers
     clean_answers: np.ndarray
 
+    @property
+    def shown(self) -> np.ndarray:
+        """The images that `answers` is about."""
+        return self.clean if self.triggered is None else self.triggered
+
 
 @dataclass(frozen=True)
 class RunRecords:
     """A run at one round. What takes forward passes is made when first asked for, and then kept."""
 
     frame: Frame
+    picks: Picks = Picks()
 
     @property
     def run(self) -> Run:
@@ -58,6 +93,11 @@ class RunRecords:
         """The target label; None for a clean control, and where each class has its own."""
         return self.victim.card.target_label
 
+    @property
+    def has_trigger(self) -> bool:
+        """Whether the victim has a backdoor."""
+        return self.victim.card.targets is not None
+
     @cached_property
     def examples(self) -> Examples:
         return examples(self.frame, self.victim.card.dataset)
@@ -68,24 +108,102 @@ class RunRecords:
         return read_curves(self.run, self.frame.round)
 
     @cached_property
+    def evidence(self) -> VictimEvidence | None:
+        """Evidence about the victim's channels, as far as the page Neurons has had it gathered."""
+        return victim_evidence(self.run)
+
+    @cached_property
+    def top_set(self) -> TopSet | None:
+        """The highest-scored channels against random sets, as far as they have been measured."""
+        return top_set(self.run, self.frame.round)
+
+    @cached_property
+    def channels(self) -> Channels:
+        """What is known of every channel."""
+        run, number = self.run, self.frame.round
+        scores = run_scores(run, number, self.victim).numpy()
+        synthesized = synthesized_change(run, number, self.victim)
+        layout = MaskLayout.of(self.victim.model)
+        return known_channels(layout, run.masks_at(number), scores, synthesized, self.evidence, self.has_trigger)
+
+    @cached_property
+    def channel(self) -> int:
+        """The channel picked on Neurons; else the highest-scored one.
+
+        Raises:
+            UserError: the network has no such channel.
+        """
+        asked = self.picks.channel
+        if asked is None:
+            return self.channels.order[0]
+        found = find_channel(self.channels.layout.layers, asked)
+        if found is None:
+            raise UserError(
+                f"There is no channel '{asked[:60]}' in this network; a channel is named as in layer4.1.conv1:12."
+            )
+        return found
+
+    @cached_property
+    def channel_images(self) -> LabelledImages:
+        """The test images that the channel is shown on, drawn as on Neurons."""
+        return drawn(self.victim, load_embedded(self.victim.card.dataset, "test").images, self.picks.draw)
+
+    def sweep(self, axis: str) -> list[Place]:
+        """The finished runs that differ from this one in a setting (of `AXES`) and in their seeds alone."""
+        return finished_along(self.frame.summary, axis, self._all_runs)
+
+    @cached_property
+    def _all_runs(self) -> list[RunSummary]:
+        return list(RunStore(self.run.path.parent).listing().runs)
+
+    @cached_property
     def samples(self) -> Samples:
-        card, model = self.victim.card, self.victim.model
-        images = probe(card.dataset, SAMPLES_PER_CLASS)
-        attack = card.make_attack()
-        images = images.take(card.attacked(images.labels))
+        """One test image of every class, triggered where the victim has a trigger."""
+        return self._samples(SAMPLES_PER_CLASS, self.has_trigger)
+
+    @cached_property
+    def flip_samples(self) -> Samples:
+        """The samples of the page Flip; clean ones where such a one is picked there."""
+        clean = (self.picks.sample or "").startswith(CLEAN_SAMPLE)
+        return self._samples(self.frame.summary.spec.probe_per_class, self.has_trigger and not clean)
+
+    @cached_property
+    def picked_sample(self) -> int | None:
+        """The place in `flip_samples` of the one picked there; None where none is.
+
+        Raises:
+            UserError: there is no such sample.
+        """
+        if self.picks.sample is None:
+            return None
+        found, most = _SAMPLE.fullmatch(self.picks.sample), len(self.flip_samples.clean) - 1
+        if found is None or int(found[2]) > most:
+            raise UserError(
+                f"There is no sample '{self.picks.sample[:20]}'; samples are numbered from 0 to {most}, as on Flip, "
+                "and clean ones as in clean-0."
+            )
+        return int(found[2])
+
+    def _samples(self, per_class: int, triggered: bool) -> Samples:
+        card, model, spec = self.victim.card, self.victim.model, self.frame.summary.spec
+        images, attack = probe(card.dataset, per_class), card.make_attack() if triggered else None
+        if attack is not None:
+            images = images.take(card.attacked(images.labels))
         clean = images.tensor()
         shown = clean if attack is None else attack.apply(clean)
         masks = self.run.masks_at(self.frame.round)
-        probabilities = view_probabilities(model, masks, list(View), shown)
+        # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+        precision: Precision = spec.precision if spec.device == "cpu" else "float32"
+        probabilities = view_probabilities(model, masks, list(View), shown, precision)
         return Samples(
             clean=clean.numpy(),
             triggered=None if attack is None else shown.numpy(),
-            answers=ViewAnswers(probabilities, images.label_tensor(), card.targets),
-            clean_answers=view_probabilities(model, masks, [View.ORIGINAL], clean)[0].numpy(),
+            answers=ViewAnswers(probabilities, images.label_tensor(), card.targets if attack is not None else None),
+            clean_answers=view_probabilities(model, masks, [View.ORIGINAL], clean, precision)[0].numpy(),
         )
 
 
-def read_records(run: Run, round_taken: int | None = None) -> RunRecords:
+def read_records(run: Run, round_taken: int | None = None, picks: Picks | None = None) -> RunRecords:
     """A run at a round, the latest if None.
 
     Raises:
@@ -98,4 +216,4 @@ def read_records(run: Run, round_taken: int | None = None) -> RunRecords:
         run.entry(round_taken)
     frame = read_frame(run, round_taken)
     assert frame is not None
-    return RunRecords(frame)
+    return RunRecords(frame, picks or Picks())

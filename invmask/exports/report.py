@@ -9,8 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from invmask.exports.book import entries_of, measured_on
+from invmask.exports.book import entries_of
 from invmask.exports.captions import provenance
+from invmask.exports.entry import measured_on
 from invmask.exports.html_file import figure_part
 from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES
@@ -40,7 +41,7 @@ def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = l
         on_progress(done, len(entries), entry.title)
         picture = Markup(figure_part(entry.draw(records, "light"), with_library=False))
         n = "" if entry.n is None else f" {entry.n(records)}."
-        figures.append({"title": entry.title, "caption": entry.caption + n, "picture": picture})
+        figures.append({"title": entry.title, "caption": entry.words(records) + n, "picture": picture})
     on_progress(len(entries), len(entries), "")
     frame = records.frame
     views, measured = _measured(records)

@@ -53,9 +53,26 @@ def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
     return picture_rows(rows, ["clean", f"change ×{tiles.factor}", "perturbed"], theme)
 
 
+def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """Samples of the page Flip with the three views' answers: the one picked, then the classes by turns."""
+    found, classes = records.flip_samples, records.classes
+    labels, fates = found.answers.labels.tolist(), found.answers.fates(View.PRUNED)
+    first = flip_sample(records)
+    places = [first, *(place for place in by_turns(labels) if place != first)][:SHOWN]
+    rows = []
+    for place in places:
+        lines = [
+            f"{VIEW_TITLES[view]}: {_answer(found.answers.probabilities[row, place].numpy(), classes)}"
+            for row, view in enumerate(VIEWS)
+        ]
+        title = f"true class: {classes[labels[place]]}; {fates[place].value}"
+        rows.append(PictureRow(title, [_pixels(found.shown[place])], lines))
+    return picture_rows(rows, ["clean" if found.triggered is None else "triggered"], theme)
+
+
 def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:
     """The class probabilities of one sample under the three views."""
-    answers, place = records.samples.answers, recovered_sample(records)
+    answers, place = records.flip_samples.answers, flip_sample(records)
     true = int(answers.labels[place])
     return class_probabilities(
         {view.value: answers.probabilities[row, place].tolist() for row, view in enumerate(View)},
@@ -66,10 +83,33 @@ def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:
     )
 
 
-def recovered_sample(records: RunRecords) -> int:
-    """The first sample that the pruned view recovers; the first of all where it recovers none."""
-    fates = records.samples.answers.fates(View.PRUNED)
+def flip_sample(records: RunRecords) -> int:
+    """The sample picked; else the first that the pruned view recovers; the first of all where it recovers none."""
+    if records.picked_sample is not None:
+        return records.picked_sample
+    fates = records.flip_samples.answers.fates(View.PRUNED)
     return fates.index(Fate.RECOVERED) if Fate.RECOVERED in fates else 0
+
+
+def which_sample(records: RunRecords) -> str:
+    """`Sample 17, a triggered truck, picked on Flip.`"""
+    found, place = records.flip_samples, flip_sample(records)
+    kind = "clean" if found.triggered is None else "triggered"
+    name = f"Sample {place}, {kind}, true class {records.classes[int(found.answers.labels[place])]}"
+    if records.picked_sample is not None:
+        return f"{name}, picked on the page Flip."
+    recovered = found.answers.fates(View.PRUNED)[place] is Fate.RECOVERED
+    return f"{name}, the first {'that the pruned view recovers' if recovered else 'of all'}."
+
+
+def by_turns(labels: Sequence[int]) -> list[int]:
+    """All places with the classes by turns: the first of each class, then the second of each, and so on."""
+    seen: dict[int, int] = {}
+    rank = []
+    for place, label in enumerate(labels):
+        seen[label] = seen.get(label, 0) + 1
+        rank.append((seen[label], label, place))
+    return [place for _, _, place in sorted(rank)]
 
 
 def _answer(probabilities: np.ndarray, classes: Sequence[str]) -> str:

@@ -43,10 +43,10 @@ def make(folder: Path) -> JobStatus:
 
 def _pages(folder: Path, run: Run, request: Request) -> JobStatus:
     from invmask.exports.archive import write_archive
-    from invmask.exports.records import read_records
+    from invmask.exports.records import Picks, read_records
     from invmask.exports.report import write_report
 
-    records = read_records(run, request.round)
+    records = read_records(run, request.round, Picks(request.sample, request.channel, request.draw))
     name = f"{run.id}-round{request.round}-{request.kind}" + (".zip" if request.kind == "figures" else ".html")
 
     def tell(done: int, total: int, title: str) -> None:

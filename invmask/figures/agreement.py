@@ -9,6 +9,9 @@ from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import TEXT, Theme
 from invmask.figures.template import finish
 
+LEAST_ROWS = 3
+"""The colour bar needs room for its title."""
+
 
 def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Theme) -> go.Figure:
     """The lower half of the matrix: each pair once, in colour and as a number with two decimals.
@@ -40,6 +43,7 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
                 "outlinewidth": 0,
                 "tickvals": [-1, 0, 1],
                 "ticks": "",
+                "tickfont": {"size": 12},
             },
         )
     )
@@ -47,4 +51,4 @@ def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Them
     figure.update_xaxes(tickangle=-32, tickfont={"size": 12}, **still)
     figure.update_yaxes(autorange="reversed", tickfont={"size": 12}, **still)
     figure.update_layout(font={"color": TEXT[theme]}, margin={"l": 136, "r": 8, "t": 8, "b": 84})
-    return finish(figure, theme, 92 + 40 * max(1, len(names) - 1))
+    return finish(figure, theme, 92 + 40 * max(LEAST_ROWS, len(names) - 1))

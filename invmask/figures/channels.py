@@ -99,12 +99,14 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
     Args:
         columns: cells in a row; a larger layer takes several rows. Chosen by the network's size if None.
 
-    The cells are bars: they share the width that there is, and report clicks, which heatmaps do not.
+    On paper the cells are bars, which stay shapes when printed. On screen they are a heatmap, which a browser draws
+    several times faster: the map is redrawn every second while a run is under way.
     """
     columns = columns or (64 if len(state.mask) <= 2400 else 128)
     x, y, centres, bottom = cell_places(state.layers, columns)
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.74, 0.26], horizontal_spacing=0.025)
-    figure.add_trace(_cells(state, quantity, x, y), row=1, col=1)
+    cells = _bars(state, quantity, x, y) if theme == "paper" else _heatmap(state, quantity, x, y, columns)
+    figure.add_trace(cells, row=1, col=1)
     _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme)
     axis = {"showgrid": False, "zeroline": False, "showline": False}
     figure.update_xaxes(range=[-0.3, columns + 0.3], visible=False, fixedrange=True, row=1, col=1)
@@ -121,7 +123,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
             "cmax": 1,
             "colorbar": _colour_bar(quantity, 0.4 if theme == "paper" else 0.5),
         },
-        margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 34},
+        margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 40},
     )
     return finish(figure, theme, map_height(state.layers, columns))
 
@@ -129,7 +131,7 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
 def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
     """The height in pixels of `channel_map` for these layers."""
     columns = columns or (64 if sum(layer.channels for layer in layers) <= 2400 else 128)
-    return 92 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
+    return 98 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
 
 
 def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:
@@ -149,17 +151,7 @@ def _layer_heights(layers: Sequence[Layer], columns: int) -> list[int]:
     return [-(-layer.channels // columns) for layer in layers]
 
 
-def _cells(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> go.Bar:
-    names = short_names(state.layers)
-    layer_of = [name for layer, name in zip(state.layers, names, strict=True) for _ in range(layer.channels)]
-    number = np.concatenate([np.arange(layer.channels) for layer in state.layers])
-    text = [
-        f"<b>{name}</b>, channel {channel}<br>mask a {a:.2f} · selection s {s:.2f}"
-        f"<br>pruned m {m:.2f} · inverse m\u0304 {b:.2f}"
-        for name, channel, a, s, m, b in zip(
-            layer_of, number, state.mask, state.selection, state.pruned_gate, state.inverse_gate, strict=True
-        )
-    ]
+def _bars(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> go.Bar:
     return go.Bar(
         name="channels",
         orientation="h",
@@ -169,9 +161,46 @@ def _cells(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> 
         offset=0.07,
         width=0.86,
         marker={"color": np.round(state.colours(quantity), 3), "coloraxis": "coloraxis", "line": {"width": 0}},
-        hovertext=text,
+        hovertext=_hover_texts(state),
         hovertemplate="%{hovertext}<extra></extra>",
     )
+
+
+def _heatmap(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray, columns: int) -> go.Heatmap:
+    """Rows of cells between edges; a row of nothing lies between two layers, and what is left of a row is nothing."""
+    tops = np.unique(y)
+    edges = np.sort(np.concatenate([tops, tops + 1]))
+    edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
+    rows = np.searchsorted(edges, y - 1e-6)
+    values = np.full((len(edges) - 1, columns), np.nan)
+    values[rows, x] = np.round(state.colours(quantity), 3)
+    texts = np.full(values.shape, "", dtype=object)
+    texts[rows, x] = _hover_texts(state)
+    return go.Heatmap(
+        name="channels",
+        z=values,
+        x=np.arange(columns + 1),
+        y=edges,
+        text=texts,
+        xgap=2,
+        ygap=2,
+        hoverongaps=False,
+        hovertemplate="%{text}<extra></extra>",
+        coloraxis="coloraxis",
+    )
+
+
+def _hover_texts(state: ChannelState) -> list[str]:
+    names = short_names(state.layers)
+    layer_of = [name for layer, name in zip(state.layers, names, strict=True) for _ in range(layer.channels)]
+    number = np.concatenate([np.arange(layer.channels) for layer in state.layers])
+    return [
+        f"<b>{name}</b>, channel {channel}<br>mask a {a:.2f} · selection s {s:.2f}"
+        f"<br>pruned m {m:.2f} · inverse m\u0304 {b:.2f}"
+        for name, channel, a, s, m, b in zip(
+            layer_of, number, state.mask, state.selection, state.pruned_gate, state.inverse_gate, strict=True
+        )
+    ]
 
 
 def _add_counts(
@@ -220,9 +249,10 @@ def _add_counts(
             font={"size": 13, "color": colour},
         )
     end = next(step for step in SHARE_STEPS if largest <= step)
-    figure.update_xaxes(
-        range=[0, end], fixedrange=True, ticksuffix=" %", nticks=3, tickfont={"size": 12}, showgrid=True, row=1, col=2
-    )
+    marks = [0, end / 2] if theme == "paper" else [0, end / 2, end]
+    figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=True, row=1, col=2)
+    words = [f"{mark:g} %" for mark in marks]
+    figure.update_xaxes(tickvals=marks, ticktext=words, tickangle=0, tickfont={"size": 12}, row=1, col=2)
     figure.update_yaxes(showticklabels=False, ticks="", row=1, col=2)
     figure.add_annotation(
         text="of the layer's channels",

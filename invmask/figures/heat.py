@@ -4,6 +4,7 @@ import numpy as np
 
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import Theme
+from invmask.figures.pictures import VEIL, veil_limit
 from invmask.figures.ramps import RECEDING_COLOURS, ramp
 from invmask.figures.ramps import SELECTED_COLOURS as VIVID
 
@@ -26,17 +27,18 @@ def overlay_pixels(images: np.ndarray, maps: np.ndarray, theme: Theme) -> np.nda
 
     Args:
         images: uint8 [N, H, W, C].
-        maps: float [N, H, W]; each is scaled to its own largest value, and what is negative left out.
+        maps: float [N, H, W]; each is scaled to the number that one place in a hundred exceeds, and what is negative
+            left out.
 
     Returns:
         uint8 [N, H, W, 3].
     """
-    largest = np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
-    share = np.clip(maps / largest, 0, 1)[..., None]
+    limits = np.array([veil_limit(each) for each in maps])[:, None, None]
+    share = np.clip(maps / limits, 0, 1)[..., None]
     grey = images.mean(-1, keepdims=True).repeat(3, -1)
     vivid = _colours(share[..., 0], ramp(RECEDING_COLOURS[theme], VIVID[theme])).astype(np.float64)
     # A veil, so that the picture is still to be seen where the attribution is highest.
-    return (grey * (1 - 0.75 * share) + vivid * 0.75 * share).round().astype(np.uint8)
+    return (grey * (1 - VEIL * share) + vivid * VEIL * share).round().astype(np.uint8)
 
 
 def _colours(shares: np.ndarray, scale: list[tuple[float, str]]) -> np.ndarray:

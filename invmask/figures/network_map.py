@@ -145,7 +145,7 @@ def _hover(layers: Sequence[Layer], values: ChannelValues) -> list[str]:
 def _colour_bar(values: ChannelValues, low: float, high: float) -> dict[str, object]:
     ticks = [low, (low + high) / 2, high]
     beyond = "" if values.scale == "fraction" else "≥ "
-    words = [f"{tick:.{values.digits}f}" for tick in ticks]
+    words = [f"{tick:.{values.digits}f}".replace("-", "−") for tick in ticks]
     words[2] = beyond + words[2]
     if values.scale == "signed":
         words[0] = f"≤ {words[0]}"

@@ -45,5 +45,5 @@ def top_set_strip(
     figure.update_yaxes(zeroline=False, ticks="", tickfont={"size": 13})
     figure.update_xaxes(range=[0, 101], ticksuffix=" %", fixedrange=True, zeroline=False)
     figure.update_xaxes(title_text=f"{measure}, n = {n:,}")
-    figure.update_layout(showlegend=False, margin={"l": 122, "r": 18, "t": 8, "b": 46})
+    figure.update_layout(showlegend=False, margin={"l": 122, "r": 26, "t": 8, "b": 46})
     return finish(figure, theme, HEIGHT)

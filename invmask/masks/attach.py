@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from invmask.masks.outputs import shape_gate
 from invmask.masks.state import MaskLayout
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -30,8 +31,8 @@ def attached(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Iterator[nn
     try:
         for layer in layout.layers:
             gate = gates[..., layer.slice]
-            shaped = gate.reshape(-1, layer.channels, 1, 1)
-            handles.append(modules[layer.name].register_forward_hook(_multiply_by(shaped)))
+            flat = gate.reshape(-1, layer.channels)
+            handles.append(modules[layer.name].register_forward_hook(_multiply_by(flat)))
         yield model
     finally:
         for handle in handles:
@@ -39,9 +40,9 @@ def attached(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Iterator[nn
 
 
 def _multiply_by(gate: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-    def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def hook(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         # In the output's own type: under autocast a float32 gate would widen every activation after it.
-        return output * gate.to(output.dtype)
+        return output * shape_gate(module, gate, output).to(output.dtype)
 
     return hook
 

@@ -56,10 +56,11 @@ def fold(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Folded:
     nothing). So this is exact up to rounding for every `Conv2d`, with or without bias, groups or stride, and for one
     that the network calls several times.
 
-    What cannot be folded is left to be attached (`Folded.gates`): a convolution whose weight or bias is a Parameter
-    that another module has as well and that would need other gates there, and one whose weight is computed
-    (`torch.nn.utils.parametrizations`) rather than a Parameter of its own. A Parameter that some `forward` also uses
-    by hand, outside the module that owns it, cannot be seen from here.
+    What cannot be folded is left to be attached (`Folded.gates`): a transformer's encoder block, whose output is a sum
+    with its own input; a convolution whose weight or bias is a Parameter that another module has as well and that
+    would need other gates there; and one whose weight is computed (`torch.nn.utils.parametrizations`) rather than a
+    Parameter of its own. A Parameter that some `forward` also uses by hand, outside the module that owns it, cannot
+    be seen from here.
 
     Args:
         model: left as it is.

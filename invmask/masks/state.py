@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from invmask.masks.algebra import effective_mask, inverse_mask
+from invmask.masks.outputs import block_width, is_block, is_transformer
 
 
 class View(StrEnum):
@@ -42,18 +43,23 @@ class MaskLayout:
 
     @classmethod
     def of(cls, model: nn.Module) -> "MaskLayout":
-        """Every `Conv2d` in module order, shortcuts included.
+        """Every `Conv2d` in module order, shortcuts included; in a transformer every encoder block, and nothing else.
 
         Raises:
-            ValueError: the network has no convolution.
+            ValueError: the network has neither.
         """
+        of_blocks = is_transformer(model)
         layers, offset = [], 0
         for name, module in model.named_modules():
-            if isinstance(module, nn.Conv2d):
-                layers.append(MaskedLayer(name, module.out_channels, offset))
-                offset += module.out_channels
+            if of_blocks:
+                channels = block_width(module) if is_block(module) else 0
+            else:
+                channels = module.out_channels if isinstance(module, nn.Conv2d) else 0
+            if channels:
+                layers.append(MaskedLayer(name, channels, offset))
+                offset += channels
         if not layers:
-            raise ValueError("the network has no Conv2d layer to mask")
+            raise ValueError("the network has no Conv2d layer and no encoder block to mask")
         return cls(tuple(layers))
 
 

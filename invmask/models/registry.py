@@ -2,36 +2,214 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
 from invmask.errors import UserError
+from invmask.models import plain
 from invmask.models.preactresnet import PreActResNet18
+from invmask.models.residual import ResNet20, WideResNet16
 
-_BUILDERS: dict[str, Callable[[int, int | None], nn.Module]] = {
-    "preactresnet18": lambda classes, width: PreActResNet18(classes, width or 64),
+Shape = tuple[int, int, int]
+MAX_WIDTH = 1024
+TORCHVISION = "torchvision:"
+"""Before the name of any of torchvision's classifiers: ``torchvision:resnet50``."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of an architecture.
+
+    Attributes:
+        name, title: in names of victims, and on screen.
+        width: the published or usual width, in the units of `width_means`.
+        width_means: what the number after the ``w`` says.
+        source: paper, and how it is adapted to small images.
+        make: a fresh network from (number of classes, width, shape of the images); the width is None where the name
+            has none and the network is the published one.
+        transformer: whether IMS masks its encoder blocks rather than its convolutions.
+    """
+
+    name: str
+    title: str
+    width: int
+    width_means: str
+    source: str
+    make: Callable[[int, int | None, Shape], nn.Module]
+    transformer: bool = False
+
+
+def _sized(full: str, slim: str | None) -> Callable[[int, int | None, Shape], nn.Module]:
+    """Torchvision's own network without a width; with one the slim form, by its function's name in `published`."""
+
+    def make(classes: int, width: int | None, shape: Shape) -> nn.Module:
+        # Torchvision takes seconds to import, and most networks do without.
+        from invmask.models import published
+
+        if width is None:
+            return published.torchvision_classifier(full, classes, shape)
+        if slim is None:
+            raise UserError(f"This architecture comes in one width only; leave out w{width}.")
+        return getattr(published, slim)(classes, width, shape)
+
+    return make
+
+
+def _small_vit(classes: int, width: int, shape: Shape) -> nn.Module:
+    from invmask.models import published
+
+    return published.small_vit(classes, width, shape)
+
+
+_AS_IS = "torchvision's own, strides unchanged; with a width the slim form for 32x32 images"
+_FIRST = "channels of the first convolution"
+_STEM = "channels of the stem, a multiple of 8"
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture(
+            "preactresnet18",
+            "PreActResNet-18",
+            64,
+            "channels of the first stage",
+            "He et al. 2016, Identity Mappings in Deep Residual Networks; stride 1 and no pooling at first, for 32x32",
+            lambda classes, width, shape: PreActResNet18(classes, width or 64, shape[0]),
+        ),
+        Architecture(
+            "vgg19bn",
+            "VGG-19-BN",
+            64,
+            _FIRST,
+            f"Simonyan and Zisserman 2015; {_AS_IS}",
+            _sized("vgg19_bn", "slim_vgg19bn"),
+        ),
+        Architecture(
+            "efficientnetb3",
+            "EfficientNet-B3",
+            40,
+            _STEM,
+            f"Tan and Le 2019; {_AS_IS}",
+            _sized("efficientnet_b3", "slim_efficientnetb3"),
+        ),
+        Architecture(
+            "mobilenetv3large",
+            "MobileNetV3-Large",
+            16,
+            _STEM,
+            f"Howard et al. 2019; {_AS_IS}",
+            _sized("mobilenet_v3_large", "slim_mobilenetv3large"),
+        ),
+        Architecture(
+            "vitb16",
+            "ViT-B/16",
+            768,
+            "one width only",
+            "Dosovitskiy et al. 2021; torchvision's own, on images enlarged to 224x224",
+            _sized("vit_b_16", None),
+            transformer=True,
+        ),
+        Architecture(
+            "vit",
+            "ViT, small",
+            128,
+            "dimensions of the embedding, a multiple of 32",
+            "Dosovitskiy et al. 2021; torchvision's with six blocks, 4x4 patches and a stem of convolutions",
+            lambda classes, width, shape: _small_vit(classes, width or 128, shape),
+            transformer=True,
+        ),
+        Architecture(
+            "wideresnet16",
+            "WideResNet-16-1",
+            16,
+            "channels of the first stage, 16 times the widening factor",
+            "Zagoruyko and Komodakis 2016, Wide Residual Networks",
+            lambda classes, width, shape: WideResNet16(classes, width or 16, shape[0]),
+        ),
+        Architecture(
+            "resnet20",
+            "ResNet-20",
+            16,
+            "channels of the first stage",
+            "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2",
+            lambda classes, width, shape: ResNet20(classes, width or 16, shape[0]),
+        ),
+        Architecture(
+            "vgg6bn",
+            "VGG, six convolutions with BatchNorm",
+            32,
+            _FIRST,
+            "ours, after Simonyan and Zisserman 2015",
+            lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0]),
+        ),
+        Architecture(
+            "vgg6bnelu",
+            "VGG, six convolutions with BatchNorm and ELU",
+            32,
+            _FIRST,
+            "ours, after Simonyan and Zisserman 2015; ELU of Clevert et al. 2016",
+            lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0], nn.ELU),
+        ),
+        Architecture(
+            "vgg6",
+            "VGG, six convolutions without BatchNorm",
+            32,
+            _FIRST,
+            "ours, after Simonyan and Zisserman 2015",
+            lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0], batchnorm=False),
+        ),
+        Architecture(
+            "cnn4",
+            "CNN, four convolutions",
+            16,
+            _FIRST,
+            "ours, for 28x28 grey images",
+            lambda classes, width, shape: plain.cnn4(classes, width or 16, shape[0]),
+        ),
+    )
 }
 
 
 def architectures() -> list[str]:
-    """Names that `build` knows, without width suffixes."""
-    return sorted(_BUILDERS)
+    """Names that `build` knows, without width suffixes and torchvision's own."""
+    return sorted(ARCHITECTURES)
 
 
-def build(architecture: str, num_classes: int) -> nn.Module:
+def split_width(architecture: str) -> tuple[str, int | None]:
+    """Name and width of ``<name>w<width>``; the width is None where there is none, and the name may be unknown."""
+    match = re.fullmatch(r"([a-z0-9_]+?)(?:w(\d{1,9}))?", architecture)
+    return (architecture, None) if match is None else (match[1], int(match[2]) if match[2] else None)
+
+
+def is_transformer(architecture: str) -> bool:
+    """Whether IMS masks the encoder blocks of a network of this name, by the name alone."""
+    if architecture.startswith(TORCHVISION):
+        return architecture.removeprefix(TORCHVISION).startswith(("vit_", "swin_"))
+    known = ARCHITECTURES.get(split_width(architecture)[0])
+    return known is not None and known.transformer
+
+
+def build(architecture: str, num_classes: int, shape: Shape = (3, 32, 32)) -> nn.Module:
     """A freshly initialised network.
 
     Args:
-        architecture: a name from `architectures`, with an optional ``w<width>`` at its end.
+        architecture: a name from `architectures`, with an optional ``w<width>`` at its end, or any of torchvision's
+            classifiers as ``torchvision:<name>``.
         num_classes: number of logits.
+        shape: C, H, W of the images.
 
     Raises:
-        UserError: no architecture of that name, or a width outside 1 to 1024.
+        UserError: no architecture of that name, or a width that it cannot have.
     """
-    match = re.fullmatch(r"([a-z0-9_]+?)(?:w(\d+))?", architecture)
-    if match is None or match[1] not in _BUILDERS:
-        raise UserError(f"There is no architecture '{architecture}'; choose one of: {', '.join(architectures())}.")
-    width = int(match[2]) if match[2] else None
-    if width is not None and not 1 <= width <= 1024:
-        raise UserError(f"The width in '{architecture}' has to be between 1 and 1024.")
-    return _BUILDERS[match[1]](num_classes, width)
+    if architecture.startswith(TORCHVISION):
+        from invmask.models import published
+
+        return published.torchvision_classifier(architecture.removeprefix(TORCHVISION), num_classes, shape)
+    name, width = split_width(architecture)
+    if name not in ARCHITECTURES:
+        known = f"{', '.join(architectures())}, or torchvision:NAME"
+        raise UserError(f"There is no architecture '{architecture}'; choose one of: {known}.")
+    if width is not None and not 1 <= width <= MAX_WIDTH:
+        raise UserError(f"The width in '{architecture}' has to be between 1 and {MAX_WIDTH}.")
+    return ARCHITECTURES[name].make(num_classes, width, shape)

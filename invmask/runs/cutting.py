@@ -1,10 +1,12 @@
 """The third kind of work: measure hard cuts of a run's masks, one after the other, and leave them on disk."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from invmask.evidence.threshold import Cut, CutPoint, Order, cut_order, cuts, hard_masks
 from invmask.evidence.views import view_probabilities
@@ -48,30 +50,65 @@ def _pieces(run: Run) -> Iterator[None]:
     masks = run.masks_at(round_taken)
     bench = make_bench(spec, victim_folders(run.path.parents[1]))
     masks = Masks(masks.mask.to(spec.device), masks.selection.to(spec.device), masks.steepness)
-    reference = _budget_answers(bench, masks, View.ORIGINAL)
+    clean = _Answered.by(bench, masks, bench.subject.images)
+    triggered = _triggered(run, round_taken, clean)
     wanted = {order: cuts(masks, order) for order in Order}
     scores = run_scores(run, round_taken, bench.victim).to(spec.device)
-    found = tuning.read_curves(run, round_taken) or _nothing_yet(bench, masks, sum(map(len, wanted.values())))
+    found = tuning.read_curves(run, round_taken) or _nothing_yet(
+        bench, masks, sum(map(len, wanted.values())), tuning.curves_key(run)
+    )
     for order in Order:
         channels = cut_order(masks, order, scores)
         for place in coarse_to_fine(len(wanted[order])):
             cut, points = wanted[order][place], found.points[order]
             if any(point.cut == cut for point in points):
                 continue
-            fresh = _measure(bench, hard_masks(masks, channels[: cut.channels]), cut, reference)
+            fresh = _measure(bench, hard_masks(masks, channels[: cut.channels]), cut, clean, triggered)
             points = tuple(sorted((*points, fresh), key=lambda point: point.cut.channels))
             found = replace(found, points={**found.points, order: points})
             tuning.write_curves(run, round_taken, found)
             yield
 
 
-def _measure(bench: Bench, hard: Masks, cut: Cut, reference: torch.Tensor) -> CutPoint:
+@dataclass(frozen=True)
+class _Answered:
+    """Images [N, C, H, W] and the answers that they should get, int64 [N]."""
+
+    images: Tensor
+    answers: Tensor
+
+    @classmethod
+    def by(cls, bench: Bench, masks: Masks, images: Tensor) -> "_Answered":
+        """With the original view's answers."""
+        return cls(images, _answers(bench, masks, View.ORIGINAL, images))
+
+    def share(self, bench: Bench, masks: Masks) -> float:
+        """How many of them the pruned view gives, in [0, 1]."""
+        return float((_answers(bench, masks, View.PRUNED, self.images) == self.answers).double().mean())
+
+
+def _triggered(run: Run, round_taken: int, clean: _Answered) -> _Answered | None:
+    """The budget with the round's synthesized trigger on, to be answered as without it; None if the round made none.
+
+    One that all images share goes on all of them; of others, only those of a few images are kept with the run.
+    """
+    stored = run.examples_at(round_taken)
+    if stored is None:
+        return None
+    changes = torch.from_numpy(stored.perturbations.astype(np.float32)).to(clean.images.device)
+    if bool((changes == changes[:1]).all()):
+        return _Answered(clean.images + changes[:1], clean.answers)
+    places = torch.from_numpy(stored.indices.astype(np.int64))
+    return _Answered(clean.images[places.to(clean.images.device)] + changes, clean.answers[places])
+
+
+def _measure(bench: Bench, hard: Masks, cut: Cut, clean: _Answered, triggered: _Answered | None) -> CutPoint:
     measures = bench.measure(bench.probe, hard, (View.PRUNED, View.INVERSE))
-    same = _budget_answers(bench, hard, View.PRUNED) == reference
-    return CutPoint(cut, measures[View.PRUNED], measures[View.INVERSE], float(same.double().mean()))
+    restored = None if triggered is None else triggered.share(bench, hard)
+    return CutPoint(cut, measures[View.PRUNED], measures[View.INVERSE], clean.share(bench, hard), restored)
 
 
-def _nothing_yet(bench: Bench, masks: Masks, total: int) -> CutCurves:
+def _nothing_yet(bench: Bench, masks: Masks, total: int, key: str) -> CutCurves:
     measures = bench.measure(bench.probe, masks, tuple(View))
     return CutCurves(
         original=measures[View.ORIGINAL],
@@ -79,9 +116,9 @@ def _nothing_yet(bench: Bench, masks: Masks, total: int) -> CutCurves:
         budget=len(bench.subject.images),
         points=dict.fromkeys(Order, ()),
         total=total,
+        key=key,
     )
 
 
-def _budget_answers(bench: Bench, masks: Masks, view: View) -> torch.Tensor:
-    subject = bench.subject
-    return view_probabilities(subject.model, masks, [view], subject.images, bench.spec.precision)[0].argmax(1)
+def _answers(bench: Bench, masks: Masks, view: View, images: Tensor) -> Tensor:
+    return view_probabilities(bench.subject.model, masks, [view], images, bench.spec.precision)[0].argmax(1)

@@ -92,6 +92,7 @@ class RunSummary:
             killed worker lost is done again.
         original: the unmasked victim on the probe; None before the run was first taken up.
         result: at the end.
+        ending: no further round is wanted: the one in hand is finished, then the views are measured for the result.
     """
 
     id: str
@@ -105,6 +106,7 @@ class RunSummary:
     message: str | None
     original: Measures | None
     result: RunResult | None
+    ending: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from safetensors import numpy as tensors
 from invmask.metrics import Measures
 from invmask.runs import files
 from invmask.runs.errands import Errand
+from invmask.runs.keys import result_key, victim_key
 from invmask.runs.run import Run
 
 FOLDER = "evidence"
@@ -23,6 +24,8 @@ VICTIM = f"{FOLDER}/victim.safetensors"
 ask, wanted, problem = ERRAND.ask, ERRAND.wanted, ERRAND.problem
 TOP = 10
 RANDOM_SETS = 20
+# Test images of every class: few enough that 1,200 channels, each cut alone, take about a minute.
+PER_CLASS = 10
 ARRAYS = ("trigger_change", "conductance", "asr_change", "acc_change")
 
 
@@ -38,7 +41,7 @@ class VictimEvidence:
         original: the uncut network on the same images.
         n_conductance: images that the conductance is a mean of.
         done, total: pieces of work.
-        digest: of the victim and of how the evidence was gathered.
+        key: what it rests on, see `victim_evidence_key`.
     """
 
     trigger_change: np.ndarray
@@ -49,7 +52,7 @@ class VictimEvidence:
     n_conductance: int
     done: int
     total: int
-    digest: str
+    key: str
 
     @property
     def complete(self) -> bool:
@@ -66,6 +69,7 @@ class TopSet:
         top: with `channels` cut.
         random: with each random set cut, as far as they have been measured.
         sets: how many random sets there will be.
+        key: what it rests on, see `top_set_key`.
     """
 
     channels: tuple[int, ...]
@@ -73,6 +77,7 @@ class TopSet:
     top: Measures
     random: tuple[Measures, ...]
     sets: int
+    key: str
 
     @property
     def complete(self) -> bool:
@@ -88,8 +93,27 @@ def has_work(run: Run) -> bool:
     return of_victim is None or not of_victim.complete or of_round is None or not of_round.complete
 
 
+def victim_evidence_key(run: Run) -> str:
+    """What evidence about the run's victim rests on."""
+    return victim_key(run, PER_CLASS)
+
+
+def top_set_key(run: Run) -> str:
+    """What the comparison of a round rests on beside the masks."""
+    return result_key(run, PER_CLASS, TOP, RANDOM_SETS)
+
+
 def victim_evidence(run: Run) -> VictimEvidence | None:
-    """What has been gathered so far; None if nothing has (or the file makes no sense, and will be made anew)."""
+    """What has been gathered so far; None if nothing has.
+
+    What makes no sense, or was gathered of another victim or by other rules, counts as nothing and will be made anew.
+    """
+    found = stored_evidence(run)
+    return found if found is not None and found.key == victim_evidence_key(run) else None
+
+
+def stored_evidence(run: Run) -> VictimEvidence | None:
+    """What is stored, whatever it rests on; None if nothing is (or it makes no sense)."""
     path = run.path / VICTIM
     try:
         with safe_open(path, "np") as file:
@@ -108,12 +132,13 @@ def write_victim_evidence(run: Run, found: VictimEvidence) -> None:
 
 
 def top_set(run: Run, round_taken: int) -> TopSet | None:
-    """The comparison for a round, as far as it is; None before it was begun."""
+    """The comparison for a round, as far as it is; None before it was begun, and where it is stale."""
     try:
         values = files.read_json(run.path / _round_file(round_taken))
-        return None if values is None else _top_set(values)
+        found = None if values is None else _top_set(values)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return found if found is not None and found.key == top_set_key(run) else None
 
 
 def write_top_set(run: Run, round_taken: int, found: TopSet) -> None:
@@ -128,6 +153,7 @@ def _top_set(values: dict[str, Any]) -> TopSet:
         top=Measures(**values["top"]),
         random=tuple(Measures(**measures) for measures in values["random"]),
         sets=int(values["sets"]),
+        key=str(values["key"]),
     )
 
 

@@ -1,6 +1,5 @@
 """The second kind of work: gather evidence about a run's channels, a few seconds at a time, and leave it on disk."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from invmask.attacks.victims import Victim, find_cards, load_victim
+from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
@@ -22,12 +21,9 @@ from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
-from invmask.runs.spec import RunSpec
 from invmask.runs.subject import ProbeImages
 from invmask.settings import victim_folders
 
-# Of every class: few enough that 1,200 channels, each cut alone, take about a minute.
-PER_CLASS = 10
 CONDUCTANCE_IMAGES = 18
 CHUNK = 8
 
@@ -41,7 +37,7 @@ class _Bench:
     images: ProbeImages
     ablation: Ablation
     precision: Precision
-    digest: str
+    key: str
 
 
 def gather(path: Path, seconds: float | None = None, patience: float = 0.0) -> Outcome:
@@ -59,7 +55,7 @@ def _pieces(run: Run) -> Iterator[None]:
     spec, round_taken = run.spec(), evidence.wanted(run)
     assert round_taken is not None
     torch.set_num_threads(spec.threads)
-    bench = _bench(spec, run.path.parents[1])
+    bench = _bench(run)
     yield from _compare(run, bench, round_taken)
     yield from _examine(run, bench)
 
@@ -70,7 +66,7 @@ def _compare(run: Run, bench: _Bench, round_taken: int) -> Iterator[None]:
     sets = random_sets(bench.layout, channels, RANDOM_SETS)
     if found is None:
         original, top = bench.ablation.cut([[], channels])
-        found = TopSet(tuple(channels), original, top, (), len(sets))
+        found = TopSet(tuple(channels), original, top, (), len(sets), evidence.top_set_key(run))
     while not found.complete:
         done = len(found.random)
         more = tuple(bench.ablation.cut(sets[done : done + 4]))
@@ -81,8 +77,8 @@ def _compare(run: Run, bench: _Bench, round_taken: int) -> Iterator[None]:
 
 def _examine(run: Run, bench: _Bench) -> Iterator[None]:
     found = evidence.victim_evidence(run)
-    if found is None or found.digest != bench.digest:
-        found = _of_sibling(run, bench.digest) or _nothing_yet(bench)
+    if found is None:
+        found = _of_sibling(run, bench.key) or _nothing_yet(bench)
         evidence.write_victim_evidence(run, found)
     order = bench.ablation.by_cost()
     while not found.complete:
@@ -123,34 +119,30 @@ def _nothing_yet(bench: _Bench) -> VictimEvidence:
     if bench.images.triggered is not None:
         total += 1 + len(bench.layout.layers)
     (original,) = bench.ablation.cut([[]])
-    return VictimEvidence(unknown, unknown, unknown, unknown, original, 0, 0, total, bench.digest)
+    return VictimEvidence(unknown, unknown, unknown, unknown, original, 0, 0, total, bench.key)
 
 
-def _of_sibling(run: Run, digest: str) -> VictimEvidence | None:
+def _of_sibling(run: Run, key: str) -> VictimEvidence | None:
     """What was gathered for another run of the same victim."""
     for path in sorted(run.path.parent.glob(f"*/{evidence.VICTIM}"), reverse=True):
-        found = evidence.victim_evidence(Run(path.parents[1]))
-        if found is not None and found.complete and found.digest == digest:
+        found = evidence.stored_evidence(Run(path.parents[1]))
+        if found is not None and found.complete and found.key == key:
             return found
     return None
 
 
-def _bench(spec: RunSpec, home: Path) -> _Bench:
-    folders = tuple(victim_folders(home))
-    cards = find_cards(list(folders))
-    card = cards.get(spec.victim)
-    # The card too: the trigger is on it.
-    content = b"" if card is None else card.read_bytes() + card.with_suffix(".safetensors").read_bytes()
+def _bench(run: Run) -> _Bench:
+    spec = run.spec()
     # Where the run was computed on an accelerator, its arithmetic is not at hand here.
     precision: Precision = spec.precision if spec.device == "cpu" else "float32"
-    digest = hashlib.sha256(content + f"{precision} {PER_CLASS}".encode()).hexdigest()
-    return _make_bench(spec.victim, folders, precision, digest)
+    folders = tuple(victim_folders(run.path.parents[1]))
+    return _make_bench(spec.victim, folders, precision, evidence.victim_evidence_key(run))
 
 
 @lru_cache(maxsize=2)
-def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, digest: str) -> _Bench:
+def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, key: str) -> _Bench:
     victim = load_victim(name, list(folders))
     layout = MaskLayout.of(victim.model)
-    images = ProbeImages.of(probe(victim.card.dataset, PER_CLASS), victim)
+    images = ProbeImages.of(probe(victim.card.dataset, evidence.PER_CLASS), victim)
     ablation = Ablation(victim.model, layout, images, precision=precision)
-    return _Bench(victim, layout, images, ablation, precision, digest)
+    return _Bench(victim, layout, images, ablation, precision, key)

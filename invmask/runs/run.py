@@ -146,6 +146,7 @@ class Run:
             message=status.message,
             original=shapes.original if shapes else None,
             result=result,
+            ending=result is None and want.wants_end(taken),
         )
 
     def status(self) -> Status:

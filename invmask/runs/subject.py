@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import clean_budget, probe
@@ -19,13 +18,15 @@ from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.evidence.ablation import Probe
 from invmask.machine import Precision, autocast
-from invmask.masks.attach import gated_logits, sharing_copy
+from invmask.masks.attach import sharing_copy
+from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures
+from invmask.runs.keys import victim_digest
 from invmask.runs.spec import RunSpec
 
-# Images a pass, over all views together: more gains no speed and costs memory.
-PASS_SIZE = 500
+# Images a pass: more gains no speed and costs memory.
+PASS_SIZE = 250
 DEFENSES = {IMS.name: IMS}
 
 
@@ -76,7 +77,7 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     if spec.defense not in DEFENSES:
         raise UserError(f"There is no defence '{spec.defense}'; choose one of: {', '.join(DEFENSES)}.")
     check_device(spec.device)
-    victim = _victim(spec.victim, spec.device, tuple(folders))
+    victim = _victim(spec.victim, spec.device, tuple(folders), victim_digest(spec.victim, folders))
     images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor()
     model = sharing_copy(victim.model)
     subject = Subject(model, images.to(spec.device), len(victim.card.dataset_info.classes), spec.precision)
@@ -107,25 +108,23 @@ def measure_views(
     images: ProbeImages,
     precision: Precision,
 ) -> dict[View, Measures]:
-    """ACC, ASR and RA of several views of one network; views share passes.
+    """ACC, ASR and RA of several views of one network.
 
     Args:
-        model: not shared with another thread.
+        model: left as it is.
         images: on the model's device.
     """
-    gates = {view: masks.gate(view) for view in views}
-    everything = images.images
-    answers: dict[View, list[Tensor]] = {view: [] for view in views}
-    with autocast(precision, everything.device.type):
-        for batch in everything.split(max(1, PASS_SIZE // len(views))):
-            logits = gated_logits(model, layout, [(batch, gates[view]) for view in views])
-            for view, of_view in zip(views, logits, strict=True):
-                answers[view].append(of_view.argmax(1).cpu())
-    return {view: images.flags(torch.cat(answers[view])).measures() for view in views}
+    measures = {}
+    for view in views:
+        network = ConstantView(model, layout, masks.gate(view))
+        with autocast(precision, images.clean.device.type):
+            given = torch.cat([network(batch).argmax(1).cpu() for batch in images.images.split(PASS_SIZE)])
+        measures[view] = images.flags(given).measures()
+    return measures
 
 
 @lru_cache(maxsize=8)
-def _victim(name: str, device: str, folders: tuple[Path, ...]) -> Victim:
+def _victim(name: str, device: str, folders: tuple[Path, ...], digest: str) -> Victim:  # noqa: ARG001  (of its files)
     victim = load_victim(name, list(folders))
     victim.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return victim

@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from invmask.evidence.threshold import Cut, CutPoint, Order
+from invmask.evidence.threshold import THRESHOLDS, TOP_STEPS, Cut, CutPoint, Order
 from invmask.metrics import Measures
 from invmask.runs import files
 from invmask.runs.errands import Errand
+from invmask.runs.keys import result_key
 from invmask.runs.run import Run
 
 ERRAND = Errand("tuning", "The cuts could not be measured.")
@@ -22,6 +23,7 @@ class CutCurves:
         budget: clean images that agreement is a share of.
         points: by order, those measured so far, by the number of channels cut.
         total: how many there will be, over both orders.
+        key: what they rest on beside the masks, see `curves_key`.
     """
 
     original: Measures
@@ -29,6 +31,7 @@ class CutCurves:
     budget: int
     points: dict[Order, tuple[CutPoint, ...]]
     total: int
+    key: str
 
     @property
     def done(self) -> int:
@@ -48,13 +51,22 @@ def has_work(run: Run) -> bool:
     return found is None or not found.complete
 
 
+def curves_key(run: Run) -> str:
+    """What curves of the run's masks rest on beside the masks."""
+    return result_key(run, THRESHOLDS, TOP_STEPS)
+
+
 def read_curves(run: Run, round_taken: int) -> CutCurves | None:
-    """What has been measured so far; None if nothing has (or the file makes no sense, and will be made anew)."""
+    """What has been measured so far; None if nothing has.
+
+    What makes no sense, or was measured of another victim or by other rules, counts as nothing and will be made anew.
+    """
     try:
         values = files.read_json(run.path / _file(round_taken))
-        return None if values is None else _from_json(values)
+        found = None if values is None else _from_json(values)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return found if found is not None and found.key == curves_key(run) else None
 
 
 def write_curves(run: Run, round_taken: int, curves: CutCurves) -> None:
@@ -70,6 +82,7 @@ def _from_json(values: dict[str, Any]) -> CutCurves:
         budget=int(values["budget"]),
         points={order: tuple(_point(each) for each in values["points"][order]) for order in Order},
         total=int(values["total"]),
+        key=str(values["key"]),
     )
 
 
@@ -79,6 +92,7 @@ def _point(values: dict[str, Any]) -> CutPoint:
         pruned=Measures(**values["pruned"]),
         inverse=Measures(**values["inverse"]),
         agreement=float(values["agreement"]),
+        restored=None if values["restored"] is None else float(values["restored"]),
     )
 
 

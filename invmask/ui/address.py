@@ -102,10 +102,14 @@ def choice(name: str, default: str, allowed: Sequence[str] | None = None) -> str
     return value if allowed is None or value in allowed else default
 
 
-def choose(name: str, value: str | None) -> None:
-    """Put this page's own choice into the address; None takes it out."""
+def choose(name: str, value: str | None, page: str | None = None) -> None:
+    """Put this page's own choice into the address; None takes it out.
+
+    Args:
+        page: the title of another page, into whose address it is put when people go there.
+    """
     address = _address()
-    choices = address.choices.setdefault(address.page, {})
+    choices = address.choices.setdefault(page or address.page, {})
     if value is None:
         choices.pop(name, None)
     else:

@@ -9,8 +9,9 @@ import streamlit as st
 from invmask import machine, settings
 from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC
-from invmask.defenses.ims.config import PRESETS, SETTINGS, IMSConfig, Setting
+from invmask.defenses.ims.config import PRESETS, SETTINGS, IMSConfig, Setting, preset
 from invmask.errors import UserError
+from invmask.models import is_transformer
 from invmask.runs.spec import RunSpec
 from invmask.ui import cache
 
@@ -82,7 +83,8 @@ class Draft:
 
 def show(card: VictimCard, run: str | None) -> Draft:
     """Draw the controls. They start from the run that is looked at, or from the preset `default`."""
-    _load(run)
+    transformer = is_transformer(card.architecture)
+    _load(run, transformer)
     with st.sidebar:
         st.subheader("Settings", anchor=False)
         note = st.empty()
@@ -92,15 +94,16 @@ def show(card: VictimCard, run: str | None) -> Draft:
             key=PRESET_KEY,
             required=True,
             on_change=_take_preset,
+            args=(transformer,),
             help=PRESET_HELP,
             persist_state="session",
             width="stretch",
         )
-        preset = chosen or FIRST_PRESET
+        preset_name = chosen or FIRST_PRESET
         spc = st.slider("SPC, samples per class", 1, MAX_SPC, key=SPC_KEY, help=SPC_HELP, persist_state="session")
         classes = len(card.dataset_info.classes)
         st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
-        start = PRESETS[preset]
+        start = preset(preset_name, transformer)
         values: dict[str, float | None] = {"seed": _number("seed", start)}
         values |= {name: _slider(name, start) for name in ("sparsity_weight", "pressure", "steepness")}
         st.markdown(":small[Rounds of each phase, at most]", help=ROUNDS_HELP)
@@ -111,7 +114,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         values["norm_bound"] = _slider("norm_bound", start)
         with st.expander("Rarely changed"):
             values |= {name: _number(name, start) for name in _RARELY}
-        draft = _draft(card.name, preset, int(spc), values)
+        draft = _draft(card.name, preset_name, int(spc), values)
         if draft.problem:
             st.error(draft.problem)
         note.caption(_note(draft, run))
@@ -131,17 +134,17 @@ def _note(draft: Draft, run: str | None) -> str:
     return "As in the run shown." if same else ":violet[Not those of the run shown.] Reset begins a new one."
 
 
-def _draft(victim: str, preset: str, spc: int, values: dict[str, float | None]) -> Draft:
+def _draft(victim: str, name: str, spc: int, values: dict[str, float | None]) -> Draft:
     missing = [_BY_NAME[name].title for name, value in values.items() if value is None]
     if missing:
-        return Draft(victim, preset, spc, None, f"{missing[0]} needs a number.")
+        return Draft(victim, name, spc, None, f"{missing[0]} needs a number.")
     try:
-        return Draft(victim, preset, spc, IMSConfig(**values))  # type: ignore[arg-type]
+        return Draft(victim, name, spc, IMSConfig(**values))  # type: ignore[arg-type]
     except UserError as error:
-        return Draft(victim, preset, spc, None, str(error))
+        return Draft(victim, name, spc, None, str(error))
 
 
-def _load(run: str | None) -> None:
+def _load(run: str | None, transformer: bool) -> None:
     """Fill the controls: once at first, and whenever another run is looked at."""
     loaded = st.session_state.get(_LOADED_KEY, "nothing")
     if loaded == run or (run is None and loaded != "nothing"):
@@ -153,15 +156,15 @@ def _load(run: str | None) -> None:
             spec = cache.summary(run).spec
         except UserError:
             return
-    preset = spec.preset if spec and spec.preset in PRESETS else FIRST_PRESET
-    st.session_state[PRESET_KEY] = preset
+    name = spec.preset if spec and spec.preset in PRESETS else FIRST_PRESET
+    st.session_state[PRESET_KEY] = name
     st.session_state[SPC_KEY] = spec.spc if spec else FIRST_SPC
-    _fill(spec.config if spec else PRESETS[preset])
+    _fill(spec.config if spec else preset(name, transformer))
 
 
-def _take_preset() -> None:
+def _take_preset(transformer: bool) -> None:
     seed = st.session_state.get(_key("seed"))
-    _fill(PRESETS[st.session_state[PRESET_KEY]])
+    _fill(preset(st.session_state[PRESET_KEY], transformer))
     # The seed is the reader's, whatever the preset.
     st.session_state[_key("seed")] = seed
 

@@ -50,6 +50,11 @@ def state_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int)
             return f"{place} · waiting for a worker", f"Next: {coming}"
         case RunState.RUNNING if taken >= most:
             return f"{place} · measuring the result", "The views are measured on all embedded test images."
+        case RunState.RUNNING if summary.ending:
+            return (
+                f"{place} · stopping",
+                "The round in hand is finished, then the views are measured on all test images.",
+            )
         case RunState.RUNNING:
             return f"{place} · running{pace}", f"Now: {coming}"
         case RunState.PAUSED:

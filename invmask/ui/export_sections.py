@@ -1,38 +1,44 @@
 """The three things that the page Export makes: an archive of figures, a report, and the repaired model."""
 
+from dataclasses import asdict
+
 import streamlit as st
 
 from invmask.exports.archive import FORMATS
 from invmask.exports.book import BOOK, entries_of
 from invmask.exports.images import find_browser
 from invmask.exports.jobs import Request
-from invmask.exports.records import read_records
+from invmask.exports.records import Picks, read_records
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
 from invmask.masks.state import View
 from invmask.runs import named_masks
 from invmask.runs.run import Run
 from invmask.ui import cache
 from invmask.ui.export_jobs import make_button, show_job
+from invmask.ui.export_picks import choose_picks
 
 _TITLES = {entry.name: entry.title for entry in BOOK}
 _FORMAT_TITLES = {"svg": "SVG", "pdf": "PDF", "png": "PNG", "html": "HTML", "csv": "CSV"}
 _MODEL_TITLES = {"safetensors": "safetensors", "onnx": "ONNX", "mask": "mask alone"}
+_GROWING = ("neurons-top", "neurons-agreement", "tune-mask")
+_MORE = "There are more figures once Neurons has gathered its evidence and Tune has measured its cuts: open them once."
 NEEDS_BROWSER = (
     "There is no Chrome or Chromium on this machine: SVG, PDF and PNG cannot be made here, HTML and CSV can. Every "
     "chart's own menu, Save figure, still saves PNG and SVG in your browser."
 )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _figures(run: str, stamp: int) -> list[tuple[str, str]]:  # noqa: ARG001  (a victim that was trained again)
+# For seconds alone: a run gets more figures while cuts are measured, evidence is gathered, and other runs end.
+@st.cache_data(ttl=5, max_entries=64, show_spinner=False)
+def _figures(run: str, round_taken: int, stamp: int) -> list[tuple[str, str]]:  # noqa: ARG001  (of the victim)
     """Name and page of every figure that the run has."""
-    return [(entry.name, entry.page) for entry in entries_of(read_records(cache.store().run(run)))]
+    return [(entry.name, entry.page) for entry in entries_of(read_records(cache.store().run(run), round_taken))]
 
 
-def figures(run: Run, round_taken: int, victim_stamp: int) -> None:
-    """Choose figures and formats, and have them packed."""
+def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
+    """Choose figures and formats, and have them packed; returns what they show of Flip and Neurons."""
     st.subheader("Figures", anchor=False, help="For print: white ground, one column wide (88 mm), PNG at 300 dpi.")
-    found = _figures(run.id, victim_stamp)
+    found = _figures(run.id, round_taken, victim_stamp)
     pages = list(dict.fromkeys(page for _, page in found))
     chosen: list[str] = []
     columns, heights = st.columns(2), [0, 0]
@@ -47,6 +53,9 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> None:
                 for name in of_page
                 if st.checkbox(_TITLES[name], value=True, key=f"export/figure/{name}", wrap=True)
             ]
+    if not set(_GROWING) <= dict(found).keys():
+        st.caption(_MORE)
+    picks = choose_picks(run)
     formats = st.pills(
         "Formats",
         list(FORMATS),
@@ -54,27 +63,28 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> None:
         default=list(FORMATS),
         format_func=lambda name: _FORMAT_TITLES[name],
         key="export/formats",
-        help="HTML opens offline and can be zoomed; 5 MB each, for plotly.js is in it. CSV has the numbers behind the "
-        "figure. A caption with victim, settings, seed and versions comes with each.",
+        help="HTML opens offline and can be zoomed; all of them share the plotly.js beside them. CSV has the numbers "
+        "behind the figure. A caption with victim, settings, seed and versions comes with each.",
     )
     if find_browser() is None:
         st.info(NEEDS_BROWSER)
-    everything = len(chosen) == len(found)
     request = Request(
         "figures",
         round_taken,
         tuple(name for name in FORMATS if name in formats),
-        None if everything else tuple(chosen),
+        tuple(name for name, _ in found if name in chosen),
+        **asdict(picks),
     )
     what = f"{len(chosen)} {'figure' if len(chosen) == 1 else 'figures'}"
     make_button(f"Make an archive of {what}", run, request, not chosen or not formats)
     show_job(run, "figures", lambda made: _figure_words(made, len(found)))
+    return picks
 
 
-def report(run: Run, round_taken: int) -> None:
+def report(run: Run, round_taken: int, picks: Picks) -> None:
     """The run in one HTML file."""
     st.subheader("Report", anchor=False, help="Results, settings and every figure in one file that opens offline.")
-    make_button("Make the report", run, Request("report", round_taken))
+    make_button("Make the report", run, Request("report", round_taken, **asdict(picks)))
     show_job(run, "report", lambda made: f"After round {made.round:,}.")
 
 
@@ -83,8 +93,9 @@ def model(run: Run, round_taken: int) -> None:
     st.subheader(
         "Repaired model",
         anchor=False,
-        help="The mask is folded into the convolutions' weights, so that the network needs nothing beside it. Input: "
-        "images in [0, 1], N × C × H × W, float32. ONNX has the normalisation inside; the safetensors file is a "
+        help="The mask is folded into the convolutions' weights, so that the network needs nothing beside it; a "
+        "transformer's gates go along as data. Input: images in [0, 1], N × C × H × W, float32. ONNX has the "
+        "normalisation inside; the safetensors file is a "
         "state_dict, with mean and standard deviation in its metadata. The mask alone gives all three views back.",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

@@ -106,7 +106,7 @@ def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[in
 
     Args:
         fates: of all samples under the pruned view.
-        order: all places, see `mixed`.
+        order: all places, see `exports.samples.by_turns`.
     """
     if show == "picked":
         return [place for place in picked if place < len(fates)]
@@ -114,16 +114,6 @@ def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[in
         return [place for place in order if fates[place] not in (Fate.UNCHANGED, Fate.STILL_FOOLED)]
     wanted = SHOWN.get(show)
     return [place for place in order if wanted is None or fates[place] is wanted]
-
-
-def mixed(labels: list[int]) -> list[int]:
-    """All places with the classes by turns: the first of each class, then the second of each, and so on."""
-    seen: dict[int, int] = {}
-    rank = []
-    for place, label in enumerate(labels):
-        seen[label] = seen.get(label, 0) + 1
-        rank.append((seen[label], label, place))
-    return [place for _, _, place in sorted(rank)]
 
 
 def _is_number(text: str) -> bool:

@@ -88,7 +88,8 @@ button:hover{border-color:color-mix(in srgb,currentColor 45%,transparent)}
 button:focus-visible{outline:2px solid var(--st-primary-color);outline-offset:1px}
 button[aria-pressed=true]{border-color:currentColor;box-shadow:inset 0 0 0 1px currentColor}
 button.current{background:var(--st-secondary-background-color)}
-img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:3px;margin:.15rem 0 .3rem}
+img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:3px;margin:.15rem 0 .3rem;
+ outline:1px solid color-mix(in srgb,currentColor 30%,transparent);outline-offset:-1px}
 div{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .title,.word{opacity:.75;font-size:.8rem}
 .answer{font-weight:600;font-size:.82rem;border-left:3px solid var(--colour);padding-left:.3rem}

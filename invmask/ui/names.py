@@ -1,14 +1,13 @@
 """How victims and runs are called on screen, and the words that every page explains in the same way."""
 
-import re
 from collections.abc import Sequence
 
 from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN, USUAL_RATIO, VictimCard
-from invmask.data.images import DATASETS
+from invmask.errors import UserError
+from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
 
-_ARCHITECTURES = {"preactresnet18": ("PreActResNet-18", 64)}
 _WIDTHS = {0.25: "quarter width", 0.5: "half width", 1.0: "", 2.0: "double width"}
 
 MEASURE_TITLES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
@@ -29,18 +28,20 @@ def attack_title(card: VictimCard) -> str:
 
 def dataset_title(card: VictimCard) -> str:
     """`CIFAR-10`."""
-    return DATASETS[card.dataset].title if card.dataset in DATASETS else card.dataset
+    try:
+        return card.dataset_info.title
+    except UserError:
+        return card.dataset
 
 
 def architecture_title(architecture: str) -> str:
     """`PreActResNet-18, quarter width` for `preactresnet18w16`."""
-    match = re.fullmatch(r"([a-z0-9_]+?)(?:w(\d+))?", architecture)
-    if match is None or match[1] not in _ARCHITECTURES:
-        return architecture
-    title, standard = _ARCHITECTURES[match[1]]
-    width = int(match[2]) if match[2] else standard
-    words = _WIDTHS.get(width / standard, f"width {width}")
-    return f"{title}, {words}" if words else title
+    name, width = split_width(architecture)
+    if name not in ARCHITECTURES:
+        return architecture.removeprefix(TORCHVISION)
+    known = ARCHITECTURES[name]
+    words = _WIDTHS.get((width or known.width) / known.width, f"width {width}")
+    return f"{known.title}, {words}" if words else known.title
 
 
 def variant_title(card: VictimCard) -> str:

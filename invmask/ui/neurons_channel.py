@@ -2,11 +2,11 @@
 
 import numpy as np
 import streamlit as st
-import torch
 
 from invmask.attacks.victims import VictimCard
-from invmask.evidence.scores import ranking
+from invmask.exports.channels import SHORT, Channels, channel_name, find_channel
 from invmask.exports.frames import most_rounds
+from invmask.exports.one_channel import MapRow
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
@@ -16,9 +16,6 @@ from invmask.runs.entries import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
 from invmask.ui.names import count
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
-from invmask.ui.neurons_data import Channels
-from invmask.ui.neurons_panels import SHORT
-from invmask.ui.neurons_pictures import MapRow
 from invmask.ui.samples import Answer, Picture, Sample, sample_grid
 from invmask.ui.theme import chart, current_theme
 
@@ -26,9 +23,16 @@ MAPS_HELP = (
     "The channel's output in the original network, place by place. Teal: positive; magenta: negative; the same scale "
     "for all of them."
 )
+CONDUCTANCE_HELP = (
+    "Conductance, on the way from a black image to this one, in the original network. **Neurons**: what each place of "
+    "the channel carries of the class's logit; teal raises it, magenta lowers it. **Pixels**: over the image in grey, "
+    "what reaches the class through the one neuron that carries most (neuron conductance): the more violet, the more. "
+    "A channel of the backdoor carries much with the trigger on, from the trigger's pixels."
+)
 ATTRIBUTION_HELP = (
     "Where the view sees the class, over the image in grey: the more violet, the more the place speaks for it. "
-    "**Grad-CAM**: of the last convolution, as coarse as its output. **Integrated gradients**: of the pixels, from a "
+    "**Grad-CAM**: of the last convolution (in a transformer, of the last block but one), as coarse as its output. "
+    "**Integrated gradients**: of the pixels, from a "
     "black image. It is about the whole network, not this channel alone."
 )
 
@@ -36,14 +40,14 @@ ATTRIBUTION_HELP = (
 def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None:
     """The head of the page: its name, where it stands, and what can be done. The channel, or None if there is none."""
     layers = found.layout.layers
-    channel = None if choice.channel is None else neurons_choice.find_channel(layers, choice.channel)
+    channel = None if choice.channel is None else find_channel(layers, choice.channel)
     if channel is None:
         _back()
         st.error(f"There is no channel '{(choice.channel or '')[:60]}' in this network. Choose one on the map.")
         return None
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
-    name = neurons_choice.channel_name(layers, channel)
-    order = ranking(torch.from_numpy(found.scores)).tolist()
+    name = channel_name(layers, channel)
+    order = found.order
     rank = order.index(channel)
     with st.container(horizontal=True, gap="small"):
         _back()
@@ -70,7 +74,7 @@ def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None
                 icon=f":material/{icon}:",
                 disabled=other is None,
                 on_click=neurons_choice.set_channel,
-                args=(None if other is None else neurons_choice.channel_name(layers, other),),
+                args=(None if other is None else channel_name(layers, other),),
                 help="The channel's neighbour by score.",
             )
     st.subheader(name.replace(":", ", channel "), anchor=False)
@@ -142,6 +146,7 @@ def body(
     else:
         st.caption(f"Full colour at ±{limit:.2f}. This round made no synthesized triggers.")
     _excited(card, run, stamp, channel)
+    _conductance(card, stamp, channel, choice.draw)
     _attributions(card, run, round_taken, stamp, choice.draw)
 
 
@@ -170,6 +175,24 @@ def _excited(card: VictimCard, run: RunSummary, stamp: int, channel: int) -> Non
         title = card.dataset_info.classes[int(found.labels[i])]
         samples.append(Sample(title, pictures, f"mean activation {found.values[i]:.2f}".replace("-", "−")))
     sample_grid(samples, 76)
+
+
+def _conductance(card: VictimCard, stamp: int, channel: int, draw: int) -> None:
+    found = neurons_pictures.conducted(card.name, stamp, channel, draw)
+    classes = card.dataset_info.classes
+    st.subheader(f"What reaches {classes[found.wanted]} through it", anchor=False, help=CONDUCTANCE_HELP)
+    limit = float(np.abs(found.maps).max())
+    neurons = heat_pixels(found.maps, limit, current_theme())
+    veils = overlay_pixels(found.pixels, found.inputs, current_theme())
+    samples = []
+    for i, caption in enumerate(found.captions):
+        line, column = found.neurons[i].tolist()
+        pictures = (Picture(found.pixels[i], "image"), Picture(neurons[i], "neurons"), Picture(veils[i], "pixels"))
+        most = f"most in row {line + 1}, column {column + 1}: {found.maps[i, line, column]:.2f}"
+        note = f"channel {found.maps[i].sum():+.2f} logits; {most}".replace("-", "−")
+        samples.append(Sample(caption, pictures, note))
+    sample_grid(samples, 84)
+    st.caption(f"Full colour of neurons at ±{limit:.2f} logits.")
 
 
 def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: int, draw: int) -> None:

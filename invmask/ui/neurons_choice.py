@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from invmask.figures.channels import Layer, short_names
 from invmask.masks import edit
 from invmask.masks.state import Masks
 from invmask.ui import address
@@ -130,23 +129,6 @@ def reset() -> None:
 def set_channel(name: str | None) -> None:
     """Open a channel's page, or the overview."""
     address.choose("channel", name)
-
-
-def channel_name(layers: Sequence[Layer], channel: int) -> str:
-    """`layer4.1.conv1:12`: the layer's short name and the channel's number in it."""
-    for layer, name in zip(layers, short_names(layers), strict=True):
-        if layer.offset <= channel < layer.offset + layer.channels:
-            return f"{name}:{channel - layer.offset}"
-    raise IndexError(channel)
-
-
-def find_channel(layers: Sequence[Layer], name: str) -> int | None:
-    """The channel of that name; None where there is none."""
-    short, _, number = name.rpartition(":")
-    for layer, title in zip(layers, short_names(layers), strict=True):
-        if title == short and _is_number(number) and int(number) < layer.channels:
-            return layer.offset + int(number)
-    return None
 
 
 def _is_number(text: str) -> bool:

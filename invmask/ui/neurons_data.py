@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from invmask.attacks.victims import CLEAN, VictimCard
-from invmask.data.budget import clean_budget, probe
+from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.ablation import Ablation
-from invmask.evidence.activation import activation_change
-from invmask.figures.network_map import ChannelValues
+from invmask.exports.channels import Channels, known_channels, synthesized_change
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures
@@ -26,26 +25,6 @@ from invmask.ui import cache
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided
 
 HIGH_SCORE = 0.25
-
-
-@dataclass(frozen=True)
-class Channels:
-    """Every channel of a run at one round.
-
-    Attributes:
-        layout: the masked layers.
-        masks: after the round.
-        values: what is known of each channel, by name; the score first.
-    """
-
-    layout: MaskLayout
-    masks: Masks
-    values: dict[str, ChannelValues]
-
-    @property
-    def scores(self) -> np.ndarray:
-        """float [channels] in [0, 1]."""
-        return self.values["score"].values
 
 
 @dataclass(frozen=True)
@@ -85,44 +64,22 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
         UserError: no such run or round.
     """
     run = cache.store().run(run_id)
-    layout, masks = run.layout(), run.masks_at(round_taken)
+    layout = run.layout()
     assert layout is not None
-    scores = scores_at(run_id, round_taken, stamp)
-    score_title = "Channel score" if target else "Score: what the defence would cut"
-    values = {
-        "score": ChannelValues(scores, score_title),
-        "selection": ChannelValues(1 - masks.selection.numpy(), "Selection 1 − s"),
-    }
-    synthesized = synthesized_change(run_id, round_taken, stamp)
-    found = evidence.victim_evidence(run)
-    unknown = np.full(layout.channels, np.nan, np.float32)
-    if target:
-        change = unknown if found is None else found.trigger_change
-        values["trigger"] = ChannelValues(change, "Change under the trigger, activation", "amount", 3)
-    if synthesized is not None:
-        title = "Change under synthesized triggers, activation"
-        values["synthesized"] = ChannelValues(synthesized, title, "amount", 3)
-    if target:
-        conductance = unknown if found is None else found.conductance
-        values["conductance"] = ChannelValues(conductance, "Conductance toward the target, logits", "signed", 3)
-        asr = unknown if found is None else 100 * found.asr_change
-        values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points", "signed", 1)
-    acc = unknown if found is None else 100 * found.acc_change
-    values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points", "signed", 1)
-    return Channels(layout, masks, values)
+    return known_channels(
+        layout,
+        run.masks_at(round_taken),
+        scores_at(run_id, round_taken, stamp),
+        _synthesized_change(run_id, round_taken, stamp),
+        evidence.victim_evidence(run),
+        target,
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def synthesized_change(run_id: str, round_taken: int, stamp: int) -> np.ndarray | None:  # noqa: ARG001
-    """Activation change under the round's example perturbations, float32 [channels]; None if it made none."""
+def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> np.ndarray | None:  # noqa: ARG001
     run = cache.store().run(run_id)
-    stored, spec = run.examples_at(round_taken), run.spec()
-    if stored is None:
-        return None
-    victim = cache.victim(spec.victim)
-    clean = clean_budget(victim.card.dataset, spec.spc, spec.seed).take(stored.indices).tensor()
-    changed = clean + torch.from_numpy(stored.perturbations.astype(np.float32))
-    return activation_change(victim.model, MaskLayout.of(victim.model), clean, changed).numpy()
+    return synthesized_change(run, round_taken, cache.victim(run.spec().victim))
 
 
 def base_masks(run_id: str, round_taken: int, base: str) -> Masks:
@@ -157,6 +114,12 @@ def probe_images(victim: str, per_class: int) -> tuple[LabelledImages, ProbeImag
     found = cache.victim(victim)
     images = probe(found.card.dataset, per_class)
     return images, ProbeImages.of(images, found)
+
+
+def has_control(card: VictimCard) -> bool:
+    """Whether there is a clean control of the same data set and architecture."""
+    wanted = (CLEAN, card.dataset, card.architecture)
+    return any((other.attack, other.dataset, other.architecture) == wanted for other in cache.victim_cards().values())
 
 
 def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | None:

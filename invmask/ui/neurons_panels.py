@@ -5,37 +5,27 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import streamlit as st
-import torch
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.attacks.victims import VictimCard
-from invmask.evidence.agreement import rank_agreement
-from invmask.evidence.scores import ranking
+from invmask.evidence.agreement import rank_agreement, top_overlap
+from invmask.exports.channels import Channels, channel_name, comparable
+from invmask.exports.neurons import top_set_figure
 from invmask.figures.agreement import agreement_matrix
 from invmask.figures.network_map import network_map
-from invmask.figures.top_set import top_set_strip
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TOP, TopSet
 from invmask.ui import address, neurons_choice, neurons_data
 from invmask.ui.names import count
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
-from invmask.ui.neurons_data import HIGH_SCORE, Channels
+from invmask.ui.neurons_data import HIGH_SCORE
 from invmask.ui.samples import percent
 from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
-MAP_WIDTH, TABLE_WIDTH = 480, 510
+MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 480, 510, 480
 _MAP = "neurons-map"
-SHORT = {
-    "score": "score",
-    "selection": "selection",
-    "trigger": "trigger change",
-    "synthesized": "synthesized change",
-    "conductance": "conductance",
-    "asr": "ΔASR alone",
-    "acc": "ΔACC alone",
-}
 COLUMN_TITLES = {
     "selection": "1 − s",
     "trigger": "Trigger",
@@ -58,10 +48,13 @@ TOP_HELP = (
 )
 AGREEMENT_HELP = (
     "Spearman's rank correlation over all channels: +1 where two numbers put the channels into the same order, 0 "
-    "where they have nothing to do with each other. The change of ASR is taken with its sign turned: a channel "
-    "whose cut lowers ASR more ranks higher. Near 0, what the run believes and the evidence order the channels "
-    "differently: the score tells what the mask uses, which need not be all that the trigger excites."
+    "where they have nothing to do with each other. The changes of ASR and ACC are taken with the sign turned: a "
+    "channel whose cut lowers them more ranks higher. The score looks for the few channels that carry the backdoor, "
+    "and is 0 for all that the mask leaves alone; evidence has some number for every channel. So the score may order "
+    "a thousand channels otherwise and still agree on those at the top: the second sentence counts these."
 )
+COMPARED = 20
+"""Channels at the top of two rankings that are held against each other."""
 
 
 def overview(
@@ -100,7 +93,7 @@ def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) 
     def clicked() -> None:
         points = st.session_state[_MAP]["selection"]["points"]
         if points and points[0]["curve_number"] == 0:
-            neurons_choice.set_channel(neurons_choice.channel_name(layers, int(points[0]["point_index"])))
+            neurons_choice.set_channel(channel_name(layers, int(points[0]["point_index"])))
 
     chart(
         figure,
@@ -113,13 +106,13 @@ def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) 
 
 def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided) -> list[int]:
     """The ranked table and what can be done with its rows; returns the channels picked in it."""
-    names = [neurons_choice.channel_name(found.layout.layers, c) for c in range(found.layout.channels)]
-    order = ranking(torch.from_numpy(found.scores)).tolist()
+    names = [channel_name(found.layout.layers, c) for c in range(found.layout.channels)]
+    order = found.order
     wanted = st.text_input(
         "Find channels",
         key="neurons-find",
-        placeholder="layer4.0",
-        help="Part of a channel's name: its layer, or layer and number as in layer4.1.conv1:12.",
+        placeholder=names[-1].rpartition(":")[0],
+        help=f"Part of a channel's name: its layer, or layer and number as in {names[-1]}.",
     )
     shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]
     frame = _frame(found, names, order, shown, by_hand)
@@ -214,6 +207,8 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
         )
     control = neurons_data.control_scores(card, run)
     if control is None:
+        if not neurons_data.has_control(card):
+            return f"{here}."
         return f"{here}. Defend the clean control, too, to see what scores a network without a backdoor gets."
     return (
         f"{here}. On the clean control ({run_title(control.run)}) {count(control.high)} of {count(control.channels)} "
@@ -230,14 +225,15 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
     name = "acc" if card.targets is None else "asr"
     top, original = getattr(found.top, name), getattr(found.original, name)
     random = [getattr(measures, name) for measures in found.random]
-    n = found.top.n_clean if name == "acc" else found.top.n_triggered
-    best = min(random)
+    # Where the network is broken, it answers the target label no more, nor anything else.
+    lowest = min(found.random, key=lambda measures: getattr(measures, name))
+    best = getattr(lowest, name)
     if name == "asr":
         said = (
             f"With the {len(found.channels)} highest-scored channels cut, ASR is {percent(top)}; the best of "
             f"{len(random)} random sets from the same layers leaves {percent(best)}, nothing cut {percent(original)}. "
-            f"ACC is {percent(found.top.acc)} (before {percent(found.original.acc)}, n\u00a0=\u00a0"
-            f"{count(found.top.n_clean)})."
+            f"ACC is {percent(found.top.acc)}, with that random set {percent(lowest.acc)}, before "
+            f"{percent(found.original.acc)} (n\u00a0=\u00a0{count(found.top.n_clean)})."
         )
     else:
         said = (
@@ -247,28 +243,30 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
         )
     st.write(said.replace(" %", "\u00a0%"))
     chart(
-        top_set_strip(name.upper(), top, random, original, len(found.channels), n, current_theme()),
+        top_set_figure(found, current_theme()),
         key="neurons-top",
         alt=said,
     )
 
 
-def agreement(found: Channels) -> None:
-    """How well the score and each piece of evidence agree."""
+def show_agreement(found: Channels) -> None:
+    """How well the score and each piece of evidence agree: over all channels, and at the top."""
     st.subheader("How well they agree", anchor=False, help=AGREEMENT_HELP)
-    known = {name: values.values for name, values in found.values.items() if np.isfinite(values.values).any()}
-    turned = {name: -values if name == "asr" else values for name, values in known.items()}
-    titles = {name: "−ΔASR alone" if name == "asr" else SHORT[name] for name in turned}
-    matrix = rank_agreement({titles[name]: values for name, values in turned.items() if name != "selection"})
-    parts = [
-        f"{name} {value:+.2f}".replace("-", "−")
-        for name, value in matrix["score"].items()
-        if name != "score" and np.isfinite(value)
-    ]
-    if not parts:
+    values = comparable(found.values)
+    matrix = rank_agreement(values)
+    correlations = {name: value for name, value in matrix["score"].items() if name != "score" and np.isfinite(value)}
+    if not correlations:
         st.caption("There is no evidence to compare the score with yet.")
         return
-    st.write(f"Rank correlation of the score with: {', '.join(parts)}; {count(found.layout.channels)} channels.")
+    channels, zero = found.layout.channels, int((found.scores == 0).sum())
+    said = ", ".join(f"{name} {value:+.2f}".replace("-", "−") for name, value in correlations.items())
+    score = values.pop("score")
+    tops = ", ".join(f"{top_overlap(score, each, COMPARED)} by {name}" for name, each in values.items())
+    st.write(
+        f"Rank correlation of the score with: {said}; {count(channels)} channels, of which {count(zero)} score 0. "
+        f"Of the {COMPARED} highest-scored channels, among the {COMPARED} highest are: {tops} "
+        f"(by chance {COMPARED * COMPARED / channels:.1f})."
+    )
     chart(
         agreement_matrix(list(matrix), matrix.to_numpy(), current_theme()),
         key="neurons-agreement",

@@ -6,6 +6,7 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
+from invmask.exports.channels import channel_name
 from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs import named_masks
@@ -150,7 +151,7 @@ def _said(run: RunSummary, by_hand: Decided) -> str:
     parts = []
     for word, channels in (("cut", by_hand.cut), ("restored", by_hand.restored)):
         if channels:
-            names = [neurons_choice.channel_name(layout.layers, channel) for channel in channels[:_NAMED_FEW]]
+            names = [channel_name(layout.layers, channel) for channel in channels[:_NAMED_FEW]]
             more = f" and {len(channels) - _NAMED_FEW} more" if len(channels) > _NAMED_FEW else ""
             parts.append(f"{len(channels)} {word} by hand: {', '.join(names)}{more}")
     if not parts:

@@ -163,7 +163,7 @@ _STYLE = """<style>
 .im-picture{flex:1;min-width:var(--side)}
 .im-detail .im-picture{flex:none;width:var(--side)}
 .im-picture img{display:block;width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:3px;
- outline:1px solid color-mix(in srgb,currentColor 12%,transparent);outline-offset:-1px}
+ outline:1px solid color-mix(in srgb,currentColor 30%,transparent);outline-offset:-1px}
 .im-caption,.im-word,.im-note{font-size:.82rem;line-height:1.25;opacity:.75;white-space:nowrap;
  overflow:hidden;text-overflow:ellipsis}
 .im-caption{margin-bottom:.2rem}

@@ -1,5 +1,7 @@
 """What the page Tune has in its address: the cut looked at, what is pinned, and which runs are laid out."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from invmask.errors import UserError
@@ -9,6 +11,7 @@ from invmask.ui import address
 
 MOST_PINS = 2
 MOST_SEEDS = 20
+MOST_VALUES = 20
 MOST_SEED = 2**31 - 1
 
 
@@ -97,3 +100,42 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if len(found) > MOST_SEEDS:
         raise UserError(f"At most {MOST_SEEDS} seeds at a time, not {len(found)}.")
     return tuple(sorted(found))
+
+
+def parse_values(text: str, title: str, least: float, most: float, whole: bool) -> tuple[float, ...]:
+    """`3, 7.5` as numbers: each once, rising.
+
+    Args:
+        title: of the setting that they are values of.
+        least, most: what it can be.
+        whole: it is a whole number.
+
+    Raises:
+        UserError: not numbers, out of range, or more than 20.
+    """
+    found: set[float] = set()
+    for part in re.split(r"[,;\s]+", text.strip(" ,;")):
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", part, re.ASCII):
+            raise UserError(f"{title}: numbers such as '3, 7', not '{text[:40]}'.")
+        value = float(part)
+        if not least <= value <= most or (whole and not value.is_integer()):
+            kind = "a whole number" if whole else "a number"
+            raise UserError(f"{title} has to be {kind} from {least:g} to {most:g}, not {part}.")
+        found.add(value)
+    if len(found) > MOST_VALUES:
+        raise UserError(f"At most {MOST_VALUES} values at a time, not {len(found)}.")
+    return tuple(sorted(found))
+
+
+def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...]:
+    """The values laid out by the address, rising; none where it names none, or nothing that makes sense."""
+    text = address.choice("values", "")
+    try:
+        return parse_values(text.replace("~", ","), "", least, most, whole) if text else ()
+    except UserError:
+        return ()
+
+
+def set_values(values: Sequence[float]) -> None:
+    """Lay out other values; none is every one that is proposed."""
+    address.choose("values", "~".join(f"{value:g}" for value in sorted(set(values))) or None)

@@ -6,10 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
+from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS
 from invmask.errors import UserError
+from invmask.exports.entry import measured_on
+from invmask.exports.sweeps import AXIS_TITLES, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
-from invmask.figures.tune import SweepPoint, sweep_curves
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.spec import RunSpec
 from invmask.runs.sweep import SPC, Place, lay_out
@@ -22,12 +24,6 @@ LOOK_SECONDS = 2.0
 _THIS = "run"
 _PROBLEM, _MOVED = "tune/sweep-problem", "tune/moved"
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-AXIS_TITLES = {
-    SPC: "Data budget, SPC",
-    "sparsity_weight": "Sparsity weight λ",
-    "steepness": "Steepness k",
-    "norm_bound": "Norm bound",
-}
 PROPOSED: dict[str, tuple[float, ...]] = {
     SPC: (1, 2, 5, 10, 20, 50, 100),
     "sparsity_weight": (0, 0.1, 0.2, 0.5, 1, 2, 5, 10),
@@ -114,24 +110,55 @@ def _choose_seeds() -> tuple[int, ...]:
 
 
 def _choose_values(axis: str, base: RunSpec) -> list[float]:
+    title, least, most, whole = _range(axis)
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
-    options = sorted({*map(float, PROPOSED[axis]), own})
-    asked = address.choice("values", "").split("~")
+    asked = tune_choice.asked_values(least, most, whole)
+    options = sorted({*map(float, PROPOSED[axis]), own, *asked})
     key = f"tune-values-{axis}"
-    found = [value for value in options if f"{value:g}" in asked]
-    st.session_state[key] = found or options
-    chosen = st.pills(
-        "Values",
-        options,
-        key=key,
-        selection_mode="multi",
-        format_func=lambda value: f"{value:g}",
-        on_change=lambda: address.choose("values", "~".join(f"{v:g}" for v in sorted(st.session_state[key])) or None),
-        help="Choose which values to lay out."
-        if axis == SPC
-        else f"{_BY_NAME[axis].explanation} The run's or preset's own value is among them.",
-    )
+    st.session_state[key] = list(asked) or options
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        chosen = st.pills(
+            "Values",
+            options,
+            key=key,
+            selection_mode="multi",
+            width="content",
+            format_func=lambda value: f"{value:g}",
+            on_change=lambda: tune_choice.set_values(st.session_state[key]),
+            help="Choose which values to lay out."
+            if axis == SPC
+            else f"{_BY_NAME[axis].explanation} The run's or preset's own value is among them.",
+        )
+        more = f"tune-more-{axis}"
+
+        def add() -> None:
+            if not st.session_state[more].strip():
+                return
+            try:
+                found = tune_choice.parse_values(st.session_state[more], title, least, most, whole)
+                tune_choice.set_values([*chosen, *found])
+                st.session_state[more] = ""
+            except UserError as error:
+                st.session_state[_PROBLEM] = str(error)
+
+        kind = "Whole numbers" if whole else "Numbers"
+        st.text_input(
+            "Other values",
+            key=more,
+            width=160,
+            placeholder="3, 7",
+            on_change=add,
+            help=f"{kind} from {least:g} to {most:g}, then Enter.",
+        )
     return sorted(chosen)
+
+
+def _range(axis: str) -> tuple[str, float, float, bool]:
+    """Title, least and greatest value, and whether it is a whole number."""
+    if axis == SPC:
+        return "SPC", 1, MAX_SPC, True
+    setting = _BY_NAME[axis]
+    return setting.title, setting.minimum, setting.maximum, setting.whole
 
 
 def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], polled: bool) -> None:
@@ -165,8 +192,6 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
 
 
 def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> None:
-    points = [_point(place) for place in finished]
-
     def clicked() -> None:
         picked = st.session_state["tune-sweep"]["selection"]["points"]
         if picked and picked[0].get("customdata"):
@@ -174,10 +199,10 @@ def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> Non
             st.session_state[_MOVED] = True
 
     chart(
-        sweep_curves(points, values, AXIS_TITLES[axis], current_theme()),
+        sweep_figure(finished, values, axis, current_theme()),
         "tune-sweep",
         f"ACC, ASR and RA of the three views against {AXIS_TITLES[axis]}",
-        lambda: sweep_curves(points, values, AXIS_TITLES[axis], "paper"),
+        lambda: sweep_figure(finished, values, axis, "paper"),
         on_select=clicked,
         selection_mode="points",
     )
@@ -185,24 +210,9 @@ def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> Non
     assert first is not None
     assert first.result is not None
     original = first.result.views.original
-    sizes = f"n = {original.n_clean:,} clean" + (
-        f" and {original.n_triggered:,} triggered" if original.n_triggered else ""
-    )
     st.caption(
-        f"{sizes} test images. Lines: mean over the seeds; bars: one standard deviation. Click a run to open it."
+        f"{measured_on(original)}. Lines: mean over the seeds; bars: one standard deviation. Click a run to open it."
     )
-
-
-def _point(place: Place) -> SweepPoint:
-    assert place.run is not None
-    assert place.run.result is not None
-    views = place.run.result.views
-    measures = [name for name in MEASURE_TITLES if getattr(views.original, name) is not None]
-    shares = {
-        name: {view: getattr(getattr(views, view), name) for view in ("original", "pruned", "inverse")}
-        for name in measures
-    }
-    return SweepPoint(place.value, place.seed, place.run.id, shares)
 
 
 def _table(places: Sequence[Place], axis: str) -> pd.DataFrame:

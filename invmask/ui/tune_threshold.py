@@ -120,6 +120,8 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
     here = (
         f"This cut answers {percent(point.agreement)} of the clean budget (n = {curves.budget:,}) as the original does."
     )
+    if point.restored is not None:
+        here = here.removesuffix(".") + f", and {percent(point.restored)} with the round's synthesized trigger on."
     if not curves.complete:
         st.caption(f"{here} A cut is proposed once all are measured.")
         return
@@ -131,10 +133,17 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
     if found is None:
         why = f"No cut is proposed: none keeps {100 * LEAST_AGREEMENT:.0f} % of the answers to the budget."
     else:
+        rule = (
+            f"the hardest of the measured cuts that answers at least {100 * LEAST_AGREEMENT:.0f} % of the budget as "
+            "the original does; this round made no synthesized trigger to choose by"
+            if found.restored is None
+            else "of the measured cuts the one that keeps most of the original's answers to the clean budget, with and "
+            "without the synthesized trigger on"
+        )
         why = (
-            f"**Proposed: {cut_words(found)}**, the hardest of the measured cuts that answers at least "
-            f"{100 * LEAST_AGREEMENT:.0f} % of the budget as the original does. "
-            f"{'Trigger and test images have' if card.targets is not None else 'Test images have'} no part in it."
+            f"**Proposed: {cut_words(found)}**, {rule}. "
+            f"{'The trigger itself and test images have' if card.targets is not None else 'Test images have'} no "
+            "part in it."
         )
     st.caption(f"{why} {here} The soft mask itself, pruned view: {soft}.".replace(" %", "\u00a0%"))
 

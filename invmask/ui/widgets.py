@@ -1,6 +1,7 @@
 """Pieces of pages that several pages share."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from invmask.attacks.victims import VictimCard
 from invmask.runs.entries import RunSummary
@@ -9,14 +10,49 @@ from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.ui.samples import percent
 
 
-def no_victim() -> None:
-    """What to do where no victim is on this machine."""
+def open_card() -> VictimCard | None:
+    """The card of the victim that the page is about; where there is none on this machine, what to do and None."""
+    victim = address.current_victim()
+    if victim is not None:
+        return cache.victim_cards()[victim]
     st.title("No victim yet")
     st.info(
         "There is no trained network to look at. Train one in a terminal, then open this page again: "
         "`python -m invmask train badnets`",
         icon=":material/model_training:",
     )
+    return None
+
+
+def open_run(card: VictimCard, nothing_yet: str, no_round: str) -> RunSummary | None:
+    """The run that the page is about, once it has taken a round; before that, what to do and None.
+
+    Args:
+        nothing_yet: a sentence for a victim that has no run with a round.
+        no_round: a sentence for a run that has taken none.
+    """
+    run = chosen_run()
+    if run is None:
+        _no_run(nothing_yet, card.name)
+        return None
+    if run.round:
+        return run
+    st.info(f"This run has taken no round yet, so {no_round}. Take a few rounds on Defend first.")
+    _to_defend()
+    return None
+
+
+def chosen_run() -> RunSummary | None:
+    """The run that the address names, with rounds or without."""
+    run = address.current_run()
+    return None if run is None else cache.summary(run)
+
+
+def title_and_slider(title: str) -> DeltaGenerator:
+    """The page's title, as high as on every page; returns the place beside it for the slider over rounds."""
+    left, right = st.columns([10, 3], gap="medium")
+    left.title(title, anchor=False)
+    return right
 
 
 def card_measures(card: VictimCard) -> None:
@@ -41,7 +77,7 @@ def card_measures(card: VictimCard) -> None:
             st.caption(below[measure])
 
 
-def no_run(sentence: str, victim: str) -> None:
+def _no_run(sentence: str, victim: str) -> None:
     """What to do where no run is chosen: open the victim's latest, or begin one.
 
     Args:
@@ -60,6 +96,10 @@ def no_run(sentence: str, victim: str) -> None:
             args=(latest.id,),
             help="The newest run of this victim that has taken a round.",
         )
+    _to_defend()
+
+
+def _to_defend() -> None:
     st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
 
 

@@ -6,11 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from invmask import settings
-from invmask.runs.advance import advance
 from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 SECONDS = 300
@@ -27,16 +24,7 @@ def tiny_victims(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make_run(victim: str = VICTIM, rounds: int = 3, per_class: int = 2) -> Run:
     """A run that took some rounds and paused."""
-    run = RunStore(settings.runs_folder()).create(small_spec(victim, probe_per_class=per_class))
-    if rounds:
-        advance_to(run, rounds)
-    return run
-
-
-def advance_to(run: Run, rounds: int) -> None:
-    """Take the run to a round, in this process."""
-    write_want(run.path, Want(Goal.ADVANCE, rounds))
-    advance(run.path)
+    return taken(settings.home(), small_spec(victim, probe_per_class=per_class), rounds)
 
 
 def visit(page: str = "start", /, **query: str) -> AppTest:

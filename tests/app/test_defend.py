@@ -134,6 +134,13 @@ def decoded(values) -> np.ndarray:
     return np.array(values, dtype=float)
 
 
+def map_colours(at: AppTest) -> np.ndarray:
+    """The number behind each channel's colour in the map of all channels, in the network's order."""
+    cells = next(trace for trace in figure(at, 0)["data"] if trace["name"] == "channels")
+    values = decoded(cells["z"])
+    return values[~np.isnan(values)]
+
+
 def test_before_a_run_the_page_says_what_to_do():
     at = defend(victim=VICTIM)
     assert "Press **Step**" in at.main.info[0].value
@@ -240,9 +247,8 @@ def test_a_run_is_shown_with_its_numbers(home: Path):
     assert "\N{MINUS SIGN}40.0" in body
     assert "+40.0" in body
     assert any("200 probe images of the test set" in caption.value for caption in at.main.caption)
-    channels, labels, inner, measures, losses = (figure(at, number) for number in range(5))
-    cells = next(trace for trace in channels["data"] if trace["name"] == "channels")
-    colours = decoded(cells["marker"]["color"])
+    _, labels, inner, measures, losses = (figure(at, number) for number in range(5))
+    colours = map_colours(at)
     assert colours.shape == (LAYOUT.channels,)
     assert colours[0] == 1
     assert not colours[1:].any()
@@ -258,14 +264,14 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
     at.main.slider[0].set_value(0).run()
     assert asked(at, "round") == "0"
     assert heads(at)[0] == "The three views, round 0"
-    assert not decoded(figure(at, 0)["data"][0]["marker"]["color"]).any()
+    assert not map_colours(at).any()
     assert "inner problem begins with the second phase" in " ".join(caption.value for caption in at.main.caption)
     # The curves stay whole, and mark the round.
     assert len(decoded(figure(at, 3)["data"][1]["y"])) == ROUNDS + 1
     assert at.main.toggle[0].value is False
     at.main.slider[0].set_value(3).run()
     assert heads(at)[0] == "The three views, round 3"
-    assert decoded(figure(at, 0)["data"][0]["marker"]["color"])[0] == pytest.approx(0.6)
+    assert map_colours(at)[0] == pytest.approx(0.6)
     at.main.toggle[0].set_value(True).run()
     assert heads(at)[0] == "The three views, round 5"
     assert "round" not in at.query_params
@@ -275,7 +281,7 @@ def test_the_map_shows_selection_and_both_gates(home: Path):
     at = defend(run=write_run(home).id)
     for quantity, first in (("pruned", 0.0), ("inverse", 1.0), ("selection", 1.0)):
         at.segmented_control(key="defend/map").set_value(quantity).run()
-        assert decoded(figure(at, 0)["data"][0]["marker"]["color"])[0] == pytest.approx(first, abs=1e-3)
+        assert map_colours(at)[0] == pytest.approx(first, abs=1e-3)
 
 
 def test_synthesized_triggers_say_what_the_views_answer_and_how_they_were_amplified(home: Path):

@@ -11,8 +11,8 @@ from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.records import read_records
 from invmask.exports.work import make
 from invmask.runs import files, named_masks
-from tests.app.conftest import advance_to, make_run, sentences, visit
-from tests.unit.run_helpers import CONTROL, VICTIM
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
 
@@ -44,7 +44,8 @@ def test_everything_is_ticked_at_first(asked):
     assert sorted(ticks) == sorted(entry.name for entry in entries_of(read_records(run)))
     assert all(box.value for box in app.checkbox)
     button(app, "export/make/figures").click().run()
-    assert asked == [Request("figures", 3, ("svg", "pdf", "png", "html", "csv"), None)]
+    every = tuple(entry.name for entry in entries_of(read_records(run)))
+    assert asked == [Request("figures", 3, ("svg", "pdf", "png", "html", "csv"), every)]
     button(app, "export/make/report").click().run()
     assert asked[-1] == Request("report", 3)
 
@@ -110,6 +111,38 @@ def test_progress_failure_and_disagreement_are_told():
     assert any("do not use it" in sentence for sentence in sentences(app))
 
 
+def test_what_was_picked_on_flip_and_neurons_is_taken_along_in_the_address(asked):
+    run = make_run(rounds=3)
+    app = visit("flip", run=run.id, pick="2,4")
+    app.switch_page("pages/neurons.py").run()
+    app.query_params["channel"], app.query_params["draw"] = "layer4.0.conv1:3", "2"
+    app.run()
+    app.switch_page("pages/export.py").run()
+    assert not app.exception
+    assert {name: app.query_params[name] for name in ("sample", "channel", "draw")} == {
+        "sample": "4",
+        "channel": "layer4.0.conv1:3",
+        "draw": "2",
+    }
+    button(app, "export/make/report").click().run()
+    assert asked[-1] == Request("report", 3, sample="4", channel="layer4.0.conv1:3", draw=2)
+    app.selectbox(key="export/sample").set_value("clean-1").run()
+    app.selectbox(key="export/channel").set_value("").run()
+    assert app.query_params["sample"] == "clean-1"
+    assert "channel" not in app.query_params
+    again = visit("export", run=run.id, sample="clean-1", channel="nonsense")
+    button(again, "export/make/figures").click().run()
+    assert (asked[-1].sample, asked[-1].channel) == ("clean-1", None)
+
+
+def test_a_job_draws_what_was_picked():
+    run = make_run(rounds=2)
+    request = Request("figures", 2, ("csv",), ("flip-probabilities",), sample="clean-1")
+    status = make_here(run, request)
+    with zipfile.ZipFile(jobs.folder_of(run, request) / status.files[0]) as archive:
+        assert "Sample 1, clean" in archive.read("flip-probabilities.txt").decode()
+
+
 def test_a_clean_control_has_no_trigger_to_show():
     run = make_run(CONTROL, rounds=2)
     app = visit("export", run=run.id)
@@ -126,7 +159,7 @@ def test_without_a_browser_it_says_what_can_be_made(monkeypatch):
 def test_without_a_run_or_a_round_it_says_what_to_do():
     app = visit("export", victim=VICTIM)
     assert not app.exception
-    assert "No run is chosen" in sentences(app)[0]
+    assert "no run to take away from" in sentences(app)[0]
     run = make_run(rounds=0)
     assert "no round yet" in sentences(visit("export", run=run.id))[0]
 

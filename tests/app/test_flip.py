@@ -11,8 +11,8 @@ from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
-from tests.app.conftest import advance_to, make_run, sentences, visit
-from tests.unit.run_helpers import CONTROL, VICTIM
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
 
@@ -84,7 +84,7 @@ def test_the_tiles_show_the_views_answers(tiny_victims):
 def test_a_flip_makes_no_forward_pass(monkeypatch):
     run = make_run()
     app = visit("flip", run=run.id)
-    monkeypatch.setattr("invmask.evidence.views.attached", lambda *_: pytest.fail("a forward pass"))
+    monkeypatch.setattr("invmask.evidence.views.ConstantView", lambda *_: pytest.fail("a forward pass"))
     for view in (View.PRUNED, View.INVERSE, View.ORIGINAL):
         segments(app, "flip-view").set_value(view.value).run()
         assert not app.exception

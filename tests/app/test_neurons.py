@@ -11,8 +11,9 @@ from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence.scores import ranking
+from invmask.exports.channels import channel_name, find_channel
 from invmask.masks.attach import attached, sharing_copy
-from invmask.masks.state import MaskLayout, View
+from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import evidence, named_masks
 from invmask.runs.advance import Outcome
 from invmask.runs.executor import Executor
@@ -73,7 +74,7 @@ def test_the_table_ranks_by_score(home):
     order = ranking(scores).tolist()
     shown = table(app)
     assert shown["rank"].tolist() == list(range(1, layout.channels + 1))
-    assert shown["channel"].tolist()[:5] == [neurons_choice.channel_name(layout.layers, c) for c in order[:5]]
+    assert shown["channel"].tolist()[:5] == [channel_name(layout.layers, c) for c in order[:5]]
     assert np.allclose(shown["score"], scores[order])
     squares = figure(app, "channels")["data"][0]
     assert len(squares["hovertext"]) == layout.channels
@@ -98,6 +99,13 @@ def test_cuts_by_hand_are_recomputed_exactly(home):
     assert "cut" not in app.query_params
     assert "base" not in app.query_params
     assert measures(app) == learned
+
+
+def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
+    masks = Masks(torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.zeros(4))
+    decided = neurons_choice.decided(neurons_choice.parse_actions("2,0.r0"), 4)
+    gates = decided.apply(masks).gate(View.PRUNED)
+    assert gates.tolist() == pytest.approx([1, 0, 0, 1], abs=1e-4)
 
 
 def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
@@ -138,7 +146,7 @@ def test_one_channels_page_has_an_address(home):
     assert not app.exception
     assert any(heading.value == "layer4.0.conv1, channel 3" for heading in app.subheader)
     layers = MaskLayout.of(load_victim(VICTIM, [home]).model).layers
-    channel = neurons_choice.find_channel(layers, name)
+    channel = find_channel(layers, name)
     lines = {trace["name"]: trace for trace in figure(app, "pruned gate m")["data"]}
     assert set(lines) == {"mask a", "selection s", "pruned gate m", "inverse gate m\u0304"}
     before = measures(app)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from invmask.errors import UserError
 from invmask.evidence.threshold import Order, hard_masks, propose
 from invmask.masks.state import View
 from invmask.runs import named_masks, tuning
@@ -115,6 +116,29 @@ def test_missing_runs_are_started_and_those_there_are_used():
     assert all(spec.seed == spec.config.seed for spec in specs)
     assert all(each.want().goal is Goal.FINISH for each in cache.store().runs())
     assert not app.exception
+
+
+@pytest.mark.parametrize(("axis", "typed", "shown"), [("spc", "3, 7", "3~7"), ("sparsity_weight", "0.25 7", "0.25~7")])
+def test_any_values_can_be_typed(axis, typed, shown):
+    run = make_run(rounds=1)
+    app = visit("tune", run=run.id, axis=axis, values="1~2")
+    app.text_input(key=f"tune-more-{axis}").set_value(typed).run()
+    assert not app.exception
+    low, high = shown.split("~")
+    assert set(app.query_params["values"].split("~")) == {"1", "2", low, high}
+    assert any("0 of 4 runs finished" in caption.value for caption in app.caption)
+    assert app.text_input(key=f"tune-more-{axis}").value == ""
+    app.text_input(key=f"tune-more-{axis}").set_value("many").run()
+    assert any("not 'many'" in words for words in sentences(app))
+    assert set(app.query_params["values"].split("~")) == {"1", "2", low, high}
+
+
+def test_values_are_read_as_typed():
+    assert tune_choice.parse_values(" 7, 3;3 ", "SPC", 1, 100, True) == (3, 7)
+    assert tune_choice.parse_values("0.5", "Norm bound", 0, 1, False) == (0.5,)
+    for wrong in ("", "0", "101", "2.5", "-1", "1e2", "٣", ",".join(map(str, range(1, 22)))):
+        with pytest.raises(UserError):
+            tune_choice.parse_values(wrong, "SPC", 1, 100, True)
 
 
 def test_wrong_seeds_get_a_sentence():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -37,14 +38,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def new_reader(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Callable[[], Page]]:
-    """Opens a page of somebody new; no page may have had an uncaught error when the test ends."""
+    """Opens a page of somebody new; in the end none may have had an uncaught error, or have asked another machine."""
     pages: list[Page] = []
     errors: list[str] = []
+    elsewhere: list[str] = []
+
+    def look_at(address: str) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in ("data", "blob") and parts.hostname != "localhost":
+            elsewhere.append(address)
 
     def open_page() -> Page:
         page = new_context(browser).new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: look_at(request.url))
+        page.on("websocket", lambda socket: look_at(socket.url))
         pages.append(page)
         return page
 
@@ -55,6 +64,7 @@ def new_reader(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Cal
             page.screenshot(path=folder / f"{request.node.name}-{number}.png")
         page.context.close()
     assert errors == []
+    assert elsewhere == []
 
 
 @pytest.fixture

@@ -61,6 +61,8 @@ def picture(browser: Browser, served: Dashboard, name: str, run: str, size: tupl
     page.goto(f"{served.url}/{path}?victim={VICTIM}&run={run}{more}")
     expect(heading(page, re.compile(words))).to_be_visible()
     settled(page)
+    # Grey fields stand for what the browser still fetches the code of.
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_timeout(1_500)  # charts fade in
     theme = "dark" if dark else "light"
     target = EVERY / f"{name}-{size[0]}x{size[1]}-{theme}.png"

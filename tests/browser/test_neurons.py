@@ -10,15 +10,13 @@ from safetensors.torch import load_file
 from invmask.attacks.victims import load_victim
 from invmask.defenses.ims.config import preset
 from invmask.evidence.scores import ranking
-from invmask.runs.advance import advance
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
 from invmask.settings import ASSETS
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import heading, press, query, settled, wait_until
+from tests.unit.run_helpers import taken
 
 pytestmark = pytest.mark.browser
 
@@ -32,9 +30,7 @@ CHANNEL = "conv1:14"
 def run(served: Dashboard) -> Run:
     """A run of one round, which ended with the masks of a real one."""
     spec = RunSpec(victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default"), probe_per_class=5)
-    run = RunStore(served.home / "runs").create(spec)
-    write_want(run.path, Want(Goal.ADVANCE, 1))
-    advance(run.path)
+    run = taken(served.home, spec, 1)
     stored = load_file(STORED)
     path = run.path / "masks.bin"
     content = path.read_bytes()

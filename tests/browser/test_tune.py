@@ -5,14 +5,12 @@ from playwright.sync_api import Page, expect
 
 from invmask.defenses.ims.config import preset
 from invmask.runs import tuning
-from invmask.runs.advance import advance
 from invmask.runs.cutting import measure_cuts
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import heading, query, settled
+from tests.unit.run_helpers import taken
 
 pytestmark = pytest.mark.browser
 
@@ -23,9 +21,7 @@ VICTIM = "cifar10-preactresnet18w16-badnets"
 def run(served: Dashboard) -> Run:
     """A few rounds, and the cuts of its masks measured."""
     spec = RunSpec(victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default"), probe_per_class=2)
-    run = RunStore(served.home / "runs").create(spec)
-    write_want(run.path, Want(Goal.ADVANCE, 12))
-    advance(run.path)
+    run = taken(served.home, spec, 12)
     tuning.ERRAND.ask(run, 12)
     measure_cuts(run.path)
     return run

@@ -8,8 +8,12 @@ from invmask.attacks.victims import VictimCard, save_victim
 from invmask.data.budget import probe
 from invmask.defenses.ims.config import IMSConfig
 from invmask.models import Classifier
+from invmask.runs.advance import advance
 from invmask.runs.entries import RoundEntry
+from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, Want, write_want
 from tests.conftest import make_narrow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +57,20 @@ def small_spec(victim: str = VICTIM, **changes: Any) -> RunSpec:
     )
     spec = RunSpec(victim=victim, preset="paper", spc=1, seed=0, config=config, probe_per_class=1)
     return replace(spec, **changes)
+
+
+def taken(home: Path, spec: RunSpec, rounds: int) -> Run:
+    """A run in `home` that took some rounds and paused."""
+    run = RunStore(home / "runs").create(spec)
+    if rounds:
+        advance_to(run, rounds)
+    return run
+
+
+def advance_to(run: Run, rounds: int) -> None:
+    """Take the run to a round, in this process."""
+    write_want(run.path, Want(Goal.ADVANCE, rounds))
+    advance(run.path)
 
 
 def long_spec(rounds: int = 300, **changes: Any) -> RunSpec:

@@ -45,6 +45,38 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return status, out, err
 
 
+def test_models(capsys: pytest.CaptureFixture[str]):
+    status, out, err = call(capsys, "models", "--json")
+    assert (status, err) == (0, "")
+    found = {model["name"]: model for model in json.loads(out)}
+    assert {"preactresnet18", "vgg19bn", "efficientnetb3", "mobilenetv3large", "vit", "vitb16"} <= set(found)
+    assert list(found) == sorted(found)
+    preact = found["preactresnet18"]
+    assert (preact["parameters"], preact["layers"], preact["channels"]) == (11_171_146, 20, 4_800)
+    assert (preact["masked"], found["vit"]["masked"]) == ("convolutions", "encoder blocks")
+    assert all(model["source"] and model["width_means"] for model in found.values())
+    status, out, _ = call(capsys, "models")
+    assert status == 0
+    assert "11,171,146" in out
+
+
+def test_datasets(capsys: pytest.CaptureFixture[str], home: Path):
+    (home / "data" / "MNIST").mkdir(parents=True)
+    (home / "data" / "prepared" / "gtsrb").mkdir(parents=True)
+    status, out, err = call(capsys, "datasets", "--json")
+    assert (status, err) == (0, "")
+    found = {dataset["name"]: dataset for dataset in json.loads(out)}
+    assert list(found) == ["cifar10", "cifar100", "fashionmnist", "gtsrb", "mnist", "tinyimagenet"]
+    assert [name for name, dataset in found.items() if dataset["fetched"]] == ["mnist"]
+    assert {name: dataset["images"] for name, dataset in found.items() if dataset["images"] != "none"} == {
+        "cifar10": "embedded",
+        "fashionmnist": "embedded",
+        "gtsrb": "prepared",
+    }
+    assert (found["mnist"]["shape"], found["gtsrb"]["n_classes"]) == ([1, 28, 28], 43)
+    assert call(capsys, "datasets")[0] == 0
+
+
 def test_victims(capsys: pytest.CaptureFixture[str], home: Path):
     status, out, err = call(capsys, "victims", "--json")
     assert (status, err) == (0, "")
@@ -231,7 +263,8 @@ def test_a_pause_from_elsewhere_ends_the_command_and_says_how_to_go_on(
         (["resume", "x"], "There is no run"),
         (["delete", "x"], "There is no run"),
         (["train", "badnets-clean"], "named <dataset>-<architecture>-<attack>"),
-        (["train", "mnist-preactresnet18w16-badnets"], "no data set 'mnist'"),
+        (["train", "svhn-preactresnet18w16-badnets"], "no data set 'svhn'"),
+        (["train", "mnist-cnn4-badnets"], "MNIST is not in"),
         (["train", "cifar10-resnet9-badnets"], "no architecture 'resnet9'"),
         (["train", "dance"], "no attack 'dance'"),
         (["train", "badnets", "--ratio", "0.95"], "At most 0.9"),
@@ -250,7 +283,7 @@ def test_a_pause_from_elsewhere_ends_the_command_and_says_how_to_go_on(
         (["train", "badnets", "--name", "../x"], "has small letters"),
         (["train", "badnets", "--device", "cuda:99"], "no device 'cuda:99'"),
         (["train", "badnets"], "CIFAR-10 is not in"),
-        (["data", "mnist"], "no data set 'mnist' to fetch"),
+        (["data", "svhn"], "no data set 'svhn'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

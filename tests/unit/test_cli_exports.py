@@ -8,11 +8,9 @@ import pytest
 from invmask.cli import main
 from invmask.data.budget import probe
 from invmask.exports.mask_file import read_mask
-from invmask.runs.advance import advance
+from invmask.runs import evidence
 from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import small_spec, write_victims
+from tests.unit.run_helpers import small_spec, taken, write_victims
 
 
 @pytest.fixture
@@ -20,10 +18,7 @@ def run(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     few = type("Part", (), {"images": probe("cifar10", 2)})
     monkeypatch.setattr("invmask.exports.agreement.load_embedded", lambda *_: few)
     write_victims(own_home / "victims")
-    created = RunStore(own_home / "runs").create(small_spec())
-    write_want(created.path, Want(Goal.ADVANCE, 3))
-    advance(created.path)
-    return created
+    return taken(own_home, small_spec(), 3)
 
 
 def test_figures_writes_what_is_asked_for(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -39,6 +34,20 @@ def test_figures_writes_what_is_asked_for(run: Run, tmp_path: Path, capsys: pyte
     told = capsys.readouterr()
     assert "6 files" in told.out
     assert "2/2" in told.err
+
+
+def test_figures_of_neurons_and_tune_are_measured_if_asked_for(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(evidence, "PER_CLASS", 1)
+    arguments = ["figures", run.id, "--out", str(tmp_path), "--format", "csv", "--round", "2"]
+    assert main([*arguments, "--only", "neurons-map-score", "--channel", "conv1:1"]) == 0
+    assert "--measure measures them" in capsys.readouterr().err
+    only = "neurons-top,tune-mask,neurons-channel-history"
+    assert main([*arguments, "--only", only, "--channel", "conv1:1", "--measure"]) == 0
+    assert "--measure" not in capsys.readouterr().err
+    assert {f"{name}.csv" for name in only.split(",")} <= {path.name for path in tmp_path.iterdir()}
+    assert "Channel conv1:1, picked" in (tmp_path / "neurons-channel-history.txt").read_text()
 
 
 def test_export_writes_the_model_and_says_that_it_agrees(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

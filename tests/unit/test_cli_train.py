@@ -150,6 +150,20 @@ def test_names():
 
 
 def test_data_prints_where_it_lies(own_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(train, "fetch_cifar10", lambda root: root / "cifar-10-sprites")
+    monkeypatch.setattr(train, "fetch_dataset", lambda name, root: root / f"{name}-sprites")
+    monkeypatch.setattr(train, "prepare", lambda *_: pytest.fail("the images of CIFAR-10 come with invmask"))
     assert main(["data", "cifar10"]) == 0
-    assert capsys.readouterr().out.strip() == str(own_home / "data" / "cifar-10-sprites")
+    assert capsys.readouterr().out.strip() == str(own_home / "data" / "cifar10-sprites")
+
+
+def test_data_draws_the_images_for_defences_once(own_home: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+    monkeypatch.setattr(train, "fetch_dataset", lambda name, root: root / name)
+    monkeypatch.setattr(train, "prepare", lambda name, root, folder: drawn.append((name, root, folder)))
+    assert main(["data", "gtsrb"]) == 0
+    folder = own_home / "data" / "prepared" / "gtsrb"
+    assert drawn == [("gtsrb", own_home / "data", folder)]
+    folder.mkdir(parents=True)
+    (folder / "test.json").touch()
+    assert main(["data", "gtsrb"]) == 0
+    assert len(drawn) == 1

@@ -263,7 +263,7 @@ def test_writing_and_reading_a_part_is_lossless(tmp_path: Path, monkeypatch: pyt
     indices = np.arange(200) * 3
     write_part(tmp_path / "cifar10", "test", images, indices, {"source": "made up"})
     monkeypatch.setattr(embedded, "ASSETS", tmp_path)
-    loaded = load_embedded.__wrapped__("cifar10", "test")
+    loaded = load_embedded("cifar10", "test")
     assert_same(loaded.images, images)
     np.testing.assert_array_equal(loaded.indices, indices)
 
@@ -278,12 +278,12 @@ def test_damaged_embedded_files_are_refused(content: bytes | None, tmp_path: Pat
         card.write_bytes(content)
     monkeypatch.setattr(embedded, "ASSETS", tmp_path)
     with pytest.raises(UserError, match="missing or damaged"):
-        load_embedded.__wrapped__("cifar10", "test")
+        load_embedded("cifar10", "test")
 
 
 def test_an_unknown_data_set_is_refused_by_name():
-    with pytest.raises(UserError, match="There is no data set 'mnist'; choose one of: cifar10"):
-        clean_budget("mnist", 1, 0)
+    with pytest.raises(UserError, match="There is no data set 'svhn'; choose one of: cifar10"):
+        clean_budget("svhn", 1, 0)
 
 
 def test_picking_takes_each_class_alike_and_no_image_twice():

@@ -7,8 +7,8 @@ from torch import nn
 
 from invmask.evidence.ablation import Ablation, Probe, cut_gates, random_sets
 from invmask.evidence.activation import activation_change, feature_maps
-from invmask.evidence.agreement import rank_agreement
-from invmask.evidence.conductance import layer_conductance
+from invmask.evidence.agreement import rank_agreement, top_overlap
+from invmask.evidence.conductance import channel_conductance, layer_conductance
 from invmask.evidence.scores import channel_scores, ranking
 from invmask.masks.attach import attached
 from invmask.masks.resume import Resumable
@@ -61,7 +61,7 @@ def test_the_score_is_the_part_that_a_cut_channel_has_in_the_move():
     layout = MaskLayout.of(model)
     cut = Masks(torch.tensor([1.0, 0.0, 0.0]), torch.zeros(3))
     scores = channel_scores(model, layout, cut, images)
-    gates = torch.stack([torch.ones(3), torch.tensor([1.0, 3.0, 3.0])])
+    gates = torch.tensor([[1.0, 0.0, 0.0], [1.0, 3.0, 3.0]])
     before, after = (model.head(model.conv(images).mean((2, 3)) * gate).log_softmax(1)[:, 2].mean() for gate in gates)
     # One channel has the whole of it, so that the parts are known: complete up to the steps of the integral.
     assert scores.tolist() == pytest.approx([0, float(1 - torch.exp(before - after)), 0], abs=0.02)
@@ -132,6 +132,19 @@ def test_conductance_of_a_layer_adds_up_to_the_rise_of_the_logit(narrow, layout,
     rise = (narrow(triggered) - narrow(clean))[:, 0].mean()
     assert parts.shape == (layout.layers[0].channels,)
     assert float(parts.sum()) == pytest.approx(float(rise), rel=0.02, abs=1e-4)
+    assert no_hooks(narrow)
+
+
+def test_what_flows_through_a_neuron_adds_up_over_the_pixels(narrow, layout, probe):
+    layer, images = layout.layers[3], probe.triggered[:2]
+    channel = layer.offset + 1
+    found = channel_conductance(narrow, layout, channel, images, target=0, steps=300)
+    for maps, neuron, inputs in zip(found.maps, found.neurons, found.inputs, strict=True):
+        assert inputs.shape == images.shape[2:]
+        assert maps[tuple(neuron)] == maps.max()
+        assert float(inputs.sum()) == pytest.approx(float(maps.max()), rel=0.05, abs=1e-5)
+    whole = layer_conductance(narrow, layer, images, torch.zeros_like(images), target=0, steps=300)
+    assert float(found.maps.sum((1, 2)).mean()) == pytest.approx(float(whole[1]), rel=0.01, abs=1e-5)
     assert no_hooks(narrow)
 
 
@@ -211,3 +224,10 @@ def test_rank_agreement_by_hand():
     assert found.loc["a", "b"] == pytest.approx(0.8)
     assert found.loc["a", "c"] == pytest.approx(-1)
     assert np.isnan(found.loc["a", "none"])
+
+
+def test_overlap_of_two_tops_by_hand():
+    first = np.array([0.9, 0.8, 0.0, 0.1, 0.05])
+    assert top_overlap(first, np.array([0.7, np.nan, 0.9, 0.1, 0.2]), 2) == 1
+    assert top_overlap(first, first, 3) == 3
+    assert top_overlap(first, -first, 2) == 0

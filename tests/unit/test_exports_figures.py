@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import re
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +16,27 @@ import pytest
 from PIL import Image
 
 from invmask.errors import UserError
-from invmask.exports import images
+from invmask.exports import images, one_channel
 from invmask.exports.archive import FORMATS, write_archive, write_figures
 from invmask.exports.book import BOOK, entries_of
 from invmask.exports.captions import caption
 from invmask.exports.data import figure_csv, figure_table
-from invmask.exports.records import RunRecords, read_records
+from invmask.exports.records import Picks, RunRecords, read_records
 from invmask.exports.report import report
-from invmask.figures.palette import VIEW_COLOURS
+from invmask.exports.sweeps import finished_along, is_curve
+from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
-from invmask.runs import tuning
-from invmask.runs.advance import advance
-from invmask.runs.cutting import measure_cuts
+from invmask.runs import cutting, evidence, gather, tuning
+from invmask.runs.entries import RunResult, RunState, RunSummary
 from invmask.runs.run import Run
+from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
-def make_run(home: Path, victim: str = VICTIM) -> Run:
+def make_run(home: Path, victim: str = VICTIM, rounds: int = 4) -> Run:
     write_victims(home / "victims")
-    run = RunStore(home / "runs").create(small_spec(victim, versions={"torch": "2.15.0"}))
-    write_want(run.path, Want(Goal.ADVANCE, 4))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(victim, versions={"torch": "2.15.0"}), rounds)
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def no_browser(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INVMASK_CHROMIUM", str(tmp_path / "none"))
 
 
-def by_name(records: RunRecords, name: str) -> go.Figure:
+def by_name(records: RunRecords, name: str, theme: Theme = "light") -> go.Figure:
     (entry,) = entries_of(records, [name])
-    return entry.draw(records, "light")
+    return entry.draw(records, theme)
 
 
 def test_csv_holds_every_number_of_the_curves(records: RunRecords):
@@ -66,7 +66,7 @@ def test_csv_holds_every_number_of_the_curves(records: RunRecords):
 
 
 def test_csv_holds_colours_bases_and_what_is_kept_beside(records: RunRecords):
-    figure = by_name(records, "defend-map-selection")
+    figure = by_name(records, "defend-map-selection", "paper")
     table = figure_table(figure)
     cells = table[table.trace == "channels"]
     np.testing.assert_allclose(cells["Selection score 1 - s"], figure.data[0].marker.color)
@@ -93,26 +93,109 @@ def test_other_traces_make_tables_too():
     assert figure_table(go.Figure()).empty
 
 
+BEFORE_EVIDENCE = {"neurons-map-score", "neurons-map-selection", "neurons-map-synthesized", "neurons-agreement"}
+OF_DEFEND = {"defend-map-selection", "defend-map-pruned", "defend-map-inverse"}
+OF_A_BACKDOOR = {"start-trigger", "neurons-map-trigger", "neurons-map-conductance", "neurons-map-asr"}
+
+
 @pytest.mark.parametrize("victim", [VICTIM, CONTROL])
-def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(own_home: Path, victim: str):
-    run = make_run(own_home, victim)
-    assert not any(name.startswith("tune") for name in (entry.name for entry in entries_of(read_records(run, 2))))
-    tuning.ERRAND.ask(run, 2)
-    measure_cuts(run.path)
-    records = read_records(run, 2)
+def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(
+    own_home: Path, victim: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(evidence, "PER_CLASS", 1)
+    monkeypatch.setattr(gather, "CONDUCTANCE_IMAGES", 1)
+    run = make_run(own_home, victim, 5)
+    early = {entry.name for entry in entries_of(read_records(run, 4))}
+    assert not any(name.startswith(("tune", "neurons-top")) for name in early)
+    assert {name for name in early if "-map-" in name or "agree" in name} - OF_DEFEND == BEFORE_EVIDENCE
+    tuning.ERRAND.ask(run, 4)
+    cutting.measure_cuts(run.path)
+    evidence.ask(run, 4)
+    gather.gather(run.path)
+    # Finished runs with other settings stand beside this one.
+    summary = replace(run.summary(), state=RunState.FINISHED, result=finished(run))
+    beside = [replace(summary, spec=replace(summary.spec, spc=2))] + [
+        replace(summary, spec=replace(summary.spec, config=replace(summary.spec.config, **{axis: 0.5 * value})))
+        for axis, value in (("sparsity_weight", 10.0), ("steepness", 20.0), ("norm_bound", 1.0))
+    ]
+    monkeypatch.setattr(RunRecords, "_all_runs", [summary, *beside])
+    records = read_records(run, 4)
     entries = entries_of(records)
-    assert {entry.name for entry in entries} == {e.name for e in BOOK} - (
-        {"start-trigger"} if victim == CONTROL else set()
-    )
+    assert {entry.name for entry in entries} == {e.name for e in BOOK} - (OF_A_BACKDOOR if victim == CONTROL else set())
     for entry in entries:
         figure = for_column(entry.draw(records, "paper"))
         assert (figure.layout.width, figure.layout.template.layout.paper_bgcolor) == (333, "#FFFFFF")
         assert len(figure_table(figure)) > 0
         words = caption(entry, records)
-        for part in (victim, "SPC 1", "seed 0", "after round 2 of 4", "inner_steps 2", "torch", "invmask"):
+        for part in (victim, "SPC 1", "seed 0", "after round 4 of 5", "inner_steps 2", "torch", "invmask"):
             assert part in words
         assert ("n = " in words or "Measured on" in words) == (entry.n is not None)
     assert len({entry.name for entry in BOOK}) == len(BOOK)
+
+
+def finished(run: Run) -> RunResult:
+    views = run.entries()[-1].views
+    return RunResult("It was enough.", True, 4, {"initialise": 4}, 1.0, 150, 1, 1, 1, views)
+
+
+def test_a_sweep_takes_finished_runs_that_differ_in_one_setting_and_their_seeds(own_home: Path):
+    run = make_run(own_home)
+    own = replace(run.summary(), state=RunState.FINISHED, result=finished(run))
+
+    def other(name: str, spc: int = 1, state: RunState = RunState.FINISHED, **changes: float) -> RunSummary:
+        spec = replace(own.spec, spc=spc, config=replace(own.spec.config, **changes))
+        return replace(own, id=name, spec=spec, state=state)
+
+    runs = [
+        own,
+        other("more", spc=5),
+        other("seed", spc=5, seed=1),
+        other("going", spc=2, state=RunState.RUNNING),
+        other("both", spc=5, steepness=9),
+        other("lambda", sparsity_weight=3),
+    ]
+    assert [place.run.id for place in finished_along(own, "spc", runs)] == [own.id, "more", "seed"]
+    assert [(p.value, p.run.id) for p in finished_along(own, "sparsity_weight", runs)] == [(3, "lambda"), (10, own.id)]
+    assert not is_curve(finished_along(own, "norm_bound", runs))
+
+
+def test_what_a_reader_picked_is_what_the_figure_shows_and_says(own_home: Path):
+    run = make_run(own_home)
+    by_rule = read_records(run)
+    picked = read_records(run, None, Picks("5", "layer4.0.conv1:3", 2))
+    clean = read_records(run, None, Picks("clean-0"))
+    (entry,) = entries_of(picked, ["flip-probabilities"])
+    labels = picked.flip_samples.answers.labels.tolist()
+    assert f"Sample 5, triggered, true class {picked.classes[labels[5]]}, picked on the page Flip." in entry.words(
+        picked
+    )
+    assert "Sample 0, clean, true class airplane, picked" in entry.words(clean)
+    assert "the first" in entry.words(by_rule)
+    shown = [100 * share for share in picked.flip_samples.answers.probabilities[0, 5].tolist()]
+    assert list(entry.draw(picked, "light").data[0].x) == pytest.approx(shown)
+    (entry,) = entries_of(picked, ["neurons-channel-history"])
+    assert "Channel layer4.0.conv1:3, picked on the page Neurons" in entry.words(picked)
+    assert "the highest-scored" in entry.words(by_rule)
+    line = next(trace for trace in entry.draw(picked, "light").data if trace.name == "mask a")
+    assert list(line.y) == pytest.approx([float(run.masks_at(n).mask[picked.channel]) for n in range(5)])
+    assert by_rule.channel == int(run_scores(run, 4, by_rule.victim).argmax())
+    for wrong, name in (
+        (Picks("9999"), "flip-probabilities"),
+        (Picks("x"), "flip-samples"),
+        (Picks(None, "layer9:1"), "neurons-channel-maps"),
+    ):
+        records = read_records(run, None, wrong)
+        with pytest.raises(UserError, match=r"There is no (sample|channel)"):
+            by_name(records, name)
+
+
+def test_feature_maps_are_numbers_in_the_table(records: RunRecords):
+    table = figure_table(by_name(records, "neurons-channel-maps"))
+    rows = one_channel.test_rows(records.victim, records.channel_images, records.channel)
+    cells = table[table.trace.str.contains("map") & table.z.notna()].groupby("trace", sort=False)
+    (_, first), *_ = cells
+    np.testing.assert_allclose(first.z, rows[0].maps[0].ravel(), atol=1e-6)
+    assert len(cells) == 2 * len(rows)
 
 
 def test_print_keeps_proportions_and_letters_of_seven_points():
@@ -141,6 +224,24 @@ def test_a_dark_figure_is_light_on_paper(records: RunRecords):
     assert [colour.lower() for _, colour in scale] == [colour.lower() for _, colour in wanted]
 
 
+def fills_the_page(pdf: bytes) -> bool:
+    """Whether what is drawn begins in the page's corner and is as large as the page."""
+    page = [float(number) for number in re.search(rb"/MediaBox \[([\d. ]+)\]", pdf)[1].split()]
+    drawn = next(
+        found
+        for stream in re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL)
+        if (found := re.match(rb"([\d.]+) 0 0 -[\d.]+ 0 [\d.]+ cm\nq\n([\d.]+) 0 0 [\d.]+ 0 0 cm", inflated(stream)))
+    )
+    return 333 * float(drawn[1]) * float(drawn[2]) == pytest.approx(page[2], abs=1)
+
+
+def inflated(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""
+
+
 def test_an_archive_holds_every_format_of_every_figure(records: RunRecords, tmp_path: Path):
     names = ["defend-measures", "flip-probabilities"]
     steps = []
@@ -148,20 +249,30 @@ def test_an_archive_holds_every_format_of_every_figure(records: RunRecords, tmp_
     assert made.problems == ()
     assert [step[:2] for step in steps] == [(0, 2), (1, 2), (2, 2)]
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert set(archive.namelist()) == {f"{name}.{kind}" for name in names for kind in (*FORMATS, "txt")}
+        files = {f"{name}.{kind}" for name in names for kind in (*FORMATS, "txt")}
+        assert set(archive.namelist()) == {*files, "plotly.min.js"}
         svg = archive.read("defend-measures.svg").decode()
         assert 'width="333"' in svg
         assert all(label in svg for label in ("ACC, clean accuracy", "RA, recovery accuracy", "round", "50 %"))
-        assert archive.read("defend-measures.pdf").startswith(b"%PDF")
+        assert fills_the_page(archive.read("defend-measures.pdf"))
         with Image.open(io.BytesIO(archive.read("defend-measures.png"))) as picture:
             assert picture.width == pytest.approx(88 / 25.4 * 300, abs=2)
             assert picture.info["dpi"] == pytest.approx((300, 300), abs=1)
         page = archive.read("flip-probabilities.html").decode()
         assert "probability, %" in page
-        assert "<script src" not in page
+        assert '<script src="plotly.min.js"' in page
+        assert len(page) < 100_000
         table = archive.read("defend-measures.csv").decode()
         assert table == figure_csv(by_name(records, "defend-measures"))
         assert VICTIM in archive.read("defend-measures.txt").decode()
+
+
+def test_files_in_a_folder_stand_by_themselves(records: RunRecords, tmp_path: Path):
+    made = write_figures(tmp_path, records, ["html"], ["defend-losses"])
+    assert made.names == ("defend-losses.html", "defend-losses.txt")
+    page = (tmp_path / "defend-losses.html").read_text()
+    assert "<script src" not in page
+    assert len(page) > 4e6
 
 
 @pytest.mark.usefixtures("no_browser")

@@ -14,11 +14,8 @@ from invmask.exports.mask_file import read_mask
 from invmask.exports.work import make
 from invmask.masks.state import View
 from invmask.runs import files
-from invmask.runs.advance import advance
 from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 CSV = Request("figures", 2, ("csv",), ("defend-losses",))
 
@@ -26,10 +23,7 @@ CSV = Request("figures", 2, ("csv",), ("defend-losses",))
 @pytest.fixture
 def run(own_home: Path) -> Run:
     write_victims(own_home / "victims")
-    created = RunStore(own_home / "runs").create(small_spec())
-    write_want(created.path, Want(Goal.ADVANCE, 2))
-    advance(created.path)
-    return created
+    return taken(own_home, small_spec(), 2)
 
 
 def make_here(run: Run, request: Request) -> JobStatus:

@@ -20,12 +20,9 @@ from invmask.exports.source import MaskSource, take_masks
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import named_masks
-from invmask.runs.advance import advance
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 LEARNED = DATA / "badnets_default_spc10_seed0_round59.safetensors"
@@ -34,10 +31,7 @@ LEARNED = DATA / "badnets_default_spc10_seed0_round59.safetensors"
 @pytest.fixture
 def run(own_home: Path) -> Run:
     write_victims(own_home / "victims")
-    created = RunStore(own_home / "runs").create(small_spec())
-    write_want(created.path, Want(Goal.ADVANCE, 3))
-    advance(created.path)
-    return created
+    return taken(own_home, small_spec(), 3)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def texts(figure):
     [("selection", 1 - STATE.selection), ("pruned", STATE.pruned_gate), ("inverse", STATE.inverse_gate)],
 )
 def test_the_map_shows_every_channel_with_its_number(quantity, values):
-    cells = bars(channel_map(STATE, quantity, "light"), "channels")
+    cells = bars(channel_map(STATE, quantity, "paper"), "channels")
     assert len(cells.x) == 8
     np.testing.assert_allclose(cells.marker.color, values, atol=1e-3)
     assert "layer1.0.conv1</b>, channel 1" in cells.hovertext[4]
@@ -54,10 +54,23 @@ def test_the_map_shows_every_channel_with_its_number(quantity, values):
 
 
 def test_the_map_gives_each_channel_a_place_of_its_own():
-    cells = bars(channel_map(STATE, "selection", "light", columns=4), "channels")
+    cells = bars(channel_map(STATE, "selection", "paper", columns=4), "channels")
     places = list(zip(cells.base, cells.y, strict=True))
     assert len(set(places)) == 8
     assert {y for _, y in places[3:]} == {cells.y[3], cells.y[3] + 1}
+
+
+def test_the_map_on_screen_has_the_same_cells_as_on_paper():
+    paper = bars(channel_map(STATE, "pruned", "paper", columns=4), "channels")
+    screen = bars(channel_map(STATE, "pruned", "light", columns=4), "channels")
+    cells = {}
+    for row, (top, values, texts) in enumerate(zip(screen.y[:-1], screen.z, screen.text, strict=True)):
+        here = np.flatnonzero(~np.isnan(values))
+        cells |= {(column, round(top, 2)): (values[column], texts[column]) for column in here}
+        if len(here):
+            assert screen.y[row + 1] - top == pytest.approx(1)
+    expected = zip(paper.base, paper.y, paper.marker.color, paper.hovertext, strict=True)
+    assert cells == {(column, round(y, 2)): (value, text) for column, y, value, text in expected}
 
 
 def test_the_map_counts_channels_past_one_half():

@@ -55,7 +55,7 @@ def test_the_colour_scale_leaves_one_in_a_hundred_beyond():
     bar = network_map(LAYERS, ChannelValues(np.arange(CHANNELS) - 5.0, "Change, points", "signed", 1), "light")
     words = bar.data[0].marker.colorbar
     assert words.title.text == "Change, points"
-    assert words.ticktext[0].startswith("≤ -")
+    assert words.ticktext[0].startswith("≤ −")
     assert words.ticktext[2].startswith("≥ ")
 
 

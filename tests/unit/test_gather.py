@@ -8,22 +8,22 @@ import pytest
 
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
+from invmask.evidence import scores
 from invmask.evidence.ablation import Ablation
 from invmask.masks.state import MaskLayout
 from invmask.runs import evidence, gather
-from invmask.runs.advance import Outcome, advance
+from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP
 from invmask.runs.executor import Executor
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import ProbeImages
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gather, "PER_CLASS", 2)
+    monkeypatch.setattr(evidence, "PER_CLASS", 2)
     monkeypatch.setattr(gather, "CONDUCTANCE_IMAGES", 2)
 
 
@@ -35,16 +35,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(home: Path, victim: str = VICTIM) -> Run:
-    run = RunStore(home / "runs").create(small_spec(victim))
-    write_want(run.path, Want(Goal.ADVANCE, 3))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(victim), 3)
 
 
 @pytest.fixture(scope="module")
 def gathered(home: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gather, "PER_CLASS", 2)
+        patch.setattr(evidence, "PER_CLASS", 2)
         patch.setattr(gather, "CONDUCTANCE_IMAGES", 2)
         run = make_run(home)
         evidence.ask(run, 3)
@@ -119,7 +116,7 @@ def test_what_goes_wrong_is_a_sentence_and_can_be_tried_again(home, monkeypatch)
     assert evidence.has_work(run)
 
 
-def test_a_damaged_file_is_gathered_anew(home, gathered):
+def test_a_damaged_file_is_gathered_anew(gathered):
     path = gathered.path / evidence.VICTIM
     content = path.read_bytes()
     for damaged in (b"", b"\x80\x04.", content[:200]):
@@ -127,9 +124,29 @@ def test_a_damaged_file_is_gathered_anew(home, gathered):
         assert evidence.victim_evidence(gathered) is None
         assert evidence.has_work(gathered)
     path.write_bytes(content)
-    (gathered.path / "evidence" / "round-3.json").write_text("[")
+    path = gathered.path / "evidence" / "round-3.json"
+    content = path.read_bytes()
+    path.write_text("[")
     assert evidence.top_set(gathered, 3) is None
-    assert home.exists()
+    path.write_bytes(content)
+
+
+def test_evidence_of_another_victim_or_another_score_is_stale(home, gathered, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(scores, "SCORE_VERSION", scores.SCORE_VERSION + 1)
+        assert evidence.top_set(gathered, 3) is None
+        assert evidence.victim_evidence(gathered).complete
+        assert evidence.has_work(gathered)
+    assert not evidence.has_work(gathered)
+    for suffix in (".json", ".safetensors"):
+        path = home / "victims" / f"{VICTIM}{suffix}"
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        assert evidence.top_set(gathered, 3) is None
+        assert evidence.victim_evidence(gathered) is None
+        path.write_bytes(content)
+    assert evidence.top_set(gathered, 3).complete
+    assert evidence.victim_evidence(gathered).complete
 
 
 def test_what_was_written_is_read_again(home, gathered):
@@ -138,7 +155,7 @@ def test_what_was_written_is_read_again(home, gathered):
     found = replace(evidence.victim_evidence(gathered), done=5)
     evidence.write_victim_evidence(run, found)
     again = evidence.victim_evidence(run)
-    assert (again.done, again.original, again.digest) == (5, found.original, found.digest)
+    assert (again.done, again.original, again.key) == (5, found.original, found.key)
     assert not again.complete
 
 

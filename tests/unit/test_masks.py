@@ -79,7 +79,7 @@ def test_preactresnet18_has_twenty_masked_layers_with_75_channels_a_width(width:
 
 
 def test_a_network_without_convolution_is_refused():
-    with pytest.raises(ValueError, match="no Conv2d"):
+    with pytest.raises(ValueError, match="no Conv2d layer and no encoder block"):
         MaskLayout.of(nn.Linear(3, 2))
 
 

@@ -1,40 +1,206 @@
-"""Architectures by name, and normalisation inside the model."""
+"""Architectures by name: what they give, what they are published to be, and IMS on each."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
+from torch import nn
 
 from invmask.attacks.victims import new_model
-from invmask.data.images import CIFAR10
+from invmask.data.images import CIFAR10, DATASETS
+from invmask.defenses.base import Subject, drive
+from invmask.defenses.ims.config import Phase, preset
+from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
-from invmask.models import Classifier, architectures, build
+from invmask.masks.attach import attached
+from invmask.masks.outputs import is_block
+from invmask.masks.state import MaskLayout
+from invmask.models import Classifier, architectures, build, is_transformer
 from invmask.models.preactresnet import PreActResNet18
+from invmask.models.registry import ARCHITECTURES
+
+NARROW = {
+    "preactresnet18": "preactresnet18w4",
+    "vgg19bn": "vgg19bnw4",
+    "efficientnetb3": "efficientnetb3w8",
+    "mobilenetv3large": "mobilenetv3largew8",
+    "vitb16": None,
+    "vit": "vitw32",
+    "wideresnet16": "wideresnet16w4",
+    "resnet20": "resnet20w4",
+    "vgg6bn": "vgg6bnw4",
+    "vgg6bnelu": "vgg6bneluw4",
+    "vgg6": "vgg6w4",
+    "cnn4": "cnn4w4",
+}
+"""A small form of each; None where there is none."""
+SMALL = [name for name in NARROW.values() if name]
+COLOUR, GREY, LARGE = (3, 32, 32), (1, 28, 28), (3, 64, 64)
+
+
+def fresh(name: str, classes: int, shape: tuple[int, int, int] = COLOUR) -> nn.Module:
+    """A network whose answers depend on its images: torchvision's Vision Transformers begin with a head of zeros."""
+    torch.manual_seed(0)
+    network = build(name, classes, shape).eval()
+    for layer, module in network.named_modules():
+        if layer.endswith("heads.head"):
+            nn.init.normal_(module.weight)
+    return network
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def on_meta(name: str, classes: int = 10) -> nn.Module:
+    with torch.device("meta"):
+        return build(name, classes)
+
+
+def test_every_architecture_is_tested():
+    assert set(NARROW) == set(ARCHITECTURES) == set(architectures())
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("shape", "classes"), [(COLOUR, 10), (GREY, 10), (LARGE, 43)])
+def test_every_architecture_gives_logits_gradients_and_the_same_answer_twice(name, shape, classes):
+    network = fresh(name, classes, shape)
+    images = torch.rand(3, *shape, requires_grad=True)
+    logits = network(images)
+    assert logits.shape == (3, classes)
+    assert torch.equal(network(images), logits)
+    logits.square().sum().backward()
+    assert images.grad is not None
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert float(images.grad.abs().sum()) > 0
+    network.train()(images).sum().backward()
 
 
 @pytest.mark.parametrize("name", architectures())
-@pytest.mark.parametrize("classes", [2, 10, 43])
-def test_every_architecture_gives_logits_of_every_class(name: str, classes: int):
-    network = build(f"{name}w4", classes).eval()
-    assert network(torch.rand(3, 3, 32, 32)).shape == (3, classes)
+def test_masks_lie_on_every_convolution_or_on_every_block(name):
+    network = on_meta(name)
+    layout = MaskLayout.of(network)
+    wanted = is_block if is_transformer(name) else lambda module: isinstance(module, nn.Conv2d)
+    assert [layer.name for layer in layout.layers] == [name for name, m in network.named_modules() if wanted(m)]
+    assert ARCHITECTURES[name].transformer == any(map(is_block, network.modules()))
 
 
-def test_the_width_is_read_from_the_name():
-    standard, quarter = build("preactresnet18", 10), build("preactresnet18w16", 10)
-    assert isinstance(standard, PreActResNet18)
-    assert isinstance(quarter, PreActResNet18)
-    assert standard.conv1.out_channels == 64
-    assert quarter.conv1.out_channels == 16
-    assert sum(parameter.numel() for parameter in quarter.parameters()) < 0.08 * sum(
-        parameter.numel() for parameter in standard.parameters()
-    )
+# Torchvision's own counts for 1,000 classes (its documentation), less the classes that are not there.
+PUBLISHED = {
+    "vgg19bn": 143_678_248 - 990 * 4097,
+    "efficientnetb3": 12_233_232 - 990 * 1537,
+    "mobilenetv3large": 5_483_032 - 990 * 1281,
+    "vitb16": 86_567_656 - 990 * 769,
+    "preactresnet18": 11_171_146,  # 18 layers for 32x32 images without a last normalisation
+    "resnet20": 269_722,  # He et al., table 6: 0.27 million
+    "wideresnet16": 175_066,  # Zagoruyko and Komodakis: 0.2 million
+}
 
 
-def test_the_standard_network_has_the_published_shape_and_names():
-    network = build("preactresnet18", 10)
-    # He et al.'s 18 layers for 32x32 images without a last normalisation: 11.17 million parameters.
-    assert sum(parameter.numel() for parameter in network.parameters()) == 11_171_146
-    names = set(network.state_dict())
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_full_size_networks_have_as_many_parameters_as_published(name):
+    assert count(on_meta(name)) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("preactresnet18w16", 16),
+        ("vgg19bnw24", 24),
+        ("efficientnetb3w16", 16),
+        ("efficientnetb3w40", 40),
+        ("mobilenetv3largew24", 24),
+        ("vitw96", 96),
+        ("vgg6bneluw10", 10),
+        ("cnn4w8", 8),
+    ],
+)
+def test_the_width_is_read_from_the_name(name, channels):
+    network = build(name, 10)
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    # A Vision Transformer's width is its embedding's, which its first convolution has half of.
+    assert first.out_channels == (channels // 2 if name.startswith("vit") else channels)
+
+
+def test_slim_networks_scale_with_the_full_ones():
+    quarter, standard = build("preactresnet18w16", 10), on_meta("preactresnet18")
+    assert count(quarter) < 0.08 * count(standard)
+    assert count(build("efficientnetb3w40", 10)) == count(on_meta("efficientnetb3"))
+    assert count(build("mobilenetv3largew16", 10)) == count(on_meta("mobilenetv3large"))
+    assert len(MaskLayout.of(build("vgg19bnw4", 10)).layers) == len(MaskLayout.of(on_meta("vgg19bn")).layers)
+
+
+@pytest.mark.parametrize("name", ["efficientnetb3w8", "mobilenetv3largew8", "vgg19bnw4"])
+def test_slim_networks_keep_more_places_than_the_full_ones(name):
+    network = build(name, 10).eval()
+    places = network.features(torch.rand(1, 3, 32, 32)).shape[2:]
+    assert tuple(places) == (2, 2)
+
+
+def test_depthwise_layers_are_masked_channel_by_channel():
+    torch.manual_seed(0)
+    network = build("mobilenetv3largew8", 10).eval()
+    layout = MaskLayout.of(network)
+    modules = dict(network.named_modules())
+    depthwise = [layer for layer in layout.layers if modules[layer.name].groups > 1]
+    assert len(depthwise) == 15
+    gates = torch.ones(layout.channels)
+    gates[depthwise[0].offset] = 0
+    kept = []
+    handle = modules[depthwise[0].name].register_forward_hook(lambda m, i, output: kept.append(output))
+    plain = network(torch.rand(2, 3, 32, 32))
+    with attached(network, layout, gates):
+        network(torch.rand(2, 3, 32, 32))
+    handle.remove()
+    assert plain.shape == (2, 10)
+    # A depthwise filter's own channel alone is cut; the hook sees the output before the gate.
+    modules[depthwise[0].name].weight.data[0] = 0
+    images = torch.rand(2, 3, 32, 32)
+    cut = network(images)
+    with attached(network, layout, gates):
+        torch.testing.assert_close(network(images), cut)
+
+
+def test_the_standard_network_has_the_names_of_the_usual_implementation():
+    names = set(build("preactresnet18", 10).state_dict())
     assert {"conv1.weight", "layer1.0.bn1.running_mean", "layer2.0.shortcut.0.weight", "linear.bias"} <= names
     assert not any(name.startswith("layer1.0.shortcut") for name in names)
+    assert isinstance(build("preactresnet18", 10), PreActResNet18)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "alexnet", "squeezenet1_1", "vit_b_32", "swin_t", "googlenet"])
+def test_any_of_torchvisions_classifiers(name):
+    network = fresh(f"torchvision:{name}", 5)
+    layout = MaskLayout.of(network)
+    gates = torch.ones(layout.channels)
+    images = torch.rand(1, 3, 32, 32)
+    logits = network(images)
+    assert logits.shape == (1, 5)
+    gates[: layout.layers[0].channels] = 0
+    with attached(network, layout, gates):
+        assert not torch.equal(network(images), logits)
+    assert is_transformer(f"torchvision:{name}") == any(map(is_block, network.modules()))
+
+
+def test_every_classifier_of_torchvision_is_known_and_none_else():
+    names = torchvision.models.list_models(module=torchvision.models)
+    assert len(names) > 70
+    with torch.device("meta"):
+        for name in ("resnet50", "convnext_tiny", "maxvit_t", "inception_v3"):
+            assert name in names
+            build(f"torchvision:{name}", 3)
+    for name in ("resnet1", "raft_large", "deeplabv3_resnet50", "quantized_resnet18"):
+        with pytest.raises(UserError, match=f"Torchvision has no classifier '{name}'"):
+            build(f"torchvision:{name}", 3)
+
+
+def test_small_images_are_enlarged_for_networks_that_cannot_take_them():
+    seen = []
+    network = build("vitb16", 4)
+    network.network.conv_proj.register_forward_hook(lambda m, inputs, o: seen.append(inputs[0].shape))
+    network.eval()(torch.rand(1, 3, 32, 32))
+    assert seen == [(1, 3, 224, 224)]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "PreActResNet18", "preactresnet18w", "preactresnet18 w16", ""])
@@ -43,10 +209,27 @@ def test_unknown_architectures_are_refused_by_name(name: str):
         build(name, 10)
 
 
-@pytest.mark.parametrize("width", [0, 1025, 10**9])
-def test_widths_out_of_range_are_refused(width: int):
-    with pytest.raises(UserError, match="between 1 and 1024"):
-        build(f"preactresnet18w{width}", 10)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("preactresnet18w0", "between 1 and 1024"),
+        ("preactresnet18w1025", "between 1 and 1024"),
+        ("preactresnet18w100000000", "between 1 and 1024"),
+        ("vitb16w64", "one width only"),
+        ("vitw48", "multiple of 32, not 48"),
+        ("mobilenetv3largew12", "multiple of 8, not 12"),
+        ("efficientnetb3w4", "multiple of 8, not 4"),
+    ],
+)
+def test_widths_that_cannot_be_are_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        build(name, 10)
+
+
+def test_a_small_transformer_needs_images_that_its_patches_tile():
+    for shape in ((3, 30, 30), (3, 32, 28)):
+        with pytest.raises(UserError, match="square images of a side that 4 divides"):
+            build("vitw32", 10, shape)
 
 
 def test_a_classifier_normalises_its_own_input(narrow: Classifier):
@@ -60,11 +243,15 @@ def test_normalisation_is_no_part_of_the_stored_weights(narrow: Classifier):
     assert all(name.startswith("network.") for name in narrow.state_dict())
 
 
-def test_a_new_model_fits_its_data_set():
-    model = new_model("cifar10", "preactresnet18w4")
-    assert model.eval()(torch.rand(2, 3, 32, 32)).shape == (2, 10)
-    with pytest.raises(UserError, match="There is no data set 'mnist'"):
-        new_model("mnist", "preactresnet18w4")
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_new_model_fits_its_data_set(dataset):
+    model, info = new_model(dataset, "preactresnet18w2"), DATASETS[dataset]
+    assert model.eval()(torch.rand(2, *info.shape)).shape == (2, len(info.classes))
+
+
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(UserError, match="There is no data set 'svhn'"):
+        new_model("svhn", "preactresnet18w4")
 
 
 def test_each_answer_depends_on_its_own_image_alone(narrow: Classifier):
@@ -72,3 +259,27 @@ def test_each_answer_depends_on_its_own_image_alone(narrow: Classifier):
     changed = images.clone()
     changed[1:] = 0
     torch.testing.assert_close(narrow(images)[0], narrow(changed)[0])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_round_of_each_phase_of_ims(name):
+    network = fresh(name, 4).requires_grad_(False)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    short = {"rounds_initialise": 1, "rounds_minimise": 1, "rounds_sparsify": 1, "inner_steps": 1}
+    defense = IMS(replace(preset("default", transformer=is_transformer(name)), **short))
+    subject = Subject(network, torch.rand(4, 3, 32, 32), 4)
+    rounds = list(drive(defense, subject, defense.init(subject)))
+    assert [record.phase for _, record in rounds] == list(Phase)
+    assert rounds[-1][1].channels == MaskLayout.of(network).channels
+    masks = defense.masks(rounds[-1][0])
+    assert bool((masks.mask != rounds[0][0].mask).any())
+    assert bool(masks.mask.isfinite().all())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_the_published_method_has_no_sparsity_term_on_transformers():
+    assert preset("paper").sparsity_weight == 10
+    assert preset("paper", transformer=True) == replace(preset("paper"), sparsity_weight=0)
+    assert preset("default", transformer=True) == preset("default")
+    assert preset("paper", transformer=True, sparsity_weight=3).sparsity_weight == 3

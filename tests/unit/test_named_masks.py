@@ -6,21 +6,15 @@ import torch
 from invmask.errors import UserError
 from invmask.masks.state import Masks
 from invmask.runs import named_masks
-from invmask.runs.advance import advance
 from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import small_spec, write_victims
+from tests.unit.run_helpers import small_spec, taken, write_victims
 
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = tmp_path_factory.mktemp("named")
     write_victims(home / "victims")
-    run = RunStore(home / "runs").create(small_spec())
-    write_want(run.path, Want(Goal.ADVANCE, 1))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(), 1)
 
 
 @pytest.fixture

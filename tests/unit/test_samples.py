@@ -10,6 +10,7 @@ from PIL import Image
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.views import Fate
+from invmask.exports.samples import by_turns
 from invmask.ui import flip_choice
 from invmask.ui.names import architecture_title, target_title, victim_label, victim_title
 from invmask.ui.samples import amplified, image_data_uri, percent, to_pixels
@@ -65,7 +66,7 @@ def test_victims_have_human_names():
 
 
 def test_the_classes_take_turns():
-    assert flip_choice.mixed([1, 1, 1, 2, 2, 3]) == [0, 3, 5, 1, 4, 2]
+    assert by_turns([1, 1, 1, 2, 2, 3]) == [0, 3, 5, 1, 4, 2]
 
 
 def test_filters_keep_the_order_and_picks_their_own():

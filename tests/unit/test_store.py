@@ -288,11 +288,14 @@ def test_a_stop_measures_what_there_is_and_can_be_taken_back(store: RunStore, fi
     run = store.create(small_spec())
     store.advance(run.id, 3)
     advance(run.path)
+    assert not run.summary().ending
     store.stop(run.id)
+    assert run.summary().ending
     assert run.has_work()
     advance(run.path)
     summary = run.summary()
     assert summary.state is RunState.STOPPED
+    assert not summary.ending
     assert summary.stopped_because == "Stopped by hand after round 3."
     assert summary.result.rounds == {"initialise": 2, "minimise": 1, "sparsify": 0}
     store.go_on(run.id)

@@ -1,10 +1,14 @@
 """Hard cuts: which channels, what they do, what is proposed, and that the curves are measured once and kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from invmask.evidence import scores
 from invmask.evidence.scores import channel_scores
 from invmask.evidence.threshold import (
     THRESHOLDS,
@@ -16,16 +20,16 @@ from invmask.evidence.threshold import (
     hard_masks,
     propose,
 )
+from invmask.evidence.views import view_probabilities
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.metrics import Measures
 from invmask.runs import cutting, tuning
-from invmask.runs.advance import Outcome, advance
+from invmask.runs.advance import Outcome
 from invmask.runs.executor import Executor
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import make_bench
-from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 LAYOUT = MaskLayout((MaskedLayer("one", 3, 0), MaskedLayer("two", 3, 3)))
 MASKS = Masks(torch.tensor([0.0, 0.45, 1.0, 0.2, 0.9, 0.0]), torch.tensor([0.0, 0.1, 0.2, 0.0, 1.0, 0.9]))
@@ -40,10 +44,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(home: Path, victim: str = VICTIM) -> Run:
-    run = RunStore(home / "runs").create(small_spec(victim, probe_per_class=2))
-    write_want(run.path, Want(Goal.ADVANCE, 3))
-    advance(run.path)
-    return run
+    return taken(home, small_spec(victim, probe_per_class=2), 3)
 
 
 def spread_masks(run: Run) -> Masks:
@@ -67,9 +68,9 @@ def measured(home: Path) -> Run:
     return run
 
 
-def point(channels: int, agreement: float) -> CutPoint:
+def point(channels: int, agreement: float, restored: float | None = None) -> CutPoint:
     nothing = Measures(0.5, None, None, 1, 0)
-    return CutPoint(Cut(channels), nothing, nothing, agreement)
+    return CutPoint(Cut(channels), nothing, nothing, agreement, restored)
 
 
 def test_channels_go_by_effective_mask_or_by_score():
@@ -108,6 +109,36 @@ def test_the_hardest_cut_within_the_rule_is_proposed():
     assert propose([]) is None
 
 
+def test_the_cut_that_keeps_most_answers_with_and_without_the_synthesized_trigger_is_proposed():
+    points = [point(0, 1.0, 0.1), point(10, 0.9, 0.7), point(20, 0.8, 0.8), point(30, 0.2, 0.9), point(40, 0.1, 0.1)]
+    assert propose(points).cut.channels == 10
+    assert propose([points[0], *points[2:]]).cut.channels == 20
+
+
+def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, monkeypatch: pytest.MonkeyPatch):
+    run = make_run(home)
+    bench = make_bench(run.spec(), [home / "victims"])
+    subject, stored = bench.subject, run.examples_at(3)
+    changes = stored.perturbations
+    shared = replace(stored, perturbations=np.repeat(changes[:1], len(changes), 0) + np.float16(0.3))
+    own = replace(stored, perturbations=np.linspace(0, 1, changes.size).reshape(changes.shape))
+    clean = view_probabilities(subject.model, run.masks_at(3), [View.ORIGINAL], subject.images, "float32")[0].argmax(1)
+    places = torch.from_numpy(stored.indices.astype(int))
+    for examples, images, wanted in (
+        (shared, subject.images + torch.from_numpy(shared.perturbations[0].astype(np.float32)), clean),
+        (own, subject.images[places] + torch.from_numpy(own.perturbations.astype(np.float32)), clean[places]),
+    ):
+        monkeypatch.setattr(Run, "examples_at", lambda *_, found=examples: found)
+        tuning.ERRAND.ask(run, 3)
+        (run.path / "tuning" / "round-3.json").unlink(missing_ok=True)
+        cutting.measure_cuts(run.path)
+        for each in tuning.read_curves(run, 3).points[Order.MASK][::4]:
+            channels = run.masks_at(3).gate(View.PRUNED).argsort(stable=True)[: each.cut.channels].tolist()
+            hard = hard_masks(run.masks_at(3), channels)
+            said = view_probabilities(subject.model, hard, [View.PRUNED], images, subject.precision)[0].argmax(1)
+            assert each.restored == pytest.approx(float((said == wanted).double().mean()))
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 25])
 def test_a_curve_grows_from_its_ends(count: int):
     order = cutting.coarse_to_fine(count)
@@ -123,9 +154,9 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
     assert found.original == measured.shapes().original
     assert found.learned == tuple(bench.measure(bench.probe, masks, (View.PRUNED, View.INVERSE)).values())
     subject = bench.subject
-    scores = channel_scores(subject.model, bench.layout, masks, subject.images, subject.precision)
+    score = channel_scores(subject.model, bench.layout, masks, subject.images, subject.precision)
     for order in Order:
-        points, channels = found.points[order], cut_order(masks, order, scores)
+        points, channels = found.points[order], cut_order(masks, order, score)
         assert [each.cut for each in points] == cuts(masks, order)
         assert points[0].pruned == found.original
         assert points[0].agreement == 1
@@ -135,6 +166,26 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
             assert (each.pruned, each.inverse) == (views[View.PRUNED], views[View.INVERSE])
             assert each.agreement * found.budget == pytest.approx(round(each.agreement * found.budget))
     assert min(each.agreement for points in found.points.values() for each in points) < 0.98
+
+
+def test_cuts_of_another_score_or_another_victim_are_measured_anew(home: Path, monkeypatch: pytest.MonkeyPatch):
+    run = make_run(home)
+    tuning.ERRAND.ask(run, 3)
+    cutting.measure_cuts(run.path)
+    old = tuning.read_curves(run, 3)
+    monkeypatch.setattr(scores, "SCORE_VERSION", scores.SCORE_VERSION + 1)
+    assert tuning.read_curves(run, 3) is None
+    # Another network under the same name, while the process that measures goes on.
+    path = home / "victims" / f"{VICTIM}.safetensors"
+    content = path.read_bytes()
+    weights = load_file(path)
+    save_file({**weights, "linear.bias": weights["linear.bias"] + 5 * torch.eye(10)[3]}, path)
+    assert cutting.measure_cuts(run.path) is Outcome.IDLE
+    new = tuning.read_curves(run, 3)
+    assert new.complete
+    assert new.original != old.original
+    path.write_bytes(content)
+    assert tuning.has_work(run)
 
 
 def test_a_clean_control_has_acc_alone(home: Path):

@@ -152,7 +152,7 @@ def small_cifar10(monkeypatch: pytest.MonkeyPatch) -> dict[bool, LabelledImages]
     """Real images, but few, in the place of the full data set."""
     budget, test = load_embedded("cifar10", "budget").images, load_embedded("cifar10", "test").images
     sets = {True: budget.take(slice(0, 80)), False: test.take(slice(0, 60))}  # type: ignore[arg-type]
-    monkeypatch.setattr(make, "load_cifar10", lambda root, train: sets[train])
+    monkeypatch.setattr(make, "load_dataset", lambda _, root, train: sets[train])
     return sets
 
 
@@ -192,7 +192,7 @@ def test_averaging_meets_halfway_and_estimates_the_statistics_anew(training_set:
 def test_a_stage_may_end_between_its_start_and_its_end(
     training_set: PoisonedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(make, "load_cifar10", lambda *_, **__: training_set.images)
+    monkeypatch.setattr(make, "load_dataset", lambda *_, **__: training_set.images)
     stages = [Stage(CONFIG), Stage(dataclasses.replace(CONFIG, seed=1))]
     make_again = [*stages[:1], dataclasses.replace(stages[1], average=True)]
     weights = []

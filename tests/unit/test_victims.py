@@ -182,9 +182,9 @@ def test_weights_that_do_not_fit_are_refused_and_never_unpickled(kind: str, tmp_
 
 
 def test_a_card_of_an_unknown_data_set_or_architecture_is_refused(tmp_path: Path):
-    save_victim(tmp_path, make_card("one", dataset="mnist"), tiny_model())
+    save_victim(tmp_path, make_card("one", dataset="svhn"), tiny_model())
     save_victim(tmp_path, make_card("two", architecture="vgg19"), tiny_model())
-    with pytest.raises(UserError, match="no data set 'mnist'"):
+    with pytest.raises(UserError, match="no data set 'svhn'"):
         load_victim("one", [tmp_path])
     with pytest.raises(UserError, match="no architecture 'vgg19'"):
         load_victim("two", [tmp_path])

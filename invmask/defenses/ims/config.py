@@ -46,6 +46,8 @@ class IMSConfig:
             view to keep its answers: what the cut channels stand for is the backdoor, not any weakness.
         shared_cycles: above 0, one perturbation is made for all images of a round, of waves of at most so many cycles
             across the picture: what an attacker adds to every image is such, what fools one image by chance is not.
+        inner_parts: with a shared perturbation, the images are dealt into so many parts, and each inner step looks at
+            the next one: one perturbation for all needs no more images to be made.
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
         weight_pruned_clean, weight_pruned_perturbed, weight_inverse_perturbed: of the outer terms
@@ -69,6 +71,7 @@ class IMSConfig:
     start_mask: float = 1.0
     amplification: float = 0.0
     shared_cycles: float = 0.0
+    inner_parts: int = 1
     crop_padding: int = 0
     weight_pruned_clean: float = 1.0
     weight_pruned_perturbed: float = 1.0
@@ -120,6 +123,7 @@ PRESETS: dict[str, IMSConfig] = {
         start_mask=0.5,
         amplification=2.0,
         shared_cycles=6.0,
+        inner_parts=2,
         crop_padding=4,
         weight_pruned_clean=4.0,
         weight_pruned_perturbed=0.4,
@@ -128,12 +132,16 @@ PRESETS: dict[str, IMSConfig] = {
 }
 
 
-def preset(name: str, **changes: Any) -> IMSConfig:
+def preset(name: str, transformer: bool = False, **changes: Any) -> IMSConfig:
     """The preset of that name with some settings changed.
+
+    Args:
+        transformer: for a network whose encoder blocks are masked; the published method has lambda = 0 there.
 
     Raises:
         UserError: no such preset, or a setting out of range.
     """
     if name not in PRESETS:
         raise UserError(f"There is no preset '{name}'; choose one of: {', '.join(PRESETS)}.")
-    return replace(PRESETS[name], **changes)
+    published = {"sparsity_weight": 0.0} if transformer and name == "paper" else {}
+    return replace(PRESETS[name], **{**published, **changes})

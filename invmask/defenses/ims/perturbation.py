@@ -9,31 +9,28 @@ from invmask.defenses.base import Subject
 from invmask.defenses.ims.config import IMSConfig
 from invmask.defenses.ims.losses import agree, disagree
 from invmask.machine import autocast
-from invmask.masks.attach import gated_logits
-from invmask.masks.state import MaskLayout
+from invmask.masks.constant import ConstantView
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What each view multiplies the channels by: float32 [channels] each."""
+    """What two of the views multiply the channels by: float32 [channels] each; the original by nothing."""
 
-    original: Tensor
     pruned: Tensor
     inverse: Tensor
 
     def detach(self) -> "Gates":
         """The same as constants."""
-        return Gates(self.original.detach(), self.pruned.detach(), self.inverse.detach())
+        return Gates(self.pruned.detach(), self.inverse.detach())
 
 
-def solve_inner(
-    subject: Subject, layout: MaskLayout, gates: Gates, images: Tensor, reference: Tensor, config: IMSConfig
-) -> Tensor:
+def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tensor, config: IMSConfig) -> Tensor:
     """Minimise agree(inverse(x+d), ref(x+d)) + disagree(ref(x+d), ref(x)) over d, one d an image.
 
     AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
     Ours: with amplification the second term is agree(ref(x+d), amplified(x)) + agree(pruned(x+d), ref(x)); with
-    shared cycles there is one d for all images, of low frequencies alone.
+    shared cycles there is one d for all images, of low frequencies alone, and each step looks at one of
+    `inner_parts` parts of the images, the parts taking turns.
 
     Args:
         gates: constant here.
@@ -43,22 +40,22 @@ def solve_inner(
     Returns:
         d, float32 like `images`, in [-norm_bound, norm_bound].
     """
-    guided = config.amplification > 0
-    amplified = amplified_answers(subject, layout, gates, images, config.amplification) if guided else reference
+    inverse_view = ConstantView(subject.model, subject.layout, gates.inverse)
+    guide = _Guide.of(subject, gates, images, config.amplification) if config.amplification > 0 else None
     cycles = config.shared_cycles
     perturbation = torch.zeros_like(images[:1] if cycles else images, requires_grad=True)
     optimizer = torch.optim.AdamW([perturbation], lr=config.inner_learning_rate)
-    for _ in range(config.inner_steps):
-        perturbed = images + (low_frequencies(perturbation, cycles) if cycles else perturbation)
+    parts = min(config.inner_parts, len(images)) if cycles else 1
+    for step in range(config.inner_steps):
+        part = slice(step % parts, None, parts)
+        perturbed = images[part] + (low_frequencies(perturbation, cycles) if cycles else perturbation)
         with autocast(subject.precision, subject.device.type):
-            pairs = [(perturbed, gates.inverse), (perturbed, gates.original)]
-            pairs += [(perturbed, gates.pruned)] if guided else []
-            answers = [logits.softmax(1) for logits in gated_logits(subject.model, layout, pairs)]
-        inverse, original = answers[:2]
-        if guided:
-            loss = agree(inverse, original) + agree(original, amplified) + agree(answers[2], reference)
+            inverse, original = inverse_view(perturbed).softmax(1), subject.reference(perturbed).softmax(1)
+            pruned = guide.pruned_view(perturbed).softmax(1) if guide is not None else None
+        if guide is not None and pruned is not None:
+            loss = agree(inverse, original) + agree(original, guide.amplified[part]) + agree(pruned, reference[part])
         else:
-            loss = agree(inverse, original) + disagree(original, reference)
+            loss = agree(inverse, original) + disagree(original, reference[part])
         (perturbation.grad,) = torch.autograd.grad(loss, [perturbation])
         optimizer.step()
         with torch.no_grad():
@@ -78,17 +75,20 @@ def low_frequencies(images: Tensor, cycles: float) -> Tensor:
     return torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=(height, width))
 
 
-@torch.no_grad()
-def amplified_answers(
-    subject: Subject, layout: MaskLayout, gates: Gates, images: Tensor, amplification: float
-) -> Tensor:
-    """What the network answers while the channels that the pruned view cuts are turned up instead.
+@dataclass(frozen=True)
+class _Guide:
+    """Where the inner problem is led with amplification.
 
-    Gates 1 + kappa (1 - m): a channel cut altogether is 1 + kappa times as loud.
-
-    Returns:
-        Softmax answers, [N, K]; constant for the inner problem.
+    Attributes:
+        amplified: what the network answers to the clean images while the channels that the pruned view cuts are
+            turned up instead, with gates 1 + kappa (1 - m): a channel cut altogether is 1 + kappa times as loud.
+            Softmax answers, [N, K].
     """
-    louder = 1 + amplification * (1 - gates.pruned)
-    with autocast(subject.precision, subject.device.type):
-        return gated_logits(subject.model, layout, [(images, louder)])[0].softmax(1)
+
+    pruned_view: ConstantView
+    amplified: Tensor
+
+    @classmethod
+    def of(cls, subject: Subject, gates: Gates, images: Tensor, amplification: float) -> "_Guide":
+        louder = ConstantView(subject.model, subject.layout, 1 + amplification * (1 - gates.pruned))
+        return cls(ConstantView(subject.model, subject.layout, gates.pruned), subject.answers(louder, images))

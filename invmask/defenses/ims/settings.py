@@ -166,6 +166,17 @@ SETTINGS: tuple[Setting, ...] = (
         1,
     ),
     Setting(
+        "inner_parts",
+        "Inner parts",
+        "",
+        "With a shared perturbation, every inner step looks at one of so many parts of the images, in turn: "
+        "fewer images a step, a faster round.",
+        1,
+        64,
+        1,
+        True,
+    ),
+    Setting(
         "crop_padding",
         "Crop padding",
         "",

@@ -19,7 +19,7 @@ from invmask.defenses.ims.records import InnerReport, RoundRecord
 from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
-from invmask.masks.state import MaskLayout, Masks, Sparsity, View
+from invmask.masks.state import Masks, Sparsity, View
 
 EXAMPLES = 8
 _ORDER = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
@@ -35,8 +35,7 @@ class IMS:
 
     def init(self, subject: Subject) -> IMSState:
         """Nothing selected, so that all views answer alike, and the reference's answers to the clean budget."""
-        layout = MaskLayout.of(subject.model)
-        ones = torch.ones(layout.channels, dtype=subject.images.dtype, device=subject.device)
+        ones = torch.ones(subject.layout.channels, dtype=subject.images.dtype, device=subject.device)
         empty = torch.empty(0, dtype=subject.images.dtype, device=subject.device)
         start = IMSState(
             mask=ones * self.config.start_mask,
@@ -45,7 +44,7 @@ class IMS:
             mask_square=ones,
             selection_mean=ones,
             selection_square=ones,
-            reference=_reference(subject, subject.images),
+            reference=subject.answers(subject.reference, subject.images),
             generator=torch.Generator().manual_seed(self.config.seed).get_state(),
             example_indices=empty.long(),
             example_perturbations=empty,
@@ -73,18 +72,18 @@ class IMS:
 
     def step(self, subject: Subject, state: IMSState) -> tuple[IMSState, RoundRecord]:
         """One round: the inner problem where the phase has one, then one step on all masks and selections."""
-        config, layout = self.config, MaskLayout.of(subject.model)
+        config = self.config
         chosen, images, reference, generator = self._batch(subject, state)
 
         mask = state.mask.clone().requires_grad_()
         selection = state.selection.clone().requires_grad_()
         masks = Masks(mask, selection, config.steepness)
-        gates = Gates(masks.gate(View.ORIGINAL), masks.gate(View.PRUNED), masks.gate(View.INVERSE))
+        gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
 
         perturbation = None
         if state.phase is not Phase.INITIALISE:
-            perturbation = solve_inner(subject, layout, gates.detach(), images, reference, config)
-        losses, inner = _outer_losses(subject, layout, gates, images, reference, perturbation)
+            perturbation = solve_inner(subject, gates.detach(), images, reference, config)
+        losses, inner = _outer_losses(subject, gates, images, reference, perturbation)
         losses["sparsity"] = (1 - selection).mean()
         if config.pressure > 0:
             losses["pressure"] = gates.pruned.mean()
@@ -108,10 +107,10 @@ class IMS:
             if config.crop_padding and not config.shared_cycles:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
                 plain, answers = subject.images[shown], state.reference[shown]
-                examples = solve_inner(subject, layout, gates.detach(), plain, answers, config)
+                examples = solve_inner(subject, gates.detach(), plain, answers, config)
             else:
                 examples = perturbation[:EXAMPLES]
-            stepped = self._with_examples(subject, layout, stepped, shown, examples)
+            stepped = self._with_examples(subject, stepped, shown, examples)
         ended = self._phase_end(stepped)
         sparsity = Sparsity.of(self.masks(stepped))
         record = RoundRecord(
@@ -155,7 +154,7 @@ class IMS:
         images, reference = subject.images[chosen], state.reference[chosen]
         if self.config.crop_padding:
             images = augment(images, generator, self.config.crop_padding, flip=True)
-            reference = _reference(subject, images)
+            reference = subject.answers(subject.reference, images)
         return chosen, images, reference, generator.get_state()
 
     def _optimize(self, state: IMSState, vectors: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...]) -> IMSState:
@@ -201,12 +200,10 @@ class IMS:
                 state = replace(state, ended=f"The last phase, {state.phase}, {reason}.")
         return state
 
-    def _with_examples(
-        self, subject: Subject, layout: MaskLayout, state: IMSState, indices: Tensor, perturbations: Tensor
-    ) -> IMSState:
+    def _with_examples(self, subject: Subject, state: IMSState, indices: Tensor, perturbations: Tensor) -> IMSState:
         masks, perturbed = self.masks(state), subject.images[indices] + perturbations
         with torch.no_grad(), autocast(subject.precision, subject.device.type):
-            answers = gated_logits(subject.model, layout, [(perturbed, masks.gate(view)) for view in View])
+            answers = gated_logits(subject.model, subject.layout, [(perturbed, masks.gate(view)) for view in View])
         return replace(
             state,
             example_indices=indices,
@@ -215,17 +212,8 @@ class IMS:
         )
 
 
-def _reference(subject: Subject, images: Tensor) -> Tensor:
-    """The unmasked network's softmax answers, float32 [N, K]."""
-    with torch.no_grad(), autocast(subject.precision, subject.device.type):
-        batches = images.contiguous(memory_format=torch.channels_last).split(256)
-        logits = torch.cat([subject.model(batch) for batch in batches])
-    return logits.to(images.dtype).softmax(1)
-
-
 def _outer_losses(
     subject: Subject,
-    layout: MaskLayout,
     gates: Gates,
     images: Tensor,
     reference: Tensor,
@@ -240,13 +228,13 @@ def _outer_losses(
         perturbed = images + perturbation
         pairs += [(perturbed, gates.pruned), (perturbed, gates.inverse)]
     with autocast(subject.precision, subject.device.type):
-        answers = [logits.softmax(1) for logits in gated_logits(subject.model, layout, pairs)]
+        answers = [logits.softmax(1) for logits in gated_logits(subject.model, subject.layout, pairs)]
     pruned, inverse = answers[:2]
     losses = {"pruned clean": agree(pruned, reference), "inverse clean": disagree(inverse, reference)}
     if perturbation is None:
         return losses, None
     pruned_perturbed, inverse_perturbed = answers[2:]
-    reference_perturbed = _reference(subject, images + perturbation)
+    reference_perturbed = subject.answers(subject.reference, images + perturbation)
     losses |= {
         "pruned perturbed": agree(pruned_perturbed, reference),
         "inverse agrees perturbed": agree(inverse_perturbed, reference_perturbed),

@@ -1,0 +1,114 @@
+"""How long a whole defence takes, as a user has it: a run in a directory, every round measured and stored.
+
+Each defence is a process of its own, so that start-up and peak memory are its own too:
+
+    python -m benchmarks.defence --spc 10 2 100 --json
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from invmask import settings
+from invmask.attacks.victims import versions
+from invmask.machine import choose_precision, processor
+
+RESULTS = Path(__file__).parent / "results" / "defence"
+VICTIM = "cifar10-preactresnet18w16-badnets"
+CHILD = """
+import json, resource, sys, time
+started = time.perf_counter()
+from dataclasses import replace
+from pathlib import Path
+from invmask.attacks.victims import versions
+from invmask.defenses.ims.config import preset
+from invmask.runs.advance import advance
+from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
+import torch
+home, victim, name, spc, precision, threads, device = sys.argv[1:]
+torch.set_num_threads(int(threads))
+imported = time.perf_counter()
+spec = RunSpec(victim=victim, preset=name, spc=int(spc), seed=0, config=replace(preset(name), seed=0),
+               precision=precision, device=device, threads=int(threads), versions=versions())
+store = RunStore(Path(home) / "runs")
+run = store.create(spec)
+store.go_on(run.id)
+first = []
+advance(run.path, on_round=lambda entry: first or first.append(time.perf_counter()))
+ended = time.perf_counter()
+result = run.result()
+print(json.dumps({
+    "seconds": ended - started, "imports": imported - started, "to_first_round": first[0] - started,
+    "rounds": result.rounds, "seconds_in_rounds": result.seconds,
+    "peak_memory_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+"""
+
+
+def main() -> None:
+    """Measure, print, and store; what is stored already is measured again only with `--again`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--spc", nargs="+", type=int, default=[10, 2, 100])
+    parser.add_argument("--precisions", nargs="+", default=None, help="this machine's best, and float32")
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=settings.threads())
+    parser.add_argument("--device", default=settings.device())
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    best = choose_precision(arguments.device)
+    for spc in arguments.spc:
+        for precision in arguments.precisions or dict.fromkeys([best, "float32"]):
+            name = f"{arguments.preset}_spc{spc}_{precision}_{arguments.device.replace(':', '')}"
+            file = arguments.results / f"{name}.json"
+            if file.exists() and not arguments.again:
+                continue
+            found = measure(arguments, spc, precision)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(found, indent=1) + "\n")
+            print(f"{name}: median {found['median_seconds']:.1f} s of {arguments.times}", file=sys.stderr)
+            if arguments.json:
+                print(json.dumps(found))
+
+
+def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str, Any]:
+    """One kind of defence, several times."""
+    taken = []
+    for _ in range(arguments.times):
+        with tempfile.TemporaryDirectory() as home:
+            words = [home, VICTIM, arguments.preset, str(spc), precision, str(arguments.threads), arguments.device]
+            environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+            child = subprocess.run(
+                [sys.executable, "-c", CHILD, *words],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=Path(__file__).parents[1],
+            )
+        taken.append(json.loads(child.stdout.strip().splitlines()[-1]))
+    return {
+        "what": "seconds of a whole defence in a process of its own, imports and all measuring included",
+        "victim": VICTIM,
+        "preset": arguments.preset,
+        "spc": spc,
+        "precision": precision,
+        "threads": arguments.threads,
+        "n": len(taken),
+        "median_seconds": statistics.median(one["seconds"] for one in taken),
+        "defences": taken,
+        "machine": processor(arguments.device),
+        "versions": versions(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What a round costs as the budget and the network grow: SPC 2 to 100 and width 16 to 64, in turn, after warm-up.
+
+The slope is that of log(seconds) over log(images) or log(width) between neighbours: 1 means that twice as much costs
+twice as much. A budget of more than 256 images is drawn from in batches of 256, and the cost no longer grows.
+
+    python -m benchmarks.slopes --json
+"""
+
+import argparse
+import itertools
+import json
+import math
+import statistics
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.rounds import clocked, contestants, state_in
+from invmask import settings
+from invmask.attacks.victims import versions
+from invmask.defenses.ims.config import Phase, preset
+from invmask.defenses.ims.stepper import IMS
+from invmask.machine import choose_precision, processor
+
+RESULTS = Path(__file__).parent / "results" / "slopes"
+PHASES = (Phase.INITIALISE, Phase.MINIMISE)
+
+
+def main() -> None:
+    """Measure, print, and store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--spc", nargs="+", type=int, default=[2, 5, 10, 20, 50, 100])
+    parser.add_argument("--widths", nargs="+", type=int, default=[16, 24, 32, 48, 64])
+    parser.add_argument("--presets", nargs="+", default=["default", "paper"])
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=settings.threads())
+    parser.add_argument("--device", default=settings.device())
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    found = {}
+    for name in arguments.presets:
+        by_spc = {spc: seconds(name, 16, spc, arguments.times, arguments.device) for spc in arguments.spc}
+        by_width = {width: seconds(name, width, 10, arguments.times, arguments.device) for width in arguments.widths}
+        found[name] = {
+            "spc": {"seconds": by_spc, "slopes": slopes(by_spc)},
+            "width": {"seconds": by_width, "slopes": slopes(by_width)},
+        }
+        print(name, json.dumps({axis: of["slopes"] for axis, of in found[name].items()}), file=sys.stderr)
+    result = {
+        "what": "seconds of one round; SPC at width 16, width at SPC 10",
+        "presets": found,
+        "precision": choose_precision(arguments.device),
+        "threads": arguments.threads,
+        "machine": processor(arguments.device),
+        "versions": versions(),
+    }
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    (arguments.results / f"{arguments.device.replace(':', '')}.json").write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.json:
+        print(json.dumps(result))
+
+
+def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[str, list[float]]:
+    """Seconds of the rounds timed, by phase."""
+    subject, _ = contestants(width, spc, device)
+    subject, ims = replace(subject, precision=choose_precision(device)), IMS(preset(name))
+    taken = {}
+    for phase in PHASES:
+        state = state_in(subject, ims, phase)
+        every = [clocked(lambda _, state=state: ims.step(subject, state), phase, device) for _ in range(times + 1)]
+        taken[phase.value] = every[1:]
+    return taken
+
+
+def slopes(measured: dict[int, dict[str, list[float]]]) -> dict[str, dict[str, float]]:
+    """The slope between each two neighbours, by phase."""
+    places = sorted(measured)
+    return {
+        phase.value: {
+            f"{first} to {second}": math.log(
+                statistics.median(measured[second][phase]) / statistics.median(measured[first][phase])
+            )
+            / math.log(second / first)
+            for first, second in itertools.pairwise(places)
+        }
+        for phase in PHASES
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a user waits for at the start: importing invmask, the dashboard's first page, the first result after Run.
+
+The real dashboard and a real Chromium; a new dashboard every time, with files in the system's cache ("warm"). One start
+before them is not counted.
+
+    python -m benchmarks.startup
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from invmask.attacks.victims import versions
+from invmask.machine import processor
+from tests.browser.dashboard import ROOT, chromium, dashboard, new_context
+from tests.browser.pages import heading, press
+from tests.browser.screenshots import VICTIM
+
+RESULT = Path(__file__).parent / "results" / "startup.json"
+IMPORTS = ("invmask", "invmask.cli", "torch", "invmask.runs.advance")
+
+
+def main() -> None:
+    """Measure, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=5)
+    arguments = parser.parse_args()
+    taken: dict[str, list[float]] = {f"import {name}": [] for name in IMPORTS}
+    taken |= {"dashboard to first page": [], "Run to first round on screen": []}
+    expect.set_options(timeout=120_000)
+    with chromium() as browser:
+        for turn in range(arguments.times + 1):
+            for name in IMPORTS:
+                found = seconds_of_import(name)
+                if turn:
+                    taken[f"import {name}"].append(found)
+            with tempfile.TemporaryDirectory() as home:
+                started = time.perf_counter()
+                with dashboard(Path(home)) as served:
+                    page = new_context(browser).new_page()
+                    page.set_default_timeout(120_000)
+                    page.goto(f"{served.url}/?victim={VICTIM}")
+                    expect(heading(page, re.compile("A backdoor, on a real victim"))).to_be_visible()
+                    first_page = time.perf_counter() - started
+                    page.goto(f"{served.url}/defend?victim={VICTIM}")
+                    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+                    page.wait_for_timeout(3_000)  # while a user reads
+                    pressed = time.perf_counter()
+                    press(page, "Run")
+                    expect(heading(page, re.compile(r"The three views, round [1-9]"))).to_be_visible()
+                    first_round = time.perf_counter() - pressed
+                    page.context.close()
+            if turn:
+                taken["dashboard to first page"].append(first_page)
+                taken["Run to first round on screen"].append(first_round)
+    result = {
+        "what": "seconds, files in the system's cache",
+        "seconds": {name: {"n": len(of), "median": statistics.median(of), "each": of} for name, of in taken.items()},
+        "machine": processor(),
+        "versions": versions(),
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    for name, of in result["seconds"].items():
+        print(f"{name}: {of['median']:.2f} s")
+
+
+def seconds_of_import(name: str) -> float:
+    """A new process that imports the module; what Python itself takes to start is taken off."""
+    code = f"import time; started = time.perf_counter(); import {name}; print(time.perf_counter() - started)"
+    child = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    return float(child.stdout)
+
+
+if __name__ == "__main__":
+    main()

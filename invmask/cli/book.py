@@ -1,0 +1,107 @@
+"""`models` and `datasets`: what victims can be made of."""
+
+import sys
+from typing import Any
+
+import torch
+
+from invmask import settings
+from invmask.cli.tables import print_json, print_table
+from invmask.data.cifar10 import SPRITES_FOLDER, TORCHVISION_FOLDER
+from invmask.data.embedded import ASSETS, embedded_folder
+from invmask.data.folders import TINY_FOLDER
+from invmask.data.images import DATASETS, DatasetInfo
+from invmask.data.torchvision_sets import FOLDERS
+from invmask.masks.state import MaskLayout
+from invmask.models.registry import ARCHITECTURES, Architecture, build
+
+CLASSES = 10
+
+
+def models(as_json: bool) -> int:
+    """Print every architecture at its published or usual width, for 10 classes and images of 3x32x32."""
+    found = [_architecture(ARCHITECTURES[name]) for name in sorted(ARCHITECTURES)]
+    if as_json:
+        print_json(found)
+        return 0
+    rows = [
+        [
+            card["name"],
+            card["title"],
+            str(card["width"]),
+            f"{card['parameters']:,}",
+            str(card["layers"]),
+            card["masked"],
+        ]
+        for card in found
+    ]
+    print_table(["architecture", "title", "width", "parameters", "layers", "masked"], rows)
+    hint = "A width may follow a name, as in preactresnet18w16; torchvision's classifiers are torchvision:NAME."
+    print(hint, file=sys.stderr)
+    return 0
+
+
+def _architecture(known: Architecture) -> dict[str, Any]:
+    # Shapes without memory: ViT-B/16 and VGG-19 take seconds to draw.
+    with torch.device("meta"):
+        network = build(known.name, CLASSES)
+    layout = MaskLayout.of(network)
+    return {
+        "name": known.name,
+        "title": known.title,
+        "width": known.width,
+        "width_means": known.width_means,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "masked": "encoder blocks" if known.transformer else "convolutions",
+        "layers": len(layout.layers),
+        "channels": layout.channels,
+        "source": known.source,
+    }
+
+
+def datasets(as_json: bool) -> int:
+    """Print every data set, whether its full form is on this machine, and whether defences have images of it."""
+    found = [_dataset(DATASETS[name]) for name in sorted(DATASETS)]
+    if as_json:
+        print_json(found)
+        return 0
+    rows = [
+        [
+            card["name"],
+            card["title"],
+            str(card["n_classes"]),
+            "x".join(map(str, card["shape"])),
+            *(f"{card[part]:,}" for part in ("train", "test")),
+            "yes" if card["fetched"] else "no",
+            card["images"],
+        ]
+        for card in found
+    ]
+    print_table(["data set", "title", "classes", "image", "training", "test", "fetched", "for defences"], rows)
+    print("A folder of one's own in the data folder is folder:NAME, or folder:NAME@SIDE.", file=sys.stderr)
+    return 0
+
+
+def _dataset(info: DatasetInfo) -> dict[str, Any]:
+    root, images = settings.data_folder(), embedded_folder(info.name)
+    folders = {
+        **{name: (folder,) for name, folder in FOLDERS.items()},
+        "cifar10": (TORCHVISION_FOLDER, SPRITES_FOLDER),
+        "tinyimagenet": (TINY_FOLDER,),
+    }
+    kept = "embedded" if images.parent == ASSETS else "prepared" if images.is_dir() else "none"
+    return {
+        "name": info.name,
+        "title": info.title,
+        "n_classes": len(info.classes),
+        "classes": list(info.classes),
+        "shape": list(info.shape),
+        "mean": list(info.mean),
+        "std": list(info.std),
+        "train": info.train,
+        "test": info.test,
+        "fetched": any((root / folder).is_dir() for folder in folders[info.name]),
+        "images": kept,
+        "source": info.source,
+        "citation": info.citation,
+    }

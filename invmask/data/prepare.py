@@ -1,0 +1,34 @@
+"""Make the images that a defence needs out of a full data set, drawn by seed."""
+
+from pathlib import Path
+
+import numpy as np
+
+from invmask.data.budget import MAX_SPC
+from invmask.data.embedded import Part, pick, write_part
+from invmask.data.registry import dataset_info, load_dataset
+
+TEST_IMAGES = 2_000
+"""About as many test images, the same number of every class."""
+SEEDS: dict[Part, int] = {"budget": 2025, "test": 2026}
+
+
+def prepare(dataset: str, root: Path, folder: Path) -> None:
+    """Write both parts into `folder`: at most 100 clean training images of every class, and test images.
+
+    Args:
+        root: the data folder with the full set.
+
+    Raises:
+        UserError: the full set is not there, or cannot be read.
+    """
+    info = dataset_info(dataset)
+    wanted: dict[Part, int] = {"budget": MAX_SPC, "test": max(1, TEST_IMAGES // len(info.classes))}
+    for part, most in wanted.items():
+        images = load_dataset(dataset, root, train=part == "budget")
+        per_class = min(most, int(np.bincount(images.labels).min()))
+        chosen = pick(images, per_class, SEEDS[part])
+        of = "training" if part == "budget" else "test"
+        drawn = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"
+        about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": drawn}
+        write_part(folder, part, images.take(chosen), chosen, about)

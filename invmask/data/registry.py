@@ -1,0 +1,72 @@
+"""Every data set by name: what it is, how its files are read, and how they are fetched."""
+
+from pathlib import Path
+
+from invmask import settings
+from invmask.data import cifar10, folders, torchvision_sets
+from invmask.data.images import CIFAR10, DATASETS, TINY_IMAGENET, DatasetInfo, LabelledImages
+from invmask.errors import UserError
+
+
+def dataset_info(dataset: str) -> DatasetInfo:
+    """What a data set is.
+
+    Args:
+        dataset: a name in `DATASETS`, or a folder of one's own in the data folder (see `data.folders.folder_info`).
+
+    Raises:
+        UserError: there is no such data set.
+    """
+    if folders.is_folder(dataset):
+        return folders.folder_info(dataset, settings.data_folder())
+    if dataset not in DATASETS:
+        known = f"{', '.join(sorted(DATASETS))}, or {folders.FOLDER}NAME"
+        raise UserError(f"There is no data set '{dataset}'; choose one of: {known}.")
+    return DATASETS[dataset]
+
+
+def load_dataset(dataset: str, root: Path, train: bool) -> LabelledImages:
+    """All training or test images of a data set, in the order of its files.
+
+    Args:
+        root: the data folder.
+
+    Raises:
+        UserError: no such data set, not there, or not what it is published to be.
+    """
+    info = dataset_info(dataset)
+    if info is CIFAR10:
+        return cifar10.load_cifar10(root, train)
+    images = read(info, root, train)
+    expected = info.train if train else info.test
+    if expected and len(images) != expected:
+        raise UserError(f"This is not {info.title}: {len(images)} images instead of {expected}.")
+    return images
+
+
+def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
+    """The files as they are, however many; see `load_dataset`. Not for CIFAR-10, which has two forms."""
+    if folders.is_folder(info.name):
+        return folders.read_folder(info, train)
+    if info is TINY_IMAGENET:
+        return folders.read_tiny_imagenet(root, train)
+    return torchvision_sets.read(info, root, train)
+
+
+def fetch_dataset(dataset: str, root: Path) -> Path:
+    """Fetch a data set into `root` unless it is there; a folder of one's own is where it is.
+
+    Returns:
+        The folder that holds it.
+
+    Raises:
+        UserError: no such data set, or it cannot be reached; says what to put where.
+    """
+    info = dataset_info(dataset)
+    if folders.is_folder(dataset):
+        return Path(info.source)
+    if info is CIFAR10:
+        return cifar10.fetch_cifar10(root)
+    if info is TINY_IMAGENET:
+        return folders.fetch_tiny_imagenet(root)
+    return torchvision_sets.fetch(info, root)

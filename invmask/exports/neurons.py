@@ -1,0 +1,163 @@
+"""Figures of the page Neurons: all channels of a run, and one of them."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from invmask.data.budget import probe
+from invmask.evidence.agreement import rank_agreement
+from invmask.exports import one_channel
+from invmask.exports.channels import channel_name, comparable
+from invmask.exports.frames import most_rounds
+from invmask.exports.one_channel import MapRow
+from invmask.exports.records import RunRecords
+from invmask.figures.agreement import agreement_matrix
+from invmask.figures.channel_history import channel_history
+from invmask.figures.network_map import network_map
+from invmask.figures.palette import VIEW_TITLES, Theme
+from invmask.figures.pictures import Heat, PictureRow, Tile, picture_rows
+from invmask.figures.rounds import axis_end, phase_spans
+from invmask.figures.top_set import top_set_strip
+from invmask.masks.state import View
+from invmask.runs.evidence import TopSet
+from invmask.runs.subject import ProbeImages
+
+_EVIDENCE = {
+    "trigger": "trigger_change",
+    "conductance": "conductance",
+    "asr": "asr_change",
+    "acc": "acc_change",
+}
+
+
+def map_figure(records: RunRecords, quantity: str, theme: Theme) -> go.Figure:
+    """The map of the network in one of the colours of the page."""
+    channels = records.channels
+    return network_map(channels.layout.layers, channels.values[quantity], theme)
+
+
+def knows(records: RunRecords, quantity: str) -> bool:
+    """Whether that number is known of the channels."""
+    if quantity in ("score", "selection"):
+        return True
+    if quantity == "synthesized":
+        return records.examples.probabilities is not None
+    return records.evidence is not None and bool(np.isfinite(getattr(records.evidence, _EVIDENCE[quantity])).any())
+
+
+def top_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """The highest-scored channels, cut together, beside random sets."""
+    found = records.top_set
+    assert found is not None
+    return top_set_figure(found, theme)
+
+
+def top_set_figure(found: TopSet, theme: Theme) -> go.Figure:
+    """ASR where there is a trigger, ACC where there is none."""
+    name = "acc" if found.top.asr is None else "asr"
+    n = found.top.n_clean if name == "acc" else found.top.n_triggered
+    top, original = (getattr(measures, name) for measures in (found.top, found.original))
+    random = [getattr(measures, name) for measures in found.random]
+    return top_set_strip(name.upper(), top, random, original, len(found.channels), n, theme)
+
+
+def agreement_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """Rank correlations between the score and every piece of evidence."""
+    matrix = rank_agreement(comparable(records.channels.values))
+    return agreement_matrix(list(matrix), matrix.to_numpy(), theme)
+
+
+def which_channel(records: RunRecords) -> str:
+    """`Channel layer4.1.conv1:12, the highest-scored of 1,200 (score 0.42).`"""
+    channels, channel = records.channels, records.channel
+    name, score = channel_name(channels.layout.layers, channel), channels.scores[channel]
+    place, count = channels.order.index(channel) + 1, channels.layout.channels
+    if records.picks.channel is None:
+        return f"Channel {name}, the highest-scored of {count:,} (score {score:.2f})."
+    return f"Channel {name}, picked on the page Neurons; by score the {place:,}. of {count:,} (score {score:.2f})."
+
+
+def history_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """One channel's mask, selection and gates through the rounds."""
+    frame = records.frame
+    return channel_history(
+        one_channel.history(records.run, frame.last, records.channel),
+        phase_spans([entry.record.phase for entry in frame.entries]),
+        axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries)),
+        theme,
+        frame.shown,
+    )
+
+
+def maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """The channel's feature maps of test images, clean and triggered."""
+    return _maps(one_channel.test_rows(records.victim, records.channel_images, records.channel), records, theme)
+
+
+def synthesized_maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """The same of the budget's images, clean and with the synthesized trigger."""
+    rows = one_channel.synthesized_rows(records.run, records.frame.round, records.victim, records.channel)
+    return _maps(rows, records, theme)
+
+
+def excited_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """The images that excite the channel most, and its feature maps of them."""
+    images = ProbeImages.of(
+        probe(records.victim.card.dataset, records.frame.summary.spec.probe_per_class), records.victim
+    )
+    found = one_channel.excited(records.victim, images, records.channel)
+    rows = []
+    for i, value in enumerate(found.values.tolist()):
+        kind = [] if not records.has_trigger else ["triggered" if found.triggered[i] else "clean"]
+        lines = [*kind, f"mean activation {_number(value)}"]
+        rows.append(PictureRow(_true(records, int(found.labels[i])), [found.pixels[i], Heat(found.maps[i])], lines))
+    return picture_rows(rows, ["image", "feature map"], theme, "activation, in the layer's units")
+
+
+def attribution_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """Grad-CAM and integrated gradients of the target label on one image under the three views."""
+    found = one_channel.attributed(records.victim, records.run.masks_at(records.frame.round), records.channel_images)
+    rows = []
+    for row, view in enumerate(View):
+        said = f"{records.classes[found.wanted]} {100 * found.probabilities[row, found.wanted]:.1f} %"
+        veils = [Heat(maps[row], found.pixels) for maps in (found.cam, found.gradients)]
+        rows.append(PictureRow(VIEW_TITLES[view], [found.pixels, *veils], [said]))
+    return picture_rows(rows, ["image", "Grad-CAM", "gradients"], theme)
+
+
+def conductance_figure(records: RunRecords, theme: Theme) -> go.Figure:
+    """What flows through the channel toward the target label, neuron by neuron and pixel by pixel."""
+    found = one_channel.conducted(records.victim, records.channel_images, records.channel)
+    rows = []
+    for i, caption in enumerate(found.captions):
+        line, column = found.neurons[i].tolist()
+        pictures: list[Tile] = [found.pixels[i], Heat(found.maps[i]), Heat(found.inputs[i], found.pixels[i])]
+        lines = [
+            f"channel: {_number(float(found.maps[i].sum()))} logits",
+            f"most: {_number(float(found.maps[i, line, column]))}, in row {line + 1},",
+            f"column {column + 1} of {found.maps.shape[2]}",
+        ]
+        rows.append(PictureRow(caption, pictures, lines))
+    title = f"conductance toward {records.classes[found.wanted]}, logits"
+    return picture_rows(rows, ["image", "neurons", "pixels"], theme, title)
+
+
+def _maps(rows: list[MapRow], records: RunRecords, theme: Theme) -> go.Figure:
+    drawn_rows = []
+    for row in rows:
+        pictures: list[Tile] = []
+        for pixels, values in zip(row.pixels, row.maps, strict=True):
+            pictures += [pixels, Heat(values)]
+        means = [
+            f"{caption}: mean {_number(float(m.mean()))}" for caption, m in zip(row.captions, row.maps, strict=True)
+        ]
+        drawn_rows.append(PictureRow(_true(records, row.label), pictures, means))
+    columns = [title for caption in rows[0].captions for title in (caption, "map")]
+    return picture_rows(drawn_rows, columns, theme, "activation, in the layer's units")
+
+
+def _true(records: RunRecords, label: int) -> str:
+    return f"true class: {records.classes[label]}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

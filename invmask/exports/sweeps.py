@@ -1,0 +1,67 @@
+"""Curves over several runs as numbers for a figure, on the page Tune and in the book alike."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import plotly.graph_objects as go
+
+from invmask.figures.measures import MEASURE_TITLES
+from invmask.figures.palette import Theme
+from invmask.figures.tune import SweepPoint, sweep_curves
+from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.sweep import AXES, SPC, Place
+
+AXIS_TITLES = {
+    SPC: "Data budget, SPC",
+    "sparsity_weight": "Sparsity weight λ",
+    "steepness": "Steepness k",
+    "norm_bound": "Norm bound",
+}
+LEAST_VALUES = 2
+"""Of a setting, or there is no curve to speak of."""
+
+
+def sweep_point(value: float, run: RunSummary) -> SweepPoint:
+    """A finished run on a curve."""
+    assert run.result is not None
+    views = run.result.views
+    measures = [name for name in MEASURE_TITLES if getattr(views.original, name) is not None]
+    shares = {
+        name: {view: getattr(getattr(views, view), name) for view in ("original", "pruned", "inverse")}
+        for name in measures
+    }
+    return SweepPoint(value, run.spec.config.seed, run.id, shares)
+
+
+def finished_along(base: RunSummary, axis: str, runs: Iterable[RunSummary]) -> list[Place]:
+    """The finished runs that differ from `base` in one setting and in their seeds alone, one for each of both."""
+    assert axis in AXES
+    found: dict[tuple[float, int], Place] = {}
+    for run in sorted(runs, key=lambda run: -run.created):
+        spec, own = run.spec, base.spec
+        if run.state is not RunState.FINISHED or run.result is None or spec.victim != own.victim:
+            continue
+        if axis == SPC:
+            like = replace(own.config, seed=spec.config.seed) == spec.config
+        else:
+            changes = {axis: getattr(spec.config, axis), "seed": spec.config.seed}
+            like = spec.spc == own.spc and replace(own.config, **changes) == spec.config
+        if like:
+            value = float(spec.spc if axis == SPC else getattr(spec.config, axis))
+            found.setdefault((value, spec.config.seed), Place(value, spec.spc, spec.config, run))
+    return [found[key] for key in sorted(found)]
+
+
+def is_curve(places: Sequence[Place]) -> bool:
+    """Whether there are enough values."""
+    return len({place.value for place in places}) >= LEAST_VALUES
+
+
+def sweep_figure(places: Sequence[Place], values: Sequence[float], axis: str, theme: Theme) -> go.Figure:
+    """ACC, ASR and RA of finished runs against a setting.
+
+    Args:
+        values: of the setting on the axis, rising.
+    """
+    points = [sweep_point(place.value, place.run) for place in places if place.run is not None]
+    return sweep_curves(points, values, AXIS_TITLES[axis], theme)

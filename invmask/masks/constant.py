@@ -1,0 +1,74 @@
+"""A network under gates that do not change for a while: folded away as far as its weights can hold them.
+
+Many passes under the same gates (the inner problem, an evaluation) need neither the gates' multiplications nor the
+BatchNorms that stand right behind a convolution: both are linear, and go into the convolution's weights once.
+"""
+
+from collections import Counter
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from invmask.masks.fold import Folded, fold
+from invmask.masks.state import MaskLayout
+
+
+class ConstantView:
+    """One view of a network for many passes. Equal to the gated network up to rounding.
+
+    Args:
+        model: in eval mode; left as it is.
+        gates: [channels] over `layout`; taken as constants.
+    """
+
+    def __init__(self, model: nn.Module, layout: MaskLayout, gates: Tensor) -> None:
+        self._folded = fold(model, layout, gates.detach())
+        _fold_norms(self._folded)
+        self._folded.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits [N, K] of images [N, C, H, W], in float32 (float64 from a float64 network)."""
+        logits = self._folded.run(images.contiguous(memory_format=torch.channels_last))
+        # Losses need at least float32, whatever the network ran in.
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
+    """Names of the convolutions whose output goes into one BatchNorm and nowhere else, each with that BatchNorm's.
+
+    Seen in the graph that `torch.fx` makes of the network; empty where it cannot make one.
+    """
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # the forward is anybody's code, and fails in whatever way it does under a tracer
+        return []
+    modules = dict(model.named_modules())
+    calls = {node: str(node.target) for node in graph.nodes if node.op == "call_module"}
+    counts = Counter(calls.values())
+    found = []
+    for node, norm in calls.items():
+        source = node.args[0] if node.args else None
+        if not isinstance(modules[norm], nn.BatchNorm2d) or not isinstance(source, fx.Node) or source not in calls:
+            continue
+        convolution = calls[source]
+        alone = len(source.users) == 1 and counts[norm] == counts[convolution] == 1
+        if alone and type(modules[convolution]) is nn.Conv2d:
+            found.append((convolution, norm))
+    return found
+
+
+@torch.no_grad()
+def _fold_norms(folded: Folded) -> None:
+    """Put BatchNorms into the convolutions before them, except where a gate has still to come in between."""
+    modules = dict(folded.model.named_modules())
+    for convolution, norm in norms_behind_convolutions(folded.model):
+        own, behind = modules[convolution], modules[norm]
+        if convolution in folded.gates or behind.training:
+            continue
+        if not isinstance(own, nn.Conv2d) or not isinstance(behind, nn.BatchNorm2d) or behind.running_var is None:
+            continue
+        # A copy: whoever shares the filters keeps them.
+        fused = fuse_conv_bn_eval(own, behind).requires_grad_(False)
+        folded.model.set_submodule(convolution, fused)
+        folded.model.set_submodule(norm, nn.Identity())

@@ -1,0 +1,101 @@
+"""Weights that others stored, as safetensors or as PyTorch writes them, brought to a network's own names."""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from invmask.errors import UserError
+
+MAX_BYTES = 2 << 30
+WRAPPED = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
+"""Entries under which training programs keep the `state_dict` beside other things."""
+_SHOWN = 3
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name. Nothing but tensors, numbers and words is unpickled.
+
+    Raises:
+        UserError: not a file of weights.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("too large")
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the age of the file's form: either it can be read or it cannot
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        while isinstance(found, Mapping) and (
+            inside := [name for name in WRAPPED if isinstance(found.get(name), Mapping)]
+        ):
+            found = found[inside[0]]
+        if not isinstance(found, Mapping):
+            raise ValueError("no state_dict")
+        return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise UserError(
+            f"{path} holds no weights that can be read safely; store the network's state_dict as safetensors."
+        ) from error
+
+
+def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """`state` under the names that `network` has: wrappers' prefixes (`module.`, `network.`, `1.`) taken off or put on.
+
+    Raises:
+        UserError: under any of them tensors are missing, left over or of other shapes; the sentence names some.
+    """
+    own = network.state_dict()
+    best: tuple[int, dict[str, Tensor]] = (-1, {})
+    for candidate in _renamed(state, own):
+        fitting = sum(name in own and own[name].shape == tensor.shape for name, tensor in candidate.items())
+        best = max(best, (fitting, candidate), key=lambda pair: pair[0])
+    fitted = best[1]
+    # Counts of batches bear on nothing in eval mode, and some programs leave them out.
+    fitted |= {name: own[name] for name in own if name.endswith("num_batches_tracked") and name not in fitted}
+    wrong = {
+        "missing": sorted(set(own) - set(fitted)),
+        "left over": sorted(set(fitted) - set(own)),
+        "of another shape": sorted(n for n in own if n in fitted and fitted[n].shape != own[n].shape),
+    }
+    said = [f"{_few(names)} {'is' if len(names) == 1 else 'are'} {what}" for what, names in wrong.items() if names]
+    if said:
+        raise UserError(f"These weights belong to another network: {', '.join(said)}.")
+    return fitted
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load the weights in a file into `network`.
+
+    Raises:
+        UserError: no weights, or another network's; `network` is then unchanged.
+    """
+    network.load_state_dict(fit_names(read_state(path), network))
+
+
+def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """`state` as it is, without each prefix that all its names share, and with each that all of the network's share."""
+    candidates, current = [dict(state)], dict(state)
+    while prefix := _shared(current):
+        current = {name.removeprefix(prefix): tensor for name, tensor in current.items()}
+        candidates.append(current)
+    if added := _shared(own):
+        candidates += [{added + name: tensor for name, tensor in candidate.items()} for candidate in candidates]
+    return candidates
+
+
+def _shared(names: Mapping[str, Tensor]) -> str:
+    """The first module that all names lie in, with its dot; empty if there is none."""
+    first = {name.partition(".")[0] for name in names if "." in name}
+    return f"{first.pop()}." if len(first) == 1 and all("." in name for name in names) else ""
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,71 @@
+"""Small plain networks: convolution, perhaps BatchNorm, activation, and pooling in between.
+
+They are unlike the residual networks that IMS is mostly run on, and quick to train.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+
+class Plain(nn.Module):
+    """3x3 convolutions in stages with 2x2 pooling between them, the mean over all places, and one linear layer.
+
+    Args:
+        num_classes: number of logits K.
+        stages: channels of each convolution, stage by stage.
+        channels: of the images.
+        activation: a module class without arguments; each convolution has an instance of its own.
+        batchnorm: whether BatchNorm follows each convolution, which then has no bias.
+
+    Maps [N, channels, H, W] (normalised; sides of at least 2 ** (stages - 1) pixels) to logits [N, K].
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        stages: tuple[tuple[int, ...], ...],
+        channels: int = 3,
+        activation: type[nn.Module] = nn.ReLU,
+        batchnorm: bool = True,
+    ) -> None:
+        super().__init__()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        before = channels
+        for number, stage in enumerate(stages):
+            if number:
+                layers[f"pool{number}"] = nn.MaxPool2d(2)
+            for place, after in enumerate(stage):
+                name = f"{number + 1}_{place + 1}"
+                layers[f"conv{name}"] = nn.Conv2d(before, after, 3, padding=1, bias=not batchnorm)
+                if batchnorm:
+                    layers[f"bn{name}"] = nn.BatchNorm2d(after)
+                layers[f"act{name}"] = activation()
+                before = after
+        self.features = nn.Sequential(layers)
+        self.linear = nn.Linear(before, num_classes)
+        if not batchnorm:
+            # Without normalisation the default initialisation lets the signal fade (He et al. 2015).
+            for module in self.features:
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(torch.flatten(self.features(x).mean((2, 3)), 1))
+
+
+def vgg6(
+    num_classes: int, width: int, channels: int, activation: type[nn.Module] = nn.ReLU, batchnorm: bool = True
+) -> Plain:
+    """Six convolutions in three stages of `width`, 2 and 4 times `width` channels (after Simonyan, Zisserman 2015)."""
+    stages = tuple((width << stage,) * 2 for stage in range(3))
+    return Plain(num_classes, stages, channels, activation, batchnorm)
+
+
+def cnn4(num_classes: int, width: int, channels: int) -> Plain:
+    """Four convolutions of `width`, 2, 4 and 4 times `width` channels in three stages; made for 28x28 grey images.
+
+    One convolution alone sees the full picture, for there it costs most.
+    """
+    return Plain(num_classes, ((width,), (2 * width,), (4 * width, 4 * width)), channels)

@@ -1,0 +1,187 @@
+"""Torchvision's networks: as they are published, and slim forms of some for small images.
+
+At full size a network is torchvision's own, strides and all, as the backdoor benchmarks take it: VGG-19-BN,
+EfficientNet-B3 and MobileNetV3-Large shrink a 32x32 image to a single place, and images that a network cannot take (a
+Vision Transformer takes 224x224) are enlarged before it. So checkpoints of torchvision's names fit.
+
+A slim form is made for 32x32 images: fewer channels, and one halving of the picture less, so that 2x2 places are left
+at the end. With two less a processor would take several times as long.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import MobileNetV3, get_model, get_model_weights, list_models, mobilenet_v3_large
+from torchvision.models.efficientnet import EfficientNet, MBConvConfig
+from torchvision.models.vgg import make_layers
+from torchvision.models.vision_transformer import ConvStemConfig, VisionTransformer
+
+from invmask.errors import UserError
+
+VGG19_STAGES = ((1, 1), (2, 2), (4,) * 4, (8,) * 4, (8,) * 4)
+"""Channels of VGG-19's convolutions (configuration E) in units of the first's."""
+B0_STAGES = (
+    (1, 3, 1, 32, 16, 1),
+    (6, 3, 2, 16, 24, 2),
+    (6, 5, 2, 24, 40, 2),
+    (6, 3, 2, 40, 80, 3),
+    (6, 5, 1, 80, 112, 3),
+    (6, 5, 2, 112, 192, 4),
+    (6, 3, 1, 192, 320, 1),
+)
+"""EfficientNet-B0's stages (Tan and Le 2019, table 1): expansion, kernel, stride, channels in and out, blocks."""
+B3_WIDTH, B3_DEPTH, B3_STEM = 1.2, 1.4, 40
+MOBILENET_STEM = 16
+VIT_PATCH, VIT_DEPTH, VIT_HEAD = 4, 6, 32
+
+
+class Enlarged(nn.Module):
+    """A network behind a bilinear enlargement of its images to `side` x `side` pixels."""
+
+    def __init__(self, network: nn.Module, side: int) -> None:
+        super().__init__()
+        self.network = network
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False))
+
+
+def torchvision_names() -> list[str]:
+    """The classifiers that torchvision has by name."""
+    import torchvision.models
+
+    return list_models(module=torchvision.models)
+
+
+def torchvision_classifier(name: str, num_classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    """Torchvision's network of that name with fresh weights, behind `Enlarged` where images of `shape` are too small.
+
+    Grey images need no copies of themselves: the first convolution gets as many channels as they have.
+
+    Raises:
+        UserError: torchvision has no classifier of that name.
+    """
+    if name not in torchvision_names():
+        raise UserError(f"Torchvision has no classifier '{name}'; choose one such as resnet18, resnet50 or vit_b_16.")
+    # Auxiliary heads give training several answers, and their initialisation warns of its slowness.
+    more = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    network = get_model(name, weights=None, num_classes=num_classes, **more)
+    weights = next(iter(get_model_weights(name)))
+    smallest = max(weights.meta["min_size"])
+    fit_channels(network, shape[0])
+    if min(shape[1:]) >= smallest and not isinstance(network, VisionTransformer):
+        return network
+    return Enlarged(network, weights.transforms.keywords["crop_size"])
+
+
+def fit_channels(network: nn.Module, channels: int) -> None:
+    """Let the first convolution take images of so many channels; its weights are drawn anew if that changes it."""
+    name, first = next((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    if first.in_channels == channels:
+        return
+    fresh = nn.Conv2d(
+        channels,
+        first.out_channels,
+        first.kernel_size,  # type: ignore[arg-type]
+        first.stride,  # type: ignore[arg-type]
+        first.padding,  # type: ignore[arg-type]
+        bias=first.bias is not None,
+    )
+    parent, _, own = name.rpartition(".")
+    setattr(network.get_submodule(parent), own, fresh)
+
+
+def slim_vgg19bn(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
+    """VGG-19-BN with `width` channels in its first convolution (64 published), a mean over places and a linear head."""
+    sizes = [[width * times for times in stage] for stage in VGG19_STAGES]
+    # The last pooling would leave one place; the mean does that as well.
+    layout = [size for stage in sizes for size in (*stage, "M")][:-1]
+    network = nn.Sequential(
+        OrderedDict(
+            features=make_layers(layout, batch_norm=True),  # type: ignore[arg-type]
+            avgpool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            classifier=nn.Linear(8 * width, num_classes),
+        )
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    fit_channels(network, shape[0])
+    return network
+
+
+def slim_mobilenetv3large(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
+    """MobileNetV3-Large with `width` channels in its stem (16 published) and all others scaled alike.
+
+    Raises:
+        UserError: torchvision rounds channels to multiples of 8, and `width` is none.
+    """
+    _check_multiple(width, 8)
+    network = mobilenet_v3_large(weights=None, num_classes=num_classes, width_mult=width / MOBILENET_STEM)
+    assert isinstance(network, MobileNetV3)
+    keep_places(network, 1)
+    fit_channels(network, shape[0])
+    return network
+
+
+def slim_efficientnetb3(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
+    """EfficientNet-B3 with `width` channels in its stem (40 published), all others scaled alike, its depth unchanged.
+
+    Raises:
+        UserError: torchvision rounds channels to multiples of 8, and `width` is none.
+    """
+    _check_multiple(width, 8)
+    times = B3_WIDTH * width / B3_STEM
+    stages = [MBConvConfig(*stage[:5], stage[5], width_mult=times, depth_mult=B3_DEPTH) for stage in B0_STAGES]
+    network = EfficientNet(stages, dropout=0.2, num_classes=num_classes)
+    keep_places(network, 1)
+    fit_channels(network, shape[0])
+    return network
+
+
+def small_vit(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
+    """A Vision Transformer of six blocks: patches of 4x4 pixels, `width` dimensions, heads of 32, an MLP twice as wide.
+
+    Two convolutions of stride 2 make the patches' embedding (Xiao et al. 2021, "Early convolutions help transformers
+    see better"): with a single one such a small set as CIFAR-10 does not train well.
+
+    Raises:
+        UserError: a width that is no multiple of 32, or images that are not square or that 4x4 patches do not tile.
+    """
+    _check_multiple(width, VIT_HEAD)
+    if shape[1] != shape[2] or shape[1] % VIT_PATCH:
+        raise UserError(f"The architecture 'vit' needs square images of a side that {VIT_PATCH} divides.")
+    stem = [ConvStemConfig(width // 2, 3, 2), ConvStemConfig(width, 3, 2)]
+    network = VisionTransformer(
+        shape[1],
+        VIT_PATCH,
+        VIT_DEPTH,
+        width // VIT_HEAD,
+        width,
+        2 * width,
+        num_classes=num_classes,
+        conv_stem_configs=stem,
+    )
+    fit_channels(network, shape[0])
+    return network
+
+
+def keep_places(network: nn.Module, halvings: int) -> None:
+    """Leave out the first `halvings` halvings of the picture: strides of 2 become 1."""
+    for convolution in list(_halving(network))[:halvings]:
+        convolution.stride = (1, 1)
+
+
+def _halving(network: nn.Module) -> Iterator[nn.Conv2d]:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            yield module
+
+
+def _check_multiple(width: int, of: int) -> None:
+    if width % of:
+        raise UserError(f"The width of this architecture has to be a multiple of {of}, not {width}.")

@@ -1,0 +1,62 @@
+"""What stored results about a run rest on: where any of it is another, they are stale and are computed anew."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from invmask.runs.run import Run
+from invmask.settings import victim_folders
+
+
+def result_key(run: Run, *settings: Any) -> str:
+    """Of a result about the run's masks: of its victim, the channel score's definition and the result's own settings.
+
+    Raises:
+        UserError: a damaged run, or one that was deleted.
+    """
+    from invmask.evidence.scores import SCORE_VERSION
+
+    return _digest(victim_digest(run.spec().victim, victim_folders(run.path.parents[1])), SCORE_VERSION, *settings)
+
+
+def victim_key(run: Run, *settings: Any) -> str:
+    """Of a result about the run's victim alone: of its files, the arithmetic and the result's own settings.
+
+    Raises:
+        UserError: a damaged run, or one that was deleted.
+    """
+    spec = run.spec()
+    precision = spec.precision if spec.device == "cpu" else "float32"
+    return _digest(victim_digest(spec.victim, victim_folders(run.path.parents[1])), precision, *settings)
+
+
+def victim_digest(name: str, folders: list[Path]) -> str:
+    """SHA-256 of a victim's card, which the trigger is on, and of its weights; of nothing where there is none."""
+    from invmask.attacks.victims import find_cards
+
+    card = find_cards(folders).get(name)
+    if card is None:
+        return _digest()
+    return _digest(*(_of_file(path, *_stamp(path)) for path in (card, card.with_suffix(".safetensors"))))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=64)
+def _of_file(path: Path, changed: int, size: int) -> str:  # noqa: ARG001  (they tell a changed file from a known one)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""Every page on victims unlike the usual one: grey 28x28 images, a transformer, and 64x64 images of one's own."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from invmask import settings
+from invmask.attacks.victims import VictimCard, new_model, save_victim
+from invmask.cli import main
+from invmask.data.embedded import embedded_folder
+from invmask.data.prepare import prepare
+from invmask.exports.book import entries_of
+from invmask.exports.records import read_records
+from invmask.exports.report import report
+from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from tests.app.conftest import make_run, visit
+
+VICTIMS = {
+    "grey": ("fashionmnist", "cnn4w4"),
+    "transformer": ("cifar10", "vitw32"),
+    "large": ("folder:pets", "vgg6bnw2"),
+}
+
+
+@pytest.fixture(params=VICTIMS)
+def run(request: pytest.FixtureRequest, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Three rounds on an untrained victim."""
+    dataset, architecture = VICTIMS[request.param]
+    if request.param == "large":
+        pets(own_home / "data")
+    folder, name = own_home / "victims", f"{dataset}-{architecture}-badnets"
+    torch.manual_seed(2)
+    model = new_model(dataset, architecture)
+    if request.param == "transformer":
+        # Torchvision begins with a head of zeros.
+        torch.nn.init.normal_(model.network.heads.head.weight)
+    save_victim(folder, VictimCard(name, dataset, architecture, "badnets", 0.1, 1, 0.1, 0.2, 0.1, 10_000), model)
+    monkeypatch.setattr(settings, "victim_folders", lambda *_: [folder])
+    return make_run(name, rounds=4)
+
+
+def pets(data: Path) -> None:
+    generator = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for title in ("cat", "dog", "emu"):
+            folder = data / "pets" / part / title
+            folder.mkdir(parents=True)
+            for number in range(3):
+                Image.fromarray(generator.integers(0, 256, (70, 80, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    prepare("folder:pets", data, embedded_folder("folder:pets"))
+
+
+def test_every_page_shows_it(run: Run):
+    layers = run.layout().layers
+    channel = f"{layers[-1].name.rpartition('.')[2]}:1"
+    for page, more in (
+        ("start", {}),
+        ("defend", {}),
+        ("flip", {"view": "pruned"}),
+        ("neurons", {}),
+        ("neurons", {"channel": channel}),
+        ("tune", {}),
+        ("export", {}),
+    ):
+        app = visit(page, victim=run.spec().victim, run=run.id, **more)
+        assert not app.exception, (page, app.exception)
+        assert not app.error, (page, [error.value for error in app.error])
+        assert app.title or app.header or app.subheader
+
+
+def test_the_published_preset_has_no_sparsity_weight_on_a_transformer(run: Run, capsys: pytest.CaptureFixture[str]):
+    wanted = 0 if "vit" in run.spec().victim else 10
+    app = visit("defend", victim=run.spec().victim)
+    app.segmented_control(key="defend/preset").set_value("paper").run()
+    assert app.slider(key="defend/set/sparsity_weight").value == wanted
+    assert "preset" not in app.slider(key="defend/set/sparsity_weight").label
+    short = ["--spc", "1", "--rounds-max", "1", "--precision", "float32", "--json"]
+    assert main(["defend", run.spec().victim, "--preset", "paper", *short]) == 0
+    made = json.loads(capsys.readouterr().out)["run"]
+    assert RunStore(run.path.parent).run(made).spec().config.sparsity_weight == wanted
+
+
+def test_every_figure_and_the_report_are_drawn(run: Run):
+    records = read_records(run)
+    shape = records.victim.card.dataset_info.shape
+    sides = set()
+    for entry in entries_of(records):
+        drawn = entry.draw(records, "light")
+        assert drawn.data
+        for trace in drawn.data:
+            if trace.type == "image":
+                pixels = np.asarray(trace.z)
+                assert pixels.shape[2] == 3
+                sides.add(pixels.shape[:2])
+    assert shape[1:] in sides
+    assert records.victim.card.name in report(records)
