@@ -10,7 +10,7 @@ from invmask.machine import Precision, autocast
 from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 
-BATCH_SIZE = 250
+BATCH_SIZE = 64
 
 
 class Fate(StrEnum):
