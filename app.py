@@ -4,7 +4,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.settings import ASSETS
-from invmask.ui import address, navigation, sidebar, theme
+from invmask.ui import address, cache, navigation, sidebar, theme
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide")
@@ -14,5 +14,7 @@ try:
     address.arrive(page.title)
     sidebar.show()
     page.run()
+    # Workers take seconds to come up: let them, while the reader looks at whatever page this is.
+    cache.executor()
 except UserError as error:
     st.error(str(error), icon=":material/error:")

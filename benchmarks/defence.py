@@ -15,11 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from invmask import settings
-from invmask.attacks.victims import versions
-from invmask.machine import choose_precision, processor
+from benchmarks import speed
+from invmask.machine import choose_precision
 
-RESULTS = Path(__file__).parent / "results" / "defence"
 VICTIM = "cifar10-preactresnet18w16-badnets"
 CHILD = """
 import json, resource, sys, time
@@ -53,30 +51,21 @@ print(json.dumps({
 
 def main() -> None:
     """Measure, print, and store; what is stored already is measured again only with `--again`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = speed.parser(__doc__, "defence")
     parser.add_argument("--preset", default="default")
     parser.add_argument("--spc", nargs="+", type=int, default=[10, 2, 100])
     parser.add_argument("--precisions", nargs="+", default=None, help="this machine's best, and float32")
-    parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=settings.threads())
-    parser.add_argument("--device", default=settings.device())
     parser.add_argument("--again", action="store_true")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+    arguments = speed.begin(parser)
     best = choose_precision(arguments.device)
     for spc in arguments.spc:
         for precision in arguments.precisions or dict.fromkeys([best, "float32"]):
-            name = f"{arguments.preset}_spc{spc}_{precision}_{arguments.device.replace(':', '')}"
-            file = arguments.results / f"{name}.json"
-            if file.exists() and not arguments.again:
+            name = f"{arguments.preset}_spc{spc}_{precision}"
+            if speed.file_of(arguments, name).exists() and not arguments.again:
                 continue
             found = measure(arguments, spc, precision)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(found, indent=1) + "\n")
+            speed.keep(arguments, found, name)
             print(f"{name}: median {found['median_seconds']:.1f} s of {arguments.times}", file=sys.stderr)
-            if arguments.json:
-                print(json.dumps(found))
 
 
 def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str, Any]:
@@ -101,12 +90,9 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
         "preset": arguments.preset,
         "spc": spc,
         "precision": precision,
-        "threads": arguments.threads,
         "n": len(taken),
         "median_seconds": statistics.median(one["seconds"] for one in taken),
         "defences": taken,
-        "machine": processor(arguments.device),
-        "versions": versions(),
     }
 
 

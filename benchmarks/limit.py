@@ -7,29 +7,24 @@ convolutions would take at that speed, with nothing between them; the share is t
     python -m benchmarks.limit --json
 """
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks import speed
 from benchmarks.rounds import clocked, contestants, state_in
-from invmask import settings
-from invmask.attacks.victims import versions
 from invmask.defenses.ims.config import Phase, preset
 from invmask.defenses.ims.stepper import IMS
-from invmask.machine import Precision, has_bfloat16, processor
+from invmask.machine import Precision, has_bfloat16
 
-RESULTS = Path(__file__).parent / "results" / "limit"
 FORMATS = (torch.channels_last, torch.contiguous_format)
 aten = torch.ops.aten
 
@@ -57,16 +52,10 @@ class Convolutions(TorchDispatchMode):
 
 def main() -> None:
     """Measure, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = speed.parser(__doc__, "limit")
     parser.add_argument("--widths", nargs="+", type=int, default=[16, 64])
     parser.add_argument("--spc", type=int, default=10)
-    parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=settings.threads())
-    parser.add_argument("--device", default=settings.device())
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = speed.begin(parser)
     precisions: list[Precision] = ["float32"]
     if has_bfloat16(arguments.device):
         precisions.append("bfloat16")
@@ -82,15 +71,8 @@ def main() -> None:
         "(`paper`, phase minimise)",
         "widths": found,
         "spc": arguments.spc,
-        "threads": arguments.threads,
-        "machine": processor(arguments.device),
-        "versions": versions(),
     }
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    name = arguments.device.replace(":", "")
-    (arguments.results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    if arguments.json:
-        print(json.dumps(result))
+    speed.keep(arguments, result)
     for width, by_precision in found.items():
         for precision, of in by_precision.items():
             print(

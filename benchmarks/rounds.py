@@ -8,46 +8,37 @@ masks: the losses have to be equal.
     python -m benchmarks.rounds --json
 """
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import speed
 from benchmarks.as_published import AsPublished
 from invmask import settings
-from invmask.attacks.victims import find_cards, load_victim, new_model, versions
+from invmask.attacks.victims import find_cards, load_victim, new_model
 from invmask.data.budget import clean_budget
 from invmask.defenses.base import Subject
 from invmask.defenses.ims.config import Phase, preset
 from invmask.defenses.ims.state import IMSState
 from invmask.defenses.ims.stepper import IMS
-from invmask.machine import Precision, has_bfloat16, processor
+from invmask.machine import Precision, has_bfloat16
 from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout
 
-RESULTS = Path(__file__).parent / "results" / "rounds"
 PHASES = tuple(Phase)
 
 
 def main() -> None:
     """Measure, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = speed.parser(__doc__, "rounds")
     parser.add_argument("--widths", nargs="+", type=int, default=[16, 64])
     parser.add_argument("--spc", type=int, default=10)
-    parser.add_argument("--times", type=int, default=5, help="rounds of each phase that are timed")
-    parser.add_argument("--threads", type=int, default=settings.threads())
-    parser.add_argument("--device", default=settings.device())
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = speed.begin(parser)
     found = {}
     for width in arguments.widths:
         found[f"width{width}"] = measure(width, arguments.spc, arguments.times, arguments.device)
@@ -58,15 +49,8 @@ def main() -> None:
         **{key: value for key, value in first.items() if key.startswith("ratio_")},
         "widths": found,
         "spc": arguments.spc,
-        "threads": arguments.threads,
-        "machine": processor(arguments.device),
-        "versions": versions(),
     }
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    name = arguments.device.replace(":", "")
-    (arguments.results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    if arguments.json:
-        print(json.dumps(result))
+    speed.keep(arguments, result)
 
 
 def measure(width: int, spc: int, times: int, device: str) -> dict[str, Any]:

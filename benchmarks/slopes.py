@@ -6,41 +6,29 @@ twice as much. A budget of more than 256 images is drawn from in batches of 256,
     python -m benchmarks.slopes --json
 """
 
-import argparse
 import itertools
 import json
 import math
 import statistics
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-import torch
-
+from benchmarks import speed
 from benchmarks.rounds import clocked, contestants, state_in
-from invmask import settings
-from invmask.attacks.victims import versions
 from invmask.defenses.ims.config import Phase, preset
 from invmask.defenses.ims.stepper import IMS
-from invmask.machine import choose_precision, processor
+from invmask.machine import choose_precision
 
-RESULTS = Path(__file__).parent / "results" / "slopes"
 PHASES = (Phase.INITIALISE, Phase.MINIMISE)
 
 
 def main() -> None:
     """Measure, print, and store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = speed.parser(__doc__, "slopes")
     parser.add_argument("--spc", nargs="+", type=int, default=[2, 5, 10, 20, 50, 100])
     parser.add_argument("--widths", nargs="+", type=int, default=[16, 24, 32, 48, 64])
     parser.add_argument("--presets", nargs="+", default=["default", "paper"])
-    parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=settings.threads())
-    parser.add_argument("--device", default=settings.device())
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = speed.begin(parser)
     found = {}
     for name in arguments.presets:
         by_spc = {spc: seconds(name, 16, spc, arguments.times, arguments.device) for spc in arguments.spc}
@@ -54,14 +42,8 @@ def main() -> None:
         "what": "seconds of one round; SPC at width 16, width at SPC 10",
         "presets": found,
         "precision": choose_precision(arguments.device),
-        "threads": arguments.threads,
-        "machine": processor(arguments.device),
-        "versions": versions(),
     }
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / f"{arguments.device.replace(':', '')}.json").write_text(json.dumps(result, indent=1) + "\n")
-    if arguments.json:
-        print(json.dumps(result))
+    speed.keep(arguments, result)
 
 
 def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[str, list[float]]:

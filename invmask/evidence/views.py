@@ -11,7 +11,7 @@ from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.targets import Targets
 
-BATCH_SIZE = 250
+BATCH_SIZE = 64
 
 
 class Fate(StrEnum):

@@ -5,6 +5,7 @@ BatchNorms that stand right behind a convolution: both are linear, and go into t
 """
 
 from collections import Counter
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,7 +25,9 @@ class ConstantView:
 
     def __init__(self, model: nn.Module, layout: MaskLayout, gates: Tensor) -> None:
         self._folded = fold(model, layout, gates.detach())
-        _fold_norms(self._folded)
+        if model not in _pairs:
+            _pairs[model] = norms_behind_convolutions(model)
+        _fold_norms(self._folded, _pairs[model])
         self._folded.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -32,6 +35,10 @@ class ConstantView:
         logits = self._folded.run(images.contiguous(memory_format=torch.channels_last))
         # Losses need at least float32, whatever the network ran in.
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+# Of each network, as long as it lives: what follows what does not change, and tracing costs as much as folding.
+_pairs: WeakKeyDictionary[nn.Module, list[tuple[str, str]]] = WeakKeyDictionary()
 
 
 def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
@@ -59,10 +66,10 @@ def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
 
 
 @torch.no_grad()
-def _fold_norms(folded: Folded) -> None:
+def _fold_norms(folded: Folded, pairs: list[tuple[str, str]]) -> None:
     """Put BatchNorms into the convolutions before them, except where a gate has still to come in between."""
     modules = dict(folded.model.named_modules())
-    for convolution, norm in norms_behind_convolutions(folded.model):
+    for convolution, norm in pairs:
         own, behind = modules[convolution], modules[norm]
         if convolution in folded.gates or behind.training:
             continue

@@ -6,11 +6,20 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from invmask import settings
+from invmask.runs.executor import Executor
 from invmask.runs.run import Run
+from invmask.runs.store import RunStore
+from invmask.ui import cache
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 SECONDS = 300
+
+
+@pytest.fixture(autouse=True)
+def idle_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An executor that writes down what is asked of it and does nothing."""
+    monkeypatch.setattr(cache, "executor", lambda: Executor(RunStore(settings.runs_folder())))
 
 
 @pytest.fixture

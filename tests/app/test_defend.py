@@ -15,12 +15,10 @@ from invmask.masks.state import MaskLayout, Masks, Sparsity
 from invmask.metrics import Measures
 from invmask.runs import files, journal
 from invmask.runs.entries import RoundEntry, RunResult, RunState, Views
-from invmask.runs.executor import Executor
 from invmask.runs.journal import Place
 from invmask.runs.run import Run
 from invmask.runs.shapes import Shapes
 from invmask.runs.store import RunStore
-from invmask.ui import cache
 from tests.app.conftest import visit
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
@@ -31,11 +29,8 @@ SHARES = np.linspace(0.9, 0.5, ROUNDS + 1)
 
 
 @pytest.fixture(autouse=True)
-def home(tiny_victims: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tiny victims, and an executor that writes down what is asked of it and does nothing."""
-    own_home = tiny_victims.parent
-    monkeypatch.setattr(cache, "executor", lambda: Executor(RunStore(own_home / "runs")))
-    return own_home
+def home(tiny_victims: Path) -> Path:
+    return tiny_victims.parent
 
 
 def store(home: Path) -> RunStore:

@@ -16,21 +16,16 @@ from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import evidence, named_masks
 from invmask.runs.advance import Outcome
-from invmask.runs.executor import Executor
 from invmask.runs.gather import gather
 from invmask.runs.scores import run_scores
-from invmask.runs.store import RunStore
-from invmask.ui import cache, neurons_choice
+from invmask.ui import neurons_choice
 from invmask.ui.neurons_data import HIGH_SCORE
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
 
 @pytest.fixture(autouse=True)
-def home(tiny_victims, monkeypatch):
-    """Tiny victims, and an executor that writes down what is asked of it and does nothing."""
-    store = RunStore(tiny_victims.parent / "runs")
-    monkeypatch.setattr(cache, "executor", lambda: Executor(store))
+def home(tiny_victims):
     return tiny_victims
 
 

@@ -10,6 +10,7 @@ from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
+from invmask.ui import cache
 from tests.app.conftest import sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
@@ -24,6 +25,13 @@ def answers(html):
     """(class, per cent) of every answer in the order of the page."""
     found = re.findall(r'im-name">([a-z]+)</div>.*?<b>([\d.]+) %</b>', html)
     return [(name, float(value)) for name, value in found]
+
+
+def test_the_workers_come_up_while_the_reader_looks(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cache, "executor", lambda: asked.append(True))
+    assert not visit(victim=VICTIM).exception
+    assert asked
 
 
 def test_the_numbers_are_those_of_the_card():

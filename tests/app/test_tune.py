@@ -9,8 +9,6 @@ from invmask.evidence.threshold import Order, hard_masks, propose
 from invmask.masks.state import View
 from invmask.runs import named_masks, tuning
 from invmask.runs.cutting import measure_cuts
-from invmask.runs.executor import Executor
-from invmask.runs.store import RunStore
 from invmask.runs.wants import Goal
 from invmask.ui import cache, tune_choice
 from tests.app.conftest import make_run, sentences, visit
@@ -18,10 +16,7 @@ from tests.unit.run_helpers import CONTROL, VICTIM
 
 
 @pytest.fixture(autouse=True)
-def home(tiny_victims, monkeypatch):
-    """Tiny victims, and an executor that writes down what is asked of it and does nothing."""
-    store = RunStore(tiny_victims.parent / "runs")
-    monkeypatch.setattr(cache, "executor", lambda: Executor(store))
+def home(tiny_victims):
     return tiny_victims
 
 
