@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 SPEED = ("rounds", "limit", "defence --again", "defence --preset paper --spc 10 --times 1 --again", "slopes", "startup")
-PAGES = ("whatif", "clicks")
+PAGES = ("whatif", "clicks", "moves")
 QUALITY = ("quality run", "quality run --presets paper --seeds 0", "faster", "readme")
 
 for words in (*SPEED, *PAGES, *QUALITY):

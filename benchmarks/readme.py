@@ -96,6 +96,12 @@ def speed_table() -> str:
         taken = of["heading"]
         what = f"click to {name.title()} beside a run, to its heading"
         add(what, f"median {taken['median']:.2f} s, at most {taken['largest']:.2f} s (n = {taken['n']})", result)
+    moves = results / "moves.json"
+    if moves.exists():
+        result = json.loads(moves.read_text())
+        for name, of in result["seconds"].items():
+            found = f"median {of['median']:.2f} s, at most {of['largest']:.2f} s (n = {of['n']})"
+            add(f"{name}, beside a run", found, result)
     return "\n".join(lines)
 
 
