@@ -114,7 +114,7 @@ def test_ssba_learns_to_hide_its_string(test_images: LabelledImages):
 
 @pytest.fixture
 def small_cifar10(monkeypatch: pytest.MonkeyPatch, test_images: LabelledImages) -> LabelledImages:
-    monkeypatch.setattr(make, "load_cifar10", lambda *_, **__: test_images)
+    monkeypatch.setattr(make, "load_dataset", lambda *_, **__: test_images)
     return test_images
 
 
