@@ -68,9 +68,15 @@ def speed_table() -> str:
     for path in sorted((results / "limit").glob("*.json")):
         result = json.loads(path.read_text())
         for width, by_precision in result["widths"].items():
-            shares = ", ".join(f"{name} {100 * of['share']:.0f} %" for name, of in by_precision.items())
-            count = len(next(iter(by_precision.values()))["round_seconds"])
-            add(f"share of the convolutions' limit in a round: width {width[5:]}", f"{shares} (n = {count})", result)
+            shares = ", ".join(
+                f"{name} {100 * of['share']:.0f} % ({of['gflops_limit']:.0f} GFLOP/s)"
+                for name, of in by_precision.items()
+            )
+            one = next(iter(by_precision.values()))
+            what = f"share of the convolutions' limit in a round (that limit): width {width[5:]}"
+            add(what, f"{shares} (n = {len(one['round_seconds'])})", result)
+            fewer = one["flop_as_published"] / one["flop"]
+            add(f"operations of a round as published over the engine's: width {width[5:]}", f"{fewer:.2f}", result)
     for path in sorted((results / "defence").glob("*.json")):
         result = json.loads(path.read_text())
         each = [one["seconds"] for one in result["defences"]]

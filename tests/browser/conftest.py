@@ -1,4 +1,7 @@
-"""One dashboard and one Chromium for all browser tests; a new reader for each."""
+"""One dashboard and one Chromium for each file of browser tests; a new reader for each test.
+
+Not one for all: its worker would go on with what the last tests asked of it while all other tests run.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,14 +15,14 @@ from tests.browser.dashboard import PATIENCE_MS, ROOT, Dashboard, chromium, dash
 _FAILED = pytest.StashKey[bool]()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     """The dashboard, with a home of its own."""
     with dashboard(tmp_path_factory.mktemp("dashboard")) as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     expect.set_options(timeout=PATIENCE_MS)
