@@ -18,16 +18,14 @@ from typing import Any
 from tqdm import tqdm
 
 from invmask import settings
-from invmask.attacks.victims import versions
 from invmask.cli.defend import changes
-from invmask.defenses.ims.config import Phase, preset
-from invmask.machine import choose_precision, processor
+from invmask.defenses.ims.config import Phase
+from invmask.machine import processor
 from invmask.masks.state import Masks, View
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench, ProbeImages, make_bench
+from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
 
 RESULTS = Path(__file__).parent / "results" / "quality"
 STEM = "cifar10-preactresnet18w16"
@@ -65,17 +63,7 @@ def run_case(
     file = results / f"{victim}_{preset_name}_spc{spc}_seed{seed}.json"
     if file.exists():
         return
-    spec = RunSpec(
-        victim=victim,
-        preset=preset_name,
-        spc=spc,
-        seed=seed,
-        config=preset(preset_name, **unlike, seed=seed),
-        precision=choose_precision(settings.device()),
-        device=settings.device(),
-        threads=threads,
-        versions=versions(),
-    )
+    spec = replace(spec_of(victim, preset_name, spc, seed, unlike), threads=threads)
     store = RunStore(settings.runs_folder())
     run = next((found for found in store.runs() if found.exists() and found.spec() == spec), None) or store.create(spec)
     store.go_on(run.id)

@@ -44,6 +44,11 @@ def runs_folder() -> Path:
     return home() / "runs"
 
 
+def sweeps_folder() -> Path:
+    """Where the results of sweeps are kept, one directory each."""
+    return home() / "sweeps"
+
+
 def data_folder() -> Path:
     """Where full data sets are kept."""
     given = os.environ.get("INVMASK_DATA")

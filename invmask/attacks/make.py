@@ -11,7 +11,7 @@ import torch
 
 from invmask.attacks.base import Attack, EpochReport, Labels, Progress, TrainedAttack
 from invmask.attacks.loop import LoopAttack
-from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, PoisonedSet, poison
+from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, PoisonedSet, poison
 from invmask.attacks.recipe import Stage
 from invmask.attacks.registry import make_attack
 from invmask.attacks.training import average, train
@@ -72,6 +72,18 @@ class Plan:
         return (
             Targets.all_to_all(classes) if self.labels == ALL_TO_ALL else Targets.all_to_one(self.target_label, classes)
         )
+
+    def check(self) -> None:
+        """Raises UserError where something of it does not exist, or does not go together."""
+        new_model(self.dataset, self.architecture)
+        classes, ratio = len(dataset_info(self.dataset).classes), self.poisoning_ratio
+        if self.target_label >= classes:
+            raise UserError(f"The target label has to be between 0 and {classes - 1}, not {self.target_label}.")
+        if self.labels == CLEAN_LABEL and ratio > 1 / classes:
+            raise UserError(f"At most {1 / classes:g} of the images are of the target's class.")
+        if self.labels == ALL_TO_ONE and ratio > 1 - 1 / classes:
+            raise UserError(f"At most {1 - 1 / classes:g} of the images are of other classes than the target's.")
+        self.make_attack()
 
     def make_attack(self) -> Attack | None:
         """The attack before anything of it is trained; None for a clean control.

@@ -122,6 +122,22 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", help="cpu, cuda or cuda:N")
     _json(train)
 
+    sweep = _command(commands, "sweep", _sweep, "defend a grid of victims; does what is missing, goes on after a kill")
+    for name, default, explanation in (
+        ("attacks", "badnets", "names that 'attacks' lists, and clean"),
+        ("architectures", "preactresnet18w16", "names that 'models' lists"),
+        ("datasets", "cifar10", "names that 'datasets' lists"),
+        ("ratios", "0.1", "shares of the training set that are poisoned"),
+        ("defenses", "default", "presets of IMS: default, paper"),
+        ("spc", "10", "clean images a class, 1 to 100"),
+        ("seeds", "0", "each draws the clean images and batches"),
+    ):
+        sweep.add_argument(f"--{name}", default=default, metavar="A,B,...", help=f"{explanation}; default: {default}")
+    sweep.add_argument("--name", default="sweep", metavar="NAME", help="of its directory in the home's sweeps")
+    sweep.add_argument("--at-once", type=whole(1), metavar="N", help="runs handed out at once; default: the workers")
+    sweep.add_argument("--epochs", type=whole(1), metavar="N", help="for victims that have to be trained first")
+    _json(sweep)
+
     for name, command, explanation in (
         ("models", _models, "list the architectures there are"),
         ("datasets", _datasets, "list the data sets there are"),
@@ -229,6 +245,12 @@ def _train(arguments: argparse.Namespace) -> int:
     from invmask.cli import train
 
     return train.train(arguments)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from invmask.cli import sweep
+
+    return sweep.sweep(arguments)
 
 
 def _models(arguments: argparse.Namespace) -> int:

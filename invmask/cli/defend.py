@@ -15,19 +15,17 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from invmask import machine, settings
-from invmask.attacks.victims import find_cards, read_card, versions
+from invmask import settings
 from invmask.cli import values
 from invmask.cli.runs import outcome, print_outcome, store
 from invmask.cli.tables import print_json
-from invmask.defenses.ims.config import IMSConfig, Phase, preset
-from invmask.models import is_transformer
+from invmask.defenses.ims.config import IMSConfig, Phase
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.entries import RoundEntry, RunState
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
-from invmask.runs.subject import make_bench
+from invmask.runs.subject import make_bench, spec_of
 from invmask.runs.wants import Goal, Want
 
 # Somebody else may have the run: a dashboard's worker that was quicker to take it up.
@@ -58,20 +56,8 @@ def resume(run_id: str, as_json: bool) -> int:
 
 
 def _spec(arguments: argparse.Namespace) -> RunSpec:
-    device = settings.device()
-    cards = find_cards(settings.victim_folders())
-    transformer = arguments.victim in cards and is_transformer(read_card(cards[arguments.victim]).architecture)
-    return RunSpec(
-        victim=arguments.victim,
-        preset=arguments.preset,
-        spc=arguments.spc,
-        seed=arguments.seed,
-        config=preset(arguments.preset, transformer, **{**changes(arguments.set), "seed": arguments.seed}),
-        precision=arguments.precision or machine.choose_precision(device),
-        device=device,
-        threads=settings.threads(),
-        versions=versions(),
-    )
+    changed = changes(arguments.set)
+    return spec_of(arguments.victim, arguments.preset, arguments.spc, arguments.seed, changed, arguments.precision)
 
 
 def changes(given: list[str]) -> dict[str, Any]:

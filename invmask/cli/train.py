@@ -15,7 +15,7 @@ from invmask import machine, settings
 from invmask.attacks.base import EpochReport, TrainedAttack
 from invmask.attacks.make import Plan, make_victim
 from invmask.attacks.picture import PictureTrigger, picture_settings
-from invmask.attacks.poison import ALL_TO_ONE, CLEAN_LABEL, LABELLINGS
+from invmask.attacks.poison import CLEAN_LABEL, LABELLINGS
 from invmask.attacks.recipe import Stage, recipe_of
 from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.attacks.training import TrainingConfig
@@ -35,28 +35,9 @@ CLEAN_LABEL_RATIO = 0.05
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a victim. What is not said is as in the card of that name if there is one, else as in the recipe."""
-    plan = plan_of(arguments)
-    device = arguments.device or settings.device()
-    from invmask.runs.subject import check_device
-
-    check_device(device)
     torch.set_num_threads(arguments.threads or settings.threads())
-    folders = settings.victim_folders()
-    cards = find_cards(folders)
-    card = read_card(cards[plan.name]) if plan.name in cards else None
-    if card is not None and card.attack == plan.attack:
-        plan = replace(plan, settings={**card.attack_settings, **plan.settings})
-    else:
-        card = None
-    attack = plan.make_attack()
-    out = Path(arguments.out).expanduser() if arguments.out else folders[-1]
-    precision = arguments.precision or machine.choose_precision(device)
-    stages = stages_of(card or plan.attack, arguments.epochs, arguments.seed, precision)
-    if not dataset_info(plan.dataset).mirrors:
-        stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
-    epochs = sum(stage.config.epochs for stage in stages)
-    with _Bar(epochs + (attack.prepare_epochs if isinstance(attack, TrainedAttack) else 0)) as bar:
-        made = make_victim(plan, stages, settings.data_folder(), out, device, on_epoch=bar.epoch, on_step=bar.step)
+    out = Path(arguments.out).expanduser() if arguments.out else settings.victim_folders()[-1]
+    made = carry_out(plan_of(arguments), out, arguments.epochs, arguments.seed, arguments.precision, arguments.device)
     if arguments.json:
         print_json({key: value for key, value in asdict(made).items() if key in KEYS})
     else:
@@ -64,6 +45,38 @@ def train(arguments: argparse.Namespace) -> int:
         print_table(["victim", "ACC %", "ASR %", "RA %", "n"], [row])
     print(f"Stored in {out}.", file=sys.stderr)
     return 0
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    epochs: int | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+) -> VictimCard:
+    """Train what is planned, with a progress bar; None for what the card of that name has, or else the recipe.
+
+    Raises:
+        UserError: no such device, or the data set is not there.
+    """
+    device = device or settings.device()
+    from invmask.runs.subject import check_device
+
+    check_device(device)
+    cards = find_cards(settings.victim_folders())
+    card = read_card(cards[plan.name]) if plan.name in cards else None
+    if card is not None and card.attack == plan.attack:
+        plan = replace(plan, settings={**card.attack_settings, **plan.settings})
+    else:
+        card = None
+    attack = plan.make_attack()
+    stages = stages_of(card or plan.attack, epochs, seed, precision or machine.choose_precision(device))
+    if not dataset_info(plan.dataset).mirrors:
+        stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
+    total = sum(stage.config.epochs for stage in stages)
+    with _Bar(total + (attack.prepare_epochs if isinstance(attack, TrainedAttack) else 0)) as bar:
+        return make_victim(plan, stages, settings.data_folder(), out, device, on_epoch=bar.epoch, on_step=bar.step)
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -87,15 +100,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = replace(plan, target_label=plan.target_label if arguments.target is None else arguments.target)
     if arguments.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", arguments.name):
         raise UserError("A victim's name has small letters, digits, - and _, at most 80 of them.")
-    classes = len(dataset_info(plan.dataset).classes)
-    if plan.target_label >= classes:
-        raise UserError(f"The target label has to be between 0 and {classes - 1}, not {plan.target_label}.")
-    if labels == CLEAN_LABEL and plan.poisoning_ratio > 1 / classes:
-        raise UserError(f"At most {1 / classes:g} of the images are of the target's class.")
-    if labels == ALL_TO_ONE and plan.poisoning_ratio > 1 - 1 / classes:
-        raise UserError(f"At most {1 - 1 / classes:g} of the images are of other classes than the target's.")
     plan = replace(plan, settings=_settings(plan.attack, arguments), called=arguments.name)
-    plan.make_attack()
+    plan.check()
     return plan
 
 

@@ -3,25 +3,30 @@
 The two meet only here: the subject holds the victim and the clean budget, the `Bench` measures the views.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from invmask.attacks.victims import Victim, load_victim
+from invmask import settings
+from invmask.attacks.victims import Victim, find_cards, load_victim, read_card, versions
 from invmask.data.budget import clean_budget, probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.defenses.base import Subject
+from invmask.defenses.ims.config import preset
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.evidence.ablation import Probe
-from invmask.machine import Precision, autocast
+from invmask.machine import Precision, autocast, choose_precision
 from invmask.masks.attach import sharing_copy
 from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures
+from invmask.models import is_transformer
 from invmask.runs.keys import victim_digest
 from invmask.runs.spec import RunSpec
 
@@ -64,6 +69,38 @@ class Bench:
     def all_test_images(self) -> ProbeImages:
         """All embedded test images of the victim's data set."""
         return ProbeImages.of(load_embedded(self.victim.card.dataset, "test").images, self.victim, self.spec.device)
+
+
+def spec_of(
+    victim: str,
+    preset_name: str,
+    spc: int,
+    seed: int,
+    changed: Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+) -> RunSpec:
+    """A run of a preset as this machine would make it.
+
+    Args:
+        changed: settings unlike the preset's.
+        precision: None for what suits the machine.
+
+    Raises:
+        UserError: no such preset, or a setting out of range.
+    """
+    device, cards = settings.device(), find_cards(settings.victim_folders())
+    transformer = victim in cards and is_transformer(read_card(cards[victim]).architecture)
+    return RunSpec(
+        victim=victim,
+        preset=preset_name,
+        spc=spc,
+        seed=seed,
+        config=preset(preset_name, transformer, **{**(changed or {}), "seed": seed}),
+        precision=precision or choose_precision(device),
+        device=device,
+        threads=settings.threads(),
+        versions=versions(),
+    )
 
 
 def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:

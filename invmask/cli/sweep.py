@@ -1,0 +1,189 @@
+"""`sweep`: a grid of cases through the workers, as one command that goes on where it was interrupted."""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from invmask import settings
+from invmask.attacks.victims import find_cards
+from invmask.cli.runs import store
+from invmask.cli.tables import print_json
+from invmask.cli.train import carry_out
+from invmask.errors import UserError
+from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.executor import Executor
+from invmask.runs.grid import Case, expand
+from invmask.runs.grid_results import CaseResult, read_case, read_folder, write_case, write_tables
+from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
+from invmask.runs.subject import make_bench, spec_of
+
+T = TypeVar("T", int, float)
+LOOK_SECONDS = 0.5
+ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """Do every case that is not done yet; returns 1 if some have no result."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", arguments.name):
+        raise UserError("A sweep's name has letters, digits, - and _, at most 40 of them.")
+    cases = expand(
+        words(arguments.attacks),
+        words(arguments.architectures),
+        words(arguments.datasets),
+        numbers(arguments.ratios, float, "Poisoning ratios are fractions above 0 and at most 1"),
+        words(arguments.defenses),
+        numbers(arguments.spc, int, "SPC are whole numbers"),
+        numbers(arguments.seeds, int, "Seeds are whole numbers"),
+    )
+    folder = settings.sweeps_folder() / arguments.name
+    to_do = [case for case in cases if not is_done(folder, case)]
+    train_missing(to_do, arguments.epochs)
+    with tqdm(total=len(cases), initial=len(cases) - len(to_do), unit="case", file=sys.stderr, smoothing=0) as bar:
+        run_cases(to_do, folder, arguments.at_once or settings.workers(), bar)
+    results = [read_case(file_of(folder, case)) for case in cases]
+    write_tables(folder, read_folder(folder)[0])
+    if arguments.json:
+        print_json([_brief(result) for result in results])
+    print(f"Stored in {folder}.", file=sys.stderr)
+    without = [result for result in results if result.problem is not None]
+    for result in without:
+        print(f"{result.victim}, SPC {result.spc}, seed {result.seed}: {result.problem}", file=sys.stderr)
+    return 1 if without else 0
+
+
+def words(text: str) -> list[str]:
+    """`a,b` as a list, without doubles.
+
+    Raises:
+        UserError: there is nothing in it.
+    """
+    found = list(dict.fromkeys(word for word in (part.strip() for part in text.split(",")) if word))
+    if not found:
+        raise UserError("Name at least one of each, separated by commas; see 'sweep --help'.")
+    return found
+
+
+def numbers(text: str, kind: Callable[[str], T], sentence: str) -> list[T]:
+    """`1,2` as numbers, none below 0.
+
+    Raises:
+        UserError: with `sentence`, where one is none.
+    """
+    found = []
+    for word in words(text):
+        try:
+            value = kind(word)
+        except ValueError:
+            value = kind("-1")
+        if not 0 <= value < 2**31 or (kind is float and not 0 < value <= 1):
+            raise UserError(f"{sentence}, separated by commas, not '{word[:40]}'.")
+        found.append(value)
+    return found
+
+
+def file_of(folder: Path, case: Case) -> Path:
+    """Where a case's result lies."""
+    return folder / f"{case.name}.json"
+
+
+def is_done(folder: Path, case: Case) -> bool:
+    """Whether the case has measures; one that failed is tried again."""
+    try:
+        return read_case(file_of(folder, case)).problem is None
+    except UserError:
+        return False
+
+
+def train_missing(cases: list[Case], epochs: int | None) -> None:
+    """Train every victim that the cases need and nobody has."""
+    known = find_cards(settings.victim_folders())
+    missing = {case.plan.name: case.plan for case in cases if case.plan.name not in known}
+    if missing:
+        torch.set_num_threads(settings.threads())
+    for place, (name, plan) in enumerate(missing.items(), 1):
+        print(f"Training {name}, {place} of {len(missing)} missing victims.", file=sys.stderr)
+        carry_out(plan, settings.victim_folders()[-1], epochs)
+
+
+def run_cases(cases: list[Case], folder: Path, at_once: int, bar: "tqdm[NoReturn]") -> None:
+    """Hand the cases to the workers, so many at once, and store each as it ends. Interrupted, it pauses its runs."""
+    if not cases:
+        return
+    # A mistake in the settings of the machine or in a victim is found before anything is begun.
+    make_bench(_spec(cases[0]), settings.victim_folders())
+    runs, waiting, under_way = store(), list(reversed(cases)), dict[str, tuple[Case, Run]]()
+    executor = Executor(runs).start()
+    told = None
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < at_once:
+                case = waiting.pop()
+                under_way[case.name] = case, begin(runs, case)
+            time.sleep(LOOK_SECONDS)
+            for name, (case, run) in list(under_way.items()):
+                summary = _summary(run)
+                if summary is None or summary.state in ENDED:
+                    write_case(folder, name, _result(case, run, summary))
+                    del under_way[name]
+                    bar.update()
+            rounds = sum(summary.round for _, run in under_way.values() if (summary := _summary(run)) is not None)
+            bar.set_postfix_str(f"{len(under_way)} under way, {rounds} rounds of them taken")
+            if executor.problem not in (None, told):
+                bar.write(str(executor.problem), file=sys.stderr)
+            told = executor.problem
+    except KeyboardInterrupt:
+        for _, run in under_way.values():
+            runs.pause(run.id)
+        print("\nPaused; the same command goes on.", file=sys.stderr)
+        raise
+    finally:
+        executor.close()
+
+
+def begin(runs: RunStore, case: Case) -> Run:
+    """The case's run: one that is there with exactly these settings, or a new one; wanted to its end."""
+    spec = _spec(case)
+    found = next((run for run in runs.runs() if _same(run, spec)), None)
+    run = found or runs.create(spec)
+    if found is None or found.summary().state is not RunState.FINISHED:
+        runs.go_on(run.id)
+    return run
+
+
+def _spec(case: Case) -> RunSpec:
+    return spec_of(case.plan.name, case.preset, case.spc, case.seed)
+
+
+def _same(run: Run, spec: RunSpec) -> bool:
+    try:
+        return run.spec() == spec
+    except UserError:
+        return False
+
+
+def _summary(run: Run) -> RunSummary | None:
+    """None where the run was deleted."""
+    try:
+        return run.summary()
+    except UserError:
+        return None
+
+
+def _result(case: Case, run: Run, summary: RunSummary | None) -> CaseResult:
+    if summary is None:
+        return CaseResult(**case.description(), run=run.id, problem="The run was deleted before its end.")
+    return case.result(summary)
+
+
+def _brief(result: CaseResult) -> dict[str, Any]:
+    keys = ("victim", "preset", "spc", "seed", "run", "problem", "seconds")
+    return {key: getattr(result, key) for key in keys} | result.views

@@ -1,0 +1,94 @@
+"""A grid of cases: victims by attack, architecture, data set and poisoning ratio, under presets, budgets and seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from invmask.attacks.make import Plan
+from invmask.attacks.victims import CLEAN
+from invmask.data.budget import MAX_SPC
+from invmask.defenses.ims.config import preset
+from invmask.errors import UserError
+from invmask.runs.entries import RunSummary
+from invmask.runs.grid_results import CaseResult, from_summary
+
+MOST_CASES = 10_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One victim, defended once.
+
+    Attributes:
+        plan: the victim, as it would be trained where it is missing.
+        preset: of the defence.
+        spc: clean images a class.
+        seed: draws the budget and the batches.
+    """
+
+    plan: Plan
+    preset: str
+    spc: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file, without the ending."""
+        return f"{self.plan.name}_{self.preset}_spc{self.spc}_seed{self.seed}".replace(":", "_")
+
+    def result(self, run: RunSummary) -> CaseResult:
+        """What its run found; where it found nothing, why."""
+        return from_summary(self.description(), run)
+
+    def description(self) -> dict[str, Any]:
+        """What the case is, by the names of a `CaseResult`."""
+        return {
+            "victim": self.plan.name,
+            "dataset": self.plan.dataset,
+            "architecture": self.plan.architecture,
+            "attack": self.plan.attack,
+            "poisoning_ratio": 0.0 if self.plan.attack == CLEAN else self.plan.poisoning_ratio,
+            "preset": self.preset,
+            "spc": self.spc,
+            "seed": self.seed,
+        }
+
+
+def expand(
+    attacks: Sequence[str],
+    architectures: Sequence[str],
+    datasets: Sequence[str],
+    ratios: Sequence[float],
+    presets: Sequence[str],
+    budgets: Sequence[int],
+    seeds: Sequence[int],
+) -> list[Case]:
+    """Every combination once, victim by victim; a clean control has no ratio.
+
+    Raises:
+        UserError: something of it does not exist or is out of range, or there are more than `MOST_CASES`.
+    """
+    for name in presets:
+        preset(name)
+    if wrong := [spc for spc in budgets if not 1 <= spc <= MAX_SPC]:
+        raise UserError(f"SPC (samples per class) has to be between 1 and {MAX_SPC}, not {wrong[0]}.")
+    plans: dict[str, Plan] = {}
+    for dataset in datasets:
+        for architecture in architectures:
+            for attack in attacks:
+                for ratio in ratios:
+                    plan = Plan(dataset, architecture, attack)
+                    plan = plan if attack == CLEAN else replace(plan, poisoning_ratio=ratio)
+                    plan.check()
+                    plans.setdefault(plan.name, plan)
+    cases = {
+        case.name: case
+        for plan in plans.values()
+        for name in presets
+        for spc in budgets
+        for seed in seeds
+        for case in [Case(plan, name, spc, seed)]
+    }
+    if len(cases) > MOST_CASES:
+        raise UserError(f"These are {len(cases):,} cases; ask for at most {MOST_CASES:,} at once.")
+    return list(cases.values())

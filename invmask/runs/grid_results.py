@@ -1,0 +1,184 @@
+"""What a grid of cases found: one JSON file a case in one directory, and one table over all of them."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from invmask.errors import UserError
+from invmask.runs import files
+from invmask.runs.entries import RunState, RunSummary
+
+MOST_BYTES = 1 << 18
+VIEWS = ("original", "pruned", "inverse")
+MEASURES = ("acc", "asr", "ra")
+KEYS = ("dataset", "architecture", "attack", "poisoning_ratio", "preset", "spc")
+"""What cases have in common that differ in their seeds alone."""
+TABLE = "table"
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case.
+
+    Attributes:
+        victim, dataset, architecture, attack, poisoning_ratio: the network under test; the ratio in [0, 1].
+        preset, spc, seed: the defence.
+        run: its run; None where there is none.
+        problem: why there are no measures, as a sentence; None where there are.
+        views: ACC, ASR and RA in [0, 1] by measure (of `MEASURES`), by view (of `VIEWS`), over all embedded test
+            images; None where there is no trigger.
+        n_clean, n_triggered: how many images that were.
+        seconds: of all rounds, without measuring.
+        details: settings, versions, machine and the like.
+    """
+
+    victim: str
+    dataset: str
+    architecture: str
+    attack: str
+    poisoning_ratio: float
+    preset: str
+    spc: int
+    seed: int
+    run: str | None = None
+    problem: str | None = None
+    views: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    n_clean: int = 0
+    n_triggered: int = 0
+    seconds: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Its values of `KEYS`."""
+        return tuple(getattr(self, key) for key in KEYS)
+
+
+def from_summary(description: Mapping[str, Any], run: RunSummary) -> CaseResult:
+    """What a run found that has ended; where it found nothing, why.
+
+    Args:
+        description: victim, dataset, architecture, attack, poisoning_ratio, preset, spc and seed.
+    """
+    if run.result is None or run.state is not RunState.FINISHED:
+        why = run.message or f"The run was {run.state} after round {run.round}."
+        return CaseResult(**description, run=run.id, problem=why)
+    result, spec = run.result, run.spec
+    views = {view: {measure: getattr(getattr(result.views, view), measure) for measure in MEASURES} for view in VIEWS}
+    details = {
+        "stopped_because": result.stopped_because,
+        "rounds": result.rounds,
+        "channels": result.channels,
+        "selected": result.selected,
+        "pruned": result.pruned,
+        "precision": spec.precision,
+        "device": spec.device,
+        "threads": spec.threads,
+        "versions": spec.versions,
+        "settings": spec.config.as_json(),
+    }
+    original = result.views.original
+    return CaseResult(
+        **description,
+        run=run.id,
+        views=views,
+        n_clean=original.n_clean,
+        n_triggered=original.n_triggered,
+        seconds=result.seconds,
+        details=details,
+    )
+
+
+def write_case(folder: Path, name: str, result: CaseResult) -> None:
+    """Store one case; it appears all at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(folder / f"{name}.json", (json.dumps(asdict(result), indent=1) + "\n").encode())
+
+
+def read_case(path: Path) -> CaseResult:
+    """One case from its file.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("too large")
+        result = CaseResult(**json.loads(path.read_text()))
+        shares = [share for view in result.views.values() for share in view.values() if share is not None]
+        if set(result.views) - set(VIEWS) or not all(0 <= share <= 1 for share in shares):
+            raise ValueError("no such view, or no share")
+        if (result.problem is None) != (set(result.views) == set(VIEWS)):
+            raise ValueError("neither measures nor a problem")
+        hash(result.group)
+        return result
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path.name} is no case of a sweep; delete it and sweep again.") from error
+
+
+def read_folder(folder: Path) -> tuple[list[CaseResult], list[str]]:
+    """Every case of a sweep, in order, and a sentence for each file that is none."""
+    results, problems = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            results.append(read_case(path))
+        except UserError as error:
+            problems.append(str(error))
+    return sorted(results, key=lambda result: (*map(str, result.group[:-1]), result.spc, result.seed)), problems
+
+
+def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
+    """One row for all cases that differ in their seeds alone, in the order given.
+
+    Returns:
+        Columns: `KEYS`; `seeds`, how many were measured; `problems`, how many were not; `<view> <measure>` and
+        `<view> <measure> sd`, the mean and the standard deviation over the seeds, in [0, 1], NaN where there is none.
+    """
+    groups: dict[tuple[Any, ...], list[CaseResult]] = {}
+    for result in results:
+        groups.setdefault(result.group, []).append(result)
+    rows = []
+    for group, members in groups.items():
+        measured = [result for result in members if result.problem is None]
+        row: dict[str, Any] = dict(zip(KEYS, group, strict=True))
+        row |= {"seeds": len(measured), "problems": len(members) - len(measured)}
+        for view in VIEWS:
+            for measure in MEASURES:
+                shares = pd.Series([result.views[view][measure] for result in measured], dtype="float64")
+                row[f"{view} {measure}"], row[f"{view} {measure} sd"] = shares.mean(), shares.std()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table for people, in per cent: mean ± standard deviation over the seeds."""
+    titles = ["data set", "architecture", "attack", "ratio", "preset", "SPC", "seeds"]
+    titles += [f"{view} {measure.upper()}" for view in VIEWS for measure in MEASURES]
+    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
+    for row in table.to_dict("records"):
+        seeds = f"{row['seeds']}" + (f" ({row['problems']} without result)" if row["problems"] else "")
+        cells = [row["dataset"], row["architecture"], row["attack"], f"{100 * row['poisoning_ratio']:.3g} %"]
+        cells += [row["preset"], str(row["spc"]), seeds]
+        cells += [in_words(row, view, measure) for view in VIEWS for measure in MEASURES]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def in_words(row: Mapping[Any, Any], view: str, measure: str) -> str:
+    """`86.9 ± 0.5`, in per cent; nothing where it does not exist."""
+    mean, spread = row[f"{view} {measure}"], row[f"{view} {measure} sd"]
+    if math.isnan(mean):
+        return ""
+    return f"{100 * mean:.1f}" + ("" if math.isnan(spread) else f" ± {100 * spread:.1f}")
+
+
+def write_tables(folder: Path, results: Sequence[CaseResult]) -> None:
+    """`table.csv`, fractions in [0, 1], and `table.md`, in per cent."""
+    table = summarise(results)
+    table.to_csv(folder / f"{TABLE}.csv", index=False)
+    (folder / f"{TABLE}.md").write_text(as_markdown(table) + "\n")

@@ -1,0 +1,89 @@
+"""Results: a sweep's cases as squares and as a table, and the way from a case to its run."""
+
+from dataclasses import replace
+
+import pytest
+
+from invmask import settings
+from invmask.runs.grid_results import CaseResult, write_case
+from invmask.ui import results_data
+from tests.app.conftest import make_run, sentences, visit
+from tests.unit.run_helpers import VICTIM
+
+pytestmark = pytest.mark.usefixtures("tiny_victims")
+
+CASE = CaseResult(
+    victim=VICTIM,
+    dataset="cifar10",
+    architecture="preactresnet18w2",
+    attack="badnets",
+    poisoning_ratio=0.1,
+    preset="default",
+    spc=10,
+    seed=0,
+    views={
+        "original": {"acc": 0.9, "asr": 1.0, "ra": 0.0},
+        "pruned": {"acc": 0.8, "asr": 0.1, "ra": 0.7},
+        "inverse": {"acc": 0.1, "asr": 0.9, "ra": 0.0},
+    },
+    n_clean=2_000,
+    n_triggered=1_800,
+)
+
+
+def store(name, *cases):
+    for number, case in enumerate(cases):
+        write_case(settings.sweeps_folder() / name, f"case{number}", case)
+
+
+def test_without_a_sweep_the_page_says_how_to_make_one():
+    app = visit("results", victim=VICTIM)
+    assert not app.exception
+    assert "no results yet" in " ".join(sentences(app))
+    assert "python -m invmask sweep" in app.code[0].value
+
+
+def test_the_table_shows_means_in_per_cent_and_cases_without_result():
+    other = {**CASE.views, "pruned": {"acc": 0.8, "asr": 0.3, "ra": 0.7}}
+    store("grid", CASE, replace(CASE, seed=1, views=other), replace(CASE, seed=2, views={}, problem="It failed."))
+    app = visit("results", victim=VICTIM)
+    assert not app.exception
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert (row["seeds"], row["problems"]) == (2, 1)
+    assert row["pruned asr"] == pytest.approx(20)
+    assert row["pruned asr sd"] == pytest.approx(14.142, abs=0.001)
+    assert "3 cases have ended, 1 of them without a result." in [caption.value for caption in app.caption]
+
+
+def test_a_square_is_the_mean_over_seeds_and_knows_its_cases():
+    other = replace(CASE, seed=1, views={**CASE.views, "pruned": {"acc": 0.8, "asr": 0.3, "ra": 0.7}})
+    failed = replace(CASE, spc=100, views={}, problem="It failed.")
+    cells, members = results_data.cells([CASE, other, failed], "pruned asr")
+    assert [(cell.column, cell.share) for cell in cells] == [("10", pytest.approx(0.2)), ("100", None)]
+    assert members == [[CASE, other], [failed]]
+    assert "20.0 ± 14.1 %" in cells[0].hover
+    assert "no result" in cells[1].hover
+
+
+def test_a_case_leads_to_its_run_where_it_is_here():
+    run = make_run()
+    store("grid", replace(CASE, run=run.id), replace(CASE, seed=1, run="20200101-000000-badnets-0000"))
+    app = visit("results", victim=VICTIM)
+    assert not any(button.label.startswith("Open seed") for button in app.button)
+    app.session_state["results/cell"] = CASE.group
+    app.run()
+    buttons = {button.label: button for button in app.button if button.label.startswith("Open seed")}
+    assert not buttons["Open seed 0"].disabled
+    assert buttons["Open seed 1"].disabled
+    buttons["Open seed 0"].click().run()
+    assert not app.exception
+    assert app.query_params["run"] == run.id
+    assert app.title[0].value == "Defend"
+
+
+def test_a_file_that_is_no_case_is_told_of_and_the_rest_is_shown():
+    store("grid", CASE)
+    (settings.sweeps_folder() / "grid" / "other.json").write_text("{}")
+    app = visit("results", victim=VICTIM)
+    assert "other.json is no case of a sweep" in " ".join(sentences(app))
+    assert len(app.dataframe[0].value) == 1

@@ -1,0 +1,106 @@
+"""`sweep` does every case through real workers, skips what is done, and says what has no result."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from invmask.cli import main, sweep
+from invmask.runs.grid_results import read_folder, write_case
+from invmask.runs.store import RunStore
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+
+GRID = ["sweep", "--attacks", "badnets,clean", "--architectures", "preactresnet18w2", "--spc", "1", "--json"]
+
+
+@pytest.fixture
+def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tiny victims under the names that the grid gives them, a defence of a few rounds, one worker."""
+    write_victims(own_home / "victims")
+    monkeypatch.setenv("INVMASK_WORKERS", "1")
+    monkeypatch.setenv("INVMASK_THREADS", "1")
+    monkeypatch.setattr(sweep, "spec_of", _spec)
+    return own_home
+
+
+def _spec(victim, preset, spc, seed):
+    base = small_spec(victim, preset=preset, spc=spc, seed=seed)
+    return replace(base, config=replace(base.config, seed=seed))
+
+
+def test_a_grid_is_done_by_workers_once_and_goes_on_where_it_was(home, capsys):
+    assert main([*GRID, "--seeds", "0"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert [case["victim"] for case in first] == [VICTIM, CONTROL]
+    assert all(case["problem"] is None and case["pruned"]["acc"] is not None for case in first)
+    folder = home / "sweeps" / "sweep"
+    store = RunStore(home / "runs")
+    for case in first:
+        assert store.run(case["run"]).result().views.pruned.acc == case["pruned"]["acc"]
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    assert len(before) == 2
+
+    # One more seed: what is done is not done again, and the table has both.
+    assert main([*GRID, "--seeds", "0,1", "--attacks", "badnets"]) == 0
+    assert [case["seed"] for case in json.loads(capsys.readouterr().out)] == [0, 1]
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+    assert len(list(folder.glob("*.json"))) == 3
+    assert (folder / "table.md").read_text().count("cifar10") == 2
+    assert len(store.runs()) == 3
+
+
+def test_a_case_without_result_is_tried_again_from_its_run(home, capsys):
+    run = RunStore(home / "runs").create(_spec(VICTIM, "default", 1, 0))
+    (case,) = sweep.expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], [0])
+    failed = replace(case.result(run.summary()), problem="The memory ran out.")
+    write_case(home / "sweeps" / "again", case.name, failed)
+    assert main([*GRID, "--attacks", "badnets", "--name", "again"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["run"], found["problem"]) == (run.id, None)
+
+
+def test_a_run_that_fails_is_told_of_and_the_others_are_done(home, capsys):
+    # Weights of another network: found by the worker, in the run of that victim alone.
+    weights = home / "victims" / f"{CONTROL}.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    assert main([*GRID, "--seeds", "0"]) == 1
+    told = capsys.readouterr()
+    assert CONTROL in told.err
+    results, problems = read_folder(home / "sweeps" / "sweep")
+    assert problems == []
+    assert {case.victim: case.problem is None for case in results} == {VICTIM: True, CONTROL: False}
+
+
+def test_missing_victims_are_trained_first(home, monkeypatch):
+    trained = []
+
+    def carry_out(plan, out, epochs):
+        trained.append((plan.name, out, epochs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "carry_out", carry_out)
+    assert main([*GRID, "--attacks", "badnets,blended", "--epochs", "2"]) == 130
+    assert trained == [("cifar10-preactresnet18w2-blended", home / "victims", 2)]
+    assert RunStore(home / "runs").runs() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--name", "../up"], "letters, digits"),
+        (["--spc", "ten"], "SPC are whole numbers"),
+        (["--seeds", "-1"], "Seeds are whole numbers"),
+        (["--ratios", "0"], "fractions above 0"),
+        (["--ratios", "nan"], "fractions above 0"),
+        (["--attacks", " , "], "at least one"),
+        (["--defenses", "magic"], "no preset"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_nothing(home, capsys, words, sentence):
+    assert main([*GRID, *words]) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+    assert not (home / "sweeps").exists()

@@ -1,0 +1,154 @@
+"""A grid holds every combination once; its results survive the way to disk and back, and add up in the table."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from invmask.errors import UserError
+from invmask.runs.advance import advance
+from invmask.runs.grid import expand
+from invmask.runs.grid_results import (
+    CaseResult,
+    as_markdown,
+    read_case,
+    read_folder,
+    summarise,
+    write_case,
+    write_tables,
+)
+from invmask.runs.wants import Goal, Want, write_want
+from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
+
+ARCHITECTURE = ["preactresnet18w16"]
+VIEWS = {
+    "original": {"acc": 0.9, "asr": 1.0, "ra": 0.0},
+    "pruned": {"acc": 0.8, "asr": 0.1, "ra": 0.7},
+    "inverse": {"acc": 0.1, "asr": 0.9, "ra": 0.0},
+}
+
+
+def result(**changes) -> CaseResult:
+    base = CaseResult(
+        victim="cifar10-preactresnet18w16-badnets",
+        dataset="cifar10",
+        architecture="preactresnet18w16",
+        attack="badnets",
+        poisoning_ratio=0.1,
+        preset="default",
+        spc=10,
+        seed=0,
+        run="20260101-000000-badnets-0000",
+        views=VIEWS,
+        n_clean=2_000,
+        n_triggered=1_800,
+        seconds=10.0,
+    )
+    return replace(base, **changes)
+
+
+def pruned(asr: float) -> dict[str, dict[str, float | None]]:
+    return {**VIEWS, "pruned": {**VIEWS["pruned"], "asr": asr}}
+
+
+def test_every_combination_is_there_once_and_a_control_has_no_ratio():
+    cases = expand(["badnets", "clean"], ARCHITECTURE, ["cifar10"], [0.1, 0.05], ["default", "paper"], [1, 10], [0, 1])
+    names = [case.name for case in cases]
+    assert len(names) == len(set(names)) == 3 * 2 * 2 * 2
+    victims = list(dict.fromkeys(case.plan.name for case in cases))
+    assert victims == [f"cifar10-preactresnet18w16-{end}" for end in ("badnets", "badnets-p5", "clean")]
+    assert "cifar10-preactresnet18w16-badnets-p5_paper_spc1_seed1" in names
+    # Victim by victim, so that one is done before the next is begun.
+    assert [case.plan.name for case in cases] == sorted((case.plan.name for case in cases), key=victims.index)
+    assert {case.description()["poisoning_ratio"] for case in cases} == {0.1, 0.05, 0.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attacks": ["nobody"]}, "attack"),
+        ({"architectures": ["lenet99"]}, "architecture"),
+        ({"datasets": ["cifar7"]}, "data set"),
+        ({"ratios": [0.95]}, "At most 0.9"),
+        ({"presets": ["harder"]}, "preset"),
+        ({"budgets": [0]}, "between 1 and 100"),
+        ({"seeds": range(20_000)}, "at most 10,000"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_begun(changes, words):
+    asked = {
+        "attacks": ["badnets"],
+        "architectures": ARCHITECTURE,
+        "datasets": ["cifar10"],
+        "ratios": [0.1],
+        "presets": ["default"],
+        "budgets": [10],
+        "seeds": [0],
+    }
+    with pytest.raises(UserError, match=words):
+        expand(**{**asked, **changes})
+
+
+def test_a_finished_run_becomes_a_case_and_a_paused_one_a_problem(own_home):
+    write_victims(own_home / "victims")
+    run = taken(own_home, small_spec(VICTIM), 1)
+    (case,) = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["paper"], [1], [0])
+    assert case.plan.name == VICTIM
+    assert case.result(run.summary()).problem == "The run was paused after round 1."
+    write_want(run.path, Want(Goal.FINISH))
+    advance(run.path)
+    found = case.result(run.summary())
+    end = run.result()
+    assert found.problem is None
+    assert found.views["pruned"]["asr"] == end.views.pruned.asr
+    assert found.views["inverse"]["acc"] == end.views.inverse.acc
+    assert (found.n_clean, found.run) == (2_000, run.id)
+
+
+def test_cases_survive_the_disk_and_what_is_none_is_told_of(tmp_path):
+    stored = [result(), result(seed=1, problem="It failed.", views={}, run=None)]
+    for number, case in enumerate(stored):
+        write_case(tmp_path, f"case{number}", case)
+    content = json.loads((tmp_path / "case0.json").read_text())
+    bad = {
+        "no.json": "{",
+        "share.json": json.dumps({**content, "views": pruned(1.5)}),
+        "neither.json": json.dumps({**content, "views": {}}),
+        "more.json": json.dumps({**content, "surprise": 1}),
+        "views.json": json.dumps({**content, "views": 3}),
+        "large.json": json.dumps({**content, "details": {"x": "y" * 300_000}}),
+    }
+    for name, text in bad.items():
+        (tmp_path / name).write_text(text)
+    found, problems = read_folder(tmp_path)
+    assert found == stored
+    assert sorted(problem.split()[0] for problem in problems) == sorted(bad)
+    for name in bad:
+        with pytest.raises(UserError, match="no case of a sweep"):
+            read_case(tmp_path / name)
+
+
+def test_the_table_has_mean_and_spread_over_seeds(tmp_path):
+    values = [0.02, 0.04, 0.09]
+    cases = [result(seed=seed, views=pruned(asr)) for seed, asr in enumerate(values)]
+    cases += [result(seed=3, problem="It failed.", views={}), result(spc=100, views=pruned(0.5))]
+    control = {view: {"acc": 0.9, "asr": None, "ra": None} for view in VIEWS}
+    cases.append(result(attack="clean", victim="c", poisoning_ratio=0.0, views=control))
+    table = summarise(cases)
+    assert table["spc"].tolist() == [10, 100, 10]
+    first = table.iloc[0]
+    assert (first["seeds"], first["problems"]) == (3, 1)
+    assert first["pruned asr"] == pytest.approx(np.mean(values))
+    assert first["pruned asr sd"] == pytest.approx(np.std(values, ddof=1))
+    assert pd.isna(table.iloc[1]["pruned asr sd"])
+    assert pd.isna(table.iloc[2]["pruned asr"])
+    words = as_markdown(table).splitlines()
+    assert "| 5.0 ± 3.6 |" in words[2]
+    assert "| 3 (1 without result) |" in words[2]
+    assert "| 50.0 |" in words[3]
+    write_tables(tmp_path, cases)
+    read = pd.read_csv(tmp_path / "table.csv")
+    assert read["pruned asr"].tolist()[:2] == pytest.approx([np.mean(values), 0.5])
+    assert (tmp_path / "table.md").read_text().splitlines() == words
