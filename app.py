@@ -1,13 +1,19 @@
 """The dashboard's entry: `streamlit run app.py`."""
 
+import os
+
 import streamlit as st
 
+from invmask import settings
+
+# Before torch is loaded: a page is drawn in a new thread each time, and torch asks the environment for each of them.
+os.environ.setdefault("OMP_NUM_THREADS", str(settings.page_threads()))
+
 from invmask.errors import UserError
-from invmask.settings import ASSETS
 from invmask.ui import address, cache, navigation, sidebar, theme
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
-st.set_page_config(page_title="invmask", page_icon=ASSETS / "logo.svg", layout="wide")
+st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")
 page = st.navigation(navigation.pages())
 theme.page_style()
 try:

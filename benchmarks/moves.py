@@ -13,12 +13,12 @@ import json
 import re
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
 from invmask.attacks.victims import versions
-from invmask.defenses.ims.config import preset
 from invmask.machine import choose_precision, processor
 from invmask.runs import tuning
 from invmask.runs.advance import advance
@@ -26,6 +26,7 @@ from invmask.runs.cutting import measure_cuts
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
+from invmask.runs.subject import spec_of
 from invmask.runs.wants import Goal, Want, write_want
 from tests.browser.dashboard import Dashboard, chromium, dashboard, new_context
 from tests.browser.pages import heading, press, settled
@@ -93,7 +94,7 @@ def main() -> None:
 
 
 def _spec(name: str) -> RunSpec:
-    return RunSpec(victim=VICTIM, preset=name, spc=1, seed=0, config=preset(name), threads=1, versions=versions())
+    return replace(spec_of(VICTIM, name, 1, 0), threads=1)
 
 
 def finished(store: RunStore) -> Run:

@@ -78,6 +78,14 @@ def workers() -> int:
     return _whole("INVMASK_WORKERS", MOST_WORKERS) or max(1, _cores() // threads())
 
 
+def page_threads() -> int:
+    """Threads of what a page computes: half of the cores.
+
+    Beside a run that has all of them, more threads wait for each other and take longer than fewer do.
+    """
+    return max(1, _cores() // 2)
+
+
 def scheduler() -> str | None:
     """Address of an existing Dask scheduler; None for a cluster of one's own.
 

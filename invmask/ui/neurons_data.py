@@ -166,10 +166,9 @@ def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand:
     spec = cache.store().run(run_id).spec()
     masks = base_masks(run_id, round_taken, base)
     bench = _bench(run_id, round_taken, base, base_stamp, stamp)
-    gates = torch.stack([masks.gate(View.PRUNED), by_hand.apply(masks).gate(View.PRUNED)])
+    before, gates = bench.before, by_hand.apply(masks).gate(View.PRUNED)
     with bench.lock:
-        before = bench.ablation.answers(gates[:1])[0]
-        after = bench.ablation.answers(gates[1:])[0]
+        after = bench.ablation.answers(gates[None])[0]
     original = _original(spec.victim, stamp, spec.probe_per_class, _precision(run_id))
     measure = bench.ablation.measure_answers
     return WhatIf(original, measure(before.argmax(1)), measure(after.argmax(1)), before, after)
@@ -177,9 +176,10 @@ def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand:
 
 @dataclass(frozen=True)
 class _Bench:
-    """For one thread at a time."""
+    """For one thread at a time. `before` are the softmax answers to the masks that cuts start from, [N + M, K]."""
 
     ablation: Ablation
+    before: Tensor
     lock: threading.Lock
 
 
@@ -190,7 +190,7 @@ def _bench(run_id: str, round_taken: int, base: str, base_stamp: int, stamp: int
     _, images = probe_images(spec.victim, spec.probe_per_class)
     gates = base_masks(run_id, round_taken, base).gate(View.PRUNED)
     ablation = Ablation(model, MaskLayout.of(model), images, gates, _precision(run_id))
-    return _Bench(ablation, threading.Lock())
+    return _Bench(ablation, ablation.answers(gates[None])[0], threading.Lock())
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

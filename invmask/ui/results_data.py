@@ -28,8 +28,7 @@ def names() -> list[str]:
 
 def read(name: str) -> tuple[list[CaseResult], list[str]]:
     """Every case of a sweep, and a sentence for each file that is none."""
-    folder = settings.sweeps_folder() / name
-    return _read(str(folder), _stamp(folder))
+    return _read(str(settings.sweeps_folder() / name), stamp(name))
 
 
 def cells(results: list[CaseResult], shown: str) -> tuple[list[GridCell], list[list[CaseResult]]]:
@@ -56,8 +55,9 @@ def victim_row(result: CaseResult) -> str:
     return f"{result.attack}{ratio}, {result.architecture}, {result.dataset}"
 
 
-def _stamp(folder: Path) -> tuple[int, int]:
-    times = [path.stat().st_mtime_ns for path in folder.glob("*.json")]
+def stamp(name: str) -> tuple[int, int]:
+    """Changes whenever a case of the sweep is written."""
+    times = [path.stat().st_mtime_ns for path in (settings.sweeps_folder() / name).glob("*.json")]
     return len(times), max(times, default=0)
 
 

@@ -70,8 +70,7 @@ def test_a_case_leads_to_its_run_where_it_is_here():
     store("grid", replace(CASE, run=run.id), replace(CASE, seed=1, run="20200101-000000-badnets-0000"))
     app = visit("results", victim=VICTIM)
     assert not any(button.label.startswith("Open seed") for button in app.button)
-    app.session_state["results/cell"] = CASE.group
-    app.run()
+    app = visit("results", victim=VICTIM, cell=f"{VICTIM}/10")
     buttons = {button.label: button for button in app.button if button.label.startswith("Open seed")}
     assert not buttons["Open seed 0"].disabled
     assert buttons["Open seed 1"].disabled

@@ -1,0 +1,132 @@
+"""The pieces of Results: the map of all victims with the runs behind a square, and the table."""
+
+import streamlit as st
+
+from invmask.figures.grid_map import grid_map
+from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
+from invmask.ui import address, cache, results_data
+from invmask.ui.names import count
+from invmask.ui.results_data import SHOWN
+from invmask.ui.theme import chart, current_theme
+
+CELL = "cell"
+LOOK_SECONDS = 5.0
+_OPEN, _MAP = "results/open", "results-map"
+MAP_HELP = (
+    "One square a victim and data budget: the mean over seeds, on all embedded test images. Click a square for its "
+    "runs. A good defence has a low ASR and a high RA and ACC in the pruned view, and a high ASR in the inverse view."
+)
+TABLE_HELP = "Mean over seeds, per cent; sd is the standard deviation, empty for one seed."
+
+
+def go_to_opened() -> None:
+    """Leave for Defend where a run was opened: a callback cannot switch pages itself."""
+    if st.session_state.pop(_OPEN, False):
+        st.switch_page("pages/defend.py")
+
+
+def watch(name: str) -> None:
+    """Draw the page again when another case of the sweep has ended."""
+    st.fragment(_look, run_every=LOOK_SECONDS)(name, results_data.stamp(name))
+
+
+def _look(name: str, shown: tuple[int, int]) -> None:
+    if results_data.stamp(name) != shown:
+        st.rerun()
+
+
+def show_map(results: list[CaseResult], shown: str) -> None:
+    """A square for each victim and budget; below, the runs behind the one that was clicked."""
+    st.subheader("All victims", anchor=False, help=MAP_HELP)
+    cells, members = results_data.cells(results, shown)
+
+    def clicked() -> None:
+        points = st.session_state[_MAP]["selection"]["points"]
+        if points:
+            address.choose(CELL, _cell(members[int(points[0]["point_index"])]))
+
+    chart(
+        grid_map(cells, f"{SHOWN[shown]}, %", current_theme()),
+        key=_MAP,
+        alt=f"{SHOWN[shown]} of every victim at every data budget",
+        paper=lambda: grid_map(cells, f"{SHOWN[shown]}, %", "paper"),
+        on_select=clicked,
+        selection_mode="points",
+    )
+    chosen = next((group for group in members if _cell(group) == address.choice(CELL, "")), None)
+    with st.container(border=True):
+        if chosen is None:
+            st.caption("Click a square to see its runs here.")
+        else:
+            _runs(chosen)
+
+
+def _cell(group: list[CaseResult]) -> str:
+    """The square's name in the address."""
+    return f"{group[0].victim}/{group[0].spc}"
+
+
+def _runs(group: list[CaseResult]) -> None:
+    """A line for each seed, with a way to its run."""
+    st.markdown(f"**{results_data.victim_row(group[0])}**, SPC {group[0].spc}, {group[0].preset}")
+    known = {run.id for run in cache.listing().runs}
+    for result in group:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            here = result.run in known
+            st.button(
+                f"Open seed {result.seed}",
+                key=f"results-open-{result.run}-{result.seed}",
+                icon=":material/open_in_new:",
+                disabled=not here,
+                on_click=_open,
+                args=(result.run,),
+                help="On Defend, with every round." if here else "This run is not on this machine any more.",
+            )
+            st.caption(_said(result))
+
+
+def _said(result: CaseResult) -> str:
+    if result.problem is not None:
+        return result.problem
+    parts = []
+    for view in VIEWS[1:]:
+        shares = [
+            f"{measure.upper()} {100 * share:.1f}\u00a0%"
+            for measure in MEASURES
+            if (share := result.views[view][measure]) is not None
+        ]
+        parts.append(f"{view}: {', '.join(shares)}")
+    return "; ".join(parts) + f" (n = {count(result.n_clean)} clean, {count(result.n_triggered)} triggered)"
+
+
+def _open(run: str) -> None:
+    address.set_run(run)
+    st.session_state[_OPEN] = True
+
+
+def show_table(results: list[CaseResult], name: str) -> None:
+    """Mean and spread of everything, and the same as CSV."""
+    st.subheader("Table", anchor=False, help=TABLE_HELP)
+    table = summarise(results)
+    shares = [column for column in table if column.split()[0] in VIEWS]
+    shown = table.assign(
+        poisoning_ratio=100 * table["poisoning_ratio"], **{column: 100 * table[column] for column in shares}
+    )
+    config = {column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=96) for column in shares}
+    config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=76)
+    config["problems"] = st.column_config.NumberColumn("no result", width=76)
+    st.dataframe(shown, hide_index=True, column_config=config)
+    st.download_button(
+        "Table as CSV",
+        table.to_csv(index=False),
+        f"{name}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        help="Fractions in [0, 1].",
+    )
+
+
+def _heading(column: str) -> str:
+    view, measure, *spread = column.split()
+    return " ".join([view, measure.upper(), *spread])
