@@ -77,6 +77,12 @@ def speed_table() -> str:
             add(what, f"{shares} (n = {len(one['round_seconds'])})", result)
             fewer = one["flop_as_published"] / one["flop"]
             add(f"operations of a round as published over the engine's: width {width[5:]}", f"{fewer:.2f}", result)
+            rounds = results / "rounds" / path.name
+            timed = json.loads(rounds.read_text())["widths"].get(width) if rounds.exists() else None
+            if timed is not None:
+                plain = statistics.median(timed["seconds"]["as_published"]["minimise"])
+                most = ", ".join(f"{name} {plain / of['limit_seconds']:.1f} times" for name, of in by_precision.items())
+                add(f"a round of phase 2 at that limit, faster than as published: width {width[5:]}", most, result)
     for path in sorted((results / "defence").glob("*.json")):
         result = json.loads(path.read_text())
         each = [one["seconds"] for one in result["defences"]]
@@ -125,8 +131,11 @@ def faster_words() -> str:
 
 
 def _spread(values: list[float]) -> str:
-    middle = f"median {statistics.median(values):.1f}"
-    return f"{middle} ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else f"{values[0]:.1f}"
+    middle = statistics.median(values)
+    digits = 1 if middle >= 1 else 3
+    if len(values) == 1:
+        return f"{middle:.{digits}f}"
+    return f"median {middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def main() -> None:
