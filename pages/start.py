@@ -5,9 +5,11 @@ import streamlit as st
 
 from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
+from invmask.exports.samples import trigger_pictures
 from invmask.ui import address, answers, cache, widgets
 from invmask.ui.names import count, target_title
 from invmask.ui.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
+from invmask.ui.save_figure import save_pictures
 
 SAMPLES = 6
 SIDE = 92
@@ -118,6 +120,18 @@ def _page() -> None:
     places = answers.draw(card, true_class, seed, SAMPLES)
     found = answers.clean_and_triggered(card.name, cache.victim_stamp(card.name), places)
     sample_grid(_samples(card, found), SIDE)
+    save_pictures(
+        "start-trigger",
+        lambda: trigger_pictures(
+            list(found.clean),
+            None if found.triggered is None else list(found.triggered),
+            found.labels.tolist(),
+            found.clean_probabilities,
+            found.triggered_probabilities,
+            card.dataset_info.classes,
+            "paper",
+        ),
+    )
     st.caption(
         f"{len(places)} of {count(len(cache.test_images(card.dataset)))} embedded test images, drawn at random "
         f"(draw {seed}), each with the model's answer and its probability."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.evidence.views import Fate
+from invmask.evidence.views import Fate, ViewAnswers
 from invmask.exports.frames import VIEWS
 from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES, Theme
@@ -19,23 +19,42 @@ SHOWN = 6
 
 def trigger_figure(records: RunRecords, theme: Theme) -> go.Figure:
     """The same test images clean and triggered, and what the victim answers."""
-    found, classes = records.samples, records.classes
-    labels = found.answers.labels.tolist()[:SHOWN]
+    found = records.samples
+    triggered = found.triggered is not None
+    return trigger_pictures(
+        [_pixels(image) for image in found.clean[:SHOWN]],
+        [_pixels(image) for image in found.triggered[:SHOWN]] if found.triggered is not None else None,
+        found.answers.labels.tolist(),
+        found.clean_answers,
+        found.answers.probabilities[0].numpy() if triggered else None,
+        records.classes,
+        theme,
+    )
+
+
+def trigger_pictures(
+    clean: Sequence[np.ndarray],
+    triggered: Sequence[np.ndarray] | None,
+    labels: Sequence[int],
+    clean_answers: np.ndarray,
+    triggered_answers: np.ndarray | None,
+    classes: Sequence[str],
+    theme: Theme,
+) -> go.Figure:
+    """Images clean and triggered, uint8 [H, W, C], and what the victim answers to each, [N, K] in [0, 1].
+
+    Args:
+        triggered, triggered_answers: None for a clean control.
+    """
     rows = []
-    if found.triggered is None:
-        for place, true in enumerate(labels):
-            lines = [f"answer: {_answer(found.clean_answers[place], classes)}"]
-            rows.append(PictureRow(f"true class: {classes[true]}", [_pixels(found.clean[place])], lines))
-        return picture_rows(rows, ["clean"], theme)
-    triggered = found.answers.probabilities[0].numpy()
-    for place, true in enumerate(labels):
-        pictures = [_pixels(found.clean[place]), _pixels(found.triggered[place])]
-        lines = [
-            f"clean: {_answer(found.clean_answers[place], classes)}",
-            f"triggered: {_answer(triggered[place], classes)}",
-        ]
-        rows.append(PictureRow(f"true class: {classes[true]}", pictures, lines))
-    return picture_rows(rows, ["clean", "triggered"], theme)
+    for place, pixels in enumerate(clean):
+        pictures, said = [pixels], _answer(clean_answers[place], classes)
+        lines = [f"answer: {said}"]
+        if triggered is not None and triggered_answers is not None:
+            pictures.append(triggered[place])
+            lines = [f"clean: {said}", f"triggered: {_answer(triggered_answers[place], classes)}"]
+        rows.append(PictureRow(f"true class: {classes[labels[place]]}", pictures, lines))
+    return picture_rows(rows, ["clean"] if triggered is None else ["clean", "triggered"], theme)
 
 
 def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
@@ -55,19 +74,31 @@ def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
     """Samples of the page Flip with the three views' answers: the one picked, then the classes by turns."""
-    found, classes = records.flip_samples, records.classes
-    labels, fates = found.answers.labels.tolist(), found.answers.fates(View.PRUNED)
+    found = records.flip_samples
     first = flip_sample(records)
-    places = [first, *(place for place in by_turns(labels) if place != first)][:SHOWN]
+    places = [first, *(place for place in by_turns(found.answers.labels.tolist()) if place != first)][:SHOWN]
+    return flip_pictures(
+        [_pixels(found.shown[place]) for place in places], found.answers, places, records.classes, theme
+    )
+
+
+def flip_pictures(
+    images: Sequence[np.ndarray], answers: ViewAnswers, places: Sequence[int], classes: Sequence[str], theme: Theme
+) -> go.Figure:
+    """Images, uint8 [H, W, C], with the three views' answers to them.
+
+    Args:
+        places: of the images in `answers`.
+    """
+    labels, fates = answers.labels.tolist(), answers.fates(View.PRUNED)
     rows = []
-    for place in places:
+    for image, place in zip(images, places, strict=True):
         lines = [
-            f"{VIEW_TITLES[view]}: {_answer(found.answers.probabilities[row, place].numpy(), classes)}"
+            f"{VIEW_TITLES[view]}: {_answer(answers.probabilities[row, place].numpy(), classes)}"
             for row, view in enumerate(VIEWS)
         ]
-        title = f"true class: {classes[labels[place]]}; {fates[place].value}"
-        rows.append(PictureRow(title, [_pixels(found.shown[place])], lines))
-    return picture_rows(rows, ["clean" if found.triggered is None else "triggered"], theme)
+        rows.append(PictureRow(f"true class: {classes[labels[place]]}; {fates[place].value}", [image], lines))
+    return picture_rows(rows, ["clean" if answers.targets is None else "triggered"], theme)
 
 
 def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:

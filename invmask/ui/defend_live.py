@@ -5,6 +5,8 @@ import streamlit as st
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
 from invmask.exports.frames import labels_figure
+from invmask.exports.records import RunRecords
+from invmask.exports.samples import synthesized_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.runs.entries import RunState, RunSummary
@@ -18,6 +20,7 @@ from invmask.ui.defend_inner import INNER_HELP, show_shares
 from invmask.ui.defend_intro import show_intro
 from invmask.ui.defend_state import UNDER_WAY, show_state
 from invmask.ui.defend_timeline import asked_round, show_timeline
+from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme
 
 LIVE_SECONDS = 1.0
@@ -124,6 +127,7 @@ def _body(card: VictimCard, frame: Frame) -> None:
 
     st.subheader("Synthesized triggers", anchor=False, help=GALLERY_HELP)
     show_gallery(defend_frames.gallery(frame, card.dataset), classes)
+    save_pictures("defend-synthesized", lambda: synthesized_figure(RunRecords(frame), "paper"))
 
     st.subheader("How well the inner problem does", anchor=False, help=INNER_HELP)
     show_shares(frame.inner)

@@ -5,6 +5,7 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.views import FATE_EXPLANATIONS, Fate
+from invmask.exports.samples import SHOWN, flip_pictures
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.masks.state import View
@@ -16,6 +17,7 @@ from invmask.ui.flip_choice import FlipChoice
 from invmask.ui.gallery import Tile, gallery
 from invmask.ui.names import count
 from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_in_detail
+from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme, view_hex
 
 GALLERY_HEIGHT = 560
@@ -177,6 +179,15 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
         )
         first = page * flip_choice.PER_PAGE
         st.caption(f"{first + 1} to {first + len(shown)} of {len(places)}" if shown else "0 of 0")
+    if shown:
+        # What the reader looks at in detail comes first.
+        printed = sorted(shown, key=lambda place: place != current)[:SHOWN]
+        save_pictures(
+            "flip-samples",
+            lambda: flip_pictures(
+                [found.images[place] for place in printed], found.answers, printed, card.dataset_info.classes, "paper"
+            ),
+        )
 
 
 def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:

@@ -4,9 +4,12 @@ import numpy as np
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
+from invmask.exports import neurons
 from invmask.exports.channels import SHORT, Channels, channel_name, find_channel
+from invmask.exports.entry import Draw
 from invmask.exports.frames import most_rounds
 from invmask.exports.one_channel import MapRow
+from invmask.exports.records import Picks, read_records
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
@@ -17,6 +20,7 @@ from invmask.ui import address, cache, neurons_choice, neurons_pictures
 from invmask.ui.names import count
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.samples import Answer, Picture, Sample, sample_grid
+from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme
 
 MAPS_HELP = (
@@ -137,17 +141,27 @@ def body(
         help="Draw other test images.",
     )
     rows = neurons_pictures.test_rows(card.name, stamp, channel, choice.draw)
+    picks = Picks(channel=choice.channel, draw=choice.draw)
+
+    def save(name: str, draw: Draw) -> None:
+        save_pictures(name, lambda: draw(read_records(cache.store().run(run.id), round_taken, picks), "paper"))
+
     synthesized = neurons_pictures.synthesized_rows(run.id, round_taken, stamp, channel)
     limit = max(float(np.abs(row.maps).max()) for row in [*rows, *synthesized])
     sample_grid([_row(row, limit, classes) for row in rows], 76)
+    save("neurons-channel-maps", neurons.maps_figure)
     if synthesized:
         sample_grid([_row(row, limit, classes) for row in synthesized], 76)
+        save("neurons-channel-maps-synthesized", neurons.synthesized_maps_figure)
         st.caption(f"Full colour at ±{limit:.2f}. Synthesized triggers are this round's, on the clean budget's images.")
     else:
         st.caption(f"Full colour at ±{limit:.2f}. This round made no synthesized triggers.")
     _excited(card, run, stamp, channel)
+    save("neurons-channel-exciting", neurons.excited_figure)
     _conductance(card, stamp, channel, choice.draw)
+    save("neurons-channel-conductance", neurons.conductance_figure)
     _attributions(card, run, round_taken, stamp, choice.draw)
+    save("neurons-attributions", neurons.attribution_figure)
 
 
 def _row(row: MapRow, limit: float, classes: tuple[str, ...]) -> Sample:
@@ -182,12 +196,12 @@ def _conductance(card: VictimCard, stamp: int, channel: int, draw: int) -> None:
     classes = card.dataset_info.classes
     st.subheader(f"What reaches {classes[found.wanted]} through it", anchor=False, help=CONDUCTANCE_HELP)
     limit = float(np.abs(found.maps).max())
-    neurons = heat_pixels(found.maps, limit, current_theme())
+    flows = heat_pixels(found.maps, limit, current_theme())
     veils = overlay_pixels(found.pixels, found.inputs, current_theme())
     samples = []
     for i, caption in enumerate(found.captions):
         line, column = found.neurons[i].tolist()
-        pictures = (Picture(found.pixels[i], "image"), Picture(neurons[i], "neurons"), Picture(veils[i], "pixels"))
+        pictures = (Picture(found.pixels[i], "image"), Picture(flows[i], "neurons"), Picture(veils[i], "pixels"))
         most = f"most in row {line + 1}, column {column + 1}: {found.maps[i, line, column]:.2f}"
         note = f"channel {found.maps[i].sum():+.2f} logits; {most}".replace("-", "−")
         samples.append(Sample(caption, pictures, note))

@@ -1,6 +1,6 @@
-"""The menu under every chart that saves it: PNG and SVG for paper, drawn by the reader's own browser, and CSV.
+"""The menu under every figure that saves it: PNG and SVG for paper, drawn by the reader's own browser, and CSV.
 
-Nothing but the closed menu is sent with a chart; what it needs follows when it is opened, so that pages that redraw
+Nothing but the closed menu is sent with a figure; what it needs follows when it is opened, so that pages that redraw
 twice a second stay as light as they were.
 """
 
@@ -10,9 +10,11 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.components.v2 import component
+from streamlit.delta_generator import DeltaGenerator
 
 from invmask.exports.data import figure_csv
-from invmask.figures.paper import COLUMN_MM, for_column, on_paper, scale_to_dpi
+from invmask.figures.paper import COLUMN_MM, DRAWN_WIDTH, for_column, on_paper, scale_to_dpi
+from invmask.figures.template import PLOTLY_CONFIG
 
 SAVE_STYLE = """
 [class*="st-key-save-menu-"]{display:flex;align-items:flex-end;height:1.5rem}
@@ -29,7 +31,36 @@ def save_menu(figure: go.Figure, key: str, paper: Callable[[], go.Figure] | None
     Args:
         paper: draws the figure in the theme `paper`; without it, `figure` in the colours of paper.
     """
-    name = re.sub(r"[^A-Za-z0-9_-]", "-", key)
+    name = _name(key)
+    is_open, menu = _menu(name)
+    if is_open:
+        with menu:
+            _buttons(name, name, for_column(on_paper(figure) if paper is None else paper()), figure)
+
+
+def save_pictures(key: str, paper: Callable[[], go.Figure]) -> None:
+    """Draw the same menu under pictures that are no chart; open, it shows the figure that it saves.
+
+    Args:
+        key: names the figure; its own on the page.
+        paper: draws the pictures as a figure in the theme `paper`; called once the menu is open.
+    """
+    name = _name(key)
+    is_open, menu = _menu(name)
+    if is_open:
+        with menu:
+            figure, shown = paper(), f"save-shown-{name}"
+            preview = go.Figure(figure).update_layout(width=DRAWN_WIDTH)
+            st.plotly_chart(preview, key=shown, config=PLOTLY_CONFIG, theme=None, width="content")
+            _buttons(name, shown, for_column(figure), figure)
+
+
+def _name(key: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", key)
+
+
+def _menu(name: str) -> tuple[bool, DeltaGenerator]:
+    """Whether the menu is open, and where its contents go."""
     with st.container(key=f"save-menu-{name}", horizontal=True, horizontal_alignment="right"):
         menu = st.popover(
             "Save figure",
@@ -39,21 +70,23 @@ def save_menu(figure: go.Figure, key: str, paper: Callable[[], go.Figure] | None
             on_change="rerun",
             help="PNG and SVG for a column of a paper, on white; CSV with the numbers behind the figure.",
         )
-    if menu.open:
-        with menu:
-            printed = for_column(on_paper(figure) if paper is None else paper())
-            _BUTTONS(
-                key=f"save-body-{name}",
-                data={
-                    # As text: what is no object of Streamlit's is not taken apart by it.
-                    "figure": printed.to_json(),
-                    "csv": figure_csv(figure),
-                    "chart": name,
-                    "file": _file_name(name),
-                    "scale": scale_to_dpi(),
-                    "note": f"{COLUMN_MM:g} mm wide, PNG at 300 dpi",
-                },
-            )
+    return bool(menu.open), menu
+
+
+def _buttons(name: str, chart: str, printed: go.Figure, figure: go.Figure) -> None:
+    """PNG, SVG and CSV of the figure `name`; `chart` is the key of a chart on the page, which draws it."""
+    _BUTTONS(
+        key=f"save-body-{name}",
+        data={
+            # As text: what is no object of Streamlit's is not taken apart by it.
+            "figure": printed.to_json(),
+            "csv": figure_csv(figure),
+            "chart": chart,
+            "file": _file_name(name),
+            "scale": scale_to_dpi(),
+            "note": f"{COLUMN_MM:g} mm wide, PNG at 300 dpi",
+        },
+    )
 
 
 def _file_name(name: str) -> str:

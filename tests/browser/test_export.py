@@ -94,6 +94,34 @@ def test_a_figure_is_saved_by_the_readers_own_browser(browser: Browser, served: 
     page.context.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "ready", "figure", "words"),
+    [
+        ("", "A backdoor, on a real victim", "start-trigger", ("clean", "triggered", "true class: ", "airplane, ")),
+        ("flip", "Flip the mask", "flip-samples", ("triggered", "Original: ", "Pruned: ", "Inverse: ")),
+        ("defend", "Synthesized triggers", "defend-synthesized", ("change ×", "perturbed", "Pruned: ")),
+        ("neurons", "Feature maps", "neurons-channel-maps", ("clean: mean ", "triggered: mean ", "activation, in")),
+        ("neurons", "What speaks for", "neurons-attributions", ("Grad-CAM", "Pruned", "airplane ")),
+    ],
+)
+def test_pictures_have_the_menu_too(page: Page, served: Dashboard, run: Run, path, ready, figure, words):
+    page.goto(f"{served.url}/{path}?victim={VICTIM}&run={run.id}&channel=layer3.0.conv1:5")
+    expect(heading(page, re.compile(ready))).to_be_visible()
+    settled(page)
+    open_save_menu(page, figure)
+    expect(page.locator(f".st-key-save-shown-{figure} .js-plotly-plot")).to_be_visible()
+    drawn = content(save(page, "SVG")).decode()
+    assert 'width="333"' in drawn
+    labels = re.sub(r"<[^>]*>", "", " ".join(re.findall(r"<text[^>]*>(.*?)</text>", drawn, re.DOTALL)))
+    for label in words:
+        assert label in labels
+    assert drawn.count("<image") >= 4
+    with Image.open(io.BytesIO(content(save(page, "PNG")))) as png:
+        assert png.width == pytest.approx(1040, abs=2)
+        assert png.convert("RGB").getpixel((2, 2)) == PAPER_WHITE
+    assert len(pd.read_csv(io.BytesIO(content(save(page, "CSV"))))) >= 4 * 28 * 28
+
+
 def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
     browser: Browser, page: Page, served: Dashboard, run: Run, tmp_path: Path
 ):
