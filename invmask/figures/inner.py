@@ -125,7 +125,7 @@ def inner_curves(
             showarrow=False,
             font={"size": 13, "color": NEUTRAL[theme]},
         )
-    mark_phases(figure, spans, end, theme)
+    mark_phases(figure, spans, end, theme, narrow=True)
     mark_round(figure, shown, theme)
     figure.update_xaxes(range=[0, end], fixedrange=True, title_text="round", showgrid=False, zeroline=False)
     figure.update_yaxes(

@@ -18,7 +18,7 @@ LOSS_TITLES: Mapping[str, str] = {
     "pruned perturbed": "Pruned restores, perturbed",
     "inverse perturbed": "Inverse disagrees, perturbed",
     "inverse agrees perturbed": "Inverse follows, perturbed",
-    "sparsity": "Share selected, mean(1 - s)",
+    "sparsity": "Share selected, mean(1 − s)",
     "pressure": "Share kept by the pruned view, mean(m)",
 }
 SHARES = ("sparsity", "pressure")

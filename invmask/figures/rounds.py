@@ -11,7 +11,7 @@ from invmask.figures.palette import NEUTRAL, Theme
 
 PHASE_TITLES = {"initialise": "Initialise", "minimise": "Minimise", "sparsify": "Sparsify"}
 PHASE_SHORT = {"initialise": "Init.", "minimise": "Min.", "sparsify": "Spars."}
-"""For paper, where a column leaves no room."""
+"""Where there is no room for more."""
 STEPS = (20, 50, 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000, 6000)
 MOST_POINTS = 400
 
@@ -79,12 +79,16 @@ def spread_labels(values: Sequence[float], gap: float, low: float, high: float) 
     return placed
 
 
-def mark_phases(figure: go.Figure, spans: Sequence[PhaseSpan], end: int, theme: Theme) -> None:
-    """Draw a line where a phase gives way to the next in every panel, and name the phases above the first one."""
+def mark_phases(figure: go.Figure, spans: Sequence[PhaseSpan], end: int, theme: Theme, narrow: bool = False) -> None:
+    """Draw a line where a phase gives way to the next in every panel, and name the phases above the first one.
+
+    Args:
+        narrow: the figure has but a part of the page's width; names are short then, as on paper.
+    """
     for span in spans[1:]:
         line = {"color": NEUTRAL[theme], "width": 1, "dash": "dot"}
         figure.add_vline(x=span.first - 0.5, line=line, row="all", col="all")
-    titles = PHASE_SHORT if theme == "paper" else PHASE_TITLES
+    titles = PHASE_SHORT if narrow or theme == "paper" else PHASE_TITLES
     for span in spans:
         # A name needs room: a phase narrower than a tenth of the axis goes unnamed.
         if span.last - span.first + 1 < end / 10 and len(spans) > 1:

@@ -31,14 +31,14 @@ def choose_picks(run: Run) -> Picks:
         sample = _box(
             _SAMPLE,
             "Sample in the figures of Flip",
-            {"": "By rule: the first that the pruned view recovers", **_samples(run)},
-            "What you picked last on Flip, by its number there.",
+            {"": "By rule: the first recovered", **_samples(run)},
+            "What you picked last on Flip, by its number there; by rule, the first that the pruned view recovers.",
         )
     with right:
         channel = _box(
             _CHANNEL,
             "Channel in the figures of Neurons",
-            {"": "By rule: the highest-scored", **_channels(run)},
+            {"": "By rule: highest score", **_channels(run)},
             "The channel whose page you opened last on Neurons. Type a part of its name to find it.",
         )
     draw = address.choice(_DRAW, "0")

@@ -2,11 +2,13 @@
 
 Usage: python -m tests.browser.screenshots [HOME]
 
-Takes a real run of the default preset, far enough for the second phase, in a fresh home; with HOME, the newest
-run that is there. Pictures go to screenshots/, the README's to assets/screenshots/.
+Takes a real run of the default preset, far enough for the second phase, and a small sweep in a fresh home; with HOME,
+the newest run and the sweep that are there. Pictures go to screenshots/, the README's to assets/screenshots/.
 """
 
+import os
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +34,7 @@ PAGES = {
     "neurons": ("neurons", "Neurons", ""),
     "tune": ("tune", "Tune", ""),
     "export": ("export", "Export", ""),
+    "results": ("results", "Results", "&measure=pruned+asr"),
 }
 
 
@@ -47,6 +50,13 @@ def take_run(browser: Browser, served: Dashboard) -> str:
     expect(state_line(page)).to_contain_text("paused")
     page.context.close()
     return newest(served)
+
+
+def take_sweep(served: Dashboard) -> None:
+    """A few small cases, as somebody at the command line would ask for them."""
+    words = ["sweep", "--attacks", "badnets,blended,clean", "--spc", "1,2", "--seeds", "0,1"]
+    environment = os.environ | {"INVMASK_HOME": str(served.home)}
+    subprocess.run([sys.executable, "-m", "invmask", *words], cwd=ROOT, env=environment, check=True)
 
 
 def newest(served: Dashboard) -> str:
@@ -104,6 +114,8 @@ def main(home: Path | None) -> None:
     expect.set_options(timeout=PATIENCE_MS)
     with tempfile.TemporaryDirectory() as fresh, dashboard(home or Path(fresh)) as served, chromium() as browser:
         run = newest(served) if home else take_run(browser, served)
+        if home is None:
+            take_sweep(served)
         for name in PAGES:
             for size in SIZES:
                 for dark in (False, True):
