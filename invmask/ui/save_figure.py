@@ -50,9 +50,10 @@ def save_pictures(key: str, paper: Callable[[], go.Figure]) -> None:
     if is_open:
         with menu:
             figure, shown = paper(), f"save-shown-{name}"
+            # First, as a tall figure would push them out of sight.
+            _buttons(name, shown, for_column(figure), figure)
             preview = go.Figure(figure).update_layout(width=DRAWN_WIDTH)
             st.plotly_chart(preview, key=shown, config=PLOTLY_CONFIG, theme=None, width="content")
-            _buttons(name, shown, for_column(figure), figure)
 
 
 def _name(key: str) -> str:
