@@ -6,7 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks import quality
+from benchmarks import quality, sweep
+from invmask.runs.grid_results import as_markdown, read_folder, summarise
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,6 +131,21 @@ def faster_words() -> str:
     return f"{parts} percentage points, mean and 95 % interval over {found['pruned acc']['n']} pairs."
 
 
+def sweep_table() -> str:
+    """The sweep over data budgets, with what it was measured on."""
+    results, problems = read_folder(sweep.CASES)
+    assert results
+    assert not problems
+    machine = json.loads(sweep.MACHINE.read_text())["machine"]
+    precisions = "; ".join(sorted({f"{of.details['precision']}, {of.details['threads']} thread" for of in results}))
+    head = (
+        f"In per cent, mean ± standard deviation over seeds, on {max(of.n_clean for of in results):,} embedded test "
+        f"images, {max(of.n_triggered for of in results):,} of them triggered; {machine}, {precisions}. Raw results: "
+        "[benchmarks/results/sweep](benchmarks/results/sweep), made by `python -m benchmarks.sweep`."
+    )
+    return f"{head}\n\n{as_markdown(summarise(results))}"
+
+
 def _spread(values: list[float]) -> str:
     middle = statistics.median(values)
     digits = 1 if middle >= 1 else 3
@@ -148,6 +164,7 @@ def main() -> None:
         "ceiling": ceiling_table(),
         "speed": speed_table(),
         "faster": faster_words(),
+        "sweep": sweep_table(),
     }
     for name, table in tables.items():
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- /numbers: {name} -->)"
