@@ -8,28 +8,27 @@ from invmask.ui.defend_state import UNDER_WAY
 
 
 def _with_run(summary: RunSummary) -> None:
-    run = cache.store().run(summary.id)
-    if summary.state in UNDER_WAY:
+    run, asked = cache.store().run(summary.id), widgets.asked_round()
+    round_taken = summary.round if asked is None else max(1, min(asked, summary.round))
+    if asked is None and summary.state in UNDER_WAY:
         st.info(
-            f"The run is under way, and goes on meanwhile. What you make now shows it after round {summary.round:,}; "
+            f"The run is under way, and goes on meanwhile. What you make now shows it after round {round_taken:,}; "
             "reload the page for a later one.",
             icon=":material/schedule:",
         )
     else:
-        st.caption(f"{summary.id}, after round {summary.round:,}")
-    picks = export_sections.figures(run, summary.round, cache.victim_stamp(summary.spec.victim))
-    export_sections.report(run, summary.round, picks)
-    export_sections.model(run, summary.round)
+        st.caption(f"{summary.id}, after round {round_taken:,}")
+    picks = export_sections.figures(run, round_taken, cache.victim_stamp(summary.spec.victim))
+    export_sections.report(run, round_taken, picks)
+    export_sections.model(run, round_taken)
 
 
 def _page() -> None:
     card = widgets.open_card()
     if card is None:
         return
-    st.title(
-        "Export",
-        anchor=False,
-        help="Everything is made in the background and kept with the run: you can leave, and find it here again.",
+    beside = widgets.title_and_slider(
+        "Export", "Everything is made in the background and kept with the run: you can leave, and find it here again."
     )
     run = widgets.open_run(
         card,
@@ -37,6 +36,8 @@ def _page() -> None:
         "there is nothing to take away",
     )
     if run is not None:
+        with beside:
+            widgets.round_slider(run, "export-round", first=1)
         _with_run(run)
 
 

@@ -103,10 +103,11 @@ def hard_masks(masks: Masks, chosen: Sequence[int]) -> Masks:
 def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPoint | None:
     """The cut to begin with, chosen on the clean budget alone; None if none has been measured, or none is good.
 
-    The rule: of the cuts measured, the one under which the pruned view gives the original view's answer to the most
-    images of the budget, each counted twice: as it is, and with the round's synthesized trigger on (the original's
-    answer is that to the image without it). Of equals, the one with the fewest channels. Labels, the attacker's
-    trigger and test images do not enter it.
+    The rule: of the cuts measured, the one with the greatest sum of two shares: of the budget's images that the pruned
+    view answers as the original view does, and of images with the round's synthesized trigger on that it answers as
+    the original does without. The latter are the whole budget where one trigger is for all, and else the few examples
+    that are kept with the run. Of equals, the cut of the fewest channels. Labels, the attacker's trigger and test
+    images do not enter it.
 
     Where the round made no perturbation nothing tells what a cut is good for: then it is the hardest cut under which
     that answer stays for at least `least` of the budget; with fewer than 50 images, that is for all of them.

@@ -86,9 +86,12 @@ def write_archive(
         OSError: the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        made = _make(archive.writestr, records, formats, names, on_progress, LIBRARY)
-    partial.replace(path)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            made = _make(archive.writestr, records, formats, names, on_progress, LIBRARY)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return made
 
 
@@ -118,7 +121,7 @@ def _make(
     with _renderer(program, problems) as renderer:
         for done, entry in enumerate(entries):
             on_progress(done, len(entries), entry.title)
-            for suffix, content in _contents(entry, records, wanted, renderer, library):
+            for suffix, content in _contents(entry, records, wanted, renderer, library, problems):
                 put(f"{entry.name}.{suffix}", content)
     on_progress(len(entries), len(entries), "")
     return Made(tuple(written), tuple(problems))
@@ -135,7 +138,12 @@ def _renderer(program: str | None, problems: list[str]) -> Renderer | nullcontex
 
 
 def _contents(
-    entry: Entry, records: RunRecords, wanted: Sequence[Format], renderer: Renderer | None, library: str | None
+    entry: Entry,
+    records: RunRecords,
+    wanted: Sequence[Format],
+    renderer: Renderer | None,
+    library: str | None,
+    problems: list[str],
 ) -> Iterator[tuple[str, bytes]]:
     figure, words = entry.draw(records, "paper"), caption(entry, records)
     column = for_column(figure)
@@ -145,5 +153,11 @@ def _contents(
         elif name == "html":
             yield name, figure_page(entry.draw(records, "light"), entry.title, words, library).encode()
         elif renderer is not None:
-            yield name, renderer.draw(column, name)
+            # Of what took long to make, one picture that fails shall not take the rest along.
+            try:
+                content = renderer.draw(column, name)
+            except OSError as error:
+                problems.append(f"{entry.name}.{name} was not made: {str(error).splitlines()[0]}.")
+            else:
+                yield name, content
     yield "txt", (words + "\n").encode()

@@ -1,6 +1,5 @@
 """The figures of the page Neurons in the book."""
 
-from invmask.evidence.scores import IMAGES
 from invmask.exports import neurons
 from invmask.exports.entry import Entry, measured_on, on_probe
 from invmask.exports.records import RunRecords
@@ -47,21 +46,11 @@ def _map(quantity: str) -> Entry:
 
 
 def _n(records: RunRecords, quantity: str) -> str:
-    spec, found = records.frame.summary.spec, records.evidence
-    if quantity == "score":
-        return f"n = {min(IMAGES, spec.spc * len(records.classes)):,} clean images of the budget"
-    if quantity == "synthesized":
-        return f"n = {len(records.examples.images):,} perturbed images of the budget"
-    assert found is not None
-    if quantity == "conductance":
-        return f"n = {found.n_conductance:,} test images"
-    return (
-        measured_on(found.original) if quantity in ("asr", "acc") else f"n = {found.original.n_triggered:,} test images"
-    )
+    return records.channels.values[quantity].sample.replace("\u00a0", " ")
 
 
 def _top_known(records: RunRecords) -> bool:
-    return records.top_set is not None and records.top_set.complete
+    return records.top_set is not None and records.top_set.complete and bool(records.top_set.channels)
 
 
 def _top_n(records: RunRecords) -> str:
@@ -83,9 +72,9 @@ NEURONS: tuple[Entry, ...] = (
     ),
     Entry(
         "neurons-agreement", "Neurons", "How well score and evidence agree",
-        "Spearman's rank correlations over all channels between the channel score and each piece of evidence that is "
-        "independent of the masks. Changes of ASR and ACC enter with the sign turned: a channel whose cut lowers them "
-        "more ranks higher.",
+        "Spearman's rank correlations over all channels between the channel score and each piece of evidence. That is "
+        "independent of the run, but for the synthesized triggers, which the run made. Changes of ASR and ACC enter "
+        "with the sign turned: a channel whose cut lowers them more ranks higher.",
         neurons.agreement_figure, _agreement_known,
     ),
     Entry(
@@ -98,7 +87,7 @@ NEURONS: tuple[Entry, ...] = (
         "neurons-channel-maps", "Neurons", "Feature maps of one channel",
         "The channel's output in the original network, place by place, for test images clean and triggered; of a "
         "clean control, clean alone.",
-        neurons.maps_figure, which=neurons.which_channel,
+        neurons.maps_figure, which=neurons.which_channel_and_images,
     ),
     Entry(
         "neurons-channel-maps-synthesized", "Neurons", "Feature maps of one channel under synthesized triggers",
@@ -117,14 +106,14 @@ NEURONS: tuple[Entry, ...] = (
         "Conductance of each of the channel's neurons toward the target label (of a clean control, toward the true "
         "class), from a black image to the one shown; and, over the image in grey, the pixels that reach the label "
         "through the neuron that carries most (neuron conductance): the more violet, the more. Original network.",
-        neurons.conductance_figure, which=neurons.which_channel,
+        neurons.conductance_figure, which=neurons.which_channel_and_images,
     ),
     Entry(
         "neurons-attributions", "Neurons", "What speaks for the target label under the three views",
         "Over one test image in grey, the more violet, the more the place speaks for the target label (of a clean "
         "control, for the true class): Grad-CAM of the last convolution, and integrated gradients of the pixels from "
         "a black image. Beside each view its probability for the label.",
-        neurons.attribution_figure,
+        neurons.attribution_figure, which=neurons.which_image,
     ),
 )  # fmt: skip
 """In the order of the page."""

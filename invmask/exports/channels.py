@@ -9,22 +9,35 @@ import torch
 from invmask.attacks.victims import Victim
 from invmask.data.budget import clean_budget
 from invmask.evidence.activation import activation_change
-from invmask.evidence.scores import ranking
+from invmask.evidence.scores import IMAGES, highest, ranking
 from invmask.figures.channels import Layer, short_names
 from invmask.figures.network_map import ChannelValues
-from invmask.masks.state import MaskLayout, Masks
-from invmask.runs.evidence import VictimEvidence
+from invmask.masks.state import MaskLayout, Masks, View
+from invmask.runs.evidence import TOP, VictimEvidence
 from invmask.runs.run import Run
 
 SHORT = {
     "score": "score",
     "selection": "selection",
+    "pruned": "pruned gate",
+    "inverse": "inverse gate",
     "trigger": "trigger change",
     "synthesized": "synthesized change",
     "conductance": "conductance",
     "asr": "ΔASR alone",
     "acc": "ΔACC alone",
 }
+
+OF_THE_MASKS = ("selection", "pruned", "inverse")
+"""Numbers that are the masks themselves, and no evidence."""
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """Activation change under a round's example perturbations, float32 [channels], and over how many images."""
+
+    change: np.ndarray
+    n: int
 
 
 @dataclass(frozen=True)
@@ -51,51 +64,64 @@ class Channels:
         """All channels, the highest-scored first."""
         return ranking(torch.from_numpy(self.scores)).tolist()
 
+    @property
+    def top(self) -> list[int]:
+        """The `TOP` highest-scored channels, in order; those that score nothing are not among them."""
+        return highest(torch.from_numpy(self.scores), TOP)
+
 
 def known_channels(
     layout: MaskLayout,
     masks: Masks,
     scores: np.ndarray,
-    synthesized: np.ndarray | None,
+    budget: int,
+    synthesized: Synthesized | None,
     found: VictimEvidence | None,
     triggered: bool,
 ) -> Channels:
     """Put together what is known.
 
     Args:
-        scores, synthesized: float32 [channels], see `run_scores` and `synthesized_change`.
+        scores: float32 [channels], see `run_scores`.
+        budget: clean images that the run has.
         found: evidence about the victim, as far as it is.
         triggered: whether the victim has a trigger.
     """
     unknown = np.full(layout.channels, np.nan, np.float32)
+    title = "Channel score" if triggered else "Score: what the defence would cut"
     values = {
-        "score": ChannelValues(scores, "Channel score" if triggered else "Score: what the defence would cut"),
+        "score": ChannelValues(scores, title, n=min(IMAGES, budget), of="clean images of the budget"),
         "selection": ChannelValues(1 - masks.selection.numpy(), "Selection 1 − s"),
+        "pruned": ChannelValues(masks.gate(View.PRUNED).numpy(), "Pruned gate m"),
+        "inverse": ChannelValues(masks.gate(View.INVERSE).numpy(), "Inverse gate m\u0304"),
     }
+    n_triggered = None if found is None else found.original.n_triggered
     if triggered:
         change = unknown if found is None else found.trigger_change
-        values["trigger"] = ChannelValues(change, "Change under the trigger, activation", "amount", 3)
+        values["trigger"] = ChannelValues(change, "Change under the trigger, activation", "amount", 3, n_triggered)
     if synthesized is not None:
-        title = "Change under synthesized triggers, activation"
-        values["synthesized"] = ChannelValues(synthesized, title, "amount", 3)
+        title, of = "Change under synthesized triggers, activation", "perturbed images of the budget"
+        values["synthesized"] = ChannelValues(synthesized.change, title, "amount", 3, synthesized.n, of)
     if triggered:
         conductance = unknown if found is None else found.conductance
-        values["conductance"] = ChannelValues(conductance, "Conductance toward the target, logits", "signed", 3)
+        title, n = "Conductance toward the target, logits", None if found is None else found.n_conductance or None
+        values["conductance"] = ChannelValues(conductance, title, "signed", 3, n)
         asr = unknown if found is None else 100 * found.asr_change
-        values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points", "signed", 1)
-    acc = unknown if found is None else 100 * found.acc_change
-    values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points", "signed", 1)
+        values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points", "signed", 1, n_triggered)
+    acc, n = (unknown, None) if found is None else (100 * found.acc_change, found.original.n_clean)
+    values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points", "signed", 1, n)
     return Channels(layout, masks, values)
 
 
-def synthesized_change(run: Run, round_taken: int, victim: Victim) -> np.ndarray | None:
-    """Activation change under the round's example perturbations, float32 [channels]; None if it made none."""
+def synthesized_change(run: Run, round_taken: int, victim: Victim) -> Synthesized | None:
+    """Activation change under the round's example perturbations; None if it made none."""
     stored, spec = run.examples_at(round_taken), run.spec()
     if stored is None:
         return None
     clean = clean_budget(victim.card.dataset, spec.spc, spec.seed).take(stored.indices).tensor()
     changed = clean + torch.from_numpy(stored.perturbations.astype(np.float32))
-    return activation_change(victim.model, MaskLayout.of(victim.model), clean, changed).numpy()
+    change = activation_change(victim.model, MaskLayout.of(victim.model), clean, changed)
+    return Synthesized(change.numpy(), len(clean))
 
 
 def comparable(values: Mapping[str, ChannelValues]) -> dict[str, np.ndarray]:
@@ -105,7 +131,7 @@ def comparable(values: Mapping[str, ChannelValues]) -> dict[str, np.ndarray]:
     """
     named = {}
     for name, column in values.items():
-        if name != "selection" and np.isfinite(column.values).any():
+        if name not in OF_THE_MASKS and np.isfinite(column.values).any():
             turned = name in ("asr", "acc")
             named[f"−{SHORT[name]}" if turned else SHORT[name]] = -column.values if turned else column.values
     return named

@@ -22,9 +22,9 @@ def figure_table(figure: go.Figure) -> pd.DataFrame:
     Returns:
         Columns: `panel` (a trace's `meta`) where a figure has several, `trace` (its name), x and y (called by their
         axes' titles where all panels that have one agree, with `%` where the ticks are in per cent), and those of the
-        rest that some trace has: `base` and `width` of bars, the colour's number (called by the colour bar's title),
-        `size`, `text`, `hovertext`, `detail 1` and so on (what the figure keeps beside each point), `z` of heatmaps,
-        `red`, `green`, `blue` of pictures.
+        rest that some trace has: `± y` (half of an error bar), `base` and `width` of bars, the colour's number
+        (called by the colour bar's title), `size`, `text`, `hovertext`, `detail 1` and so on (what the figure keeps
+        beside each point), `z` of heatmaps, `red`, `green`, `blue` of pictures.
     """
     parts = [part for number, trace in enumerate(figure.data) for part in _parts(figure, trace, number)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"trace": []})
@@ -41,7 +41,7 @@ def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[pd.DataFrame]
     name = plain(trace.name) if trace.name else f"{trace.type} {number + 1}"
     columns = _pixels(trace) if trace.type == "image" else _grid(trace) if trace.type in _GRIDS else _points(trace)
     if trace.type not in ("image", *_GRIDS):
-        columns |= _colours(figure, trace)
+        columns |= _placed(figure, columns) | _spread(trace) | _colours(figure, trace)
     length = max((len(values) for values in columns.values()), default=0)
     if length:
         panel = {"panel": [trace.meta] * length} if isinstance(trace.meta, str) else {}
@@ -63,6 +63,20 @@ def _points(trace: Any) -> dict[str, Any]:
         for place, column in enumerate(table.T if table.ndim == 2 else [table], 1):
             columns[f"detail {place}"] = list(column)
     return columns
+
+
+def _placed(figure: go.Figure, columns: dict[str, Any]) -> dict[str, Any]:
+    """What x stands for where the figure says so: `layout.meta["x"]` holds what is at the places 0, 1, 2 and so on."""
+    stands_for = (figure.layout.meta or {}).get("x")
+    if stands_for is None or "x" not in columns:
+        return {}
+    return {"x": [stands_for[round(place)] for place in columns["x"]]}
+
+
+def _spread(trace: Any) -> dict[str, Any]:
+    bars = trace["error_y"] if "error_y" in trace else None  # noqa: SIM401
+    values = None if bars is None else _list(bars, "array")
+    return {} if values is None else {"± y": list(values)}
 
 
 def _colours(figure: go.Figure, trace: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Exports that take a while: made by a process of their own, told of in files that any reader finds again.
 
 A job is a folder ``exports/<id>`` in the run's directory: what was asked for, how far it is, and what came of it. The
-id follows from what was asked for, so that asking twice finds what is there.
+id follows from what was asked for, so that asking twice finds what is there, unless what it rests on has changed.
 """
 
 import contextlib
@@ -16,13 +16,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from invmask import __version__
 from invmask.errors import UserError
-from invmask.runs import files
+from invmask.runs import evidence, files, tuning
 from invmask.runs.child import PARENT_VARIABLE
+from invmask.runs.keys import victim_digest
 from invmask.runs.run import Run
+from invmask.settings import victim_folders
 
 FOLDER = "exports"
-REQUEST, STATUS, LOG = "request.json", "status.json", "log.txt"
+REQUEST, STATUS, LOG, RESTS_ON = "request.json", "status.json", "log.txt", "rests_on.json"
+MEASURED = (evidence.FOLDER, tuning.ERRAND.folder)
 MOST_KEPT = 12
 STARTING = "Starting"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
@@ -129,15 +133,31 @@ def write_status(folder: Path, status: JobStatus) -> None:
     files.write_json(folder / STATUS, asdict(status))
 
 
+def rests_on(run: Run, request: Request) -> dict[str, Any]:
+    """What else than the request decides what comes of it: the victim, and what has been measured by now.
+
+    Raises:
+        UserError: a damaged run, or one that was deleted.
+    """
+    victim = victim_digest(run.spec().victim, victim_folders(run.path.parents[1]))
+    basis: dict[str, Any] = {"invmask": __version__, "victim": victim}
+    if request.kind == "model":
+        return basis
+    # A run gets a result at its end, evidence and cuts when they are asked for; curves are of several runs.
+    measured = [path for folder in MEASURED for path in run.path.glob(f"{folder}/*") if path.name.startswith("round-")]
+    measured += [*run.path.glob(evidence.VICTIM), *run.path.parent.glob("*/result.json")]
+    return basis | {"measured": {str(path): path.stat().st_mtime_ns for path in sorted(measured)}}
+
+
 def start(run: Run, request: Request) -> None:
-    """Make it in the background, unless that is under way or done.
+    """Make it in the background, unless that is under way, or done and still true.
 
     Raises:
         UserError: no process can be started, or the run's folder cannot be written to.
     """
     status = read_status(run, request)
-    folder = folder_of(run, request)
-    if status is not None and status.state != "failed":
+    folder, basis = folder_of(run, request), rests_on(run, request)
+    if status is not None and (status.state == "working" or (status.state == "done" and _basis(folder) == basis)):
         # The one asked for last is the one that is shown.
         with contextlib.suppress(OSError):
             (folder / REQUEST).touch()
@@ -146,6 +166,7 @@ def start(run: Run, request: Request) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _forget_old(folder.parent, folder)
         files.write_json(folder / REQUEST, asdict(request))
+        files.write_json(folder / RESTS_ON, basis)
         path = os.pathsep.join([str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
         with (folder / LOG).open("wb") as log:
@@ -162,6 +183,13 @@ def start(run: Run, request: Request) -> None:
         raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
     # Whoever ended stays in the list of processes until somebody has waited for it.
     threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _basis(folder: Path) -> dict[str, Any] | None:
+    """What the job's files were made of; None where that is not known."""
+    with contextlib.suppress(OSError, ValueError):
+        return files.read_json(folder / RESTS_ON)
+    return None
 
 
 def _forget_old(folder: Path, but: Path) -> None:

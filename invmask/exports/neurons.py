@@ -76,6 +76,18 @@ def which_channel(records: RunRecords) -> str:
     return f"Channel {name}, picked on the page Neurons; by score the {place:,}. of {count:,} (score {score:.2f})."
 
 
+def which_channel_and_images(records: RunRecords) -> str:
+    """The channel, and which test images it is shown on."""
+    return f"{which_channel(records)} Test images drawn with seed {records.picks.draw}."
+
+
+def which_image(records: RunRecords) -> str:
+    """Which image the attributions are of."""
+    kind = "triggered" if records.has_trigger else "clean"
+    name = records.classes[int(records.channel_images.labels[0])]
+    return f"The image: {kind}, true class {name}, the first of the test images drawn with seed {records.picks.draw}."
+
+
 def history_figure(records: RunRecords, theme: Theme) -> go.Figure:
     """One channel's mask, selection and gates through the rounds."""
     frame = records.frame

@@ -109,8 +109,9 @@ class RunRecords:
 
     @cached_property
     def evidence(self) -> VictimEvidence | None:
-        """Evidence about the victim's channels, as far as the page Neurons has had it gathered."""
-        return victim_evidence(self.run)
+        """Evidence about the victim's channels, once the page Neurons has had all of it gathered."""
+        found = victim_evidence(self.run)
+        return found if found is not None and found.complete else None
 
     @cached_property
     def top_set(self) -> TopSet | None:
@@ -123,8 +124,9 @@ class RunRecords:
         run, number = self.run, self.frame.round
         scores = run_scores(run, number, self.victim).numpy()
         synthesized = synthesized_change(run, number, self.victim)
-        layout = MaskLayout.of(self.victim.model)
-        return known_channels(layout, run.masks_at(number), scores, synthesized, self.evidence, self.has_trigger)
+        layout, budget = MaskLayout.of(self.victim.model), self.frame.summary.spec.spc * len(self.classes)
+        masks = run.masks_at(number)
+        return known_channels(layout, masks, scores, budget, synthesized, self.evidence, self.has_trigger)
 
     @cached_property
     def channel(self) -> int:

@@ -26,12 +26,20 @@ class ChannelValues:
         title: what it is, with its unit.
         scale: a fraction in [0, 1], an amount from 0 up, or signed.
         digits: as many as the number deserves.
+        n, of: how many images it is a mean over, and which; None where there are none behind it.
     """
 
     values: np.ndarray
     title: str
     scale: Scale = "fraction"
     digits: int = 2
+    n: int | None = None
+    of: str = "test images"
+
+    @property
+    def sample(self) -> str:
+        """`n = 90 test images`; nothing where there are none behind it."""
+        return "" if self.n is None else f"n\u00a0=\u00a0{self.n:,} {self.of}"
 
     @property
     def limits(self) -> tuple[float, float]:

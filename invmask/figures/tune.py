@@ -67,7 +67,8 @@ def cut_curves(
         if len(channels):
             _name_lines(figure, row, {view: 100 * float(shares[at]) for view, shares in views.items()}, theme)
         if shown is not None and len(channels):
-            _mark_point(figure, row, int(channels[at]), {view: shares[at] for view, shares in views.items()}, theme)
+            here = {view: shares[at] for view, shares in views.items()}
+            _mark_point(figure, row, MEASURE_TITLES[measure], int(channels[at]), here, theme)
     if shown is not None and len(channels):
         line = {"color": TEXT[theme], "width": 1.5}
         figure.add_vline(x=int(channels[at]), line=line, row="all", col="all")
@@ -99,6 +100,8 @@ def sweep_curves(points: Sequence[SweepPoint], order: Sequence[float], title: st
     views = [view for view in VIEW_TITLES if points and view in points[0].shares[measures[0]]]
     figure = _panels(measures, title, [-0.4, len(order) - 0.6], theme)
     figure.update_xaxes(tickvals=list(range(len(order))), ticktext=[f"{value:g}" for value in order])
+    # Markers stand beside each other at the places 0, 1, 2 and so on; for tables, what these stand for.
+    figure.update_layout(meta={"x": list(order)})
     for row, measure in enumerate(measures, 1):
         latest: dict[str, float] = {}
         for offset, view in zip((-0.09, 0.0, 0.09), views, strict=False):
@@ -191,11 +194,12 @@ def _name_lines(figure: go.Figure, row: int, latest: Mapping[str, float], theme:
         )
 
 
-def _mark_point(figure: go.Figure, row: int, at: int, shares: Mapping[str, float], theme: Theme) -> None:
+def _mark_point(figure: go.Figure, row: int, panel: str, at: int, shares: Mapping[str, float], theme: Theme) -> None:
     for view, share in shares.items():
         figure.add_trace(
             go.Scatter(
                 name=f"{VIEW_TITLES[view]}, this cut",
+                meta=panel,
                 x=[at],
                 y=[round(100 * float(share), 2)],
                 mode="markers",

@@ -54,8 +54,9 @@ def _pieces(run: Run) -> Iterator[None]:
     triggered = _triggered(run, round_taken, clean)
     wanted = {order: cuts(masks, order) for order in Order}
     scores = run_scores(run, round_taken, bench.victim).to(spec.device)
+    perturbed = 0 if triggered is None else len(triggered.images)
     found = tuning.read_curves(run, round_taken) or _nothing_yet(
-        bench, masks, sum(map(len, wanted.values())), tuning.curves_key(run)
+        bench, masks, perturbed, sum(map(len, wanted.values())), tuning.curves_key(run)
     )
     for order in Order:
         channels = cut_order(masks, order, scores)
@@ -108,12 +109,13 @@ def _measure(bench: Bench, hard: Masks, cut: Cut, clean: _Answered, triggered: _
     return CutPoint(cut, measures[View.PRUNED], measures[View.INVERSE], clean.share(bench, hard), restored)
 
 
-def _nothing_yet(bench: Bench, masks: Masks, total: int, key: str) -> CutCurves:
+def _nothing_yet(bench: Bench, masks: Masks, perturbed: int, total: int, key: str) -> CutCurves:
     measures = bench.measure(bench.probe, masks, tuple(View))
     return CutCurves(
         original=measures[View.ORIGINAL],
         learned=(measures[View.PRUNED], measures[View.INVERSE]),
         budget=len(bench.subject.images),
+        perturbed=perturbed,
         points=dict.fromkeys(Order, ()),
         total=total,
         key=key,

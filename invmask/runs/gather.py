@@ -13,7 +13,7 @@ from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
 from invmask.evidence.conductance import layer_conductance
-from invmask.evidence.scores import ranking
+from invmask.evidence.scores import highest
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout
 from invmask.runs import evidence
@@ -62,11 +62,13 @@ def _pieces(run: Run) -> Iterator[None]:
 
 def _compare(run: Run, bench: _Bench, round_taken: int) -> Iterator[None]:
     found = evidence.top_set(run, round_taken)
-    channels = ranking(run_scores(run, round_taken, bench.victim))[:TOP].tolist()
-    sets = random_sets(bench.layout, channels, RANDOM_SETS)
+    channels = highest(run_scores(run, round_taken, bench.victim), TOP)
+    # Where no channel scores, as before the first round, there is nothing to hold against random sets.
+    sets = random_sets(bench.layout, channels, RANDOM_SETS) if channels else []
     if found is None:
         original, top = bench.ablation.cut([[], channels])
         found = TopSet(tuple(channels), original, top, (), len(sets), evidence.top_set_key(run))
+        evidence.write_top_set(run, round_taken, found)
     while not found.complete:
         done = len(found.random)
         more = tuple(bench.ablation.cut(sets[done : done + 4]))

@@ -21,6 +21,7 @@ class CutCurves:
         original: the original view, on the run's probe of the test images.
         learned: the pruned and the inverse view under the soft masks, on the same.
         budget: clean images that agreement is a share of.
+        perturbed: images with the synthesized trigger on that `restored` is a share of; 0 where the round made none.
         points: by order, those measured so far, by the number of channels cut.
         total: how many there will be, over both orders.
         key: what they rest on beside the masks, see `curves_key`.
@@ -29,6 +30,7 @@ class CutCurves:
     original: Measures
     learned: tuple[Measures, Measures]
     budget: int
+    perturbed: int
     points: dict[Order, tuple[CutPoint, ...]]
     total: int
     key: str
@@ -80,6 +82,7 @@ def _from_json(values: dict[str, Any]) -> CutCurves:
         original=Measures(**values["original"]),
         learned=(Measures(**pruned), Measures(**inverse)),
         budget=int(values["budget"]),
+        perturbed=int(values["perturbed"]),
         points={order: tuple(_point(each) for each in values["points"][order]) for order in Order},
         total=int(values["total"]),
         key=str(values["key"]),

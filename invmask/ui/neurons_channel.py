@@ -5,7 +5,7 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.exports import neurons
-from invmask.exports.channels import SHORT, Channels, channel_name, find_channel
+from invmask.exports.channels import OF_THE_MASKS, SHORT, Channels, channel_name, find_channel
 from invmask.exports.entry import Draw
 from invmask.exports.frames import most_rounds
 from invmask.exports.one_channel import MapRow
@@ -101,10 +101,11 @@ def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: 
     ]
     for name, values in found.values.items():
         value = values.values[channel]
-        if name not in ("score", "selection") and np.isfinite(value):
+        if name not in ("score", *OF_THE_MASKS) and np.isfinite(value):
             unit = " points" if name in ("asr", "acc") else ""
             sign = "+" if values.scale == "signed" else ""
-            parts.append(f"{SHORT[name]} {value:{sign}.{values.digits}f}{unit}".replace("-", "−"))
+            n = "" if values.n is None else f" (n\u00a0=\u00a0{values.n:,})"
+            parts.append(f"{SHORT[name]} {value:{sign}.{values.digits}f}{unit}{n}".replace("-", "−"))
     if state:
         parts.append(f"{state} by hand")
     if card.targets is None:

@@ -1,7 +1,8 @@
 """What people chose on the page Neurons. All of it lives in the address, so that a link shows the same.
 
 `cut` holds what was decided by hand, one action after the other so that it can be undone: actions are separated by
-dots, the channels of one by commas, and an `r` before an action restores instead of cutting: `cut=12,40.r7`.
+dots, the channels of one by commas, those in a row as `8-11`, and an `r` before an action restores instead of cutting:
+`cut=12,40-43.r7`.
 """
 
 import re
@@ -13,9 +14,11 @@ from invmask.masks.state import Masks
 from invmask.ui import address
 
 LEARNED, NOTHING = "learned", "nothing cut"
-MOST_CHANNELS = 600
+MOST_CHANNELS = 100_000
+"""More than any network here has; an address that names more is not taken at its word."""
 MOST_ACTIONS = 200
-_ACTION = re.compile(r"r?\d{1,6}(,\d{1,6})*", re.ASCII)
+FEW = 20
+_ACTION = re.compile(r"r?\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,34 @@ def read(colours: Sequence[str], names: Sequence[str]) -> NeuronsChoice:
 
 def parse_actions(text: str) -> tuple[Action, ...]:
     """Actions as the address holds them; what makes no sense is passed over."""
-    actions = []
-    for part in text.split(".")[:MOST_ACTIONS]:
-        if _ACTION.fullmatch(part):
-            channels = tuple(dict.fromkeys(int(number) for number in part.removeprefix("r").split(",")))
-            actions.append(Action(channels[:MOST_CHANNELS], part.startswith("r")))
-    return tuple(actions)
+    parts = (part for part in text.split(".")[:MOST_ACTIONS] if _ACTION.fullmatch(part))
+    return tuple(Action(_channels(part.removeprefix("r")), part.startswith("r")) for part in parts)
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found |= dict.fromkeys(range(int(first), min(int(last or first), MOST_CHANNELS) + 1))
+    return tuple(found)
 
 
 def write_actions(actions: Sequence[Action]) -> str:
     """What `parse_actions` reads."""
-    return ".".join(("r" if action.restore else "") + ",".join(map(str, action.channels)) for action in actions)
+    return ".".join(("r" if action.restore else "") + _in_short(action.channels) for action in actions)
+
+
+def _in_short(channels: Sequence[int]) -> str:
+    """A few in the order in which they were picked; of many, those in a row as a range, for addresses are short."""
+    if len(channels) <= FEW:
+        return ",".join(map(str, channels))
+    rows: list[list[int]] = []
+    for channel in sorted(channels):
+        if rows and channel == rows[-1][1] + 1:
+            rows[-1][1] = channel
+        else:
+            rows.append([channel, channel])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in rows)
 
 
 def decided(actions: Sequence[Action], channels: int) -> Decided:
@@ -106,8 +126,18 @@ def decided(actions: Sequence[Action], channels: int) -> Decided:
 def act(channels: Sequence[int], restore: bool = False) -> None:
     """Cut or restore channels by hand."""
     if channels:
-        actions = [*parse_actions(address.choice("cut", "")), Action(tuple(channels), restore)]
+        actions = [*_with_room(parse_actions(address.choice("cut", ""))), Action(tuple(channels), restore)]
         address.choose("cut", write_actions(actions))
+
+
+def _with_room(actions: Sequence[Action]) -> list[Action]:
+    """Room for one more: where there are very many, the older half becomes what it comes to, and cannot be undone."""
+    if len(actions) < MOST_ACTIONS:
+        return list(actions)
+    half = MOST_ACTIONS // 2
+    past = decided(actions[:half], MOST_CHANNELS)
+    kept = [Action(past.cut), Action(past.restored, restore=True)]
+    return [*(action for action in kept if action.channels), *actions[half:]]
 
 
 def undo() -> None:

@@ -13,7 +13,7 @@ from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.ablation import Ablation
-from invmask.exports.channels import Channels, known_channels, synthesized_change
+from invmask.exports.channels import Channels, Synthesized, known_channels, synthesized_change
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures
@@ -66,10 +66,12 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
     run = cache.store().run(run_id)
     layout = run.layout()
     assert layout is not None
+    spec = run.spec()
     return known_channels(
         layout,
         run.masks_at(round_taken),
         scores_at(run_id, round_taken, stamp),
+        spec.spc * len(cache.victim(spec.victim).card.dataset_info.classes),
         _synthesized_change(run_id, round_taken, stamp),
         evidence.victim_evidence(run),
         target,
@@ -77,7 +79,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> np.ndarray | None:  # noqa: ARG001
+def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> Synthesized | None:  # noqa: ARG001
     run = cache.store().run(run_id)
     return synthesized_change(run, round_taken, cache.victim(run.spec().victim))
 

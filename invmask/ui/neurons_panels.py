@@ -9,7 +9,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.agreement import rank_agreement, top_overlap
-from invmask.exports.channels import Channels, channel_name, comparable
+from invmask.exports.channels import OF_THE_MASKS, Channels, channel_name, comparable
 from invmask.exports.neurons import top_set_figure
 from invmask.figures.agreement import agreement_matrix
 from invmask.figures.network_map import network_map
@@ -28,6 +28,8 @@ MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 480, 510, 480
 _MAP = "neurons-map"
 COLUMN_TITLES = {
     "selection": "1 − s",
+    "pruned": "m",
+    "inverse": "m\u0304",
     "trigger": "Trigger",
     "synthesized": "Synth.",
     "conductance": "Conduct.",
@@ -37,10 +39,11 @@ COLUMN_TITLES = {
 MAP_HELP = (
     "One square a channel, one row or more a layer; click one for its page. **Score**: how much turning the channel "
     "up, as far as the pruned view turns it down, draws clean images to the label that all cut channels together draw "
-    "them to. It is what the run believes; 0 for a channel that is not cut. "
-    "**Everything else is evidence independent of the masks**: the change of the activation between clean and "
-    "triggered (or perturbed) versions of the same images; the conductance toward the target label; ACC and ASR "
-    "with this channel alone cut."
+    "them to; 0 for a channel that is not cut. It is what the run believes, as are **selection** and **gates**. "
+    "**Change under synthesized triggers**: of the activation, with the triggers that this run made. "
+    "**Everything else is evidence independent of the run**: the change of the activation between clean and "
+    "triggered versions of the same images; the conductance toward the target label; ACC and ASR with this channel "
+    "alone cut."
 )
 TOP_HELP = (
     f"The {TOP} highest-scored channels of this round, cut in the original network, against random sets that have as "
@@ -95,13 +98,15 @@ def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) 
         if points and points[0]["curve_number"] == 0:
             neurons_choice.set_channel(channel_name(layers, int(points[0]["point_index"])))
 
+    shown = found.values[colour]
     chart(
         figure,
         key=_MAP,
         on_select=clicked,
         selection_mode="points",
-        alt=f"Every channel of the network by layer, coloured by {found.values[colour].title}",
+        alt=f"Every channel of the network by layer, coloured by {shown.title}",
     )
+    st.caption(f"{shown.title}{f', {shown.sample}' if shown.sample else ''}.")
 
 
 def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided) -> list[int]:
@@ -129,7 +134,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
     )
     rows = event["selection"]["rows"]
     picked = [shown[row] for row in rows if row < len(shown)]
-    top = order[:TOP]
+    top = found.top
     with st.container(horizontal=True, gap="small"):
         one = neurons_choice.set_channel
         st.button(
@@ -157,12 +162,13 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
             help="Let the picked channels pass as in the original network.",
         )
         st.button(
-            f"Cut the top {TOP}",
+            f"Cut the top {len(top) or TOP}",
             icon=":material/vertical_align_top:",
             on_click=neurons_choice.act,
             args=(top,),
-            help=f"Cut the {TOP} highest-scored channels. From the learned mask little changes, for it cuts them "
-            "already: start from the original to see what they do by themselves.",
+            disabled=not top,
+            help="Cut the highest-scored channels. From the learned mask little changes, for it cuts them already: "
+            "start from the original to see what they do by themselves.",
         )
     return picked
 
@@ -190,7 +196,10 @@ def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
     for name, values in found.values.items():
         if name not in config:
             config[name] = st.column_config.NumberColumn(
-                COLUMN_TITLES[name], format=f"%.{values.digits}f", width=88, help=values.title
+                COLUMN_TITLES[name],
+                format=f"%.{values.digits}f",
+                width=64 if name in OF_THE_MASKS else 88,
+                help=f"{values.title}{f' ({values.sample})' if values.sample else ''}",
             )
     return config
 
@@ -219,6 +228,9 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
 def top_set(card: VictimCard, found: TopSet | None) -> None:
     """The highest-scored channels against random sets."""
     st.subheader(f"The top {TOP}, cut together", anchor=False, help=TOP_HELP)
+    if found is not None and not found.channels:
+        st.caption("In this round no channel has a score above 0: there is nothing to compare.")
+        return
     if found is None or not found.random:
         st.caption("Not measured for this round yet.")
         return
@@ -233,13 +245,14 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
             f"With the {len(found.channels)} highest-scored channels cut, ASR is {percent(top)}; the best of "
             f"{len(random)} random sets from the same layers leaves {percent(best)}, nothing cut {percent(original)}. "
             f"ACC is {percent(found.top.acc)}, with that random set {percent(lowest.acc)}, before "
-            f"{percent(found.original.acc)} (n\u00a0=\u00a0{count(found.top.n_clean)})."
+            f"{percent(found.original.acc)} (n\u00a0=\u00a0{count(found.top.n_triggered)} triggered and "
+            f"{count(found.top.n_clean)} clean)."
         )
     else:
         said = (
             f"There is no ASR to lower here. With the {len(found.channels)} highest-scored channels cut, ACC is "
             f"{percent(top)}; {len(random)} random sets from the same layers leave {percent(best)} or more, nothing "
-            f"cut {percent(original)}."
+            f"cut {percent(original)} (n\u00a0=\u00a0{count(found.top.n_clean)})."
         )
     st.write(said.replace(" %", "\u00a0%"))
     chart(

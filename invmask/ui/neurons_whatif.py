@@ -7,6 +7,7 @@ import streamlit as st
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
 from invmask.exports.channels import channel_name
+from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs import named_masks
@@ -16,6 +17,7 @@ from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided, NeuronsChoice
 from invmask.ui.neurons_data import WhatIf
 from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_grid, to_pixels
+from invmask.ui.save_figure import save_pictures
 
 SAMPLES = 8
 _NAMED_FEW = 6
@@ -176,16 +178,20 @@ def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) ->
         f"{'Triggered' if triggered else 'Clean'} images, each under its true class. First answer: {word}; "
         "second answer: the pruned view now."
     )
-    samples = []
+    samples, rows = [], []
     for row, place in enumerate(places):
         true = int(labels[place])
-        lines = []
-        for answers, view in ((found.base_answers, None), (found.now_answers, View.PRUNED.value)):
+        lines, words = [], []
+        for answers, view, who in ((found.base_answers, None, word), (found.now_answers, View.PRUNED.value, "now")):
             said = answers[offset + place]
             best = int(said.argmax())
             lines.append(Answer(classes[best], float(said[best]), _kind(best, true, card.target_of(true)), view))
+            words.append(f"{who}: {classes[best]}, {percent(float(said[best]))}")
         samples.append(Sample(classes[true], (Picture(pixels[row], "", tuple(lines)),)))
+        rows.append(PictureRow(f"true class: {classes[true]}", [pixels[row]], words))
     sample_grid(samples, 96)
+    title = "triggered" if triggered else "clean"
+    save_pictures("neurons-whatif", lambda: picture_rows(rows, [title], "paper"))
 
 
 def _kind(answer: int, true: int, target: int | None) -> Kind:

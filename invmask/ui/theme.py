@@ -57,6 +57,6 @@ _PAGE_STYLE = """
 """
 # The primary colour suits buttons, where the text on it is white; as the colour of text it needs more light.
 _DARK_STYLE = """
-[role="radio"][aria-checked="true"],[data-testid="stSliderThumbValue"],
+[role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"],[data-testid="stSliderThumbValue"],
 [class*="st-key-save-menu-"] button:is(:hover,[aria-expanded=true]){color:#93C5FD!important}
 """

@@ -13,6 +13,7 @@ MOST_PINS = 2
 MOST_SEEDS = 20
 MOST_VALUES = 20
 MOST_SEED = 2**31 - 1
+NO_VALUES = "none"
 
 
 @dataclass(frozen=True)
@@ -127,15 +128,15 @@ def parse_values(text: str, title: str, least: float, most: float, whole: bool) 
     return tuple(sorted(found))
 
 
-def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...]:
-    """The values laid out by the address, rising; none where it names none, or nothing that makes sense."""
+def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...] | None:
+    """The values laid out by the address, rising; None where it says nothing of them, or nothing that makes sense."""
     text = address.choice("values", "")
     try:
-        return parse_values(text.replace("~", ","), "", least, most, whole) if text else ()
+        return () if text == NO_VALUES else parse_values(text.replace("~", ","), "", least, most, whole)
     except UserError:
-        return ()
+        return None
 
 
 def set_values(values: Sequence[float]) -> None:
-    """Lay out other values; none is every one that is proposed."""
-    address.choose("values", "~".join(f"{value:g}" for value in sorted(set(values))) or None)
+    """Lay out other values."""
+    address.choose("values", "~".join(f"{value:g}" for value in sorted(set(values))) or NO_VALUES)

@@ -113,9 +113,9 @@ def _choose_values(axis: str, base: RunSpec) -> list[float]:
     title, least, most, whole = _range(axis)
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
     asked = tune_choice.asked_values(least, most, whole)
-    options = sorted({*map(float, PROPOSED[axis]), own, *asked})
+    options = sorted({*map(float, PROPOSED[axis]), own, *(asked or ())})
     key = f"tune-values-{axis}"
-    st.session_state[key] = list(asked) or options
+    st.session_state[key] = options if asked is None else list(asked)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         chosen = st.pills(
             "Values",

@@ -121,7 +121,10 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
         f"This cut answers {percent(point.agreement)} of the clean budget (n = {curves.budget:,}) as the original does."
     )
     if point.restored is not None:
-        here = here.removesuffix(".") + f", and {percent(point.restored)} with the round's synthesized trigger on."
+        here = here.removesuffix(".") + (
+            f", and {percent(point.restored)} of those with the round's synthesized trigger on "
+            f"(n = {curves.perturbed:,})."
+        )
     if not curves.complete:
         st.caption(f"{here} A cut is proposed once all are measured.")
         return
@@ -137,8 +140,8 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
             f"the hardest of the measured cuts that answers at least {100 * LEAST_AGREEMENT:.0f} % of the budget as "
             "the original does; this round made no synthesized trigger to choose by"
             if found.restored is None
-            else "of the measured cuts the one that keeps most of the original's answers to the clean budget, with and "
-            "without the synthesized trigger on"
+            else "of the measured cuts the one that keeps the most of the original's answers to the clean budget: the "
+            "share without the synthesized trigger plus the share with it; of equals the fewest channels"
         )
         why = (
             f"**Proposed: {cut_words(found)}**, {rule}. "

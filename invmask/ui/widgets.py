@@ -48,10 +48,10 @@ def chosen_run() -> RunSummary | None:
     return None if run is None else cache.summary(run)
 
 
-def title_and_slider(title: str) -> DeltaGenerator:
-    """The page's title, as high as on every page; returns the place beside it for the slider over rounds."""
+def title_and_slider(title: str, words: str | None = None) -> DeltaGenerator:
+    """The page's title with a hint, as high as on every page; returns the place beside it for a slider over rounds."""
     left, right = st.columns([10, 3], gap="medium")
-    left.title(title, anchor=False)
+    left.title(title, anchor=False, help=words)
     return right
 
 
@@ -109,10 +109,12 @@ def asked_round() -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else None
 
 
-def round_slider(run: RunSummary, key: str, disabled: bool = False) -> None:
-    """Which round's masks to look at; at the right end it follows the run."""
+def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int = 0) -> None:
+    """Which round's masks to look at, from `first` on; at the right end it follows the run."""
+    if run.round <= first:
+        return
     asked = asked_round()
-    st.session_state[key] = run.round if asked is None else min(asked, run.round)
+    st.session_state[key] = run.round if asked is None else max(first, min(asked, run.round))
 
     def moved() -> None:
         value = st.session_state[key]
@@ -120,11 +122,12 @@ def round_slider(run: RunSummary, key: str, disabled: bool = False) -> None:
 
     st.slider(
         "Round",
-        0,
+        first,
         run.round,
         key=key,
         on_change=moved,
         disabled=disabled,
-        help="Look at the masks as they were after this round. At round 0 nothing is masked; "
-        "the right end is the latest round, and stays the latest while the run goes on.",
+        help="Look at the masks as they were after this round. "
+        + ("At round 0 nothing is masked; " if first == 0 else "")
+        + "the right end is the latest round, and stays the latest while the run goes on.",
     )

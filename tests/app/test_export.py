@@ -48,6 +48,10 @@ def test_everything_is_ticked_at_first(asked):
     assert asked == [Request("figures", 3, ("svg", "pdf", "png", "html", "csv"), every)]
     button(app, "export/make/report").click().run()
     assert asked[-1] == Request("report", 3)
+    app.slider(key="export-round").set_value(2).run()
+    button(app, "export/make/report").click().run()
+    assert asked[-1] == Request("report", 2)
+    assert any("after round 2" in caption.value for caption in app.caption)
 
 
 def test_what_is_unticked_is_left_out(asked):

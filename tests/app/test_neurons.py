@@ -103,6 +103,21 @@ def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
     assert gates.tolist() == pytest.approx([1, 0, 0, 1], abs=1e-4)
 
 
+def test_any_set_of_channels_goes_through_the_address_and_no_action_is_lost():
+    layer = neurons_choice.Action(tuple(reversed(range(560, 1200))))
+    few = neurons_choice.Action((7, 3, 4, 5), restore=True)
+    text = neurons_choice.write_actions([layer, few])
+    assert text == "560-1199.r7,3,4,5"
+    first, second = neurons_choice.parse_actions(text)
+    assert (sorted(first.channels), second) == (list(range(560, 1200)), few)
+    assert neurons_choice.parse_actions("5-3.1-2-3.x.8") == (neurons_choice.Action(()), neurons_choice.Action((8,)))
+    assert len(neurons_choice.parse_actions("0-999999")[0].channels) == neurons_choice.MOST_CHANNELS + 1
+    many = [neurons_choice.Action((number % 50,), restore=number % 3 == 0) for number in range(200)]
+    shorter = neurons_choice._with_room(many)
+    assert len(shorter) == 102
+    assert neurons_choice.decided(shorter, 50) == neurons_choice.decided(many, 50)
+
+
 def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id, base="nothing cut")
@@ -190,7 +205,7 @@ def test_a_clean_control_is_not_accused():
     assert "no backdoor" in sentences(app)[0]
     assert "what the defence would cut" in app.selectbox(key="neurons-colour").options[0]
     assert any("no sign of a backdoor" in caption.value for caption in app.caption)
-    assert set(table(app)) == {"rank", "channel", "score", "selection", "synthesized", "acc"}
+    assert set(table(app)) == {"rank", "channel", "score", "selection", "pruned", "inverse", "synthesized", "acc"}
     assert gather(run.path) is Outcome.IDLE
     app = visit("neurons", run=run.id, channel="layer4.0.conv1:3")
     assert not app.exception

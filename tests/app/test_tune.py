@@ -128,6 +128,15 @@ def test_any_values_can_be_typed(axis, typed, shown):
     assert set(app.query_params["values"].split("~")) == {"1", "2", low, high}
 
 
+def test_with_the_last_value_off_nothing_is_laid_out():
+    run = make_run(rounds=1)
+    app = visit("tune", run=run.id, values="1")
+    app.button_group(key="tune-values-spc").set_value([]).run()
+    assert app.query_params["values"] in ("none", ["none"])
+    assert any("Choose at least one value" in words for words in sentences(app))
+    assert not [each for each in app.button if each.label.startswith("Start the")]
+
+
 def test_values_are_read_as_typed():
     assert tune_choice.parse_values(" 7, 3;3 ", "SPC", 1, 100, True) == (3, 7)
     assert tune_choice.parse_values("0.5", "Norm bound", 0, 1, False) == (0.5,)

@@ -27,8 +27,9 @@ def run(served: Dashboard) -> Run:
     return run
 
 
-def test_the_threshold_moves_on_the_curve_and_the_address_keeps_it(page: Page, served: Dashboard, run: Run):
-    page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&by=score&n=0")
+@pytest.mark.parametrize("by", ["&by=score", ""], ids=["by score", "threshold on m"])
+def test_the_threshold_moves_on_the_curve_and_the_address_keeps_it(page: Page, served: Dashboard, run: Run, by: str):
+    page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}{by}&n=0")
     expect(heading(page, "Threshold, round 12")).to_be_visible()
     card = page.get_by_role("region", name="Pruned view")
     slider = page.get_by_role("slider", name="Hard cut")

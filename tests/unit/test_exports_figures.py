@@ -26,6 +26,7 @@ from invmask.exports.report import report
 from invmask.exports.sweeps import finished_along, is_curve
 from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
+from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
 from invmask.runs import cutting, evidence, gather, tuning
 from invmask.runs.entries import RunResult, RunState, RunSummary
 from invmask.runs.run import Run
@@ -112,6 +113,12 @@ def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(
     cutting.measure_cuts(run.path)
     evidence.ask(run, 4)
     gather.gather(run.path)
+    whole = evidence.victim_evidence(run)
+    assert whole is not None
+    # What is known of some channels only is no figure yet.
+    evidence.write_victim_evidence(run, replace(whole, done=whole.done - 1))
+    assert {e.name for e in entries_of(read_records(run, 4)) if "neurons-map" in e.name} < BEFORE_EVIDENCE
+    evidence.write_victim_evidence(run, whole)
     # Finished runs with other settings stand beside this one.
     summary = replace(run.summary(), state=RunState.FINISHED, result=finished(run))
     beside = [replace(summary, spec=replace(summary.spec, spc=2))] + [
@@ -157,6 +164,27 @@ def test_a_sweep_takes_finished_runs_that_differ_in_one_setting_and_their_seeds(
     assert [place.run.id for place in finished_along(own, "spc", runs)] == [own.id, "more", "seed"]
     assert [(p.value, p.run.id) for p in finished_along(own, "sparsity_weight", runs)] == [(3, "lambda"), (10, own.id)]
     assert not is_curve(finished_along(own, "norm_bound", runs))
+
+
+def test_the_table_of_a_sweep_holds_the_settings_and_the_spread():
+    shares = {seed: {"acc": {"original": 0.9, "pruned": 0.8 + 0.02 * seed, "inverse": 0.1}} for seed in (0, 1)}
+    points = [SweepPoint(spc, seed, f"run-{spc}-{seed}", shares[seed]) for spc in (2, 50) for seed in (0, 1)]
+    table = figure_table(sweep_curves(points, [2, 10, 50], "Data budget, SPC", "light"))
+    each = table[table["trace"] == "Pruned, each run"]
+    assert each["Data budget, SPC"].tolist() == [2, 2, 50, 50]
+    assert each["y, %"].tolist() == [80, 82, 80, 82]
+    means = table[table["trace"] == "Pruned, mean ± standard deviation"]
+    assert means["Data budget, SPC"].tolist() == [2, 50]
+    assert means["± y"].tolist() == pytest.approx([2**0.5, 2**0.5], abs=0.01)
+    assert set(table["panel"]) == {"ACC, clean accuracy"}
+
+
+def test_the_table_of_cuts_says_to_which_panel_each_point_belongs():
+    values = {name: {"pruned": np.array([0.9, 0.5])} for name in ("acc", "asr")}
+    table = figure_table(cut_curves(np.array([0, 7]), values, 7, "light", shown=7))
+    here = table[table["trace"] == "Pruned, this cut"]
+    assert here["panel"].tolist() == ["ACC, clean accuracy", "ASR, attack success rate"]
+    assert here["channels cut"].tolist() == [7, 7]
 
 
 def test_what_a_reader_picked_is_what_the_figure_shows_and_says(own_home: Path):
@@ -289,6 +317,33 @@ def test_a_browser_that_does_not_start_is_told_of(records: RunRecords, tmp_path:
     made = write_figures(tmp_path, records, ["png", "csv"], ["defend-losses"])
     assert made.names == ("defend-losses.csv", "defend-losses.txt")
     assert "it is broken" in made.problems[0]
+
+
+def test_a_picture_that_fails_leaves_the_others(records: RunRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Failing:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def draw(self, _: go.Figure, image_format: str) -> bytes:
+            if image_format == "pdf":
+                raise OSError("chromium gave no picture: time is up")
+            return b"drawn"
+
+    monkeypatch.setattr("invmask.exports.archive.find_browser", lambda: "chromium")
+    monkeypatch.setattr("invmask.exports.archive._renderer", lambda *_: Failing())
+    made = write_archive(tmp_path / "a.zip", records, ["svg", "pdf", "csv"], ["defend-losses", "defend-inner"])
+    assert {name for name in made.names if "losses" in name} == {
+        f"defend-losses.{suffix}" for suffix in ("svg", "csv", "txt")
+    }
+    assert len(made.problems) == 2
+    assert made.problems[0] == "defend-inner.pdf was not made: chromium gave no picture: time is up."
+    monkeypatch.setattr("invmask.exports.archive.figure_csv", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_archive(tmp_path / "b.zip", records, ["csv"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
 def test_the_report_opens_by_itself_and_has_everything_once(records: RunRecords):

@@ -51,6 +51,34 @@ def test_a_process_of_its_own_makes_the_archive(run: Run):
     assert (jobs.folder_of(run, CSV) / name).stat().st_mtime_ns == made
 
 
+def test_what_was_made_before_more_was_measured_is_made_anew(run: Run, monkeypatch: pytest.MonkeyPatch):
+    started = []
+
+    def popen(words: list[str], **_: object) -> object:
+        started.append(Path(words[-1]).name)
+        return type("P", (), {"pid": os.getpid(), "wait": int})()
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", popen)
+    report, model = Request("report", 2), Request("model", 2, ("mask",))
+
+    def ask() -> list[str]:
+        started.clear()
+        for request in (report, model):
+            jobs.start(run, request)
+            jobs.write_status(jobs.folder_of(run, request), JobStatus("done"))
+        return [name.partition("-")[0] for name in started]
+
+    assert ask() == ["report", "model"]
+    assert ask() == []
+    (run.path / "tuning").mkdir()
+    (run.path / "tuning" / "round-2.json").write_text("{}")
+    assert ask() == ["report"]
+    assert ask() == []
+    weights = run.path.parents[1] / "victims" / f"{VICTIM}.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    assert ask() == ["report", "model"]
+
+
 def test_the_model_is_checked_and_the_mask_comes_along(run: Run, monkeypatch: pytest.MonkeyPatch):
     from invmask.data.budget import probe
 

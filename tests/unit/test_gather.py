@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
@@ -82,6 +83,19 @@ def test_the_top_set_is_held_against_random_ones(gathered):
     assert (len(found.channels), len(found.random)) == (TOP, RANDOM_SETS)
     assert evidence.top_set(gathered, 2) is None
     assert not evidence.has_work(gathered)
+
+
+def test_where_no_channel_scores_there_is_nothing_to_compare(home, monkeypatch):
+    run = make_run(home)
+    evidence.ask(run, 3)
+    monkeypatch.setattr(gather, "run_scores", lambda *_: torch.zeros(150))
+    monkeypatch.setattr(gather, "_examine", lambda *_: iter(()))
+    gather.gather(run.path)
+    found = evidence.top_set(run, 3)
+    assert (found.complete, found.channels, found.random, found.top) == (True, (), (), found.original)
+    some = torch.zeros(150)
+    some[[7, 140]] = torch.tensor([0.1, 0.2])
+    assert scores.highest(some, TOP) == [140, 7]
 
 
 def test_another_run_of_the_same_victim_takes_it_over(home, gathered, monkeypatch):

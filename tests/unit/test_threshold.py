@@ -164,6 +164,8 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
             hard = hard_masks(masks, channels[: each.cut.channels])
             views = bench.measure(bench.probe, hard, (View.PRUNED, View.INVERSE))
             assert (each.pruned, each.inverse) == (views[View.PRUNED], views[View.INVERSE])
+            if each.restored is not None:
+                assert each.restored * found.perturbed == pytest.approx(round(each.restored * found.perturbed))
             assert each.agreement * found.budget == pytest.approx(round(each.agreement * found.budget))
     assert min(each.agreement for points in found.points.values() for each in points) < 0.98
 
