@@ -79,11 +79,11 @@ def export(arguments: argparse.Namespace) -> int:
         if path.suffix != ".safetensors":
             raise UserError("The mask alone is written as .safetensors.")
         write_mask(path, source)
-        print(f"{path}: the mask of {source.victim.card.name} after round {source.round}")
+        print(f"{path}: the mask of {source.victim.card.name}, {source.words}")
         return 0
     write = write_onnx if path.suffix == ".onnx" else write_weights
     check = write(path, source, View(arguments.view))
-    print(f"{path}: {arguments.view} view of {source.victim.card.name}, round {source.round}")
+    print(f"{path}: {arguments.view} view of {source.victim.card.name}, {source.words}")
     print(check.sentence(), file=sys.stdout if check.holds else sys.stderr)
     return 0 if check.holds else 1
 

@@ -85,15 +85,16 @@ NEURONS: tuple[Entry, ...] = (
     ),
     Entry(
         "neurons-channel-maps", "Neurons", "Feature maps of one channel",
-        "The channel's output in the original network, place by place, for test images clean and triggered; of a "
-        "clean control, clean alone.",
+        "The channel's output in the original network, place by place, for test images clean, triggered (where the "
+        "victim has a trigger), and with the trigger that the defence synthesized in this round (where all images "
+        "share one).",
         neurons.maps_figure, which=neurons.which_channel_and_images,
     ),
     Entry(
         "neurons-channel-maps-synthesized", "Neurons", "Feature maps of one channel under synthesized triggers",
         "The channel's output in the original network, place by place, for images of the clean budget, clean and with "
-        "the trigger that the defence synthesized in this round.",
-        neurons.synthesized_maps_figure, lambda records: records.examples.probabilities is not None,
+        "the trigger that the defence synthesized for each of them in this round.",
+        neurons.synthesized_maps_figure, neurons.has_own_triggers,
         which=neurons.which_channel,
     ),
     Entry(

@@ -101,8 +101,16 @@ def history_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 
 def maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The channel's feature maps of test images, clean and triggered."""
-    return _maps(one_channel.test_rows(records.victim, records.channel_images, records.channel), records, theme)
+    """The channel's feature maps of test images: clean, triggered, and with a synthesized trigger that all share."""
+    shared = one_channel.shared_trigger(records.run, records.frame.round)
+    rows = one_channel.test_rows(records.victim, records.channel_images, records.channel, shared)
+    return _maps(rows, records, theme)
+
+
+def has_own_triggers(records: RunRecords) -> bool:
+    """Whether the round synthesized a trigger for each image."""
+    stored = records.run.examples_at(records.frame.round)
+    return stored is not None and stored.shared is None
 
 
 def synthesized_maps_figure(records: RunRecords, theme: Theme) -> go.Figure:

@@ -96,16 +96,29 @@ def drawn(victim: Victim, test: LabelledImages, seed: int, number: int = SAMPLES
     return test.take(np.random.default_rng(seed).choice(candidates, min(number, len(candidates)), replace=False))
 
 
-def test_rows(victim: Victim, images: LabelledImages, channel: int) -> list[MapRow]:
-    """Test images clean and, where the trigger is known, triggered."""
-    versions, captions = _versions(victim, images.tensor())
+def shared_trigger(run: Run, round_taken: int) -> np.ndarray | None:
+    """The synthesized trigger of a round that goes on any image, float32 [C, H, W]; None where there is none."""
+    stored = run.examples_at(round_taken)
+    return None if stored is None else stored.shared
+
+
+def test_rows(victim: Victim, images: LabelledImages, channel: int, shared: np.ndarray | None) -> list[MapRow]:
+    """Test images clean, triggered where the trigger is known, and with the synthesized one where it goes on any image.
+
+    Args:
+        shared: see `shared_trigger`.
+    """
+    clean = images.tensor()
+    versions, captions = _versions(victim, clean)
+    if shared is not None:
+        versions, captions = [*versions, clean + torch.from_numpy(shared)], (*captions, "synthesized")
     return _rows(victim, images.labels, versions, captions, channel)
 
 
 def synthesized_rows(run: Run, round_taken: int, victim: Victim, channel: int) -> list[MapRow]:
-    """A few of the budget's images clean and with the round's synthesized trigger; none if it made none."""
+    """A few of the budget's images clean and with their own synthesized triggers; none if they have none."""
     stored, spec = run.examples_at(round_taken), run.spec()
-    if stored is None:
+    if stored is None or stored.shared is not None:
         return []
     chosen = clean_budget(victim.card.dataset, spec.spc, spec.seed).take(stored.indices[:SAMPLES])
     clean = chosen.tensor()

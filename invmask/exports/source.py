@@ -27,7 +27,7 @@ class MaskSource:
     Attributes:
         victim: what they go on; shared, to be left as it is.
         layout: of the victim; the masks lie over it.
-        round: the round that they are of; for masks made by hand, the latest.
+        round: the round that they are of; None for masks made by hand, which belong to none.
         name: of masks made by hand; None for those that the run has learned.
     """
 
@@ -36,8 +36,13 @@ class MaskSource:
     victim: Victim
     layout: MaskLayout
     masks: "Masks"
-    round: int
+    round: int | None
     name: str | None = None
+
+    @property
+    def words(self) -> str:
+        """`round 76`, or `mask 'by hand'`."""
+        return f"mask '{self.name}'" if self.name is not None else f"round {self.round}"
 
     def about(self, view: View | None = None) -> dict[str, Any]:
         """Victim, run, view, round, settings, seed and versions, for JSON."""
@@ -81,8 +86,8 @@ def take_masks(run: Run, round_taken: int | None = None, name: str | None = None
     spec, latest = run.spec(), committed.round
     victim = load_victim(spec.victim, settings.victim_folders(run.path.parents[1]))
     own = name is None or name == named_masks.LEARNED
-    number = latest if round_taken is None else round_taken
-    masks = run.masks_at(number) if own else named_masks.load(run, name or "")
+    number = (latest if round_taken is None else round_taken) if own else None
+    masks = named_masks.load(run, name or "") if number is None else run.masks_at(number)
     layout = MaskLayout.of(victim.model)
     if len(masks.mask) != layout.channels:
         raise UserError(f"Run {run.id} belongs to another network than {spec.victim} is now; train the victim again.")

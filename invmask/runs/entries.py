@@ -123,6 +123,12 @@ class StoredExamples:
     perturbations: np.ndarray
     probabilities: np.ndarray
 
+    @property
+    def shared(self) -> np.ndarray | None:
+        """The one perturbation that goes on every image, float32 [C, H, W]; None where each has its own."""
+        first = self.perturbations[0]
+        return first.astype(np.float32) if (self.perturbations == first).all() else None
+
 
 def views_from_json(values: dict[str, Any]) -> Views:
     """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""

@@ -141,7 +141,7 @@ def body(
         args=("draw", str(choice.draw + 1)),
         help="Draw other test images.",
     )
-    rows = neurons_pictures.test_rows(card.name, stamp, channel, choice.draw)
+    rows = neurons_pictures.test_rows(run.id, round_taken, stamp, channel, choice.draw)
     picks = Picks(channel=choice.channel, draw=choice.draw)
 
     def save(name: str, draw: Draw) -> None:
@@ -154,9 +154,12 @@ def body(
     if synthesized:
         sample_grid([_row(row, limit, classes) for row in synthesized], 76)
         save("neurons-channel-maps-synthesized", neurons.synthesized_maps_figure)
-        st.caption(f"Full colour at ±{limit:.2f}. Synthesized triggers are this round's, on the clean budget's images.")
+        made = "Synthesized triggers are this round's, each made for its image of the clean budget."
+    elif "synthesized" in rows[0].captions:
+        made = "The synthesized trigger is this round's, one for all images."
     else:
-        st.caption(f"Full colour at ±{limit:.2f}. This round made no synthesized triggers.")
+        made = "This round made no synthesized triggers."
+    st.caption(f"Full colour at ±{limit:.2f}. {made}")
     _excited(card, run, stamp, channel)
     save("neurons-channel-exciting", neurons.excited_figure)
     _conductance(card, stamp, channel, choice.draw)

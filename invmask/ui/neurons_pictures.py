@@ -9,15 +9,17 @@ from invmask.ui import cache, neurons_data
 
 
 @st.cache_data(max_entries=64, show_spinner="Asking the channel")
-def test_rows(victim: str, stamp: int, channel: int, draw: int) -> list[MapRow]:  # noqa: ARG001
-    """A few test images clean and, where the trigger is known, triggered."""
-    found = cache.victim(victim)
-    return one_channel.test_rows(found, one_channel.drawn(found, cache.test_images(found.card.dataset), draw), channel)
+def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int) -> list[MapRow]:  # noqa: ARG001
+    """A few test images clean, triggered, and with the round's synthesized trigger, as far as there are such."""
+    run = cache.store().run(run_id)
+    found = cache.victim(run.spec().victim)
+    images = one_channel.drawn(found, cache.test_images(found.card.dataset), draw)
+    return one_channel.test_rows(found, images, channel, one_channel.shared_trigger(run, round_taken))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def synthesized_rows(run_id: str, round_taken: int, stamp: int, channel: int) -> list[MapRow]:  # noqa: ARG001
-    """A few of the budget's images clean and with the round's synthesized trigger; none if it made none."""
+    """A few of the budget's images clean and with their own synthesized triggers; none if they have none."""
     run = cache.store().run(run_id)
     return one_channel.synthesized_rows(run, round_taken, cache.victim(run.spec().victim), channel)
 

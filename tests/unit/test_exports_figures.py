@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+import torch
 from PIL import Image
 
 from invmask.errors import UserError
+from invmask.evidence.activation import feature_maps
 from invmask.exports import images, one_channel
 from invmask.exports.archive import FORMATS, write_archive, write_figures
 from invmask.exports.book import BOOK, entries_of
@@ -27,6 +29,7 @@ from invmask.exports.sweeps import finished_along, is_curve
 from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
+from invmask.masks.state import MaskLayout
 from invmask.runs import cutting, evidence, gather, tuning
 from invmask.runs.entries import RunResult, RunState, RunSummary
 from invmask.runs.run import Run
@@ -219,11 +222,31 @@ def test_what_a_reader_picked_is_what_the_figure_shows_and_says(own_home: Path):
 
 def test_feature_maps_are_numbers_in_the_table(records: RunRecords):
     table = figure_table(by_name(records, "neurons-channel-maps"))
-    rows = one_channel.test_rows(records.victim, records.channel_images, records.channel)
+    rows = one_channel.test_rows(records.victim, records.channel_images, records.channel, None)
     cells = table[table.trace.str.contains("map") & table.z.notna()].groupby("trace", sort=False)
     (_, first), *_ = cells
     np.testing.assert_allclose(first.z, rows[0].maps[0].ravel(), atol=1e-6)
     assert len(cells) == 2 * len(rows)
+
+
+def test_a_trigger_that_all_images_share_goes_on_the_test_images(records: RunRecords, monkeypatch: pytest.MonkeyPatch):
+    stored = records.run.examples_at(4)
+    assert stored is not None
+    assert stored.shared is None
+    one = np.broadcast_to(stored.perturbations[:1], stored.perturbations.shape)
+    monkeypatch.setattr(type(records.run), "examples_at", lambda *_: replace(stored, perturbations=one))
+    np.testing.assert_array_equal(one_channel.shared_trigger(records.run, 4), stored.perturbations[0])
+    names = {entry.name for entry in entries_of(records)}
+    assert "neurons-channel-maps" in names
+    assert "neurons-channel-maps-synthesized" not in names
+    images, layout = records.channel_images, MaskLayout.of(records.victim.model)
+    rows = one_channel.test_rows(records.victim, images, records.channel, stored.perturbations[0].astype(np.float32))
+    assert rows[0].captions == ("clean", "triggered", "synthesized")
+    changed = images.tensor() + torch.from_numpy(stored.perturbations[0].astype(np.float32))
+    wanted = feature_maps(records.victim.model, layout, records.channel, changed)
+    np.testing.assert_allclose(np.stack([row.maps[2] for row in rows]), wanted, atol=1e-6)
+    words = [each.text for each in by_name(records, "neurons-channel-maps").layout.annotations]
+    assert words.count("synthesized") == 1
 
 
 def test_print_keeps_proportions_and_letters_of_seven_points():

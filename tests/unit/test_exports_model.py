@@ -115,7 +115,7 @@ def test_the_round_and_the_name_choose_the_masks(run: Run):
     named_masks.save(run, "by hand", by_hand)
     source = take_masks(run, name="by hand")
     assert torch.equal(source.masks.mask, by_hand.mask)
-    assert source.about()["mask"] == "by hand"
+    assert (source.about()["mask"], source.about()["round"], source.words) == ("by hand", None, "mask 'by hand'")
     for wrong in ({"round_taken": 9}, {"name": "nobody"}, {"name": "by hand", "round_taken": 1}):
         with pytest.raises(UserError):
             take_masks(run, **wrong)
