@@ -141,13 +141,15 @@ def make_victim(
         images, session = poisoned if stage.poisoned else untouched, None
         if isinstance(attack, LoopAttack) and targets is not None and stage.poisoned:
             session = attack.session(targets, plan.poisoning_ratio, where)
-        before = copy.deepcopy(model.state_dict())
-        train(model, images, stage.config, where, progress(f"stage{number}"), session)
+        before, told = copy.deepcopy(model.state_dict()), progress(f"stage{number}")
+        whole = not checkpoints[-1].exists()
+        train(model, images, stage.config, where, told, session)
         if stage.average:
             average(model, before, images, stage.config, session)
         if session is not None:
             attack = session.trained()
-        seconds = round(time.perf_counter() - started, 1)
+        # How long an earlier process took, which was interrupted, is not known.
+        seconds = round(time.perf_counter() - started, 1) if whole else None
         how = {"poisoned": stage.poisoned, "average": stage.average}
         record.append({**asdict(stage.config), **how, "seconds": seconds})
     measures = measure(model, test_set, attack, targets, device)

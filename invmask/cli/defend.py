@@ -50,7 +50,8 @@ def resume(run_id: str, as_json: bool) -> int:
     run = runs.run(run_id)
     summary, want = run.summary(), run.want()
     if summary.state is not RunState.FINISHED:
-        capped = want.goal is Goal.FINISH and want.wants_round(summary.round)
+        ends = want.goal in (Goal.FINISH, Goal.PAUSE) and want.until is not None
+        capped = ends and summary.round < (want.until or 0)
         runs.go_on(run_id, want.until if capped else None, want.because if capped else None)
     return _finish(runs, run, as_json)
 

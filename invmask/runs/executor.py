@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import threading
 import time
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,8 @@ ASK_SECONDS = 0.01
 RETRY_SECONDS = 1.0
 # Before workers that could not be had are tried for again: doubled each time, up to the second number.
 RESTART_SECONDS = (1.0, 30.0)
+# What is wanted may change while a unit begins: once or twice on end that is no trouble.
+MOST_UNSEEN = 3
 
 Signature = tuple[tuple[int, int] | None, ...]
 Kind = Literal["rounds", "evidence", "cuts"]
@@ -47,11 +50,19 @@ TELLING: dict[Kind, tuple[str, ...]] = {
 
 @dataclass
 class _Watched:
-    """What the thread remembers of a run and a kind of work: `idle`: its files' looks when there was nothing to do."""
+    """What the thread remembers of a run and a kind of work.
+
+    Attributes:
+        idle: its files' looks when there was nothing to do.
+        unseen: how often on end a worker found nothing to do where there was something.
+        problem: why its units come to nothing, as a sentence.
+    """
 
     idle: Signature | None = None
     future: "Future | None" = None
     not_before: float = 0.0
+    unseen: int = 0
+    problem: str | None = None
 
 
 @dataclass
@@ -188,7 +199,6 @@ class Executor:
         if problem is not None:
             self._trouble(hands, problem)
             return
-        self._problem = None
         runs = self.store.runs()
         present = {run.id for run in runs}
         hands.watched = {key: watched for key, watched in hands.watched.items() if key[0] in present}
@@ -197,8 +207,16 @@ class Executor:
             for kind in TELLING:
                 watched = hands.watched.setdefault((run.id, kind), _Watched())
                 self._collect(hands, watched, now)
-                if watched.future is None and now >= watched.not_before and self._has_work(run, kind, watched):
+                if watched.future is not None or now < watched.not_before:
+                    continue
+                if not self._has_work(run, kind, watched):
+                    watched.unseen, watched.problem = 0, None
+                elif watched.unseen >= MOST_UNSEEN:
+                    watched.unseen, watched.not_before = 0, now + RETRY_SECONDS
+                    watched.problem = f"A worker does not find {run.path}. Every worker has to see that folder."
+                else:
                     watched.future = self._submit(hands.cluster, run, kind)
+        self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
 
     def _submit(self, cluster: "Cluster", run: Run, kind: Kind) -> "Future":
         from invmask.runs.unit import cuts_unit, evidence_unit, unit
@@ -212,12 +230,19 @@ class Executor:
         if watched.future is None or not watched.future.done():
             return
         future, watched.future = watched.future, None
+        outcome = "busy"
         try:
-            busy = future.result(timeout=5) == "busy"
+            outcome = future.result(timeout=5)
             hands.patience = RESTART_SECONDS[0]
-        except Exception:  # a lost worker, most likely: the run itself knows, and counts how often
-            busy = True
-        watched.not_before = now + RETRY_SECONDS if busy else 0.0
+            watched.unseen = watched.unseen + 1 if outcome == "idle" else 0
+            if outcome != "idle":
+                watched.problem = None
+        except Exception as error:
+            # Of a lost worker the run itself knows, and counts how often; anything else somebody has to be told.
+            if not _is_loss(error):
+                first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
+                watched.problem = f"A worker cannot do its work ({type(error).__name__}: {first})."
+        watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
         watched.idle = None
 
     def _has_work(self, run: Run, kind: Kind, watched: _Watched) -> bool:
@@ -251,6 +276,12 @@ def _signature(run: Run, kind: Kind) -> Signature:
             stat = (run.path / name).stat()
             stats[-1] = (stat.st_mtime_ns, stat.st_ino)
     return tuple(stats)
+
+
+def _is_loss(error: Exception) -> bool:
+    """Whether a unit came to nothing because its worker, or the scheduler, is gone."""
+    own = type(error).__module__.partition(".")[0] in ("distributed", "tornado")
+    return own or isinstance(error, CancelledError | TimeoutError)
 
 
 def _sentence(error: Exception) -> str:

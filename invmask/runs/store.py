@@ -1,5 +1,6 @@
 """All runs below one folder: making, listing and deleting them, and saying what is wanted of them."""
 
+import contextlib
 import re
 import secrets
 import shutil
@@ -110,14 +111,18 @@ class RunStore:
             self._ask(run, Want(Goal.FINISH, until, because))
 
     def pause(self, run_id: str) -> None:
-        """Ask for a pause after the round in hand.
+        """Ask for a pause after the round in hand; where the run is to end at some round, that stays known.
 
         Raises:
             UserError: there is no such run.
         """
         run = self.run(run_id)
         with want_lock(run.path):
-            write_want(run.path, Want(Goal.PAUSE))
+            want = Want()
+            with contextlib.suppress(UserError):
+                want = run.want()
+            kept = want if want.goal in (Goal.FINISH, Goal.PAUSE) else Want()
+            write_want(run.path, Want(Goal.PAUSE, kept.until, kept.because))
 
     def stop(self, run_id: str) -> None:
         """Ask to end the run after the round in hand and to measure it as it stands.

@@ -88,6 +88,11 @@ def _guarded(act: Callable[[], None]) -> Callable[[], None]:
             act()
         except UserError as error:
             st.session_state[_PROBLEM] = str(error)
+        except OSError as error:
+            where = error.filename or "The runs' folder"
+            st.session_state[_PROBLEM] = (
+                f"{where} cannot be used: {error.strerror or error}. Nothing was lost; try again."
+            )
 
     return run
 

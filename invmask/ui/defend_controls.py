@@ -1,5 +1,6 @@
 """The settings of a new run, in the sidebar below victim and run, in the order in which one decides."""
 
+import contextlib
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -152,10 +153,9 @@ def _load(run: str | None, transformer: bool) -> None:
     st.session_state[_LOADED_KEY] = run
     spec = None
     if run is not None:
-        try:
+        # Of a damaged run the page tells; the controls are there for another one.
+        with contextlib.suppress(UserError):
             spec = cache.summary(run).spec
-        except UserError:
-            return
     name = spec.preset if spec and spec.preset in PRESETS else FIRST_PRESET
     st.session_state[PRESET_KEY] = name
     st.session_state[SPC_KEY] = spec.spc if spec else FIRST_SPC

@@ -241,3 +241,6 @@ def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[in
                 executor.go_on(place.run.id)
     except UserError as error:
         st.session_state[_PROBLEM] = str(error)
+    except OSError as error:
+        where = error.filename or "The runs' folder"
+        st.session_state[_PROBLEM] = f"{where} cannot be used: {error.strerror or error}. Start the rest again later."

@@ -213,6 +213,26 @@ def test_run_pause_and_stop_write_down_what_is_wanted(home: Path):
     assert "round 5" in html(at)
 
 
+def test_a_folder_that_cannot_be_written_gets_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(home / "runs"))
+
+    monkeypatch.setattr(RunStore, "create", full)
+    at = defend()
+    button(at, "Step").click().run()
+    assert not at.exception
+    assert any("No space left on device" in error.value and str(home) in error.value for error in at.error)
+
+
+def test_of_a_damaged_run_the_controls_show_the_preset(home: Path):
+    run = write_run(home)
+    (run.path / files.WANT).write_text("[]")
+    at = defend(run=run.id)
+    assert not at.exception
+    before = defend()
+    assert [box.value for box in at.number_input] == [box.value for box in before.number_input]
+
+
 def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(home: Path):
     old = write_run(home)
     at = defend(run=old.id)

@@ -200,6 +200,15 @@ def test_resume_keeps_to_the_cap_and_goes_beyond_it_afterwards(capsys: pytest.Ca
     assert json.loads(call(capsys, "resume", run.id, "--json")[1])["rounds"]["sparsify"] == 2
 
 
+def test_a_pause_keeps_the_cap(capsys: pytest.CaptureFixture[str], store: RunStore):
+    run = store.create(small_spec())
+    store.go_on(run.id, until=3, because="Three.")
+    store.pause(run.id)
+    store.pause(run.id)
+    assert json.loads(call(capsys, "resume", run.id, "--json")[1])["stopped_because"] == "Three."
+    assert run.summary().round == 3
+
+
 def test_a_failed_run_is_told_and_can_be_resumed(
     capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
 ):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,58 @@ def test_a_worker_killed_in_the_middle_comes_back_and_gives_the_same_records(exe
     assert without_time(through.entries()) == without_time(killed.entries())
     assert np.array_equal(through.mask_history(), killed.mask_history())
     assert through.result().views == killed.result().views
+
+
+class Elsewhere:
+    """A cluster whose workers do not get far: each unit ends at once as it is told to."""
+
+    def __init__(self, outcome: str | Exception) -> None:
+        self.outcome, self.client, self.submitted = outcome, self, 0
+
+    def problem(self) -> None:
+        return None
+
+    def submit(self, *_: object, **__: object) -> "Elsewhere":
+        self.submitted += 1
+        return self
+
+    def done(self) -> bool:
+        return True
+
+    def result(self, timeout: float) -> str:  # noqa: ARG002
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (
+            ModuleNotFoundError("No module named 'invmask'"),
+            "A worker cannot do its work (ModuleNotFoundError: No module",
+        ),
+        ("idle", "Every worker has to see that folder."),
+        (CancelledError(), None),
+        ("busy", None),
+    ],
+)
+def test_workers_that_get_nowhere_are_told_of(own_home: Path, outcome: str | Exception, words: str | None):
+    write_victims(own_home / "victims")
+    executor, run = Executor(RunStore(own_home / "runs"), workers=1, threads=1), None
+    run = executor.create(small_spec())
+    executor.go_on(run.id)
+    executor._hands.cluster = cluster = Elsewhere(outcome)
+    for _ in range(8):
+        executor._look(executor._hands)
+    assert (executor.problem is None) if words is None else (words in (executor.problem or ""))
+    # It is tried again after a while, not at every look.
+    assert cluster.submitted <= 4
+    executor.pause(run.id)
+    for watched in executor._hands.watched.values():
+        watched.not_before = 0.0
+    executor._look(executor._hands)
+    assert executor.problem is None
 
 
 def test_runs_share_one_worker(executor: Executor):
