@@ -24,7 +24,8 @@ $(STAMP): $(ROOT)requirements.txt
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
 	done; \
 	test -n "$$python" || { echo 'invmask needs Python 3.11 or newer: install it and try again.' >&2; exit 1; }; \
-	"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo 'Making $(VENV)' && "$$python" -m venv "$(VENV)"; }
+	"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo 'Making $(VENV)' && "$$python" -m venv "$(VENV)" >/dev/null; } || \
+	{ echo 'Python cannot make a virtual environment here: on Debian and Ubuntu, install python3-venv.' >&2; exit 1; }
 	@echo 'Installing requirements.txt; the first time takes some minutes'
 	@"$(PYTHON)" -m pip install --quiet --quiet --disable-pip-version-check --no-input -r "$(ROOT)requirements.txt"
 	@touch "$@"

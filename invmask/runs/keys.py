@@ -41,6 +41,17 @@ def victim_digest(name: str, folders: list[Path]) -> str:
     return _digest(*(_of_file(path, *_stamp(path)) for path in (card, card.with_suffix(".safetensors"))))
 
 
+def weights_digest(name: str, folders: list[Path]) -> str | None:
+    """SHA-256 of a victim's weights; None where there is no such victim."""
+    from invmask.attacks.victims import find_cards
+
+    card = find_cards(folders).get(name)
+    if card is None:
+        return None
+    weights = card.with_suffix(".safetensors")
+    return _of_file(weights, *_stamp(weights))
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()

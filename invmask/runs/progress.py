@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.ims.config import Phase
+from invmask.errors import UserError
 from invmask.masks.state import Masks, Sparsity, View
 from invmask.runs import journal
 from invmask.runs.entries import RoundEntry, RunResult, Views
+from invmask.runs.keys import weights_digest
 from invmask.runs.run import Run
 from invmask.runs.shapes import EXAMPLES, Shapes
 from invmask.runs.subject import Bench, make_bench
@@ -44,12 +46,16 @@ class Progress:
         """Go on from what is stored, or begin.
 
         Raises:
-            UserError: damaged files, or a victim that is not there.
+            UserError: damaged files, or a victim that is not there or another one by now.
         """
         bench = _bench(run)
         # Of this thread: OpenMP keeps the number a thread, and Dask runs tasks in threads of its own.
         torch.set_num_threads(bench.spec.threads)
-        shapes = run.shapes()
+        shapes, weights = run.shapes(), weights_digest(bench.spec.victim, victim_folders(run.path.parents[1]))
+        if shapes is not None and shapes.weights not in (None, weights):
+            raise UserError(
+                f"The victim {bench.spec.victim} was trained again after this run began; begin a new run with it."
+            )
         stored = journal.load(run, shapes) if shapes is not None else None
         if shapes is not None and stored is not None:
             tensors, numbers = stored.packed
@@ -57,7 +63,7 @@ class Progress:
             return cls(run, bench, shapes, bench.defense.unpack(tensors, numbers), stored)
         state = bench.defense.init(bench.subject)
         masks = bench.defense.masks(state)
-        shapes = _shapes(bench, masks)
+        shapes = _shapes(bench, masks, weights)
         stored = journal.begin(run, shapes, masks, _place(bench, state))
         return cls(run, bench, shapes, state, stored)
 
@@ -116,7 +122,7 @@ def _bench(run: Run) -> Bench:
     return bench
 
 
-def _shapes(bench: Bench, masks: Masks) -> Shapes:
+def _shapes(bench: Bench, masks: Masks, weights: str | None) -> Shapes:
     _, channels, height, width = bench.subject.images.shape
     return Shapes(
         layers=tuple((layer.name, layer.channels) for layer in bench.layout.layers),
@@ -124,6 +130,7 @@ def _shapes(bench: Bench, masks: Masks) -> Shapes:
         classes=bench.subject.num_classes,
         examples=min(EXAMPLES, len(bench.subject.images)),
         original=bench.measure(bench.probe, masks, (View.ORIGINAL,))[View.ORIGINAL],
+        weights=weights,
     )
 
 

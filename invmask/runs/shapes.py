@@ -1,4 +1,4 @@
-"""The sizes of what a run stores, written once when it is first taken up, and the rows of its example file."""
+"""The sizes of what a run stores, and what it is of: written once when it is first taken up; and example rows."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ class Shapes:
         classes: K.
         examples: E, the most examples a round.
         original: the unmasked victim on the run's probe; it does not change, so it is measured once.
+        weights: SHA-256 of the victim's weights; None in runs of before that was kept.
     """
 
     layers: tuple[tuple[str, int], ...]
@@ -31,6 +32,7 @@ class Shapes:
     classes: int
     examples: int
     original: Measures
+    weights: str | None = None
 
     @property
     def channels(self) -> int:
@@ -100,4 +102,5 @@ class Shapes:
             classes=int(values["classes"]),
             examples=int(values["examples"]),
             original=Measures(**values["original"]),
+            weights=values.get("weights"),
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
 from invmask.errors import UserError
 from invmask.runs import advance as advance_module
@@ -23,7 +24,7 @@ from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench, ProbeImages, make_bench
 from invmask.runs.wants import Goal, Want, read_want, write_want
 from invmask.settings import victim_folders
-from tests.unit.run_helpers import CONTROL, ROOT, long_spec, small_spec, without_time, write_victims
+from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
 
 ROUNDS = 7
 
@@ -452,6 +453,22 @@ def test_a_missing_victim_fails_the_run_in_a_sentence(store: RunStore):
     store.go_on(run.id)
     assert advance(run.path) is Outcome.FAILED
     assert run.summary().message.startswith("There is no victim 'cifar10-preactresnet18w2-nothing'")
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_run_does_not_go_on_with_another_network(store: RunStore, warm: bool):
+    run = store.create(small_spec())
+    store.advance(run.id, 2)
+    assert advance(run.path) is Outcome.IDLE
+    if not warm:
+        forget_what_is_in_memory()
+    path = run.path.parents[1] / "victims" / f"{VICTIM}.safetensors"
+    weights = load_file(path)
+    save_file({name: 1.1 * tensor if tensor.is_floating_point() else tensor for name, tensor in weights.items()}, path)
+    store.advance(run.id)
+    assert advance(run.path) is Outcome.FAILED
+    assert "was trained again after this run began" in run.summary().message
+    assert len(run.entries()) == 2
 
 
 def test_wishes_survive_the_disk(tmp_path: Path):
