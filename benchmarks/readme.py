@@ -66,6 +66,16 @@ def speed_table() -> str:
             )
             what = f"`paper`, one round of phases 1 to 3, faster than as published: width {width[5:]}"
             add(what, f"{ratios} (n = {of['n']})", result)
+        for case in quality.read_cases(quality.RESULTS):
+            if case["preset"] == "paper" and (seconds := result["widths"]["width16"]["seconds"].get(case["precision"])):
+                taken = {phase["phase"]: phase["rounds"] for phase in case["phases"]}
+                whole = sum(taken[phase] * statistics.median(seconds[phase]) for phase in taken)
+                what = f"all rounds of the `paper` run above ({case['victim'].rpartition('-')[2]}, seed {case['seed']})"
+                add(
+                    f"{what}, {case['precision']}",
+                    f"{sum(taken.values())} rounds of those medians: {whole:.0f} s",
+                    result,
+                )
     for path in sorted((results / "limit").glob("*.json")):
         result = json.loads(path.read_text())
         for width, by_precision in result["widths"].items():

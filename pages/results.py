@@ -51,7 +51,9 @@ def _page() -> None:
         return
     failed = sum(result.problem is not None for result in results)
     st.caption(
-        f"{count(len(results))} cases have ended" + (f", {count(failed)} of them without a result." if failed else ".")
+        f"{count(len(results))} cases have ended"
+        + (f", {count(failed)} of them without a result." if failed else ".")
+        + results_data.in_common(results)
     )
     results_panels.show_map([result for result in results if result.preset == preset], shown)
     results_panels.show_table(results, name)

@@ -92,8 +92,6 @@ def known_channels(
     values = {
         "score": ChannelValues(scores, title, n=min(IMAGES, budget), of="clean images of the budget"),
         "selection": ChannelValues(1 - masks.selection.numpy(), "Selection 1 − s"),
-        "pruned": ChannelValues(masks.gate(View.PRUNED).numpy(), "Pruned gate m"),
-        "inverse": ChannelValues(masks.gate(View.INVERSE).numpy(), "Inverse gate m\u0304"),
     }
     n_triggered = None if found is None else found.original.n_triggered
     if triggered:
@@ -110,6 +108,8 @@ def known_channels(
         values["asr"] = ChannelValues(asr, "Change of ASR if cut alone, points", "signed", 1, n_triggered)
     acc, n = (unknown, None) if found is None else (100 * found.acc_change, found.original.n_clean)
     values["acc"] = ChannelValues(acc, "Change of ACC if cut alone, points", "signed", 1, n)
+    values["pruned"] = ChannelValues(masks.gate(View.PRUNED).numpy(), "Pruned gate m")
+    values["inverse"] = ChannelValues(masks.gate(View.INVERSE).numpy(), "Inverse gate m\u0304")
     return Channels(layout, masks, values)
 
 

@@ -13,6 +13,9 @@ from invmask.figures.template import finish
 
 SIDE = 40
 PITCH = 46
+ACROSS = 64
+LEAST = 6
+"""Columns that there is room for at least: the colour bar needs it."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def grid_map(cells: Sequence[GridCell], title: str, theme: Theme) -> go.Figure:
     )
     still = {"showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True}
     figure.update_xaxes(
-        title="SPC, clean images a class",
-        range=[-0.6, max(len(columns), 5) - 0.4],
+        title={"text": "SPC, clean images a class", "standoff": 8},
+        range=[-0.5, max(len(columns), LEAST) - 0.5],
         tickvals=list(range(len(columns))),
         ticktext=columns,
         **still,
@@ -76,9 +79,15 @@ def grid_map(cells: Sequence[GridCell], title: str, theme: Theme) -> go.Figure:
     figure.update_yaxes(
         range=[len(rows) - 0.4, -0.6], tickvals=list(range(len(rows))), ticktext=rows, tickfont={"size": 12}, **still
     )
-    margin = {"l": 24 + round(6.6 * max(map(len, rows))), "r": 8, "t": 62, "b": 52}
+    margin = {"l": 24 + round(6.6 * max(map(len, rows))), "r": 24, "t": 62, "b": 52}
     figure.update_layout(
-        showlegend=False, dragmode=False, clickmode="event+select", margin=margin, font={"color": TEXT[theme]}
+        # As wide as its squares need, so that they stand together.
+        width=margin["l"] + ACROSS * max(len(columns), LEAST) + margin["r"],
+        showlegend=False,
+        dragmode=False,
+        clickmode="event+select",
+        margin=margin,
+        font={"color": TEXT[theme]},
     )
     return finish(figure, theme, margin["t"] + margin["b"] + PITCH * len(rows))
 

@@ -38,21 +38,29 @@ def cells(results: list[CaseResult], shown: str) -> tuple[list[GridCell], list[l
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in results:
         groups.setdefault(result.group, []).append(result)
-    found = []
+    found, alike = [], len({(result.architecture, result.dataset) for result in results}) == 1
     for row, members in zip(table.to_dict("records"), groups.values(), strict=True):
         mean, first = row[f"{view} {measure}"], members[0]
         said = in_words(row, view, measure)
         hover = f"<b>{first.victim}</b><br>SPC {first.spc}, {row['seeds']} seeds<br>{SHOWN[shown]}: " + (
             f"{said} %" if said else "no result"
         )
-        found.append(GridCell(victim_row(first), str(first.spc), float(mean) if said else None, hover))
+        # What all rows have in common needs not be said in each.
+        title = victim_row(first).partition(",")[0] if alike else victim_row(first)
+        found.append(GridCell(title, str(first.spc), float(mean) if said else None, hover))
     return found, list(groups.values())
 
 
 def victim_row(result: CaseResult) -> str:
-    """`badnets 10 %, preactresnet18w16`: short enough for an axis."""
+    """`badnets 10 %, preactresnet18w16, cifar10`: short enough for an axis."""
     ratio = f" {100 * result.poisoning_ratio:.3g} %" if result.poisoning_ratio else ""
     return f"{result.attack}{ratio}, {result.architecture}, {result.dataset}"
+
+
+def in_common(results: list[CaseResult]) -> str:
+    """` All: cifar10, preactresnet18w16.` where that holds; nothing where it does not."""
+    kinds = {(result.dataset, result.architecture) for result in results}
+    return f" All: {', '.join(kinds.pop())}." if len(kinds) == 1 else ""
 
 
 def stamp(name: str) -> tuple[int, int]:

@@ -50,6 +50,7 @@ def show_map(results: list[CaseResult], shown: str) -> None:
         key=_MAP,
         alt=f"{SHOWN[shown]} of every victim at every data budget",
         paper=lambda: grid_map(cells, f"{SHOWN[shown]}, %", "paper"),
+        width="content",
         on_select=clicked,
         selection_mode="points",
     )
@@ -112,7 +113,12 @@ def show_table(results: list[CaseResult], name: str) -> None:
     shown = table.assign(
         poisoning_ratio=100 * table["poisoning_ratio"], **{column: 100 * table[column] for column in shares}
     )
-    config = {column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=96) for column in shares}
+    config = {
+        column: st.column_config.NumberColumn(
+            _heading(column), format="%.1f", width=132 if column.endswith(" sd") else 112
+        )
+        for column in shares
+    }
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=76)
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
     st.dataframe(shown, hide_index=True, column_config=config)

@@ -52,7 +52,8 @@ def test_the_table_shows_means_in_per_cent_and_cases_without_result():
     assert (row["seeds"], row["problems"]) == (2, 1)
     assert row["pruned asr"] == pytest.approx(20)
     assert row["pruned asr sd"] == pytest.approx(14.142, abs=0.001)
-    assert "3 cases have ended, 1 of them without a result." in [caption.value for caption in app.caption]
+    said = f"3 cases have ended, 1 of them without a result. All: {CASE.dataset}, {CASE.architecture}."
+    assert said in [caption.value for caption in app.caption]
 
 
 def test_a_square_is_the_mean_over_seeds_and_knows_its_cases():
@@ -63,6 +64,10 @@ def test_a_square_is_the_mean_over_seeds_and_knows_its_cases():
     assert members == [[CASE, other], [failed]]
     assert "20.0 ± 14.1 %" in cells[0].hover
     assert "no result" in cells[1].hover
+    assert cells[0].row == "badnets 10 %"
+    unlike = replace(CASE, architecture="vgg19bnw16")
+    rows = [cell.row for cell in results_data.cells([CASE, unlike], "pruned asr")[0]]
+    assert rows == [f"badnets 10 %, {CASE.architecture}, cifar10", "badnets 10 %, vgg19bnw16, cifar10"]
 
 
 def test_a_case_leads_to_its_run_where_it_is_here():

@@ -45,6 +45,18 @@ def save(page: Page, kind: str) -> Download:
     return download.value
 
 
+def switch_off(page: Page, pill: Locator) -> None:
+    """Click until it is off and stays so: a page that is drawn anew just then may take no notice of a click."""
+    for _ in range(3):
+        if pill.get_attribute("aria-pressed") == "true":
+            pill.click()
+        settled(page)
+        page.wait_for_timeout(500)
+        settled(page)
+        if pill.get_attribute("aria-pressed") == "false":
+            return
+
+
 def size(chart: Locator) -> tuple[float, float]:
     """Width and height on screen."""
     box = chart.bounding_box()
@@ -136,8 +148,9 @@ def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
     expect(heading(page, "Export")).to_be_visible()
     formats = page.get_by_role("toolbar", name="Formats")
     for name in ("PDF", "PNG"):
-        formats.get_by_role("button", name=name, exact=True).click()
-        settled(page)
+        switch_off(page, formats.get_by_role("button", name=name, exact=True))
+    for name in ("PDF", "PNG"):
+        expect(formats.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-pressed", "false")
     figures = [entry.name for entry in entries_of(read_records(run))]
     press(page, f"Make an archive of {len(figures)} figures")
     download = page.get_by_role("button", name=re.compile("^Download the archive"))
