@@ -170,8 +170,13 @@ def _maps(rows: list[MapRow], records: RunRecords, theme: Theme) -> go.Figure:
         means = [
             f"{caption}: mean {_number(float(m.mean()))}" for caption, m in zip(row.captions, row.maps, strict=True)
         ]
+        if len(row.captions) > 2:
+            # Rows are low where there are many pictures.
+            means = ["means, left to right:", ", ".join(_number(float(m.mean())) for m in row.maps)]
         drawn_rows.append(PictureRow(_true(records, row.label), pictures, means))
-    columns = [title for caption in rows[0].captions for title in (caption, "map")]
+    many = len(rows[0].captions) > 2
+    titles = [caption.replace("synthesized", "synth.") if many else caption for caption in rows[0].captions]
+    columns = [title for caption in titles for title in (caption, "map")]
     return picture_rows(drawn_rows, columns, theme, "activation, in the layer's units")
 
 

@@ -246,7 +246,7 @@ def test_a_trigger_that_all_images_share_goes_on_the_test_images(records: RunRec
     wanted = feature_maps(records.victim.model, layout, records.channel, changed)
     np.testing.assert_allclose(np.stack([row.maps[2] for row in rows]), wanted, atol=1e-6)
     words = [each.text for each in by_name(records, "neurons-channel-maps").layout.annotations]
-    assert words.count("synthesized") == 1
+    assert words.count("synth.") == 1
 
 
 def test_print_keeps_proportions_and_letters_of_seven_points():
