@@ -95,6 +95,12 @@ def set_run(run: str | None) -> None:
     _write(address)
 
 
+def number(name: str) -> int:
+    """A choice that is a whole number from 0 to 999,999; 0 where the address says nothing that makes sense."""
+    text = choice(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else 0
+
+
 def choice(name: str, default: str, allowed: Sequence[str] | None = None) -> str:
     """This page's own choice from the address; the default where there is none, or one that is not allowed."""
     address = _address()

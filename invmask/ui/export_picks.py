@@ -41,8 +41,7 @@ def choose_picks(run: Run) -> Picks:
             {"": "By rule: highest score", **_channels(run)},
             "The channel whose page you opened last on Neurons. Type a part of its name to find it.",
         )
-    draw = address.choice(_DRAW, "0")
-    return Picks(sample or None, channel or None, int(draw) if draw.isascii() and draw.isdecimal() else 0)
+    return Picks(sample or None, channel or None, address.number(_DRAW))
 
 
 def _box(name: str, label: str, titles: dict[str, str], words: str) -> str:

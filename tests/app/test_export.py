@@ -168,6 +168,15 @@ def test_without_a_run_or_a_round_it_says_what_to_do():
     assert "no round yet" in sentences(visit("export", run=run.id))[0]
 
 
+@pytest.mark.parametrize("draw", ["9" * 5_000, "-1", "\u0663", "x"])
+def test_a_draw_that_makes_no_sense_is_the_first(draw, asked):
+    app = visit("export", run=make_run(rounds=1).id, draw=draw)
+    assert not app.exception
+    button(app, "export/make/report").click().run()
+    assert asked == [Request("report", 1)]
+    assert not visit("start", victim=VICTIM, draw=draw).exception
+
+
 def test_a_later_round_is_another_export(asked):
     run = make_run(rounds=1)
     app = visit("export", run=run.id)
