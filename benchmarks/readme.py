@@ -108,8 +108,12 @@ def speed_table() -> str:
         result = json.loads(path.read_text())
         for name, axes in result["presets"].items():
             for axis, of in axes.items():
-                steps = ", ".join(f"{step}: {slope:.2f}" for step, slope in of["slopes"]["minimise"].items())
-                add(f"slope of a round's cost over {axis}, `{name}`", steps, result)
+                each = [len(by_phase["minimise"]) for by_phase in of["seconds"].values()]
+                steps = ", ".join(
+                    f"{step}: {slope['mean']:.2f} ± {slope['spread']:.2f}"
+                    for step, slope in of["slopes"]["minimise"].items()
+                )
+                add(f"slope of a round's cost over {axis}, `{name}`", f"{steps} (n = {min(each)})", result)
     startup = results / "startup.json"
     if startup.exists():
         result = json.loads(startup.read_text())

@@ -58,19 +58,20 @@ def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[st
     return taken
 
 
-def slopes(measured: dict[int, dict[str, list[float]]]) -> dict[str, dict[str, float]]:
-    """The slope between each two neighbours, by phase."""
-    places = sorted(measured)
-    return {
-        phase.value: {
-            f"{first} to {second}": math.log(
-                statistics.median(measured[second][phase]) / statistics.median(measured[first][phase])
-            )
-            / math.log(second / first)
-            for first, second in itertools.pairwise(places)
-        }
-        for phase in PHASES
-    }
+def slopes(measured: dict[int, dict[str, list[float]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The slope between each two neighbours, by phase: mean and standard deviation of its estimate.
+
+    Each timing of the one is taken with the timing of the other that has its place in the order.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for phase in PHASES:
+        found[phase.value] = {}
+        for first, second in itertools.pairwise(sorted(measured)):
+            pairs = zip(measured[first][phase], measured[second][phase], strict=True)
+            each = [math.log(after / before) / math.log(second / first) for before, after in pairs]
+            spread = statistics.stdev(each) if len(each) > 1 else 0.0
+            found[phase.value][f"{first} to {second}"] = {"mean": statistics.fmean(each), "spread": spread}
+    return found
 
 
 if __name__ == "__main__":

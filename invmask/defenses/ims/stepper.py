@@ -4,7 +4,8 @@ A round solves the inner problem for perturbations d (`perturbation.solve_inner`
 mask and selection. Three phases: initialise (no inner problem), minimise (no sparsity term), sparsify.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -83,16 +84,25 @@ class IMS:
         perturbation = None
         if state.phase is not Phase.INITIALISE:
             perturbation = solve_inner(subject, gates.detach(), images, reference, config)
-        losses, inner = _outer_losses(subject, gates, images, reference, perturbation)
-        losses["sparsity"] = (1 - selection).mean()
-        if config.pressure > 0:
-            losses["pressure"] = gates.pruned.mean()
         weights = self._weights(state.phase)
-        total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
-        gradients = torch.autograd.grad(total, [mask, selection])
+        parts = [_on_clean(subject, gates, images, reference, weights)]
+        inner = None
+        if perturbation is not None:
+            part, inner = _on_perturbed(subject, gates, images, reference, perturbation, weights)
+            parts.append(part)
+        losses = {name: loss for part in parts for name, loss in part.losses.items()}
+        own = {"sparsity": (1 - selection).mean()}
+        if config.pressure > 0:
+            own["pressure"] = gates.pruned.mean()
+        losses |= {name: loss.detach() for name, loss in own.items()}
+        gradients = torch.autograd.grad(
+            [_weighted(own, weights), gates.pruned, gates.inverse],
+            [mask, selection],
+            [None, sum(part.pruned for part in parts), sum(part.inverse for part in parts)],
+        )
         stepped = self._optimize(state, (mask, selection), gradients)
 
-        value = float(total.detach())
+        value = float(_weighted(losses, weights))
         progress = value < config.progress_ratio * state.best_total
         stepped = replace(
             stepped,
@@ -117,7 +127,7 @@ class IMS:
             round=stepped.round,
             phase=state.phase,
             round_in_phase=stepped.round_in_phase,
-            losses={name: float(loss.detach()) for name, loss in losses.items()},
+            losses={name: float(loss) for name, loss in losses.items()},
             total=value,
             inner=inner,
             channels=sparsity.channels,
@@ -212,36 +222,87 @@ class IMS:
         )
 
 
-def _outer_losses(
+@dataclass(frozen=True)
+class _Part:
+    """The outer terms on one set of images.
+
+    Attributes:
+        losses: by name, without a gradient.
+        pruned, inverse: the gradient of their weighted sum by the gates of each view, [channels].
+        answers: softmax answers of the pruned and the inverse view, [N, K] each, without a gradient.
+    """
+
+    losses: dict[str, Tensor]
+    pruned: Tensor
+    inverse: Tensor
+    answers: tuple[Tensor, Tensor]
+
+
+def _part(
+    subject: Subject,
+    gates: Gates,
+    images: Tensor,
+    weights: dict[str, float],
+    losses_of: Callable[[Tensor, Tensor], dict[str, Tensor]],
+) -> _Part:
+    """Both views of `images` in one pass, and back to their gates.
+
+    What a gradient needs of the pass is let go with it: clean and perturbed images are not held together.
+    """
+    with autocast(subject.precision, subject.device.type):
+        logits = gated_logits(subject.model, subject.layout, [(images, gates.pruned), (images, gates.inverse)])
+        pruned, inverse = (of.softmax(1) for of in logits)
+    losses = losses_of(pruned, inverse)
+    by_pruned, by_inverse = torch.autograd.grad(_weighted(losses, weights), [gates.pruned, gates.inverse])
+    kept = {name: loss.detach() for name, loss in losses.items()}
+    return _Part(kept, by_pruned, by_inverse, (pruned.detach(), inverse.detach()))
+
+
+def _on_clean(subject: Subject, gates: Gates, images: Tensor, reference: Tensor, weights: dict[str, float]) -> _Part:
+    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x))."""
+    return _part(
+        subject,
+        gates,
+        images,
+        weights,
+        lambda pruned, inverse: {
+            "pruned clean": agree(pruned, reference),
+            "inverse clean": disagree(inverse, reference),
+        },
+    )
+
+
+def _on_perturbed(
     subject: Subject,
     gates: Gates,
     images: Tensor,
     reference: Tensor,
-    perturbation: Tensor | None,
-) -> tuple[dict[str, Tensor], InnerReport | None]:
-    """Every term of the outer loss but sparsity, and how the inner problem did.
+    perturbation: Tensor,
+    weights: dict[str, float],
+) -> tuple[_Part, InnerReport]:
+    """agree(pruned(x+d), ref(x)), agree(inverse(x+d), ref(x+d)) and disagree(inverse(x+d), ref(x)).
 
-    All views of clean and perturbed images go through the network in one pass.
+    With them comes how the inner problem did.
     """
-    pairs = [(images, gates.pruned), (images, gates.inverse)]
-    if perturbation is not None:
-        perturbed = images + perturbation
-        pairs += [(perturbed, gates.pruned), (perturbed, gates.inverse)]
-    with autocast(subject.precision, subject.device.type):
-        answers = [logits.softmax(1) for logits in gated_logits(subject.model, subject.layout, pairs)]
-    pruned, inverse = answers[:2]
-    losses = {"pruned clean": agree(pruned, reference), "inverse clean": disagree(inverse, reference)}
-    if perturbation is None:
-        return losses, None
-    pruned_perturbed, inverse_perturbed = answers[2:]
-    reference_perturbed = subject.answers(subject.reference, images + perturbation)
-    losses |= {
-        "pruned perturbed": agree(pruned_perturbed, reference),
-        "inverse agrees perturbed": agree(inverse_perturbed, reference_perturbed),
-        "inverse perturbed": disagree(inverse_perturbed, reference),
-    }
-    report = _report(reference, reference_perturbed, pruned_perturbed, inverse_perturbed, perturbation)
-    return losses, report
+    perturbed = images + perturbation
+    reference_perturbed = subject.answers(subject.reference, perturbed)
+    part = _part(
+        subject,
+        gates,
+        perturbed,
+        weights,
+        lambda pruned, inverse: {
+            "pruned perturbed": agree(pruned, reference),
+            "inverse agrees perturbed": agree(inverse, reference_perturbed),
+            "inverse perturbed": disagree(inverse, reference),
+        },
+    )
+    return part, _report(reference, reference_perturbed, *part.answers, perturbation)
+
+
+def _weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """The weighted sum; what `weights` does not name weighs 1."""
+    return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 
 def _report(
