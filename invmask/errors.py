@@ -1,4 +1,4 @@
-"""The one exception class for mistakes that a person can cause and mend."""
+"""Mistakes and mishaps in words that people can do something with."""
 
 
 class UserError(Exception):
@@ -6,3 +6,8 @@ class UserError(Exception):
 
     The command line prints it and exits with status 2; the dashboard shows it in place.
     """
+
+
+def cannot_be_used(error: OSError) -> str:
+    """A sentence on a folder or file of the runs that could not be read or written: a full disk, no permission."""
+    return f"{error.filename or 'The folder of the runs'} cannot be used: {error.strerror or error}."

@@ -78,7 +78,7 @@ def _controls(card: VictimCard) -> tuple[int | None, int]:
     """The true class to draw from (None for any), and the seed of the draw; both live in the address."""
     classes = card.dataset_info.classes
     names = [ANY, *(name for index, name in enumerate(classes) if index != card.target_label)]
-    seed = address.number("draw")
+    seed = address.number("draw") or 0
     everything = "Any" if card.target_label is None else "Any but the target"
     st.session_state["start/class"] = address.choice("class", ANY, names)
     with st.container(horizontal=True, vertical_alignment="bottom"):

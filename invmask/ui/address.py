@@ -95,10 +95,15 @@ def set_run(run: str | None) -> None:
     _write(address)
 
 
-def number(name: str) -> int:
-    """A choice that is a whole number from 0 to 999,999; 0 where the address says nothing that makes sense."""
+def number(name: str) -> int | None:
+    """A choice that is a whole number from 0 to 999,999; None where the address says nothing that makes sense."""
     text = choice(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else 0
+    return int(text) if is_number(text) else None
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a whole number from 0 to 999,999, in plain digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 6
 
 
 def choice(name: str, default: str, allowed: Sequence[str] | None = None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from invmask.errors import UserError
+from invmask.errors import UserError, cannot_be_used
 from invmask.runs.entries import RunState, RunSummary
 from invmask.ui import address, cache
 from invmask.ui.defend_controls import Draft
@@ -89,10 +89,7 @@ def _guarded(act: Callable[[], None]) -> Callable[[], None]:
         except UserError as error:
             st.session_state[_PROBLEM] = str(error)
         except OSError as error:
-            where = error.filename or "The runs' folder"
-            st.session_state[_PROBLEM] = (
-                f"{where} cannot be used: {error.strerror or error}. Nothing was lost; try again."
-            )
+            st.session_state[_PROBLEM] = f"{cannot_be_used(error)} Nothing was lost; try again."
 
     return run
 

@@ -18,8 +18,7 @@ FOLLOW_HELP = "Show the latest round, and go along while the run goes on."
 
 def asked_round() -> int | None:
     """The round that the reader went back to; None while the latest is followed."""
-    asked = address.choice(_CHOICE, "")
-    return int(asked) if asked.isdecimal() and len(asked) < 7 else None
+    return address.number(_CHOICE)
 
 
 def go_to_round(number: int | None, ceiling: tuple[str, int] | None = None) -> None:

@@ -41,7 +41,7 @@ def choose_picks(run: Run) -> Picks:
             {"": "By rule: highest score", **_channels(run)},
             "The channel whose page you opened last on Neurons. Type a part of its name to find it.",
         )
-    return Picks(sample or None, channel or None, address.number(_DRAW))
+    return Picks(sample or None, channel or None, address.number(_DRAW) or 0)
 
 
 def _box(name: str, label: str, titles: dict[str, str], words: str) -> str:

@@ -52,15 +52,13 @@ def read(masks: Sequence[str] = ()) -> FlipChoice:
     Args:
         masks: names of the run's masks beside the learned one.
     """
-    round_taken = address.choice("round", "")
-    page = address.choice("page", "1")
     return FlipChoice(
         view=View(address.choice("view", View.ORIGINAL, list(View))),
         images="clean" if address.choice("images", "poisoned") == "clean" else "poisoned",
         show=address.choice("show", "all", list(SHOWN)),
-        round=int(round_taken) if _is_number(round_taken) else None,
-        picked=tuple(int(place) for place in address.choice("pick", "").split(",") if _is_number(place))[-MOST_PICKED:],
-        page=max(0, int(page) - 1) if _is_number(page) else 0,
+        round=address.number("round"),
+        picked=tuple(map(int, filter(address.is_number, address.choice("pick", "").split(","))))[-MOST_PICKED:],
+        page=max(0, (address.number("page") or 1) - 1),
         mask=address.choice("mask", "", ["", *masks]) or None,
     )
 
@@ -114,7 +112,3 @@ def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[in
         return [place for place in order if fates[place] not in (Fate.UNCHANGED, Fate.STILL_FOOLED)]
     wanted = SHOWN.get(show)
     return [place for place in order if wanted is None or fates[place] is wanted]
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 6

@@ -69,14 +69,13 @@ def read(colours: Sequence[str], names: Sequence[str]) -> NeuronsChoice:
         colours: quantities that the map can show, the default first.
         names: masks that the run has beside its own.
     """
-    round_taken, draw = address.choice("round", ""), address.choice("draw", "0")
     return NeuronsChoice(
         colour=address.choice("colour", colours[0], colours),
-        round=int(round_taken) if _is_number(round_taken) else None,
+        round=address.number("round"),
         channel=address.choice("channel", "") or None,
         base=address.choice("base", LEARNED, [LEARNED, NOTHING, *names]),
         actions=parse_actions(address.choice("cut", "")),
-        draw=int(draw) if _is_number(draw) else 0,
+        draw=address.number("draw") or 0,
     )
 
 
@@ -159,7 +158,3 @@ def reset() -> None:
 def set_channel(name: str | None) -> None:
     """Open a channel's page, or the overview."""
     address.choose("channel", name)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 6

@@ -57,10 +57,15 @@ def victim_row(result: CaseResult) -> str:
     return f"{result.attack}{ratio}, {result.architecture}, {result.dataset}"
 
 
+def said_once(results: list[CaseResult]) -> list[str]:
+    """Which of data set, architecture and preset are the same in all cases."""
+    return [key for key in ("dataset", "architecture", "preset") if len({getattr(of, key) for of in results}) == 1]
+
+
 def in_common(results: list[CaseResult]) -> str:
-    """` All: cifar10, preactresnet18w16.` where that holds; nothing where it does not."""
-    kinds = {(result.dataset, result.architecture) for result in results}
-    return f" All: {', '.join(kinds.pop())}." if len(kinds) == 1 else ""
+    """` All: cifar10, preactresnet18w16, default.`, or as much of it as holds."""
+    same = [getattr(results[0], key) for key in said_once(results)]
+    return f" All: {', '.join(same)}." if same else ""
 
 
 def stamp(name: str) -> tuple[int, int]:

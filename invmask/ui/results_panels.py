@@ -11,12 +11,16 @@ from invmask.ui.theme import chart, current_theme
 
 CELL = "cell"
 LOOK_SECONDS = 5.0
-_OPEN, _MAP = "results/open", "results-map"
+_OPEN, _MAP, _VALUES = "results/open", "results-map", "results-values"
 MAP_HELP = (
     "One square a victim and data budget: the mean over seeds, on all embedded test images. Click a square for its "
     "runs. A good defence has a low ASR and a high RA and ACC in the pruned view, and a high ASR in the inverse view."
 )
-TABLE_HELP = "Mean over seeds, per cent; sd is the standard deviation, empty for one seed."
+MEANS, SPREADS = "Means", "Standard deviations"
+TABLE_HELP = (
+    "Over seeds, in per cent; one seed has no standard deviation. What is the same in every row is left out here and "
+    "said above. The CSV has everything."
+)
 
 
 def go_to_opened() -> None:
@@ -106,21 +110,31 @@ def _open(run: str) -> None:
 
 
 def show_table(results: list[CaseResult], name: str) -> None:
-    """Mean and spread of everything, and the same as CSV."""
+    """Mean or spread of everything, as wide as the page at most, and all of it as CSV."""
     st.subheader("Table", anchor=False, help=TABLE_HELP)
     table = summarise(results)
-    shares = [column for column in table if column.split()[0] in VIEWS]
-    shown = table.assign(
-        poisoning_ratio=100 * table["poisoning_ratio"], **{column: 100 * table[column] for column in shares}
+    options = [MEANS, SPREADS]
+    st.session_state[_VALUES] = address.choice("values", MEANS, options)
+    values = st.segmented_control(
+        "Values",
+        options,
+        key=_VALUES,
+        required=True,
+        label_visibility="collapsed",
+        on_change=lambda: address.choose("values", st.session_state[_VALUES]),
     )
-    config = {
-        column: st.column_config.NumberColumn(
-            _heading(column), format="%.1f", width=132 if column.endswith(" sd") else 112
-        )
-        for column in shares
-    }
-    config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=76)
+    every = [column for column in table if column.split()[0] in VIEWS]
+    shares = [column for column in every if column.endswith(" sd") == (values == SPREADS)]
+    alike = [key for key in results_data.said_once(results) if key in table]
+    shown = table.assign(poisoning_ratio=100 * table["poisoning_ratio"], **{key: 100 * table[key] for key in shares})
+    shown = shown.drop(columns=[*alike, *(column for column in every if column not in shares)])
+    if not shown["problems"].any():
+        shown = shown.drop(columns="problems")
+    config = {column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=94) for column in shares}
+    config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=70)
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
+    config["spc"] = st.column_config.NumberColumn("SPC", width=56)
+    config["seeds"] = st.column_config.NumberColumn("seeds", width=60)
     st.dataframe(shown, hide_index=True, column_config=config)
     st.download_button(
         "Table as CSV",
@@ -134,5 +148,5 @@ def show_table(results: list[CaseResult], name: str) -> None:
 
 
 def _heading(column: str) -> str:
-    view, measure, *spread = column.split()
-    return " ".join([view, measure.upper(), *spread])
+    view, measure, *_ = column.split()
+    return f"{view} {measure.upper()}"

@@ -42,8 +42,7 @@ def set_order(chosen: Order) -> None:
 
 def asked_channels() -> int | None:
     """The number of channels cut in the address; None where the page begins with its own."""
-    text = address.choice("n", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else None
+    return address.number("n")
 
 
 def set_channels(channels: int | None) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS
-from invmask.errors import UserError
+from invmask.errors import UserError, cannot_be_used
 from invmask.exports.entry import measured_on
 from invmask.exports.sweeps import AXIS_TITLES, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
@@ -242,5 +242,4 @@ def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[in
     except UserError as error:
         st.session_state[_PROBLEM] = str(error)
     except OSError as error:
-        where = error.filename or "The runs' folder"
-        st.session_state[_PROBLEM] = f"{where} cannot be used: {error.strerror or error}. Start the rest again later."
+        st.session_state[_PROBLEM] = f"{cannot_be_used(error)} Start the rest again later."

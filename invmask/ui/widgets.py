@@ -105,8 +105,7 @@ def _to_defend() -> None:
 
 def asked_round() -> int | None:
     """The round in the address of this page; None where it follows the latest."""
-    text = address.choice("round", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else None
+    return address.number("round")
 
 
 def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int = 0) -> None:

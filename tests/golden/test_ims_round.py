@@ -28,6 +28,7 @@ CYCLES, PARTS, MU, KAPPA, OUR_WEIGHTS = (
     1.5,
     {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6},
 )
+EFFORT, INVERSE_CLEAN = 2.5, 0.4
 
 
 class SmallNet(nn.Module):
@@ -146,6 +147,11 @@ def expected_round(
     if ours:
         losses["pressure"] = m.mean()
         weights |= {"pressure": MU, **OUR_WEIGHTS}
+        if state.phase is Phase.INITIALISE:
+            weights["pressure"] *= EFFORT
+        else:
+            weights["pruned perturbed"] *= EFFORT
+            weights["inverse clean"] = INVERSE_CLEAN
     total = sum(loss * weights.get(name, 1) for name, loss in losses.items())
     assert isinstance(total, Tensor)
     total.backward()
@@ -176,6 +182,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
         config = replace(
             config, pressure=MU, amplification=KAPPA, shared_cycles=CYCLES * shared, inner_parts=PARTS, **weights
         )
+        config = replace(config, weight_inverse_clean=INVERSE_CLEAN, keep_clean=0.5)
     defense = IMS(config)
     torch.manual_seed(11)
     state = defense.init(subject)
@@ -190,6 +197,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
         selection_square=torch.rand_like(state.mask) * 1e-3,
         phase=phase,
         optimizer_steps=6,
+        effort=EFFORT if ours else 1.0,
     )
     mask, selection, perturbation, losses = expected_round(subject, state, inner_steps, ours, shared)
     after, record = defense.step(subject, state)

@@ -1,5 +1,6 @@
 """The IMS stepper: phases, stopping, repeatability, and networks of other kinds."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from invmask.defenses.base import Subject, drive
+from invmask.defenses.ims import stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.defenses.ims.records import RoundRecord
 from invmask.defenses.ims.state import IMSState
@@ -46,6 +48,41 @@ def test_phases_come_in_order_and_end_by_their_rounds(name: str) -> None:
     assert state.ended is not None
     assert "sparsify" in state.ended
     assert all((record.inner is None) == (record.phase is Phase.INITIALISE) for record in records)
+
+
+def test_the_effort_follows_what_is_kept_of_the_clean_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = itertools.chain([0.99, 0.99, 0.5], itertools.repeat(0.99))
+    monkeypatch.setattr(stepper, "kept", lambda *_: next(shares))
+    config = preset("default", **SHORT, keep_clean=0.9, effort_growth=2, most_effort=3, one_label=1)
+    config = replace(config, rounds_initialise=4)
+    subject, defense = make_subject(), IMS(config)
+    efforts = [(state.effort, state.phase) for state, _ in drive(defense, subject, defense.init(subject))]
+    first, later = Phase.INITIALISE, Phase.MINIMISE
+    # At most 3 times as hard, half as hard after a round that cost too much, and 1 again in a new phase.
+    assert efforts[:6] == [(2, first), (3, first), (1.5, first), (1, later), (2, later), (3, later)]
+    assert all(state.effort == 1 for state, _ in [run_through(preset("default", **SHORT), subject)])
+
+
+def test_the_first_phase_ends_when_what_is_cut_leads_to_one_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(subject: Subject, _gates: torch.Tensor, images: torch.Tensor, _kappa: float) -> torch.Tensor:
+        return torch.eye(subject.num_classes)[[3, 3, 3, 3, 1, 1][: len(images)]]
+
+    monkeypatch.setattr(stepper, "amplified_answers", answers)
+    config = preset("default", **{**SHORT, "rounds_initialise": 5}, keep_clean=0.9, one_label=0.6)
+    _, records = run_through(config, make_subject())
+    assert records[0].phase_ended == "the channels cut, turned up, lead 67% of the clean images to one label"
+    assert records[1].phase is Phase.MINIMISE
+    _, records = run_through(replace(config, one_label=0.7), make_subject())
+    assert records[4].phase is Phase.INITIALISE
+    _, records = run_through(replace(config, keep_clean=0), make_subject())
+    assert records[4].phase is Phase.INITIALISE
+
+
+def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:
+    reference = torch.tensor([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8]])
+    same, one_off = reference.flip(1).flip(1), torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]])
+    assert stepper.kept(same, reference) == 1
+    assert stepper.kept(one_off, reference) == pytest.approx((0.9 + 0.45 + 0.8) / (0.9 + 0.55 + 0.8))
 
 
 def test_a_phase_ends_when_the_loss_stalls() -> None:

@@ -50,8 +50,16 @@ class IMSConfig:
             the next one: one perturbation for all needs no more images to be made.
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
-        weight_pruned_clean, weight_pruned_perturbed, weight_inverse_perturbed: of the outer terms
-            agree(pruned(x), ref(x)), agree(pruned(x+d), ref(x)) and disagree(inverse(x+d), ref(x)).
+        weight_pruned_clean, weight_pruned_perturbed, weight_inverse_clean, weight_inverse_perturbed: of the outer terms
+            agree(pruned(x), ref(x)), agree(pruned(x+d), ref(x)), disagree(inverse(x), ref(x)) and, from the
+            second phase on, disagree(inverse(x+d), ref(x)).
+        keep_clean: above 0, the effort is measured: as long as the pruned view keeps more than this share of its
+            clean answers (`stepper.kept`), each round's effort is `effort_growth` times the last one's, and else as
+            much less, from 1 to `most_effort` and from 1 again in each phase. In the first it multiplies the pressure,
+            later the weight of agree(pruned(x+d), ref(x)). How hard a network has to be pressed differs; what
+            it may cost does not.
+        one_label: with a measured effort and amplification, the first phase also ends when the channels cut so far,
+            turned up, lead this share of the clean images to one label: then they hold what was looked for.
     """
 
     sparsity_weight: float = 10.0
@@ -75,7 +83,12 @@ class IMSConfig:
     crop_padding: int = 0
     weight_pruned_clean: float = 1.0
     weight_pruned_perturbed: float = 1.0
+    weight_inverse_clean: float = 1.0
     weight_inverse_perturbed: float = 1.0
+    keep_clean: float = 0.0
+    effort_growth: float = 1.1
+    most_effort: float = 8.0
+    one_label: float = 0.9
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -109,25 +122,35 @@ class IMSConfig:
         return cls(**values)
 
 
+_DEFAULT = IMSConfig(
+    sparsity_weight=0.2,
+    rounds_initialise=50,
+    rounds_minimise=10,
+    rounds_sparsify=16,
+    inner_steps=8,
+    inner_learning_rate=0.03,
+    outer_learning_rate=0.03,
+    pressure=1.0,
+    start_mask=0.5,
+    amplification=2.0,
+    shared_cycles=6.0,
+    inner_parts=2,
+    crop_padding=4,
+    weight_pruned_clean=4.0,
+    weight_pruned_perturbed=0.4,
+    weight_inverse_perturbed=0.5,
+)
+
 PRESETS: dict[str, IMSConfig] = {
     "paper": IMSConfig(),
-    "default": IMSConfig(
-        sparsity_weight=0.2,
-        rounds_initialise=50,
-        rounds_minimise=10,
-        rounds_sparsify=16,
-        inner_steps=8,
-        inner_learning_rate=0.03,
-        outer_learning_rate=0.03,
-        pressure=1.0,
-        start_mask=0.5,
-        amplification=2.0,
-        shared_cycles=6.0,
-        inner_parts=2,
-        crop_padding=4,
-        weight_pruned_clean=4.0,
-        weight_pruned_perturbed=0.4,
-        weight_inverse_perturbed=0.5,
+    "default": _DEFAULT,
+    "adaptive": replace(
+        _DEFAULT,
+        keep_clean=0.95,
+        effort_growth=1.15,
+        rounds_sparsify=12,
+        shared_cycles=12.0,
+        weight_inverse_clean=0.3,
     ),
 }
 

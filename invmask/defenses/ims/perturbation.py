@@ -90,5 +90,11 @@ class _Guide:
 
     @classmethod
     def of(cls, subject: Subject, gates: Gates, images: Tensor, amplification: float) -> "_Guide":
-        louder = ConstantView(subject.model, subject.layout, 1 + amplification * (1 - gates.pruned))
-        return cls(ConstantView(subject.model, subject.layout, gates.pruned), subject.answers(louder, images))
+        pruned_view = ConstantView(subject.model, subject.layout, gates.pruned)
+        return cls(pruned_view, amplified_answers(subject, gates.pruned, images, amplification))
+
+
+def amplified_answers(subject: Subject, gates: Tensor, images: Tensor, amplification: float) -> Tensor:
+    """Softmax answers [N, K] to `images` with the channels that `gates` [channels] cut turned up: 1 + kappa (1 - m)."""
+    louder = ConstantView(subject.model, subject.layout, 1 + amplification * (1 - gates))
+    return subject.answers(louder, images)

@@ -24,6 +24,9 @@ class IMSState:
         optimizer_steps: AdamW's count since the phase began.
         best_total: the smallest outer loss of the phase that counted as progress.
         rounds_without_progress: rounds since then.
+        effort: what the next round's pressure or weight is multiplied by, see `IMSConfig.keep_clean`; 1 without it.
+        one_label: the share of the clean images that went to one label after the last round with the channels cut so
+            far turned up; 0 where that is not looked at.
         ended: why the defence has ended, as a sentence; None while there is more to do.
     """
 
@@ -44,6 +47,8 @@ class IMSState:
     optimizer_steps: int = 0
     best_total: float = float("inf")
     rounds_without_progress: int = 0
+    effort: float = 1.0
+    one_label: float = 0.0
     ended: str | None = None
 
     def begin(self, phase: Phase) -> "IMSState":
@@ -60,6 +65,8 @@ class IMSState:
             optimizer_steps=0,
             best_total=float("inf"),
             rounds_without_progress=0,
+            effort=1.0,
+            one_label=0.0,
         )
 
 

@@ -15,7 +15,7 @@ from invmask.augmentation import augment
 from invmask.defenses.base import Examples, Subject
 from invmask.defenses.ims.config import IMSConfig, Phase
 from invmask.defenses.ims.losses import agree, disagree
-from invmask.defenses.ims.perturbation import Gates, solve_inner
+from invmask.defenses.ims.perturbation import Gates, amplified_answers, solve_inner
 from invmask.defenses.ims.records import InnerReport, RoundRecord
 from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.machine import autocast
@@ -84,7 +84,7 @@ class IMS:
         perturbation = None
         if state.phase is not Phase.INITIALISE:
             perturbation = solve_inner(subject, gates.detach(), images, reference, config)
-        weights = self._weights(state.phase)
+        weights = self._weights(state)
         parts = [_on_clean(subject, gates, images, reference, weights)]
         inner = None
         if perturbation is not None:
@@ -112,6 +112,8 @@ class IMS:
             best_total=value if progress else state.best_total,
             rounds_without_progress=0 if progress else state.rounds_without_progress + 1,
         )
+        if config.keep_clean > 0:
+            stepped = self._measure_effort(subject, stepped, kept(parts[0].answers[0], reference))
         if perturbation is not None:
             shown = chosen[:EXAMPLES]
             if config.crop_padding and not config.shared_cycles:
@@ -139,16 +141,29 @@ class IMS:
         )
         return self._enter(stepped), record
 
-    def _weights(self, phase: Phase) -> dict[str, float]:
-        """Weights of the outer terms in a phase; 1 for those not named."""
-        config = self.config
+    def _weights(self, state: IMSState) -> dict[str, float]:
+        """Weights of the outer terms in a round; 1 for those not named."""
+        config, first = self.config, state.phase is Phase.INITIALISE
         return {
-            "sparsity": 0.0 if phase is Phase.MINIMISE else config.sparsity_weight,
-            "pressure": config.pressure,
+            "sparsity": 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight,
+            "pressure": config.pressure * (state.effort if first else 1),
             "pruned clean": config.weight_pruned_clean,
-            "pruned perturbed": config.weight_pruned_perturbed,
+            "pruned perturbed": config.weight_pruned_perturbed * (1 if first else state.effort),
+            "inverse clean": 1 if first else config.weight_inverse_clean,
             "inverse perturbed": config.weight_inverse_perturbed,
         }
+
+    def _measure_effort(self, subject: Subject, state: IMSState, share: float) -> IMSState:
+        """How hard the next round presses, after one that kept `share` of the clean answers."""
+        config = self.config
+        factor = config.effort_growth if share > config.keep_clean else 1 / config.effort_growth
+        state = replace(state, effort=min(config.most_effort, max(1.0, state.effort * factor)))
+        if state.phase is not Phase.INITIALISE or config.amplification == 0:
+            return state
+        gates = self.masks(state).gate(View.PRUNED)
+        labels = amplified_answers(subject, gates, subject.images, config.amplification).argmax(1)
+        most = int(torch.bincount(labels, minlength=subject.num_classes).max())
+        return replace(state, one_label=most / len(labels))
 
     def _batch(self, subject: Subject, state: IMSState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """This round's places in the budget (all where they fit), the images there and the reference's answers.
@@ -198,6 +213,8 @@ class IMS:
             return f"reached its {self.config.rounds(state.phase)} rounds"
         if state.rounds_without_progress >= self.config.patience:
             return f"no progress in {self.config.patience} rounds"
+        if state.phase is Phase.INITIALISE and self.config.keep_clean > 0 and state.one_label >= self.config.one_label:
+            return f"the channels cut, turned up, lead {state.one_label:.0%} of the clean images to one label"
         return None
 
     def _enter(self, state: IMSState) -> IMSState:
@@ -298,6 +315,19 @@ def _on_perturbed(
         },
     )
     return part, _report(reference, reference_perturbed, *part.answers, perturbation)
+
+
+def kept(answers: Tensor, reference: Tensor) -> float:
+    """How much of the accuracy that the reference expects of itself is kept, as a share.
+
+    The reference's mean probability of the class that `answers` say, over that of the class that it says itself: to
+    differ where it is unsure costs little. No labels enter.
+
+    Args:
+        answers, reference: softmax answers to the same images, [N, K].
+    """
+    of_answers = reference.gather(1, answers.argmax(1, keepdim=True)).sum()
+    return float(of_answers / reference.max(1).values.sum())
 
 
 def _weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

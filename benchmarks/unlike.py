@@ -1,0 +1,68 @@
+"""How well the presets hold on networks unlike the one that they were tuned on, SPC 10, three seeds each.
+
+Victims that are missing are trained first, briefly (they are made for this alone), in INVMASK_HOME's folder of victims.
+Cases that are done are skipped; results are kept under results/unlike, one JSON file a case:
+
+    python -m benchmarks.unlike
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from invmask import settings
+from invmask.attacks.make import Plan
+from invmask.cli.sweep import is_done, run_cases, train_missing
+from invmask.machine import processor
+from invmask.runs.grid import Case
+
+RESULTS = Path(__file__).parent / "results" / "unlike"
+CASES, MACHINE = RESULTS / "cases", RESULTS / "machine.json"
+NAME = "unlike"
+EPOCHS = 12
+PLANS = (
+    Plan("cifar10", "vgg6bn", "badnets"),
+    Plan("cifar10", "vgg6bnelu", "badnets"),
+    Plan("cifar10", "vgg6", "blended"),
+    Plan("cifar10", "wideresnet16", "blended", target_label=7),
+    Plan("cifar10", "resnet20", "ssba", target_label=3),
+    Plan("cifar10", "mobilenetv3largew16", "badnets"),
+    Plan("cifar10", "vitw64", "badnets"),
+    Plan("fashionmnist", "cnn4", "badnets"),
+)
+
+
+def main() -> None:
+    """Train what is missing, defend, and keep what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--victims", nargs="+", default=[plan.name for plan in PLANS])
+    parser.add_argument("--presets", nargs="+", default=["default", "adaptive"])
+    parser.add_argument("--train", action="store_true", help="only train what is missing")
+    asked = parser.parse_args()
+    cases = [
+        Case(plan, preset, 10, seed)
+        for plan in PLANS
+        if plan.name in asked.victims
+        for preset in asked.presets
+        for seed in asked.seeds
+    ]
+    folder = settings.sweeps_folder() / NAME
+    to_do = [case for case in cases if not is_done(folder, case)]
+    train_missing(to_do, EPOCHS)
+    if asked.train:
+        return
+    with tqdm(total=len(cases), initial=len(cases) - len(to_do), unit="case", file=sys.stderr) as bar:
+        run_cases(to_do, folder, settings.workers(), bar)
+    CASES.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.json"):
+        shutil.copy(path, CASES / path.name)
+    MACHINE.write_text(json.dumps({"machine": processor()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
