@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks import quality, sweep
+from benchmarks import quality, sweep, unlike
 from invmask.runs.grid_results import as_markdown, read_folder, summarise
 
 ROOT = Path(__file__).parents[1]
@@ -66,16 +66,6 @@ def speed_table() -> str:
             )
             what = f"`paper`, one round of phases 1 to 3, faster than as published: width {width[5:]}"
             add(what, f"{ratios} (n = {of['n']})", result)
-        for case in quality.read_cases(quality.RESULTS):
-            if case["preset"] == "paper" and (seconds := result["widths"]["width16"]["seconds"].get(case["precision"])):
-                taken = {phase["phase"]: phase["rounds"] for phase in case["phases"]}
-                whole = sum(taken[phase] * statistics.median(seconds[phase]) for phase in taken)
-                what = f"all rounds of the `paper` run above ({case['victim'].rpartition('-')[2]}, seed {case['seed']})"
-                add(
-                    f"{what}, {case['precision']}",
-                    f"{sum(taken.values())} rounds of those medians: {whole:.0f} s",
-                    result,
-                )
     for path in sorted((results / "limit").glob("*.json")):
         result = json.loads(path.read_text())
         for width, by_precision in result["widths"].items():
@@ -146,17 +136,21 @@ def faster_words() -> str:
     return f"{parts} percentage points, mean and 95 % interval over {found['pruned acc']['n']} pairs."
 
 
-def sweep_table() -> str:
-    """The sweep over data budgets, with what it was measured on."""
-    results, problems = read_folder(sweep.CASES)
+def sweep_table(cases: Path, machine_file: Path, name: str) -> str:
+    """Cases of a sweep in a table, with what they were measured on.
+
+    Args:
+        name: of the script under benchmarks/ that made them, and of its folder of results.
+    """
+    results, problems = read_folder(cases)
     assert results
     assert not problems
-    machine = json.loads(sweep.MACHINE.read_text())["machine"]
+    machine = json.loads(machine_file.read_text())["machine"]
     precisions = "; ".join(sorted({f"{of.details['precision']}, {of.details['threads']} thread" for of in results}))
     head = (
         f"In per cent, mean ± standard deviation over seeds, on {max(of.n_clean for of in results):,} embedded test "
         f"images, {max(of.n_triggered for of in results):,} of them triggered; {machine}, {precisions}. Raw results: "
-        "[benchmarks/results/sweep](benchmarks/results/sweep), made by `python -m benchmarks.sweep`."
+        f"[benchmarks/results/{name}](benchmarks/results/{name}), made by `python -m benchmarks.{name}`."
     )
     return f"{head}\n\n{as_markdown(summarise(results))}"
 
@@ -179,7 +173,8 @@ def main() -> None:
         "ceiling": ceiling_table(),
         "speed": speed_table(),
         "faster": faster_words(),
-        "sweep": sweep_table(),
+        "sweep": sweep_table(sweep.CASES, sweep.MACHINE, "sweep"),
+        "unlike": sweep_table(unlike.CASES, unlike.MACHINE, "unlike"),
     }
     for name, table in tables.items():
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- /numbers: {name} -->)"

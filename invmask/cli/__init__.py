@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     defend = _command(commands, "defend", _defend, "learn a mask on a victim, from the first round to the last")
     defend.add_argument("victim", metavar="VICTIM")
     defend.add_argument("--spc", type=whole(1), default=10, metavar="N", help="clean images a class, 1 to 100")
-    defend.add_argument("--preset", default="default", help="settings to start from: default or paper")
+    defend.add_argument("--preset", default="default", help="settings to start from: default, adaptive or paper")
     defend.add_argument("--seed", type=whole(0), default=0, metavar="S", help="draws the clean images and batches")
     defend.add_argument("--rounds-max", type=whole(1), metavar="N", help="end after so many rounds in any case")
     defend.add_argument(
@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("architectures", "preactresnet18w16", "names that 'models' lists"),
         ("datasets", "cifar10", "names that 'datasets' lists"),
         ("ratios", "0.1", "shares of the training set that are poisoned"),
-        ("defenses", "default", "presets of IMS: default, paper"),
+        ("defenses", "default", "presets of IMS: default, adaptive, paper"),
         ("spc", "10", "clean images a class, 1 to 100"),
         ("seeds", "0", "each draws the clean images and batches"),
     ):

@@ -20,6 +20,7 @@ PRESET_KEY, SPC_KEY, _LOADED_KEY = "defend/preset", "defend/spc", "defend/loaded
 FIRST_PRESET, FIRST_SPC = "default", 10
 PRESET_HELP = (
     "Where the settings below start. **default**: ours, chosen by measurement for speed and for what it keeps. "
+    "**adaptive**: presses as hard as the clean answers allow, for networks that default leaves fooled. "
     "**paper**: the published settings, to the letter."
 )
 SPC_HELP = (

@@ -128,13 +128,13 @@ def show_table(results: list[CaseResult], name: str) -> None:
     alike = [key for key in results_data.said_once(results) if key in table]
     shown = table.assign(poisoning_ratio=100 * table["poisoning_ratio"], **{key: 100 * table[key] for key in shares})
     shown = shown.drop(columns=[*alike, *(column for column in every if column not in shares)])
-    if not shown["problems"].any():
+    if not any(table["problems"].tolist()):
         shown = shown.drop(columns="problems")
-    config = {column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=94) for column in shares}
-    config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=70)
+    config = {column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=87) for column in shares}
+    config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
-    config["spc"] = st.column_config.NumberColumn("SPC", width=56)
-    config["seeds"] = st.column_config.NumberColumn("seeds", width=60)
+    config["spc"] = st.column_config.NumberColumn("SPC", width=50)
+    config["seeds"] = st.column_config.NumberColumn("seeds", width=56)
     st.dataframe(shown, hide_index=True, column_config=config)
     st.download_button(
         "Table as CSV",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from invmask.defenses.base import Subject, drive
-from invmask.defenses.ims import stepper
+from invmask.defenses.ims import outer, stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.defenses.ims.records import RoundRecord
 from invmask.defenses.ims.state import IMSState
@@ -81,8 +81,8 @@ def test_the_first_phase_ends_when_what_is_cut_leads_to_one_label(monkeypatch: p
 def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:
     reference = torch.tensor([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8]])
     same, one_off = reference.flip(1).flip(1), torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]])
-    assert stepper.kept(same, reference) == 1
-    assert stepper.kept(one_off, reference) == pytest.approx((0.9 + 0.45 + 0.8) / (0.9 + 0.55 + 0.8))
+    assert outer.kept(same, reference) == 1
+    assert outer.kept(one_off, reference) == pytest.approx((0.9 + 0.45 + 0.8) / (0.9 + 0.55 + 0.8))
 
 
 def test_a_phase_ends_when_the_loss_stalls() -> None:

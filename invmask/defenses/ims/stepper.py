@@ -4,8 +4,7 @@ A round solves the inner problem for perturbations d (`perturbation.solve_inner`
 mask and selection. Three phases: initialise (no inner problem), minimise (no sparsity term), sparsify.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,9 +13,9 @@ from torch import Tensor
 from invmask.augmentation import augment
 from invmask.defenses.base import Examples, Subject
 from invmask.defenses.ims.config import IMSConfig, Phase
-from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.outer import kept, on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, amplified_answers, solve_inner
-from invmask.defenses.ims.records import InnerReport, RoundRecord
+from invmask.defenses.ims.records import RoundRecord
 from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
@@ -85,10 +84,10 @@ class IMS:
         if state.phase is not Phase.INITIALISE:
             perturbation = solve_inner(subject, gates.detach(), images, reference, config)
         weights = self._weights(state)
-        parts = [_on_clean(subject, gates, images, reference, weights)]
+        parts = [on_clean(subject, gates, images, reference, weights)]
         inner = None
         if perturbation is not None:
-            part, inner = _on_perturbed(subject, gates, images, reference, perturbation, weights)
+            part, inner = on_perturbed(subject, gates, images, reference, perturbation, weights)
             parts.append(part)
         losses = {name: loss for part in parts for name, loss in part.losses.items()}
         own = {"sparsity": (1 - selection).mean()}
@@ -96,13 +95,13 @@ class IMS:
             own["pressure"] = gates.pruned.mean()
         losses |= {name: loss.detach() for name, loss in own.items()}
         gradients = torch.autograd.grad(
-            [_weighted(own, weights), gates.pruned, gates.inverse],
+            [weighted(own, weights), gates.pruned, gates.inverse],
             [mask, selection],
-            [None, sum(part.pruned for part in parts), sum(part.inverse for part in parts)],
+            [None, *(torch.stack(of).sum(0) for of in ([p.pruned for p in parts], [p.inverse for p in parts]))],
         )
         stepped = self._optimize(state, (mask, selection), gradients)
 
-        value = float(_weighted(losses, weights))
+        value = float(weighted(losses, weights))
         progress = value < config.progress_ratio * state.best_total
         stepped = replace(
             stepped,
@@ -237,115 +236,3 @@ class IMS:
             example_perturbations=perturbations,
             example_probabilities=torch.stack([logits.softmax(1) for logits in answers]),
         )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The outer terms on one set of images.
-
-    Attributes:
-        losses: by name, without a gradient.
-        pruned, inverse: the gradient of their weighted sum by the gates of each view, [channels].
-        answers: softmax answers of the pruned and the inverse view, [N, K] each, without a gradient.
-    """
-
-    losses: dict[str, Tensor]
-    pruned: Tensor
-    inverse: Tensor
-    answers: tuple[Tensor, Tensor]
-
-
-def _part(
-    subject: Subject,
-    gates: Gates,
-    images: Tensor,
-    weights: dict[str, float],
-    losses_of: Callable[[Tensor, Tensor], dict[str, Tensor]],
-) -> _Part:
-    """Both views of `images` in one pass, and back to their gates.
-
-    What a gradient needs of the pass is let go with it: clean and perturbed images are not held together.
-    """
-    with autocast(subject.precision, subject.device.type):
-        logits = gated_logits(subject.model, subject.layout, [(images, gates.pruned), (images, gates.inverse)])
-        pruned, inverse = (of.softmax(1) for of in logits)
-    losses = losses_of(pruned, inverse)
-    by_pruned, by_inverse = torch.autograd.grad(_weighted(losses, weights), [gates.pruned, gates.inverse])
-    kept = {name: loss.detach() for name, loss in losses.items()}
-    return _Part(kept, by_pruned, by_inverse, (pruned.detach(), inverse.detach()))
-
-
-def _on_clean(subject: Subject, gates: Gates, images: Tensor, reference: Tensor, weights: dict[str, float]) -> _Part:
-    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x))."""
-    return _part(
-        subject,
-        gates,
-        images,
-        weights,
-        lambda pruned, inverse: {
-            "pruned clean": agree(pruned, reference),
-            "inverse clean": disagree(inverse, reference),
-        },
-    )
-
-
-def _on_perturbed(
-    subject: Subject,
-    gates: Gates,
-    images: Tensor,
-    reference: Tensor,
-    perturbation: Tensor,
-    weights: dict[str, float],
-) -> tuple[_Part, InnerReport]:
-    """agree(pruned(x+d), ref(x)), agree(inverse(x+d), ref(x+d)) and disagree(inverse(x+d), ref(x)).
-
-    With them comes how the inner problem did.
-    """
-    perturbed = images + perturbation
-    reference_perturbed = subject.answers(subject.reference, perturbed)
-    part = _part(
-        subject,
-        gates,
-        perturbed,
-        weights,
-        lambda pruned, inverse: {
-            "pruned perturbed": agree(pruned, reference),
-            "inverse agrees perturbed": agree(inverse, reference_perturbed),
-            "inverse perturbed": disagree(inverse, reference),
-        },
-    )
-    return part, _report(reference, reference_perturbed, *part.answers, perturbation)
-
-
-def kept(answers: Tensor, reference: Tensor) -> float:
-    """How much of the accuracy that the reference expects of itself is kept, as a share.
-
-    The reference's mean probability of the class that `answers` say, over that of the class that it says itself: to
-    differ where it is unsure costs little. No labels enter.
-
-    Args:
-        answers, reference: softmax answers to the same images, [N, K].
-    """
-    of_answers = reference.gather(1, answers.argmax(1, keepdim=True)).sum()
-    return float(of_answers / reference.max(1).values.sum())
-
-
-def _weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """The weighted sum; what `weights` does not name weighs 1."""
-    return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
-
-
-def _report(
-    reference: Tensor, reference_perturbed: Tensor, pruned: Tensor, inverse: Tensor, perturbation: Tensor
-) -> InnerReport:
-    before, after = reference.argmax(1), reference_perturbed.argmax(1)
-    flipped = before != after
-    count = max(1, int(flipped.sum()))
-    return InnerReport(
-        flipped=float(flipped.double().mean()),
-        flipped_to=tuple(torch.bincount(after[flipped], minlength=reference.shape[1]).tolist()),
-        inverse_agrees=int((inverse.argmax(1) == after)[flipped].sum()) / count,
-        pruned_restores=int((pruned.argmax(1) == before)[flipped].sum()) / count,
-        largest=float(perturbation.abs().max()),
-        samples=len(reference),
-    )
