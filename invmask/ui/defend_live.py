@@ -81,10 +81,10 @@ def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> N
     _trouble(summary)
     if summary is None or frame is None:
         if summary is not None:
-            show_state(summary, ())
+            show_state(summary, (), ())
         show_intro(begun=summary is not None and summary.state in UNDER_WAY)
         return
-    show_state(summary, frame.entries)
+    show_state(summary, frame.entries, card.dataset_info.classes)
     show_timeline(frame)
     _body(card, frame)
 

@@ -1,6 +1,7 @@
 """One line about where a run is, what happens next, and a bar for its three phases."""
 
 import html
+from collections.abc import Sequence
 from statistics import median
 
 import streamlit as st
@@ -26,23 +27,25 @@ _NEXT = {
 _RECENT = 10
 
 
-def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> None:
+def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
     """Draw the line and the bar. Takes the same height whatever the run does."""
     most = most_rounds(summary.spec.config, entries)
-    first, second = state_words(summary, entries, most)
+    first, second = state_words(summary, entries, most, classes)
     st.html(
         f'{_STYLE}<div class="dv-state" role="status"><div class="dv-line">{html.escape(first)}</div>'
         f'<div class="dv-next">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
     )
 
 
-def state_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> tuple[str, str]:
+def state_words(
+    summary: RunSummary, entries: tuple[RoundEntry, ...], most: int, classes: Sequence[str]
+) -> tuple[str, str]:
     """What is said of a run: where it is, and what happens next (or why nothing does)."""
     taken = len(entries)
     phase = PHASE_TITLES[summary.phase]
     place = f"{phase}, round {taken:,} of at most {most:,}"
     pace = _pace(entries, most)
-    coming = f"{_NEXT[summary.phase]}. {_phase_end(summary, entries)}"
+    coming = f"{_NEXT[summary.phase]}. {_label(summary, entries, classes) or _phase_end(summary, entries)}"
     match summary.state:
         case RunState.NEW:
             return f"Not begun, at most {most:,} rounds", "Step takes one round, Run goes on to the end."
@@ -90,6 +93,19 @@ def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
         f"The phase ends after {config.rounds(phase):,} rounds, or {config.patience:,} without progress"
         f" ({stalled:,} so far)."
     )
+
+
+def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
+    """What is known of the label that the first phase looks for; None where it does not, or no longer."""
+    last = entries[-1].record if entries else None
+    if last is None or summary.phase is not Phase.INITIALISE or last.label is None:
+        return None
+    name = classes[last.label]
+    if last.racing and last.round_in_phase < summary.spec.config.label_rounds:
+        return f"Which label stands out? {name} is ahead of the {last.racing} that are left."
+    if "turned up" in last.losses and not last.racing:
+        return f"{name} stands out: the channels cut shall lead there when they are turned up."
+    return None
 
 
 def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:

@@ -28,7 +28,7 @@ CYCLES, PARTS, MU, KAPPA, OUR_WEIGHTS = (
     1.5,
     {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6},
 )
-EFFORT, INVERSE_CLEAN = 2.5, 0.4
+EFFORT, INVERSE_CLEAN, LABEL, TURNED_UP = 2.5, 0.4, 2, 0.8
 
 
 class SmallNet(nn.Module):
@@ -149,6 +149,8 @@ def expected_round(
         weights |= {"pressure": MU, **OUR_WEIGHTS}
         if state.phase is Phase.INITIALISE:
             weights["pressure"] *= EFFORT
+            weights["turned up"] = TURNED_UP
+            losses["turned up"] = -(forward(net, x, 1 + KAPPA * (1 - m))[:, LABEL] + 1e-8).log().mean()
         else:
             weights["pruned perturbed"] *= EFFORT
             weights["inverse clean"] = INVERSE_CLEAN
@@ -182,7 +184,9 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
         config = replace(
             config, pressure=MU, amplification=KAPPA, shared_cycles=CYCLES * shared, inner_parts=PARTS, **weights
         )
-        config = replace(config, weight_inverse_clean=INVERSE_CLEAN, keep_clean=0.5)
+        config = replace(
+            config, weight_inverse_clean=INVERSE_CLEAN, keep_clean=0.5, label_rounds=3, weight_turned_up=TURNED_UP
+        )
     defense = IMS(config)
     torch.manual_seed(11)
     state = defense.init(subject)
@@ -198,6 +202,8 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
         phase=phase,
         optimizer_steps=6,
         effort=EFFORT if ours else 1.0,
+        label=LABEL if ours else None,
+        race_over=ours,
     )
     mask, selection, perturbation, losses = expected_round(subject, state, inner_steps, ours, shared)
     after, record = defense.step(subject, state)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from invmask.defenses.base import Subject, drive
-from invmask.defenses.ims import outer, stepper
+from invmask.defenses.ims import outer, race, stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.defenses.ims.records import RoundRecord
-from invmask.defenses.ims.state import IMSState
+from invmask.defenses.ims.state import VECTORS, IMSState
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.masks.state import View
@@ -76,6 +76,62 @@ def test_the_first_phase_ends_when_what_is_cut_leads_to_one_label(monkeypatch: p
     assert records[4].phase is Phase.INITIALISE
     _, records = run_through(replace(config, keep_clean=0), make_subject())
     assert records[4].phase is Phase.INITIALISE
+
+
+RACE = preset("default", **{**SHORT, "rounds_initialise": 8}, label_rounds=6, crop_padding=0)
+
+
+def test_in_a_race_every_label_takes_the_steps_that_it_would_take_alone() -> None:
+    subject, defense = make_subject(), IMS(replace(RACE, keep_clean=0.9))
+    state = defense.init(subject)
+    alone = [replace(state, label=label, race_over=True) for label in range(subject.num_classes)]
+    totals = [0.0] * subject.num_classes
+    for taken in (1, 2):
+        state, record = defense.step(subject, state)
+        steps = [defense.step(subject, each) for each in alone]
+        alone = [each for each, _ in steps]
+        totals = [total + step.total for total, (_, step) in zip(totals, steps, strict=True)]
+        order = sorted(range(subject.num_classes), key=totals.__getitem__)
+        # After a third of the rounds half of the labels are left.
+        left = order if taken == 1 else order[: -(-len(order) // 2)]
+        assert state.race_labels.tolist() == left
+        assert record.racing == len(left)
+        assert record.label == left[0]
+        assert record.total == steps[left[0]][1].total
+        for place, label in enumerate(left):
+            runner = race.runner(state, place)
+            assert all(torch.equal(getattr(runner, name), getattr(alone[label], name)) for name in VECTORS)
+            assert runner.effort == alone[label].effort
+        assert torch.equal(state.mask, alone[left[0]].mask)
+
+
+def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew() -> None:
+    subject = make_subject()
+    for lead, stands_out in ((0.0, True), (20.0, False)):
+        defense = IMS(replace(RACE, label_lead=lead))
+        steps = list(drive(defense, subject, defense.init(subject)))
+        decided, record = steps[5]
+        assert record.racing == 3
+        assert decided.race_over
+        assert not decided.race_labels.numel()
+        first = [each for _, each in steps if each.phase is Phase.INITIALISE]
+        after = first[6:]
+        assert [each.round_in_phase for each in after] == [7, 8]
+        assert all(each.racing == 0 for each in after)
+        assert all(("turned up" in each.losses) == stands_out for each in after)
+        if stands_out:
+            assert decided.label == record.label == steps[-1][0].label
+            assert not torch.equal(decided.mask, torch.full_like(decided.mask, 0.5))
+            assert decided.optimizer_steps == 6
+        else:
+            assert decided.label is None
+            assert torch.equal(decided.mask, torch.full_like(decided.mask, 0.5))
+            assert bool((decided.selection == 1).all())
+
+
+def test_no_labels_race_without_amplification() -> None:
+    _, records = run_through(replace(RACE, amplification=0), make_subject())
+    assert all(record.racing == 0 and record.label is None for record in records)
 
 
 def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:

@@ -58,8 +58,15 @@ class IMSConfig:
             much less, from 1 to `most_effort` and from 1 again in each phase. In the first it multiplies the pressure,
             later the weight of agree(pruned(x+d), ref(x)). How hard a network has to be pressed differs; what
             it may cost does not.
-        one_label: with a measured effort and amplification, the first phase also ends when the channels cut so far,
-            turned up, lead this share of the clean images to one label: then they hold what was looked for.
+        label_rounds: above 0, and with amplification, the labels race through so many rounds of the first phase
+            (`race`), each with a mask of its own and the further term agree(turned up(x), label): the answers while
+            the channels cut so far are turned up, with gates 1 + kappa (1 - m). If one label stands out, the phase goes
+            on with its mask and its term; else from its start, without, for the rounds that are left.
+        label_lead: a label stands out whose mean outer loss is this much below the next one's, in nats.
+        weight_turned_up: of that term.
+        one_label: with a measured effort and amplification, and no label that stands out, the first phase also ends
+            when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
+            what was looked for.
     """
 
     sparsity_weight: float = 10.0
@@ -89,6 +96,9 @@ class IMSConfig:
     effort_growth: float = 1.1
     most_effort: float = 8.0
     one_label: float = 0.9
+    label_rounds: int = 0
+    label_lead: float = 0.25
+    weight_turned_up: float = 1.0
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -148,6 +158,8 @@ PRESETS: dict[str, IMSConfig] = {
         _DEFAULT,
         keep_clean=0.95,
         effort_growth=1.15,
+        label_rounds=9,
+        rounds_initialise=36,
         rounds_sparsify=12,
         shared_cycles=12.0,
         weight_inverse_clean=0.3,

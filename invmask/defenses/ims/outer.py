@@ -30,28 +30,50 @@ class Part:
     answers: tuple[Tensor, Tensor]
 
 
+@dataclass(frozen=True)
+class TurnedUp:
+    """What the cut channels, turned up with gates 1 + kappa (1 - m), shall lead every clean image to."""
+
+    label: int
+    amplification: float
+
+
 def _part(
     subject: Subject,
     gates: Gates,
     images: Tensor,
     weights: dict[str, float],
     losses_of: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    turned_up: TurnedUp | None = None,
 ) -> Part:
     """Both views of `images` in one pass, and back to their gates.
 
     What a gradient needs of the pass is let go with it: clean and perturbed images are not held together.
     """
+    pairs = [(images, gates.pruned), (images, gates.inverse)]
+    if turned_up is not None:
+        pairs.append((images, 1 + turned_up.amplification * (1 - gates.pruned)))
     with autocast(subject.precision, subject.device.type):
-        logits = gated_logits(subject.model, subject.layout, [(images, gates.pruned), (images, gates.inverse)])
-        pruned, inverse = (of.softmax(1) for of in logits)
+        pruned, inverse, *louder = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
     losses = losses_of(pruned, inverse)
+    if turned_up is not None:
+        wanted = torch.zeros_like(louder[0])
+        wanted[:, turned_up.label] = 1
+        losses["turned up"] = agree(louder[0], wanted)
     by_pruned, by_inverse = torch.autograd.grad(weighted(losses, weights), [gates.pruned, gates.inverse])
     kept = {name: loss.detach() for name, loss in losses.items()}
     return Part(kept, by_pruned, by_inverse, (pruned.detach(), inverse.detach()))
 
 
-def on_clean(subject: Subject, gates: Gates, images: Tensor, reference: Tensor, weights: dict[str, float]) -> Part:
-    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x))."""
+def on_clean(
+    subject: Subject,
+    gates: Gates,
+    images: Tensor,
+    reference: Tensor,
+    weights: dict[str, float],
+    turned_up: TurnedUp | None = None,
+) -> Part:
+    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x)); with a label to lead to, agree(turned up(x), it)."""
     return _part(
         subject,
         gates,
@@ -61,6 +83,7 @@ def on_clean(subject: Subject, gates: Gates, images: Tensor, reference: Tensor, 
             "pruned clean": agree(pruned, reference),
             "inverse clean": disagree(inverse, reference),
         },
+        turned_up,
     )
 
 

@@ -40,6 +40,10 @@ class RoundRecord:
         inner: None in a phase without inner problem.
         channels, selected, pruned, inverse_cut: counts after the step (s < 0.5, m < 0.5, m-bar < 0.5).
         rounds_without_progress: how long the total has not fallen enough; the phase ends at the configured patience.
+        effort: what the next round's pressure or weight is multiplied by (`IMSConfig.keep_clean`); 1 without it.
+        label: the label that the channels cut, turned up, are to lead to in the first phase; while labels race for
+            it, the one ahead; None where none is looked for or stands out.
+        racing: labels still in the race after the round; 0 when there is none.
         phase_ended: why the phase ended with this round, as a sentence; None if it goes on.
     """
 
@@ -55,3 +59,6 @@ class RoundRecord:
     inverse_cut: int
     rounds_without_progress: int
     phase_ended: str | None
+    effort: float = 1.0
+    label: int | None = None
+    racing: int = 0

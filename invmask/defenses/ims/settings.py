@@ -261,4 +261,34 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         0.01,
     ),
+    Setting(
+        "label_rounds",
+        "Rounds to find a label",
+        "",
+        "For so many rounds of the first phase every label has a mask of its own, which shall also lead the clean "
+        "images there when the channels cut are turned up. A label that stands out is likely the backdoor's. 0 looks "
+        "for none, as published.",
+        0,
+        100,
+        1,
+        True,
+    ),
+    Setting(
+        "label_lead",
+        "Lead of a label",
+        "",
+        "How much lower than the next one's the loss of a label has to be for it to stand out.",
+        0,
+        20,
+        0.05,
+    ),
+    Setting(
+        "weight_turned_up",
+        "Weight, cut channels turned up",
+        "",
+        "How much it counts in the first phase that the channels cut, turned up, lead to the label that stands out.",
+        0,
+        100,
+        0.1,
+    ),
 )

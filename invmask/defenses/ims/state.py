@@ -1,12 +1,14 @@
 """The state of IMS between two rounds: plain data, random state included."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from invmask.defenses.ims.config import Phase
+
+VECTORS = ("mask", "selection", "mask_mean", "mask_square", "selection_mean", "selection_square")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class IMSState:
         effort: what the next round's pressure or weight is multiplied by, see `IMSConfig.keep_clean`; 1 without it.
         one_label: the share of the clean images that went to one label after the last round with the channels cut so
             far turned up; 0 where that is not looked at.
+        label: the label that the cut channels, turned up, are to lead to in the first phase; None without one.
+        race_labels, race_vectors, race_efforts, race_totals: the labels still in the race (see `race`), int64 [L];
+            the six vectors of each, in the order of `VECTORS`, [6, L, channels]; its effort; and the sum of
+            its outer losses, float64 [L] both. Empty but for the rounds of a race.
+        race_over: whether it has been run.
         ended: why the defence has ended, as a sentence; None while there is more to do.
     """
 
@@ -49,13 +56,19 @@ class IMSState:
     rounds_without_progress: int = 0
     effort: float = 1.0
     one_label: float = 0.0
+    label: int | None = None
+    race_labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    race_vectors: Tensor = field(default_factory=lambda: torch.empty(6, 0, 0))
+    race_efforts: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    race_totals: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    race_over: bool = False
     ended: str | None = None
 
     def begin(self, phase: Phase) -> "IMSState":
-        """The same masks at the start of `phase`, with fresh optimizer state."""
+        """The same masks at the start of `phase`, with fresh optimizer state and without a race."""
         zeros = torch.zeros_like(self.mask)
         return replace(
-            self,
+            self.without_race(),
             mask_mean=zeros,
             mask_square=zeros,
             selection_mean=zeros,
@@ -69,16 +82,27 @@ class IMSState:
             one_label=0.0,
         )
 
+    def without_race(self) -> "IMSState":
+        """The same with the masks and the label of the one that leads, and nothing of the others."""
+        empty = torch.empty(0, dtype=torch.float64)
+        return replace(
+            self,
+            race_labels=empty.long(),
+            race_vectors=torch.empty(6, 0, 0),
+            race_efforts=empty,
+            race_totals=empty,
+        )
+
 
 def pack(state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The state as tensors and JSON numbers by field name. Infinity, which JSON lacks, is written as None."""
     tensors, numbers = {}, {}
-    for field in fields(state):
-        value = getattr(state, field.name)
+    for each in fields(state):
+        value = getattr(state, each.name)
         if isinstance(value, Tensor):
-            tensors[field.name] = value.detach().cpu().contiguous()
+            tensors[each.name] = value.detach().cpu().contiguous()
         else:
-            numbers[field.name] = value
+            numbers[each.name] = value
     if numbers["best_total"] == float("inf"):
         numbers["best_total"] = None
     return tensors, numbers

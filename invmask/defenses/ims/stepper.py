@@ -12,10 +12,11 @@ from torch import Tensor
 
 from invmask.augmentation import augment
 from invmask.defenses.base import Examples, Subject
+from invmask.defenses.ims import race
 from invmask.defenses.ims.config import IMSConfig, Phase
-from invmask.defenses.ims.outer import kept, on_clean, on_perturbed, weighted
+from invmask.defenses.ims.outer import TurnedUp, kept, on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, amplified_answers, solve_inner
-from invmask.defenses.ims.records import RoundRecord
+from invmask.defenses.ims.records import InnerReport, RoundRecord
 from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
@@ -74,34 +75,15 @@ class IMS:
         """One round: the inner problem where the phase has one, then one step on all masks and selections."""
         config = self.config
         chosen, images, reference, generator = self._batch(subject, state)
-
-        mask = state.mask.clone().requires_grad_()
-        selection = state.selection.clone().requires_grad_()
-        masks = Masks(mask, selection, config.steepness)
-        gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
-
-        perturbation = None
-        if state.phase is not Phase.INITIALISE:
-            perturbation = solve_inner(subject, gates.detach(), images, reference, config)
-        weights = self._weights(state)
-        parts = [on_clean(subject, gates, images, reference, weights)]
-        inner = None
-        if perturbation is not None:
-            part, inner = on_perturbed(subject, gates, images, reference, perturbation, weights)
-            parts.append(part)
-        losses = {name: loss for part in parts for name, loss in part.losses.items()}
-        own = {"sparsity": (1 - selection).mean()}
-        if config.pressure > 0:
-            own["pressure"] = gates.pruned.mean()
-        losses |= {name: loss.detach() for name, loss in own.items()}
-        gradients = torch.autograd.grad(
-            [weighted(own, weights), gates.pruned, gates.inverse],
-            [mask, selection],
-            [None, *(torch.stack(of).sum(0) for of in ([p.pruned for p in parts], [p.inverse for p in parts]))],
-        )
-        stepped = self._optimize(state, (mask, selection), gradients)
-
-        value = float(weighted(losses, weights))
+        perturbation, inner = None, None
+        if self._racing(state):
+            stepped, losses, value = self._race(subject, state, images, reference)
+        else:
+            if state.phase is not Phase.INITIALISE:
+                masks = self.masks(state)
+                gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
+                perturbation = solve_inner(subject, gates, images, reference, config)
+            stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbation)
         progress = value < config.progress_ratio * state.best_total
         stepped = replace(
             stepped,
@@ -111,14 +93,12 @@ class IMS:
             best_total=value if progress else state.best_total,
             rounds_without_progress=0 if progress else state.rounds_without_progress + 1,
         )
-        if config.keep_clean > 0:
-            stepped = self._measure_effort(subject, stepped, kept(parts[0].answers[0], reference))
         if perturbation is not None:
             shown = chosen[:EXAMPLES]
             if config.crop_padding and not config.shared_cycles:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
                 plain, answers = subject.images[shown], state.reference[shown]
-                examples = solve_inner(subject, gates.detach(), plain, answers, config)
+                examples = solve_inner(subject, gates, plain, answers, config)
             else:
                 examples = perturbation[:EXAMPLES]
             stepped = self._with_examples(subject, stepped, shown, examples)
@@ -137,8 +117,78 @@ class IMS:
             inverse_cut=sparsity.inverse_cut,
             rounds_without_progress=stepped.rounds_without_progress,
             phase_ended=ended,
+            effort=stepped.effort,
+            label=stepped.label,
+            racing=len(stepped.race_labels),
         )
+        if stepped.race_labels.numel() and stepped.round_in_phase >= config.label_rounds:
+            stepped = self._race_decided(stepped)
         return self._enter(stepped), record
+
+    def _outer(
+        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbation: Tensor | None
+    ) -> tuple[IMSState, dict[str, Tensor], float, InnerReport | None]:
+        """The outer problem's step on mask and selection: what it makes of `state`, its losses and their sum."""
+        config = self.config
+        mask = state.mask.clone().requires_grad_()
+        selection = state.selection.clone().requires_grad_()
+        masks = Masks(mask, selection, config.steepness)
+        gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
+        weights = self._weights(state)
+        turned_up = None
+        if state.phase is Phase.INITIALISE and state.label is not None:
+            turned_up = TurnedUp(state.label, config.amplification)
+        parts = [on_clean(subject, gates, images, reference, weights, turned_up)]
+        inner = None
+        if perturbation is not None:
+            part, inner = on_perturbed(subject, gates, images, reference, perturbation, weights)
+            parts.append(part)
+        losses = {name: loss for part in parts for name, loss in part.losses.items()}
+        own = {"sparsity": (1 - selection).mean()}
+        if config.pressure > 0:
+            own["pressure"] = gates.pruned.mean()
+        losses |= {name: loss.detach() for name, loss in own.items()}
+        gradients = torch.autograd.grad(
+            [weighted(own, weights), gates.pruned, gates.inverse],
+            [mask, selection],
+            [None, *(torch.stack(of).sum(0) for of in ([p.pruned for p in parts], [p.inverse for p in parts]))],
+        )
+        stepped = self._optimize(state, (mask, selection), gradients)
+        if config.keep_clean > 0:
+            stepped = self._measure_effort(subject, stepped, kept(parts[0].answers[0], reference))
+        return stepped, losses, float(weighted(losses, weights)), inner
+
+    def _racing(self, state: IMSState) -> bool:
+        looked_for = self.config.label_rounds > 0 and self.config.amplification > 0
+        return looked_for and state.phase is Phase.INITIALISE and not state.race_over
+
+    def _race(
+        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor
+    ) -> tuple[IMSState, dict[str, Tensor], float]:
+        """One round of every label that is still in the race; the losses are those of the label ahead after it."""
+        if not state.race_labels.numel():
+            state = race.start(state, subject.num_classes)
+        # The budget lies class by class, so that every so-many-th image has as many of each.
+        every = slice(None, None, -(-len(images) // race.IMAGES))
+        outcomes = [
+            self._outer(subject, race.runner(state, place), images[every], reference[every], None)
+            for place in range(len(state.race_labels))
+        ]
+        of_label = {outcome[0].label: outcome for outcome in outcomes}
+        runners, _, totals, _ = zip(*outcomes, strict=True)
+        stepped = race.advanced(state, runners, totals, self.config.label_rounds)
+        _, losses, value, _ = of_label[stepped.label]
+        return stepped, losses, value
+
+    def _race_decided(self, state: IMSState) -> IMSState:
+        """On with the label that stands out; if none does, from the phase's start for the rounds that are left."""
+        stands_out = race.lead(state) >= self.config.label_lead
+        state = replace(state.without_race(), race_over=True)
+        if stands_out:
+            return replace(state, best_total=float("inf"), rounds_without_progress=0)
+        ones = torch.ones_like(state.mask)
+        fresh = replace(state, mask=ones * self.config.start_mask, selection=ones, label=None)
+        return replace(fresh.begin(Phase.INITIALISE), round_in_phase=state.round_in_phase)
 
     def _weights(self, state: IMSState) -> dict[str, float]:
         """Weights of the outer terms in a round; 1 for those not named."""
@@ -150,6 +200,7 @@ class IMS:
             "pruned perturbed": config.weight_pruned_perturbed * (1 if first else state.effort),
             "inverse clean": 1 if first else config.weight_inverse_clean,
             "inverse perturbed": config.weight_inverse_perturbed,
+            "turned up": config.weight_turned_up,
         }
 
     def _measure_effort(self, subject: Subject, state: IMSState, share: float) -> IMSState:
@@ -157,7 +208,7 @@ class IMS:
         config = self.config
         factor = config.effort_growth if share > config.keep_clean else 1 / config.effort_growth
         state = replace(state, effort=min(config.most_effort, max(1.0, state.effort * factor)))
-        if state.phase is not Phase.INITIALISE or config.amplification == 0:
+        if state.phase is not Phase.INITIALISE or config.amplification == 0 or state.label is not None:
             return state
         gates = self.masks(state).gate(View.PRUNED)
         labels = amplified_answers(subject, gates, subject.images, config.amplification).argmax(1)

@@ -1,0 +1,67 @@
+"""Which label does a backdoor answer? The first phase, begun for every label at once; the ones left behind drop out.
+
+Ours. Every label has a mask of its own, which shall not only be what the first phase asks for but also lead the clean
+images to that label when the channels cut so far are turned up. A backdoor's label comes by such a mask sooner than the
+others: its channels are there for just that, and the clean answers do not need them. No label of an image enters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from invmask.defenses.ims.state import VECTORS, IMSState
+
+# More images than these make a round slower, and the race no fairer.
+IMAGES = 100
+
+
+def start(state: IMSState, classes: int) -> IMSState:
+    """Every label at the start, from the masks of `state`."""
+    vectors = torch.stack([getattr(state, name) for name in VECTORS])
+    return replace(
+        state,
+        race_labels=torch.arange(classes),
+        race_vectors=vectors[:, None].expand(-1, classes, -1).clone(),
+        race_efforts=torch.ones(classes, dtype=torch.float64),
+        race_totals=torch.zeros(classes, dtype=torch.float64),
+    )
+
+
+def runner(state: IMSState, place: int) -> IMSState:
+    """The state as the label at `place` sees it."""
+    vectors = dict(zip(VECTORS, state.race_vectors[:, place], strict=True))
+    return replace(state, **vectors, effort=float(state.race_efforts[place]), label=int(state.race_labels[place]))
+
+
+def advanced(state: IMSState, runners: Sequence[IMSState], totals: Sequence[float], rounds: int) -> IMSState:
+    """The race after a round that took every label to `runners` at outer losses of `totals`.
+
+    The slower half is left behind after a third of the `rounds`, and of the rest again after two thirds, but for two at
+    least. The masks of the state are those of the label that leads.
+    """
+    taken = state.round_in_phase + 1
+    state = replace(
+        state,
+        race_vectors=torch.stack([torch.stack([getattr(each, name) for name in VECTORS]) for each in runners], 1),
+        race_efforts=torch.tensor([each.effort for each in runners], dtype=torch.float64),
+        race_totals=state.race_totals + torch.tensor(totals, dtype=torch.float64),
+    )
+    order = state.race_totals.argsort(stable=True)
+    if taken in {-(-rounds // 3), -(-2 * rounds // 3)}:
+        order = order[: max(2, -(-len(order) // 2))]
+    state = replace(
+        state,
+        race_labels=state.race_labels[order],
+        race_vectors=state.race_vectors[:, order],
+        race_efforts=state.race_efforts[order],
+        race_totals=state.race_totals[order],
+    )
+    leader = runner(state, 0)
+    return replace(leader, optimizer_steps=runners[0].optimizer_steps)
+
+
+def lead(state: IMSState) -> float:
+    """How far the first label is ahead of the second: the difference of their mean outer losses so far, in nats."""
+    first, second = state.race_totals[:2].tolist()
+    return (second - first) / max(1, state.round_in_phase)
