@@ -1,6 +1,7 @@
 """The Defend page without a browser: what it says and draws of runs written for the purpose."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from invmask.data.registry import dataset_info
 from invmask.defenses.base import Examples
 from invmask.defenses.ims.config import PRESETS, SETTINGS, Phase, preset
 from invmask.defenses.ims.records import InnerReport, RoundRecord
@@ -19,6 +21,7 @@ from invmask.runs.journal import Place
 from invmask.runs.run import Run
 from invmask.runs.shapes import Shapes
 from invmask.runs.store import RunStore
+from invmask.ui.defend_state import state_words
 from tests.app.conftest import visit
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
@@ -85,6 +88,22 @@ def write_run(home: Path, victim: str = VICTIM) -> Run:
         place = Place(following, None, ({}, {}))
         state = journal.commit(run, shapes, state, entry, masks_after(number), examples, place)
     return run
+
+
+def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path) -> None:
+    run = write_run(home)
+    summary, entry = replace(run.summary(), phase=Phase.INITIALISE), run.entries()[0]
+    config = replace(summary.spec.config, label_rounds=3)
+    summary = replace(summary, spec=replace(summary.spec, config=config))
+
+    def words(losses: tuple[str, ...] = (), **values: int | None) -> str:
+        record = replace(entry.record, losses=dict.fromkeys(losses, 0.1), **values)
+        return state_words(summary, (replace(entry, record=record),), 5, dataset_info("cifar10").classes)[1]
+
+    assert "Which label stands out? frog is ahead of the 5 that are left." in words(label=6, racing=5, round_in_phase=1)
+    assert "stands out" not in words(label=6, racing=3, round_in_phase=3)
+    assert "frog stands out" in words(("turned up",), label=6, racing=0)
+    assert "stands out" not in words(label=None)
 
 
 def defend(**query: str) -> AppTest:

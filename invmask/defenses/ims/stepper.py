@@ -75,13 +75,13 @@ class IMS:
         """One round: the inner problem where the phase has one, then one step on all masks and selections."""
         config = self.config
         chosen, images, reference, generator = self._batch(subject, state)
+        masks = self.masks(state)
+        gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         perturbation, inner = None, None
         if self._racing(state):
             stepped, losses, value = self._race(subject, state, images, reference)
         else:
             if state.phase is not Phase.INITIALISE:
-                masks = self.masks(state)
-                gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
                 perturbation = solve_inner(subject, gates, images, reference, config)
             stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbation)
         progress = value < config.progress_ratio * state.best_total
