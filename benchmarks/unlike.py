@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks import signs
 from invmask import settings
 from invmask.attacks.make import Plan
 from invmask.cli.sweep import is_done, run_cases, train_missing
@@ -33,6 +34,7 @@ PLANS = (
     Plan("cifar10", "mobilenetv3largew16", "badnets"),
     Plan("cifar10", "vitw64", "badnets"),
     Plan("fashionmnist", "cnn4", "badnets"),
+    Plan(signs.DATASET, "preactresnet18w16", "badnets", target_label=20),
 )
 
 
@@ -53,6 +55,8 @@ def main() -> None:
     ]
     folder = settings.sweeps_folder() / NAME
     to_do = [case for case in cases if not is_done(folder, case)]
+    if any(case.plan.dataset == signs.DATASET for case in to_do):
+        signs.draw()
     train_missing(to_do, EPOCHS)
     if asked.train:
         return
