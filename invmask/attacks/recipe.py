@@ -27,12 +27,14 @@ class Stage:
 def recipe_of(attack: str, seed: int = 0) -> tuple[Stage, ...]:
     """The cycles for victims of an attack, or for a clean control, which two bring to the accuracy that is asked for.
 
-    A backdoor takes part of what a narrow network can hold: its victims get a third, short and gentle one.
+    A backdoor takes part of what a narrow network can hold: its victims get a third, short and gentle one, averaged with
+    what they were before it.
     """
     stages = default_recipe(seed)
     if attack == CLEAN:
         return stages
-    return *stages, Stage(replace(stages[-1].config, epochs=8, learning_rate=0.08, seed=seed + len(stages)))
+    gentle = replace(stages[-1].config, epochs=8, learning_rate=0.08, seed=seed + len(stages))
+    return *stages, Stage(gentle, average=True)
 
 
 def default_recipe(seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12)) -> tuple[Stage, Stage]:
