@@ -98,6 +98,7 @@ def test_in_a_race_every_label_takes_the_steps_that_it_would_take_alone() -> Non
         assert record.racing == len(left)
         assert record.label == left[0]
         assert record.total == steps[left[0]][1].total
+        assert race.lead(state) == pytest.approx((totals[left[1]] - totals[left[0]]) / taken)
         for place, label in enumerate(left):
             runner = race.runner(state, place)
             assert all(torch.equal(getattr(runner, name), getattr(alone[label], name)) for name in VECTORS)
