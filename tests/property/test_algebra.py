@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -66,14 +66,15 @@ def test_what_is_not_selected_is_left_alone_exactly(
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @given(pairs=VECTORS, steepness=STEEPNESS)
+@example(pairs=[(0.125, 0.9999999999999999)], steepness=1.0)
 def test_gates_stay_between_zero_and_one(dtype: torch.dtype, pairs: list[tuple[float, float]], steepness: float):
     mask, selection = unzip(pairs, dtype)
     for gate in (effective_mask(mask, selection, steepness), inverse_mask(mask, selection, steepness)):
         assert gate.dtype == dtype
         assert bool((gate >= 0).all())
         assert bool((gate <= 1).all())
-        # A gate may raise a selected channel, never lower it below its selection.
-        assert bool((gate >= selection).all())
+        # A gate may raise a selected channel, never lower it below its selection, but for the last bit's rounding.
+        assert bool((gate >= selection - torch.finfo(dtype).eps).all())
 
 
 @given(UNIT, UNIT, UNIT, UNIT, STEEPNESS)
