@@ -12,6 +12,7 @@ from invmask.attacks import checkpoint
 from invmask.attacks.base import EpochReport, Progress
 from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
+from invmask.machine import Precision, autocast
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class FitConfig:
     crop_padding: int = 2
     seed: int = 0
     bfloat16: bool = False
+
+    @property
+    def precision(self) -> Precision:
+        """What the networks run in."""
+        return "bfloat16" if self.bfloat16 else "float32"
 
 
 def fit(
@@ -62,7 +68,7 @@ def fit(
         sums = torch.zeros(2, device=device)
         for step, drawn in enumerate(torch.randperm(len(pixels), generator=generator).split(config.batch_size)):
             batch = augment(pixels[drawn.to(device)], generator, config.crop_padding, flip=True).float().div(255)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            with autocast(config.precision, device.type):
                 value, share = loss(networks, batch, generator)
             optimizer.zero_grad(set_to_none=True)
             value.backward()

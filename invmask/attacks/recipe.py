@@ -27,8 +27,8 @@ class Stage:
 def recipe_of(attack: str, seed: int = 0) -> tuple[Stage, ...]:
     """The cycles for victims of an attack, or for a clean control, which two bring to the accuracy that is asked for.
 
-    A backdoor takes part of what a narrow network can hold: its victims get a third, short and gentle one, averaged with
-    what they were before it.
+    A backdoor takes part of what a narrow network can hold: its victims get a third, short and gentle one,
+    averaged with what they were before it.
     """
     stages = default_recipe(seed)
     if attack == CLEAN:

@@ -19,6 +19,7 @@ from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.loop import Batch, Session
 from invmask.attacks.poison import PoisonedSet
 from invmask.augmentation import augment
+from invmask.machine import Precision, autocast
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class TrainingConfig:
     flip: bool = True
     bfloat16: bool = False
     seed: int = 0
+
+    @property
+    def precision(self) -> Precision:
+        """What the networks run in."""
+        return "bfloat16" if self.bfloat16 else "float32"
 
 
 def train(
@@ -83,7 +89,7 @@ def train(
         sums = torch.zeros(2, device=device)
         batches = _batches(pixels, labels, config, generator, session)
         for step, (batch, count) in enumerate(batches):
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            with autocast(config.precision, device.type):
                 logits = model(batch.images.contiguous(memory_format=torch.channels_last))
             own = F.cross_entropy(logits.float(), batch.labels)
             optimizer.zero_grad(set_to_none=True)
@@ -121,7 +127,7 @@ def _batches(
         if session is None:
             yield Batch(images, labels[chosen]), len(chosen)
         else:
-            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.bfloat16):
+            with autocast(config.precision, pixels.device.type):
                 yield session.batch(images, labels[chosen], start, generator), len(chosen)
         start += len(chosen)
 
