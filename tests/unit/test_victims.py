@@ -33,7 +33,10 @@ from invmask.targets import Targets
 
 TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"
-EXPECTED = {victim_name("cifar10", "preactresnet18w16", attack) for attack in ("badnets", "blended", "bpp", "lf", "sig", "wanet", CLEAN)}
+EXPECTED = {
+    victim_name("cifar10", "preactresnet18w16", attack)
+    for attack in ("badnets", "blended", "bpp", "lf", "sig", "wanet", CLEAN)
+}
 
 
 def tiny_model(seed: int = 0) -> Classifier:
