@@ -21,11 +21,12 @@ DATASET = f"folder:{NAME}@{SIDE}"
 # Of each class, and the seed of the drawing.
 PARTS = {"train": (300, 5), "val": (50, 3)}
 RED, WHITE, BLUE, YELLOW, BLACK = (190, 25, 30), (240, 240, 236), (20, 80, 160), (245, 195, 40), (20, 20, 20)
+# Training mirrors images at random: no sign may be another one's mirror image.
 # Shape, rim, face, colour of the symbol; and the symbols on such a plate.
 PLATES = (
     (("circle", RED, WHITE, BLACK), ("20", "30", "50", "60", "70", "80", "100", "120", "X", "!")),
     (("triangle", RED, WHITE, BLACK), ("!", "A", "B", "C", "K", "M", "T", "W", "Z", "?")),
-    (("circle", WHITE, BLUE, WHITE), ("<", ">", "^", "V", "+", "=", "#", "H", "P", "&")),
+    (("circle", WHITE, BLUE, WHITE), ("E", ">", "^", "V", "+", "=", "#", "H", "P", "&")),
     (("diamond", WHITE, YELLOW, BLACK), tuple("0123456789")),
     (("octagon", WHITE, RED, WHITE), ("STOP",)),
     (("circle", WHITE, RED, WHITE), ("-",)),

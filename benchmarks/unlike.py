@@ -18,6 +18,7 @@ from benchmarks import signs
 from invmask import settings
 from invmask.attacks.make import Plan
 from invmask.cli.sweep import is_done, run_cases, train_missing
+from invmask.cli.train import fetch
 from invmask.machine import processor
 from invmask.runs.grid import Case
 
@@ -57,6 +58,7 @@ def main() -> None:
     to_do = [case for case in cases if not is_done(folder, case)]
     if any(case.plan.dataset == signs.DATASET for case in to_do):
         signs.draw()
+        fetch(signs.DATASET)
     train_missing(to_do, EPOCHS)
     if asked.train:
         return

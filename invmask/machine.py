@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Precision = Literal["float32", "bfloat16"]
+
+# On processors, PyTorch's fused attention is slower backwards in bfloat16 than its plain one. The choice is the whole
+# process's, so it is made once: made for a pass at a time, threads would undo each other's, and records would differ.
+if not torch.cuda.is_available():
+    torch.backends.cuda.enable_flash_sdp(False)
 
 
 def processor(device: str = "cpu") -> str:
@@ -44,8 +48,5 @@ def choose_precision(device: str = "cpu") -> Precision:
 @contextlib.contextmanager
 def autocast(precision: Precision, device: str = "cpu") -> Iterator[None]:
     """Run the networks inside in `precision`; everything else stays as it is."""
-    kind, low = torch.device(device).type, precision == "bfloat16"
-    # On processors, PyTorch's fused attention is slower backwards in bfloat16 than its plain one.
-    attention = sdpa_kernel(SDPBackend.MATH) if low and kind == "cpu" else contextlib.nullcontext()
-    with torch.autocast(kind, torch.bfloat16, enabled=low), attention:
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16"):
         yield

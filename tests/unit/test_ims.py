@@ -126,13 +126,24 @@ def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew()
             assert decided.optimizer_steps == 6
         else:
             assert decided.label is None
+            assert (record.selected, record.pruned, record.inverse_cut) == (0, 0, 0)
             assert torch.equal(decided.mask, torch.full_like(decided.mask, 0.5))
             assert bool((decided.selection == 1).all())
 
 
-def test_no_labels_race_without_amplification() -> None:
-    _, records = run_through(replace(RACE, amplification=0), make_subject())
+@pytest.mark.parametrize("changes", [{"amplification": 0}, {"label_rounds": 8}], ids=str)
+def test_no_labels_race_without_amplification_or_rounds_to_go_on(changes: dict[str, int]) -> None:
+    _, records = run_through(replace(RACE, **changes), make_subject())
     assert all(record.racing == 0 and record.label is None for record in records)
+
+
+def test_no_phase_ends_before_its_race_is_decided() -> None:
+    # Progress that no round can make.
+    config = replace(RACE, rounds_initialise=20, label_lead=20, patience=1, progress_ratio=0.5)
+    _, records = run_through(config, make_subject())
+    first = [record for record in records if record.phase is Phase.INITIALISE]
+    assert [record.racing > 0 for record in first] == [True] * 6 + [False] * 2
+    assert first[-1].phase_ended == "no progress in 1 rounds"
 
 
 def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:

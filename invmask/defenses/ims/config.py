@@ -51,17 +51,18 @@ class IMSConfig:
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
         weight_pruned_clean, weight_pruned_perturbed, weight_inverse_clean, weight_inverse_perturbed: of the outer terms
-            agree(pruned(x), ref(x)), agree(pruned(x+d), ref(x)), disagree(inverse(x), ref(x)) and, from the
-            second phase on, disagree(inverse(x+d), ref(x)).
+            agree(pruned(x), ref(x)), agree(pruned(x+d), ref(x)), disagree(inverse(x), ref(x)), from the second phase
+            on (1 in the first), and disagree(inverse(x+d), ref(x)).
         keep_clean: above 0, the effort is measured: as long as the pruned view keeps more than this share of its
             clean answers (`stepper.kept`), each round's effort is `effort_growth` times the last one's, and else as
             much less, from 1 to `most_effort` and from 1 again in each phase. In the first it multiplies the pressure,
             later the weight of agree(pruned(x+d), ref(x)). How hard a network has to be pressed differs; what
             it may cost does not.
-        label_rounds: above 0, and with amplification, the labels race through so many rounds of the first phase
-            (`race`), each with a mask of its own and the further term agree(turned up(x), label): the answers while
-            the channels cut so far are turned up, with gates 1 + kappa (1 - m). If one label stands out, the phase goes
-            on with its mask and its term; else from its start, without, for the rounds that are left.
+        label_rounds: above 0 and below `rounds_initialise`, and with amplification, the labels race through so many
+            rounds of the first phase (`race`), each with a mask of its own and the further term
+            agree(turned up(x), label): the answers while the channels cut so far are turned up, with gates
+            1 + kappa (1 - m). If one label stands out, the phase goes on with its mask and its term; else from its
+            start, without, for the rounds that are left.
         label_lead: a label stands out whose mean outer loss is this much below the next one's, in nats.
         weight_turned_up: of that term.
         one_label: with a measured effort and amplification, and no label that stands out, the first phase also ends

@@ -19,12 +19,13 @@ IMAGES = 100
 def start(state: IMSState, classes: int) -> IMSState:
     """Every label at the start, from the masks of `state`."""
     vectors = torch.stack([getattr(state, name) for name in VECTORS])
+    device = vectors.device
     return replace(
         state,
-        race_labels=torch.arange(classes),
+        race_labels=torch.arange(classes, device=device),
         race_vectors=vectors[:, None].expand(-1, classes, -1).clone(),
-        race_efforts=torch.ones(classes, dtype=torch.float64),
-        race_totals=torch.zeros(classes, dtype=torch.float64),
+        race_efforts=torch.ones(classes, dtype=torch.float64, device=device),
+        race_totals=torch.zeros(classes, dtype=torch.float64, device=device),
     )
 
 
@@ -40,12 +41,12 @@ def advanced(state: IMSState, runners: Sequence[IMSState], totals: Sequence[floa
     The slower half is left behind after a third of the `rounds`, and of the rest again after two thirds, but for two at
     least. The masks of the state are those of the label that leads.
     """
-    taken = state.round_in_phase + 1
+    taken, device = state.round_in_phase + 1, state.race_totals.device
     state = replace(
         state,
         race_vectors=torch.stack([torch.stack([getattr(each, name) for name in VECTORS]) for each in runners], 1),
-        race_efforts=torch.tensor([each.effort for each in runners], dtype=torch.float64),
-        race_totals=state.race_totals + torch.tensor(totals, dtype=torch.float64),
+        race_efforts=torch.tensor([each.effort for each in runners], dtype=torch.float64, device=device),
+        race_totals=state.race_totals + torch.tensor(totals, dtype=torch.float64, device=device),
     )
     order = state.race_totals.argsort(stable=True)
     if taken in {-(-rounds // 3), -(-2 * rounds // 3)}:

@@ -91,8 +91,12 @@ class IMS:
             round_in_phase=state.round_in_phase + 1,
             generator=generator,
             best_total=value if progress else state.best_total,
-            rounds_without_progress=0 if progress else state.rounds_without_progress + 1,
+            # What leads in a race is not one course of losses, and a phase does not end before it is decided.
+            rounds_without_progress=0 if progress or stepped.race_labels.numel() else state.rounds_without_progress + 1,
         )
+        raced = stepped
+        if raced.race_labels.numel() and raced.round_in_phase >= config.label_rounds:
+            stepped = self._race_decided(raced)
         if perturbation is not None:
             shown = chosen[:EXAMPLES]
             if config.crop_padding and not config.shared_cycles:
@@ -118,11 +122,9 @@ class IMS:
             rounds_without_progress=stepped.rounds_without_progress,
             phase_ended=ended,
             effort=stepped.effort,
-            label=stepped.label,
-            racing=len(stepped.race_labels),
+            label=raced.label,
+            racing=len(raced.race_labels),
         )
-        if stepped.race_labels.numel() and stepped.round_in_phase >= config.label_rounds:
-            stepped = self._race_decided(stepped)
         return self._enter(stepped), record
 
     def _outer(
@@ -159,7 +161,9 @@ class IMS:
         return stepped, losses, float(weighted(losses, weights)), inner
 
     def _racing(self, state: IMSState) -> bool:
-        looked_for = self.config.label_rounds > 0 and self.config.amplification > 0
+        config = self.config
+        # A race to the phase's last round would leave none to begin again without.
+        looked_for = 0 < config.label_rounds < config.rounds_initialise and config.amplification > 0
         return looked_for and state.phase is Phase.INITIALISE and not state.race_over
 
     def _race(
@@ -168,7 +172,6 @@ class IMS:
         """One round of every label that is still in the race; the losses are those of the label ahead after it."""
         if not state.race_labels.numel():
             state = race.start(state, subject.num_classes)
-        # The budget lies class by class, so that every so-many-th image has as many of each.
         every = slice(None, None, -(-len(images) // race.IMAGES))
         outcomes = [
             self._outer(subject, race.runner(state, place), images[every], reference[every], None)
