@@ -126,9 +126,16 @@ def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew()
             assert decided.optimizer_steps == 6
         else:
             assert decided.label is None
-            assert (record.selected, record.pruned, record.inverse_cut) == (0, 0, 0)
             assert torch.equal(decided.mask, torch.full_like(decided.mask, 0.5))
             assert bool((decided.selection == 1).all())
+
+
+def test_the_last_record_of_a_race_counts_the_masks_that_are_kept() -> None:
+    config = replace(RACE, label_lead=20, outer_learning_rate=0.2)
+    subject, defense = make_subject(), IMS(config)
+    records = [record for _, record in drive(defense, subject, defense.init(subject))]
+    assert records[4].selected > 0
+    assert (records[5].selected, records[5].pruned, records[5].inverse_cut) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("changes", [{"amplification": 0}, {"label_rounds": 8}], ids=str)
