@@ -70,7 +70,9 @@ def state_words(
         case RunState.FAILED:
             return f"{place} · failed", "Nothing that was recorded is lost. Run tries the round again."
         case RunState.FINISHED:
-            return f"Finished after round {taken:,}{pace}", _sentence(summary.stopped_because)
+            raced = _race_end(summary, entries, classes)
+            ended = _sentence(summary.stopped_because)
+            return f"Finished after round {taken:,}{pace}", f"{ended} {raced}" if raced else ended
 
 
 def _sentence(text: str | None) -> str:
@@ -97,15 +99,28 @@ def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
 
 def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
     """What is known of the label that the first phase looks for; None where it does not, or no longer."""
-    last = entries[-1].record if entries else None
-    if last is None or summary.phase is not Phase.INITIALISE or last.label is None:
+    last, config = entries[-1].record if entries else None, summary.spec.config
+    if last is None or summary.phase is not Phase.INITIALISE:
+        return None
+    if last.racing and last.label is not None and last.round_in_phase < config.label_rounds:
+        by = "" if last.lead is None else f", by {last.lead:.2f} of the {config.label_lead:g} nats asked for"
+        return f"Which label stands out? {classes[last.label]} is ahead of the {last.racing} that are left{by}."
+    ended = _race_end(summary, entries, classes)
+    if ended and "turned up" in last.losses and not last.racing:
+        return f"{ended} The channels cut shall lead there when they are turned up."
+    return f"{ended} {_phase_end(summary, entries)}" if ended else None
+
+
+def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
+    """How the race of labels ended; None where it did not, or there was none."""
+    config = summary.spec.config
+    last = next((entry.record for entry in reversed(entries) if entry.record.racing), None)
+    if last is None or last.label is None or last.lead is None or last.round_in_phase < config.label_rounds:
         return None
     name = classes[last.label]
-    if last.racing and last.round_in_phase < summary.spec.config.label_rounds:
-        return f"Which label stands out? {name} is ahead of the {last.racing} that are left."
-    if "turned up" in last.losses and not last.racing:
-        return f"{name} stands out: the channels cut shall lead there when they are turned up."
-    return None
+    if last.lead >= config.label_lead:
+        return f"{name} stood out in the race of labels, by {last.lead:.2f} nats."
+    return f"No label stood out in the race: {name} led by {last.lead:.2f} of the {config.label_lead:g} nats asked for."
 
 
 def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,14 +97,24 @@ def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path)
     config = replace(summary.spec.config, label_rounds=3)
     summary = replace(summary, spec=replace(summary.spec, config=config))
 
-    def words(losses: tuple[str, ...] = (), **values: int | None) -> str:
-        record = replace(entry.record, losses=dict.fromkeys(losses, 0.1), **values)
-        return state_words(summary, (replace(entry, record=record),), 5, dataset_info("cifar10").classes)[1]
+    def words(*records: dict[str, Any], state: RunState = RunState.RUNNING) -> str:
+        entries = tuple(replace(entry, record=replace(entry.record, **{"losses": {}, **values})) for values in records)
+        return state_words(replace(summary, state=state), entries, 5, dataset_info("cifar10").classes)[1]
 
-    assert "Which label stands out? frog is ahead of the 5 that are left." in words(label=6, racing=5, round_in_phase=1)
-    assert "stands out" not in words(label=6, racing=3, round_in_phase=3)
-    assert "frog stands out" in words(("turned up",), label=6, racing=0)
-    assert "stands out" not in words(label=None)
+    ahead = {"label": 6, "racing": 5, "round_in_phase": 1, "lead": 0.314}
+    assert "frog is ahead of the 5 that are left, by 0.31 of the 0.6 nats asked for." in words(ahead)
+    without = {"label": None, "racing": 0, "round_in_phase": 4, "lead": None}
+    clear, narrow = ({**ahead, "racing": 3, "round_in_phase": 3, "lead": lead} for lead in (1.5, 0.5))
+    found = "frog stood out in the race of labels, by 1.50 nats."
+    assert f"{found} The phase ends after" in words(ahead, clear)
+    after = {**without, "label": 6, "losses": {"turned up": 0.1}}
+    assert f"{found} The channels cut shall lead there" in words(clear, after)
+    none = "No label stood out in the race: frog led by 0.50 of the 0.6 nats asked for."
+    assert none in words(ahead, narrow, without)
+    assert words(ahead, clear, after, state=RunState.FINISHED).endswith(found)
+    assert words(narrow, without, state=RunState.FINISHED).endswith(none)
+    assert "race" not in words(without)
+    assert "race" not in words(without, state=RunState.FINISHED)
 
 
 def defend(**query: str) -> AppTest:

@@ -98,12 +98,32 @@ def test_in_a_race_every_label_takes_the_steps_that_it_would_take_alone() -> Non
         assert record.racing == len(left)
         assert record.label == left[0]
         assert record.total == steps[left[0]][1].total
-        assert race.lead(state) == pytest.approx((totals[left[1]] - totals[left[0]]) / taken)
+        assert record.lead == race.lead(state) == pytest.approx((totals[left[1]] - totals[left[0]]) / taken)
         for place, label in enumerate(left):
             runner = race.runner(state, place)
             assert all(torch.equal(getattr(runner, name), getattr(alone[label], name)) for name in VECTORS)
             assert runner.effort == alone[label].effort
         assert torch.equal(state.mask, alone[left[0]].mask)
+
+
+def test_a_race_takes_images_of_every_answer_in_turn() -> None:
+    answers = torch.tensor([2, 2, 2, 0, 2, 1, 0, 2])
+    assert race.spread(answers, 3).tolist() == [0, 3, 5]
+    assert race.spread(answers, 5).tolist() == [0, 1, 3, 5, 6]
+    assert race.spread(answers, 6).tolist() == [0, 1, 2, 3, 5, 6]
+    assert race.spread(answers, 20).tolist() == list(range(8))
+
+
+def test_a_race_looks_at_so_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, defense = make_subject(), IMS(RACE)
+    state = defense.init(subject)
+    _, of_all = defense.step(subject, state)
+    monkeypatch.setattr(race, "IMAGES", 2)
+    _, of_two = defense.step(subject, state)
+    two = race.spread(state.reference.argmax(1), 2)
+    fewer = replace(subject, images=subject.images[two])
+    _, alone = defense.step(fewer, defense.init(fewer))
+    assert of_two.losses == alone.losses != of_all.losses
 
 
 def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew() -> None:
@@ -118,7 +138,7 @@ def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew()
         first = [each for _, each in steps if each.phase is Phase.INITIALISE]
         after = first[6:]
         assert [each.round_in_phase for each in after] == [7, 8]
-        assert all(each.racing == 0 for each in after)
+        assert all(each.racing == 0 and each.lead is None for each in after)
         assert all(("turned up" in each.losses) == stands_out for each in after)
         if stands_out:
             assert decided.label == record.label == steps[-1][0].label

@@ -98,7 +98,7 @@ class IMSConfig:
     most_effort: float = 8.0
     one_label: float = 0.9
     label_rounds: int = 0
-    label_lead: float = 0.25
+    label_lead: float = 0.6
     weight_turned_up: float = 1.0
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class IMSConfig:
 
 _DEFAULT = IMSConfig(
     sparsity_weight=0.2,
-    rounds_initialise=50,
+    rounds_initialise=32,
     rounds_minimise=10,
     rounds_sparsify=16,
     inner_steps=8,
@@ -149,7 +149,9 @@ _DEFAULT = IMSConfig(
     crop_padding=4,
     weight_pruned_clean=4.0,
     weight_pruned_perturbed=0.4,
+    weight_inverse_clean=0.3,
     weight_inverse_perturbed=0.5,
+    label_rounds=5,
 )
 
 PRESETS: dict[str, IMSConfig] = {
@@ -159,11 +161,8 @@ PRESETS: dict[str, IMSConfig] = {
         _DEFAULT,
         keep_clean=0.95,
         effort_growth=1.15,
-        label_rounds=9,
-        rounds_initialise=36,
         rounds_sparsify=12,
         shared_cycles=12.0,
-        weight_inverse_clean=0.3,
     ),
 }
 

@@ -44,6 +44,7 @@ class RoundRecord:
         label: the label that the channels cut, turned up, are to lead to in the first phase; while labels race for
             it, the one ahead; None where none is looked for or stands out.
         racing: labels still in the race after the round; 0 when there is none.
+        lead: in nats, how far the one ahead is before the next (`race.lead`); None without a race.
         phase_ended: why the phase ended with this round, as a sentence; None if it goes on.
     """
 
@@ -62,3 +63,4 @@ class RoundRecord:
     effort: float = 1.0
     label: int | None = None
     racing: int = 0
+    lead: float | None = None

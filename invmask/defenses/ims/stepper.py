@@ -124,6 +124,7 @@ class IMS:
             effort=stepped.effort,
             label=raced.label,
             racing=len(raced.race_labels),
+            lead=race.lead(raced) if raced.race_labels.numel() else None,
         )
         return self._enter(stepped), record
 
@@ -172,9 +173,9 @@ class IMS:
         """One round of every label that is still in the race; the losses are those of the label ahead after it."""
         if not state.race_labels.numel():
             state = race.start(state, subject.num_classes)
-        every = slice(None, None, -(-len(images) // race.IMAGES))
+        some = race.spread(reference.argmax(1), race.IMAGES)
         outcomes = [
-            self._outer(subject, race.runner(state, place), images[every], reference[every], None)
+            self._outer(subject, race.runner(state, place), images[some], reference[some], None)
             for place in range(len(state.race_labels))
         ]
         of_label = {outcome[0].label: outcome for outcome in outcomes}
