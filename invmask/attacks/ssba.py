@@ -11,7 +11,11 @@ from torch.nn import functional as F
 from invmask.attacks.base import Paper, Progress, TrainedAttack
 from invmask.attacks.fit import FitConfig, fit
 from invmask.attacks.generators import Decoder, Encoder
+from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
+
+# As far as victims' images are shifted in training, in pixels.
+SHIFT = 4
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class SSBA(TrainedAttack):
     Encoder and decoder are trained together on clean images with random strings: the decoder shall read the bits
     (cross-entropy), the change shall be small (`image_weight` times its mean square, in units of `strength`, as far as
     the decoder reads better than chance; else no change at all would be learned first). The bound holds whatever the
-    training does: PSNR is at least -20 log10(strength).
+    training does: PSNR is at least -20 log10(strength). The decoder sees the images as a victim in training does,
+    shifted and mirrored at random, and with normal noise of standard deviation `noise` (in the units of [0, 1]) on
+    them: a change that is readable only pixel by pixel would be lost on the victim.
 
     The paper takes StegaStamp's networks at 224 x 224; ours are small ones of the same make, for small images.
     """
@@ -40,6 +46,7 @@ class SSBA(TrainedAttack):
     limits: ClassVar[dict[str, tuple[float, float]]] = {
         "bits": (1, 256),
         "strength": (0, 1),
+        "noise": (0, 1),
         "width": (4, 128),
         "channels": (1, 4),
         "prepare_epochs": (0, 1000),
@@ -48,6 +55,7 @@ class SSBA(TrainedAttack):
     bits: int = 16
     strength: float = 8 / 255
     image_weight: float = 0.1
+    noise: float = 8 / 255
     width: int = 16
     channels: int = 3
     prepare_epochs: int = 6
@@ -66,7 +74,9 @@ class SSBA(TrainedAttack):
         def loss(networks: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             bits = torch.randint(0, 2, (len(batch), self.bits), generator=generator).float().to(batch.device)
             change = networks.encoder(batch, bits).float()  # type: ignore[operator]
-            logits = networks.decoder((batch + self.strength * change).clamp(0, 1)).float()  # type: ignore[operator]
+            seen = augment((batch + self.strength * change).clamp(0, 1), generator, SHIFT, flip=True)
+            seen = seen + self.noise * torch.randn(seen.shape, generator=generator).to(seen.device)
+            logits = networks.decoder(seen).float()  # type: ignore[operator]
             share = ((logits > 0) == bits.bool()).float().mean()
             small = (2 * share - 1).relu() * change.square().mean()
             return F.binary_cross_entropy_with_logits(logits, bits) + self.image_weight * small, share

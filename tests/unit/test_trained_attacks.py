@@ -19,6 +19,7 @@ from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.attacks.ssba import SSBA
 from invmask.attacks.training import TrainingConfig
 from invmask.attacks.victims import load_victim, measure
+from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 
@@ -110,6 +111,11 @@ def test_ssba_learns_to_hide_its_string(test_images: LabelledImages):
     images = test_images.tensor()
     assert float(trained.bit_accuracy(trained.apply(images)).mean()) > 0.9
     assert float(trained.bit_accuracy(images).mean()) < 0.9
+    # As a victim in training sees them: elsewhere, mirrored and not quite clean.
+    generator = torch.Generator().manual_seed(3)
+    seen = augment(trained.apply(images), generator, padding=4, flip=True)
+    seen = seen + trained.noise * torch.randn(seen.shape, generator=generator)
+    assert float(trained.bit_accuracy(seen).mean()) > 0.9
 
 
 @pytest.fixture
