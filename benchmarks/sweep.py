@@ -23,7 +23,7 @@ NAME = "benchmark"
 def main() -> None:
     """Sweep, and keep what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--attacks", default="badnets,blended,sig,clean")
+    parser.add_argument("--attacks", default="badnets,blended,sig,lf,ssba,iab,wanet,bpp,clean")
     parser.add_argument("--spc", default="1,2,10,100")
     parser.add_argument("--seeds", default="0,1,2")
     asked = parser.parse_args()
@@ -32,7 +32,7 @@ def main() -> None:
     CASES.mkdir(parents=True, exist_ok=True)
     for path in (settings.sweeps_folder() / NAME).glob("*.json"):
         shutil.copy(path, CASES / path.name)
-    MACHINE.write_text(json.dumps({"machine": processor()}) + "\n")
+    MACHINE.write_text(json.dumps({"machine": processor(settings.device())}) + "\n")
     if status:
         raise SystemExit(status)
 

@@ -67,7 +67,7 @@ def main() -> None:
     CASES.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.json"):
         shutil.copy(path, CASES / path.name)
-    MACHINE.write_text(json.dumps({"machine": processor()}) + "\n")
+    MACHINE.write_text(json.dumps({"machine": processor(settings.device())}) + "\n")
 
 
 if __name__ == "__main__":
