@@ -23,6 +23,9 @@ CHILD = "invmask.runs.child"
 CONNECT_SECONDS = 10.0
 # Of our own processes: a machine that is busy with something else takes a minute.
 START_SECONDS = 300
+# Dask has its workers give every freed bit of memory back to the system, and glibc then fetches it anew for every
+# tensor: that took as long as the computing. These are the most that glibc comes to by itself where it is left alone.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 # How long a scheduler of somebody else's may be without workers before we say so.
 MOST_SECONDS_WITHOUT_WORKER = 30.0
 
@@ -151,6 +154,7 @@ def _environment(threads: int) -> Iterator[None]:
         PARENT_VARIABLE: str(os.getpid()),
         # The scheduler's log goes to a pipe that nobody reads: once full, it would hold the scheduler up.
         "DASK_LOGGING__DISTRIBUTED": "error",
+        **{name: os.environ.get(name, value) for name, value in ALLOCATOR.items()},
     }
     with _environment_lock:
         for name, value in changes.items():

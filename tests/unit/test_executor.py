@@ -202,6 +202,16 @@ def test_a_run_that_fails_leaves_the_others_alone(executor: Executor):
     assert executor.problem is None
 
 
+def test_workers_do_not_fetch_memory_anew_for_every_tensor(executor: Executor, run: Run):
+    """Left to Dask's settings, each of these 50 tensors of 2,048 pages is 2,048 page faults."""
+    executor.advance(run.id)
+    wait(lambda: run.summary().round == 1, "a worker")
+    faults = "__import__('resource').getrusage(0).ru_minflt"
+    tensors = "[__import__('torch').ones(2**21).sum() for _ in range(50)]"
+    ((before, _, after),) = executor._hands.cluster.client.run(eval, f"({faults}, {tensors}, {faults})").values()
+    assert after - before < 20_000
+
+
 def test_what_does_not_exist_is_a_sentence(executor: Executor):
     for ask in (executor.advance, executor.go_on, executor.resume, executor.pause, executor.stop, executor.delete):
         with pytest.raises(UserError, match="There is no run"):
