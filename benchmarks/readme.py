@@ -146,10 +146,14 @@ def sweep_table(cases: Path, machine_file: Path, name: str) -> str:
     assert results
     assert not problems
     machine = json.loads(machine_file.read_text())["machine"]
+    counts = {of.dataset: (0, 0) for of in results}
+    for of in results:
+        counts[of.dataset] = tuple(map(max, counts[of.dataset], (of.n_clean, of.n_triggered)))  # type: ignore[assignment]
+    words = [f"{clean:,} embedded test images, {triggered:,} of them triggered" for clean, triggered in counts.values()]
+    images = words[0] if len(set(words)) == 1 else "; ".join(map("{}: {}".format, counts, words))
     precisions = "; ".join(sorted({f"{of.details['precision']}, {of.details['threads']} thread" for of in results}))
     head = (
-        f"In per cent, mean ± standard deviation over seeds, on {max(of.n_clean for of in results):,} embedded test "
-        f"images, {max(of.n_triggered for of in results):,} of them triggered; {machine}, {precisions}. Raw results: "
+        f"In per cent, mean ± standard deviation over seeds, on {images}; {machine}, {precisions}. Raw results: "
         f"[benchmarks/results/{name}](benchmarks/results/{name}), made by `python -m benchmarks.{name}`."
     )
     return f"{head}\n\n{as_markdown(summarise(results))}"
