@@ -16,7 +16,9 @@ STATE_HELP = (
     "A round makes perturbations of the clean images that fool the network (from the second phase on), then moves "
     "every channel's mask and selection a little. **Initialise** finds a first split of the channels from clean "
     "images alone; **Minimise** plays perturbations against the mask; **Sparsify** also presses for few selected "
-    "channels. A phase ends after its last round, or earlier without progress."
+    "channels. A phase ends after its last round, or earlier without progress. Initialise may begin with a **race**: "
+    "every label has a mask of its own, and the one whose mean loss is far enough below the others' (in nats, the unit "
+    "of the losses) stands out, as a backdoor's label often does."
 )
 
 _NEXT = {
@@ -119,7 +121,7 @@ def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Seq
         return None
     name = classes[last.label]
     if last.lead >= config.label_lead:
-        return f"{name} stood out in the race of labels, by {last.lead:.2f} nats."
+        return f"The label {name} stood out in the race, by {last.lead:.2f} nats."
     return f"No label stood out in the race: {name} led by {last.lead:.2f} of the {config.label_lead:g} nats asked for."
 
 

@@ -105,7 +105,7 @@ def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path)
     assert "frog is ahead of the 5 that are left, by 0.31 of the 0.6 nats asked for." in words(ahead)
     without = {"label": None, "racing": 0, "round_in_phase": 4, "lead": None}
     clear, narrow = ({**ahead, "racing": 3, "round_in_phase": 3, "lead": lead} for lead in (1.5, 0.5))
-    found = "frog stood out in the race of labels, by 1.50 nats."
+    found = "The label frog stood out in the race, by 1.50 nats."
     assert f"{found} The phase ends after" in words(ahead, clear)
     after = {**without, "label": 6, "losses": {"turned up": 0.1}}
     assert f"{found} The channels cut shall lead there" in words(clear, after)
