@@ -1,7 +1,8 @@
 """How well the presets hold on networks unlike the one that they were tuned on, SPC 10, three seeds each.
 
-Victims that are missing are trained first, briefly (they are made for this alone), in INVMASK_HOME's folder of victims.
-Cases that are done are skipped; results are kept under results/unlike, one JSON file a case:
+Victims that are missing are trained first, briefly (they are made for this alone), and kept in benchmarks/victims, so
+that the same ones are measured again. Cases that are done are skipped; results are kept under results/unlike, one JSON
+file a case:
 
     python -m benchmarks.unlike
 """
@@ -24,6 +25,7 @@ from invmask.runs.grid import Case
 
 RESULTS = Path(__file__).parent / "results" / "unlike"
 CASES, MACHINE = RESULTS / "cases", RESULTS / "machine.json"
+VICTIMS = Path(__file__).parent / "victims"
 NAME = "unlike"
 EPOCHS = 12
 PLANS = (
@@ -59,7 +61,10 @@ def main() -> None:
     if any(case.plan.dataset == signs.DATASET for case in to_do):
         signs.draw()
         fetch(signs.DATASET)
+    own = settings.victim_folders()[-1]
+    copy_missing([plan.name for plan in PLANS], VICTIMS, own)
     train_missing(to_do, EPOCHS)
+    copy_missing([plan.name for plan in PLANS], own, VICTIMS)
     if asked.train:
         return
     with tqdm(total=len(cases), initial=len(cases) - len(to_do), unit="case", file=sys.stderr) as bar:
@@ -68,6 +73,16 @@ def main() -> None:
     for path in folder.glob("*.json"):
         shutil.copy(path, CASES / path.name)
     MACHINE.write_text(json.dumps({"machine": processor(settings.device())}) + "\n")
+
+
+def copy_missing(names: list[str], source: Path, target: Path) -> None:
+    """Copy the files of those victims that `source` has and `target` has not."""
+    for name in names:
+        if (source / f"{name}.json").exists() and not (target / f"{name}.json").exists():
+            target.mkdir(parents=True, exist_ok=True)
+            # The card last: it says that the rest is there.
+            for path in [*sorted(source.glob(f"{name}.*safetensors")), source / f"{name}.json"]:
+                shutil.copy(path, target / path.name)
 
 
 if __name__ == "__main__":
