@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from invmask import settings
 from invmask.cli.defend import changes
-from invmask.defenses.ims.config import Phase
+from invmask.defenses.ims.config import IMSConfig, Phase
 from invmask.machine import processor
 from invmask.masks.state import Masks, View
 from invmask.runs.advance import Outcome, advance
@@ -59,11 +59,11 @@ def main(words: list[str] | None = None) -> None:
 def run_case(
     victim: str, preset_name: str, spc: int, seed: int, threads: int, results: Path, unlike: dict[str, Any]
 ) -> None:
-    """Do one case unless its file is there."""
+    """Do one case unless its file is there, with the very settings that it would have now."""
     file = results / f"{victim}_{preset_name}_spc{spc}_seed{seed}.json"
-    if file.exists():
-        return
     spec = replace(spec_of(victim, preset_name, spc, seed, unlike), threads=threads)
+    if file.exists() and IMSConfig.from_json(json.loads(file.read_text())["config"]) == spec.config:
+        return
     store = RunStore(settings.runs_folder())
     run = next((found for found in store.runs() if found.exists() and found.spec() == spec), None) or store.create(spec)
     store.go_on(run.id)

@@ -124,7 +124,7 @@ def speed_table() -> str:
 
 
 def faster_words() -> str:
-    """Whether the faster `default` is as good, in a sentence."""
+    """Whether `default` is as good as it was, in a sentence."""
     found = json.loads((quality.RESULTS.parent / "faster" / "paired.json").read_text())["differences"]["all"]
     parts = ", ".join(
         f"{key.split()[1].upper()} {of['mean']:+.2f} [{of['low']:+.2f}, {of['high']:+.2f}]".replace(

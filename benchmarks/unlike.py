@@ -1,8 +1,8 @@
 """How well the presets hold on networks unlike the one that they were tuned on, SPC 10, three seeds each.
 
-Victims that are missing are trained first, briefly (they are made for this alone), and kept in benchmarks/victims, so
-that the same ones are measured again. Cases that are done are skipped; results are kept under results/unlike, one JSON
-file a case:
+Victims that are missing are trained first, briefly (they are made for this alone), and kept in benchmarks/victims, but
+for those of drawn data sets, so that the same ones are measured again. Cases that are done are skipped; results are
+kept under results/unlike, one JSON file a case:
 
     python -m benchmarks.unlike
 """
@@ -18,8 +18,10 @@ from tqdm import tqdm
 from benchmarks import signs
 from invmask import settings
 from invmask.attacks.make import Plan
+from invmask.attacks.victims import find_cards
 from invmask.cli.sweep import is_done, run_cases, train_missing
 from invmask.cli.train import fetch
+from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.runs.grid import Case
 
@@ -63,11 +65,9 @@ def main() -> None:
     if any(case.plan.dataset == signs.DATASET for case in to_do):
         signs.draw()
         fetch(signs.DATASET)
-    own = settings.victim_folders()[-1]
-    copy_missing([plan.name for plan in PLANS], VICTIMS, own)
     for plan in PLANS:
-        train_missing([case for case in to_do if case.plan == plan], MORE_EPOCHS.get(plan.name, EPOCHS))
-    copy_missing([plan.name for plan in PLANS], own, VICTIMS)
+        if of_plan := [case for case in to_do if case.plan == plan]:
+            provide(of_plan)
     if asked.train:
         return
     with tqdm(total=len(cases), initial=len(cases) - len(to_do), unit="case", file=sys.stderr) as bar:
@@ -78,15 +78,31 @@ def main() -> None:
     MACHINE.write_text(json.dumps({"machine": processor(settings.device())}) + "\n")
 
 
-def copy_missing(names: list[str], source: Path, target: Path) -> None:
-    """Copy the files of those victims that `source` has and `target` has not."""
-    for name in names:
+def provide(cases: list[Case]) -> None:
+    """The victim of `cases`: the one that is kept, or else one trained now and kept.
+
+    Raises:
+        UserError: the home has another one of that name.
+    """
+    name, own = cases[0].plan.name, settings.victim_folders()[-1]
+    kept, there = VICTIMS / f"{name}.json", own / f"{name}.json"
+    if not kept.exists():
+        new = name not in find_cards(settings.victim_folders())
+        train_missing(cases, MORE_EPOCHS.get(name, EPOCHS))
         # Not every system has files with a colon in their names, and those of folders have one.
-        if ":" not in name and (source / f"{name}.json").exists() and not (target / f"{name}.json").exists():
-            target.mkdir(parents=True, exist_ok=True)
-            # The card last: it says that the rest is there.
-            for path in [*sorted(source.glob(f"{name}.*safetensors")), source / f"{name}.json"]:
-                shutil.copy(path, target / path.name)
+        if new and ":" not in name:
+            copy(name, own, VICTIMS)
+    elif not there.exists():
+        copy(name, VICTIMS, own)
+    elif there.read_text() != kept.read_text():
+        raise UserError(f"{there} is not the victim in {VICTIMS}; move it away, or take another INVMASK_HOME.")
+
+
+def copy(name: str, source: Path, target: Path) -> None:
+    """Copy a victim's files; the card last, for it says that the rest is there."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in [*sorted(source.glob(f"{name}.*safetensors")), source / f"{name}.json"]:
+        shutil.copy(path, target / path.name)
 
 
 if __name__ == "__main__":

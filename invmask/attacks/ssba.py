@@ -25,8 +25,8 @@ class SSBA(TrainedAttack):
     Encoder and decoder are trained together on clean images with random strings: the decoder shall read the bits
     (cross-entropy), the change shall be small (`image_weight` times its mean square, in units of `strength`, as far as
     the decoder reads better than chance; else no change at all would be learned first). The bound holds whatever the
-    training does: PSNR is at least -20 log10(strength). The decoder sees the images as a victim in training does,
-    shifted and mirrored at random, and with normal noise of standard deviation `noise` (in the units of [0, 1]) on
+    training does: PSNR is at least -20 log10(strength). The decoder sees the images shifted and mirrored at random,
+    much as a victim in training does, and with normal noise of standard deviation `noise` (in the units of [0, 1]) on
     them: a change that is readable only pixel by pixel would be lost on the victim.
 
     The paper takes StegaStamp's networks at 224 x 224; ours are small ones of the same make, for small images.

@@ -16,6 +16,7 @@ from invmask.attacks.victims import find_cards
 from invmask.cli.runs import store
 from invmask.cli.tables import print_json
 from invmask.cli.train import carry_out
+from invmask.defenses.ims.config import IMSConfig
 from invmask.errors import UserError
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.executor import Executor
@@ -96,9 +97,10 @@ def file_of(folder: Path, case: Case) -> Path:
 
 
 def is_done(folder: Path, case: Case) -> bool:
-    """Whether the case has measures; one that failed is tried again."""
+    """Whether the case has measures, with the settings that it would have now; one that failed is tried again."""
     try:
-        return read_case(file_of(folder, case)).problem is None
+        found = read_case(file_of(folder, case))
+        return found.problem is None and IMSConfig.from_json(found.details.get("settings", {})) == _spec(case).config
     except UserError:
         return False
 

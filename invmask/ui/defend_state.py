@@ -1,6 +1,7 @@
 """One line about where a run is, what happens next, and a bar for its three phases."""
 
 import html
+import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -105,24 +106,35 @@ def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequen
     if last is None or summary.phase is not Phase.INITIALISE:
         return None
     if last.racing and last.label is not None and last.round_in_phase < config.label_rounds:
-        by = "" if last.lead is None else f", by {last.lead:.2f} of the {config.label_lead:g} nats asked for"
+        by = "" if last.lead is None else f", by {_nats(last.lead)} of the {config.label_lead:g} nats asked for"
         return f"Which label stands out? {classes[last.label]} is ahead of the {last.racing} that are left{by}."
     ended = _race_end(summary, entries, classes)
     if ended and "turned up" in last.losses and not last.racing:
         return f"{ended} The channels cut shall lead there when they are turned up."
-    return f"{ended} {_phase_end(summary, entries)}" if ended else None
+    return ended
 
 
 def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
     """How the race of labels ended; None where it did not, or there was none."""
     config = summary.spec.config
     last = next((entry.record for entry in reversed(entries) if entry.record.racing), None)
-    if last is None or last.label is None or last.lead is None or last.round_in_phase < config.label_rounds:
+    if last is None or last.label is None or last.round_in_phase < config.label_rounds:
         return None
     name = classes[last.label]
+    if last.lead is None:
+        # Runs from before the lead was recorded.
+        on = any("turned up" in entry.record.losses and not entry.record.racing for entry in entries)
+        return f"The label {name} stood out in the race." if on else None
     if last.lead >= config.label_lead:
-        return f"The label {name} stood out in the race, by {last.lead:.2f} nats."
-    return f"No label stood out in the race: {name} led by {last.lead:.2f} of the {config.label_lead:g} nats asked for."
+        return f"The label {name} stood out in the race, by {_nats(last.lead)} nats."
+    return (
+        f"No label stood out in the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
+    )
+
+
+def _nats(lead: float) -> str:
+    # Rounded down: what just misses a bound shall not look as if it met it.
+    return f"{math.floor(100 * lead) / 100:.2f}"
 
 
 def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:

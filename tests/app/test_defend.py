@@ -104,15 +104,17 @@ def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path)
     ahead = {"label": 6, "racing": 5, "round_in_phase": 1, "lead": 0.314}
     assert "frog is ahead of the 5 that are left, by 0.31 of the 0.6 nats asked for." in words(ahead)
     without = {"label": None, "racing": 0, "round_in_phase": 4, "lead": None}
-    clear, narrow = ({**ahead, "racing": 3, "round_in_phase": 3, "lead": lead} for lead in (1.5, 0.5))
+    clear, narrow, old = ({**ahead, "racing": 3, "round_in_phase": 3, "lead": lead} for lead in (1.5, 0.599, None))
     found = "The label frog stood out in the race, by 1.50 nats."
-    assert f"{found} The phase ends after" in words(ahead, clear)
+    assert words(ahead, clear).endswith(found)
     after = {**without, "label": 6, "losses": {"turned up": 0.1}}
     assert f"{found} The channels cut shall lead there" in words(clear, after)
-    none = "No label stood out in the race: frog led by 0.50 of the 0.6 nats asked for."
+    none = "No label stood out in the race: frog led by 0.59 of the 0.6 nats asked for."
     assert none in words(ahead, narrow, without)
     assert words(ahead, clear, after, state=RunState.FINISHED).endswith(found)
     assert words(narrow, without, state=RunState.FINISHED).endswith(none)
+    assert "The label frog stood out in the race." in words(old, after)
+    assert "race" not in words(old, without)
     assert "race" not in words(without)
     assert "race" not in words(without, state=RunState.FINISHED)
 

@@ -18,14 +18,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from invmask.runs.store import RunStore
 from tests.browser.dashboard import ROOT, Dashboard, chromium, dashboard, new_context
-from tests.browser.pages import heading, press, round_shown, set_number, settled, state_line, wait_until
+from tests.browser.pages import heading, press, round_shown, settled, state_line, wait_until
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
 SIZES = ((1440, 900), (1024, 768))
 EVERY = ROOT / "screenshots"
 README = ROOT / "assets" / "screenshots"
 PATIENCE_MS = 120_000
-ROUNDS = 55
+ROUNDS = 37
 # The pages, each with the words that show that it is there and what its address adds to victim and run.
 PAGES = {
     "start": ("", "A backdoor, on a real victim", ""),
@@ -43,7 +43,6 @@ def take_run(browser: Browser, served: Dashboard) -> str:
     page = _open(browser, 1440, 900, False)
     page.goto(f"{served.url}/defend?victim={VICTIM}")
     expect(heading(page, "Defend")).to_be_visible()
-    set_number(page, "Initialise", 45)
     press(page, "Run")
     wait_until(page, f"{ROUNDS} rounds", lambda: _rounds(page) >= ROUNDS, 3_000)
     press(page, "Pause")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from invmask.cli import main, sweep
-from invmask.runs.grid_results import read_folder, write_case
+from invmask.defenses.ims.config import IMSConfig
+from invmask.runs.grid import expand
+from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.store import RunStore
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
 
@@ -84,6 +86,27 @@ def test_missing_victims_are_trained_first(home, monkeypatch):
     assert main([*GRID, "--attacks", "badnets,blended", "--epochs", "2"]) == 130
     assert trained == [("cifar10-preactresnet18w2-blended", home / "victims", 2)]
     assert RunStore(home / "runs").runs() == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_case_that_other_settings_made_is_done_again(tmp_path):
+    (case,) = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], [3])
+    now = sweep._spec(case).config.as_json()
+    views = {view: {"acc": 0.9} for view in VIEWS}
+
+    def done(**details: object) -> bool:
+        write_case(tmp_path, case.name, CaseResult(**case.description(), views=views, details=details))
+        return sweep.is_done(tmp_path, case)
+
+    assert now["seed"] == 3
+    assert done(settings=now)
+    # What there was no setting for yet left everything as published.
+    unset = {name: value for name, value in now.items() if value != getattr(IMSConfig(), name)}
+    assert len(unset) < len(now)
+    assert done(settings=unset)
+    assert not done(settings={**now, "seed": 4})
+    assert not done(settings={**now, "gone": 1})
+    assert not done()
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 from invmask.defenses.ims.state import VECTORS, IMSState
 
-# More images than these make a round slower, and the race hardly fairer.
+# More images than about these make a round slower, and the race hardly fairer.
 IMAGES = 50
 
 
 def spread(answers: Tensor, count: int) -> Tensor:
-    """Places of `count` images, of all where there are fewer: those answered with each label in turn, in their order.
+    """Places of at most so many images of every answer that they are `count` together, and of one at least.
 
-    A label that the batch happens to show more often would else look easier to lead to.
+    An image leads most easily to its own answer: labels that are answered more often would look ahead.
 
     Args:
         answers: int64 [N], labels.
@@ -31,7 +31,7 @@ def spread(answers: Tensor, count: int) -> Tensor:
     """
     is_answer = F.one_hot(answers)
     turn = (is_answer.cumsum(0) * is_answer).sum(1)
-    return turn.argsort(stable=True)[:count].sort().values
+    return (turn <= max(1, count // len(answers.unique()))).nonzero()[:, 0]
 
 
 def start(state: IMSState, classes: int) -> IMSState:

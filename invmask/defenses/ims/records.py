@@ -44,7 +44,7 @@ class RoundRecord:
         label: the label that the channels cut, turned up, are to lead to in the first phase; while labels race for
             it, the one ahead; None where none is looked for or stands out.
         racing: labels still in the race after the round; 0 when there is none.
-        lead: in nats, how far the one ahead is before the next (`race.lead`); None without a race.
+        lead: how far the one ahead is ahead of the next, in nats, mean over the race so far; None without one.
         phase_ended: why the phase ended with this round, as a sentence; None if it goes on.
     """
 
