@@ -6,7 +6,15 @@ Speed is measured afresh every time, with nothing else running; of quality, what
 import subprocess
 import sys
 
-SPEED = ("rounds", "limit", "defence --again", "defence --preset paper --spc 10 --times 1 --again", "slopes", "startup")
+SPEED = (
+    "rounds",
+    "limit",
+    "defence --again",
+    "defence --preset paper --spc 10 --times 1 --again",
+    "slopes",
+    "workers",
+    "startup",
+)
 PAGES = ("whatif", "clicks", "moves")
 QUALITY = ("quality run", "quality run --presets paper --seeds 0", "faster", "sweep", "unlike", "readme")
 

@@ -94,6 +94,10 @@ def speed_table() -> str:
             f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)})",
             result,
         )
+    for path in sorted((results / "workers").glob("*.json")):
+        result = json.loads(path.read_text())
+        ratios = ", ".join(f"{phase} {_spread(each)} times" for phase, each in result["ratio"].items())
+        add("a round in a worker, faster than with Dask's memory setting", f"{ratios} (n = {result['n']})", result)
     for path in sorted((results / "slopes").glob("*.json")):
         result = json.loads(path.read_text())
         for name, axes in result["presets"].items():

@@ -24,8 +24,13 @@ CONNECT_SECONDS = 10.0
 # Of our own processes: a machine that is busy with something else takes a minute.
 START_SECONDS = 300
 # Dask has its workers give every freed bit of memory back to the system, and glibc then fetches it anew for every
-# tensor: that took as long as the computing. These are the most that glibc comes to by itself where it is left alone.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+# tensor: that took as long as the computing. The thresholds are the most that glibc comes to by itself where it is left
+# alone. One arena for all threads: one of a thread's own is in parts of 64 MB, and what begins a part is given back.
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
 # How long a scheduler of somebody else's may be without workers before we say so.
 MOST_SECONDS_WITHOUT_WORKER = 30.0
 
