@@ -35,7 +35,7 @@ TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"
 EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack)
-    for attack in ("badnets", "blended", "bpp", "lf", "sig", "wanet", CLEAN)
+    for attack in ("badnets", "blended", "bpp", "iab", "lf", "sig", "wanet", CLEAN)
 }
 
 
