@@ -32,8 +32,8 @@ LOSS_EXPLANATIONS: Mapping[str, str] = {
     "pruned perturbed": "Low when the pruned view answers a perturbed image as the original answers the clean one.",
     "inverse perturbed": "Low when the inverse view answers a perturbed image unlike the original the clean one.",
     "inverse agrees perturbed": "Low when the inverse view falls for a perturbation just as the original does.",
-    "turned up": "Low when the channels cut so far, turned up, lead the clean images to the label that stands out or, "
-    "while labels race for that, to the one ahead.",
+    "turned up": "Low when the channels cut so far, turned up, lead the clean images to the label that won the race "
+    "or, while it lasts, is ahead.",
     "sparsity": "How much of the network is selected: 0 none of it, 1 all of it.",
     "pressure": "How much of the network the pruned view keeps; minimised only where the pressure is above 0.",
 }

@@ -18,8 +18,8 @@ STATE_HELP = (
     "every channel's mask and selection a little. **Initialise** finds a first split of the channels from clean "
     "images alone; **Minimise** plays perturbations against the mask; **Sparsify** also presses for few selected "
     "channels. A phase ends after its last round, or earlier without progress. Initialise may begin with a **race**: "
-    "every label has a mask of its own, and the one whose mean loss is far enough below the others' (in nats, the unit "
-    "of the losses) stands out, as a backdoor's label often does."
+    "every label has a mask of its own, and the phase goes on with the one whose mean loss is lowest. A backdoor's "
+    "label often leads by a nat (the unit of the losses) or more; a lead of less says little."
 )
 
 _NEXT = {
@@ -106,8 +106,8 @@ def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequen
     if last is None or summary.phase is not Phase.INITIALISE:
         return None
     if last.racing and last.label is not None and last.round_in_phase < config.label_rounds:
-        by = "" if last.lead is None else f", by {_nats(last.lead)} of the {config.label_lead:g} nats asked for"
-        return f"Which label stands out? {classes[last.label]} is ahead of the {last.racing} that are left{by}."
+        by = "" if last.lead is None else f", by {_nats(last.lead)} nats"
+        return f"Labels race: {classes[last.label]} is ahead of the {last.racing} that are left{by}."
     ended = _race_end(summary, entries, classes)
     if ended and "turned up" in last.losses and not last.racing:
         return f"{ended} The channels cut shall lead there when they are turned up."
@@ -124,12 +124,10 @@ def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Seq
     if last.lead is None:
         # Runs from before the lead was recorded.
         on = any("turned up" in entry.record.losses and not entry.record.racing for entry in entries)
-        return f"The label {name} stood out in the race." if on else None
+        return f"The label {name} won the race." if on else None
     if last.lead >= config.label_lead:
-        return f"The label {name} stood out in the race, by {_nats(last.lead)} nats."
-    return (
-        f"No label stood out in the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
-    )
+        return f"The label {name} won the race, by {_nats(last.lead)} nats."
+    return f"No label won the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
 
 
 def _nats(lead: float) -> str:

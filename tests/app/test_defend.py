@@ -94,7 +94,7 @@ def write_run(home: Path, victim: str = VICTIM) -> Run:
 def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path) -> None:
     run = write_run(home)
     summary, entry = replace(run.summary(), phase=Phase.INITIALISE), run.entries()[0]
-    config = replace(summary.spec.config, label_rounds=3)
+    config = replace(summary.spec.config, label_rounds=3, label_lead=0.6)
     summary = replace(summary, spec=replace(summary.spec, config=config))
 
     def words(*records: dict[str, Any], state: RunState = RunState.RUNNING) -> str:
@@ -102,18 +102,18 @@ def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path)
         return state_words(replace(summary, state=state), entries, 5, dataset_info("cifar10").classes)[1]
 
     ahead = {"label": 6, "racing": 5, "round_in_phase": 1, "lead": 0.314}
-    assert "frog is ahead of the 5 that are left, by 0.31 of the 0.6 nats asked for." in words(ahead)
+    assert "Labels race: frog is ahead of the 5 that are left, by 0.31 nats." in words(ahead)
     without = {"label": None, "racing": 0, "round_in_phase": 4, "lead": None}
     clear, narrow, old = ({**ahead, "racing": 3, "round_in_phase": 3, "lead": lead} for lead in (1.5, 0.599, None))
-    found = "The label frog stood out in the race, by 1.50 nats."
+    found = "The label frog won the race, by 1.50 nats."
     assert words(ahead, clear).endswith(found)
     after = {**without, "label": 6, "losses": {"turned up": 0.1}}
     assert f"{found} The channels cut shall lead there" in words(clear, after)
-    none = "No label stood out in the race: frog led by 0.59 of the 0.6 nats asked for."
+    none = "No label won the race: frog led by 0.59 of the 0.6 nats asked for."
     assert none in words(ahead, narrow, without)
     assert words(ahead, clear, after, state=RunState.FINISHED).endswith(found)
     assert words(narrow, without, state=RunState.FINISHED).endswith(none)
-    assert "The label frog stood out in the race." in words(old, after)
+    assert "The label frog won the race." in words(old, after)
     assert "race" not in words(old, without)
     assert "race" not in words(without)
     assert "race" not in words(without, state=RunState.FINISHED)

@@ -61,11 +61,11 @@ class IMSConfig:
         label_rounds: above 0 and below `rounds_initialise`, and with amplification, the labels race through so many
             rounds of the first phase (`race`), each with a mask of its own and the further term
             agree(turned up(x), label): the answers while the channels cut so far are turned up, with gates
-            1 + kappa (1 - m). If one label stands out, the phase goes on with its mask and its term; else from its
-            start, without, for the rounds that are left.
-        label_lead: a label stands out whose mean outer loss is this much below the next one's, in nats.
+            1 + kappa (1 - m). The phase goes on with the mask and the term of the label ahead if it leads by enough;
+            else from its start, without, for the rounds that are left.
+        label_lead: enough is a mean outer loss that is this much below the next one's, in nats.
         weight_turned_up: of that term.
-        one_label: with a measured effort and amplification, and no label that stands out, the first phase also ends
+        one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
             what was looked for.
     """
@@ -98,7 +98,7 @@ class IMSConfig:
     most_effort: float = 8.0
     one_label: float = 0.9
     label_rounds: int = 0
-    label_lead: float = 0.6
+    label_lead: float = 0.0
     weight_turned_up: float = 1.0
 
     def __post_init__(self) -> None:

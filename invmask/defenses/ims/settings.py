@@ -256,7 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
         "One label",
         "",
         "The first phase ends when the channels cut so far, turned up, lead this share of the clean images to one "
-        "label. Counts only where clean answers to keep are given, with amplification, and no label stands out.",
+        "label. Counts only where clean answers to keep are given, with amplification, and no label won a race.",
         0.1,
         1,
         0.01,
@@ -266,7 +266,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Rounds to find a label",
         "",
         "For so many rounds of the first phase every label has a mask of its own, which shall also lead the clean "
-        "images there when the channels cut are turned up. A label that stands out is likely the backdoor's. Each such "
+        "images there when the channels cut are turned up. A label well ahead is likely the backdoor's. Each such "
         "round takes as long as many, the longer the more classes there are. Counts only with amplification, and "
         "below the phase's most rounds. 0 looks for none, as published.",
         0,
@@ -278,8 +278,8 @@ SETTINGS: tuple[Setting, ...] = (
         "label_lead",
         "Lead of a label",
         "",
-        "By how much the mean loss of a label over the rounds to find it has to be below the next one's for it to "
-        "stand out, in nats.",
+        "By how much the mean loss of a label over the rounds to find it has to be below the next one's, in nats, for "
+        "the phase to go on with it. 0 always goes on with the one ahead.",
         0,
         20,
         0.05,
@@ -288,8 +288,8 @@ SETTINGS: tuple[Setting, ...] = (
         "weight_turned_up",
         "Weight, cut channels turned up",
         "",
-        "How much it counts in the first phase that the channels cut, turned up, lead to the label that stands out or, "
-        "while that is looked for, to each one.",
+        "How much it counts in the first phase that the channels cut, turned up, lead to the label that is gone on "
+        "with or, while that is looked for, to each one.",
         0,
         100,
         0.1,

@@ -185,10 +185,10 @@ class IMS:
         return stepped, losses, value
 
     def _race_decided(self, state: IMSState) -> IMSState:
-        """On with the label that stands out; if none does, from the phase's start for the rounds that are left."""
-        stands_out = race.lead(state) >= self.config.label_lead
+        """On with the label ahead if it leads by enough; else from the phase's start for the rounds that are left."""
+        enough = race.lead(state) >= self.config.label_lead
         state = replace(state.without_race(), race_over=True)
-        if stands_out:
+        if enough:
             return replace(state, best_total=float("inf"), rounds_without_progress=0)
         ones = torch.ones_like(state.mask)
         fresh = replace(state, mask=ones * self.config.start_mask, selection=ones, label=None)
