@@ -49,7 +49,8 @@ def main() -> None:
 def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[str, list[float]]:
     """Seconds of the rounds timed, by phase."""
     subject, _ = contestants(width, spc, device)
-    subject, ims = replace(subject, precision=choose_precision(device)), IMS(preset(name))
+    # A round of a race is many rounds of fewer images; the slope is one of a plain round.
+    subject, ims = replace(subject, precision=choose_precision(device)), IMS(preset(name, label_rounds=0))
     taken = {}
     for phase in PHASES:
         state = state_in(subject, ims, phase)
