@@ -106,4 +106,7 @@ def copy(name: str, source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))
