@@ -1,12 +1,14 @@
 """How the victims are trained: a long cycle of the learning rate, then shorter and gentler ones.
 
 A warm restart (Loshchilov and Hutter 2017, "SGDR"); the later cycles regularise less, for narrow networks underfit.
+Transformers, which SGD trains slowly from scratch, have one cycle of AdamW.
 """
 
 from dataclasses import dataclass, replace
 
 from invmask.attacks.training import TrainingConfig
 from invmask.attacks.victims import CLEAN
+from invmask.models.registry import is_transformer
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,17 @@ class Stage:
     average: bool = False
 
 
-def recipe_of(attack: str, seed: int = 0) -> tuple[Stage, ...]:
+TRANSFORMERS = TrainingConfig(epochs=36, batch_size=128, learning_rate=1.5e-3, weight_decay=0.05, optimizer="adamw")
+
+
+def recipe_of(attack: str, architecture: str, seed: int = 0) -> tuple[Stage, ...]:
     """The cycles for victims of an attack, or for a clean control, which two bring to the accuracy that is asked for.
 
     A backdoor takes part of what a narrow network can hold: its victims get a third, short and gentle one,
     averaged with what they were before it.
     """
+    if is_transformer(architecture):
+        return (Stage(replace(TRANSFORMERS, seed=seed)),)
     stages = default_recipe(seed)
     if attack == CLEAN:
         return stages

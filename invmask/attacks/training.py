@@ -1,13 +1,14 @@
 """Training a victim: a classifier on a training set of which a share carries the trigger.
 
-SGD with Nesterov momentum and a one-cycle learning rate; a random crop (4 pixels of zero padding)
-and a random horizontal flip for every image. Resumable after every epoch. Where the attacker acts in the
+SGD with Nesterov momentum (for transformers AdamW) and a one-cycle learning rate; a random crop (4 pixels of zero
+padding) and a random horizontal flip for every image. Resumable after every epoch. Where the attacker acts in the
 training itself, a `Session` makes each batch.
 """
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,12 @@ from invmask.machine import Precision, autocast
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a victim is trained. Learning rates per step of `batch_size` images."""
+    """How a victim is trained. Learning rates per step of `batch_size` images.
+
+    Attributes:
+        optimizer: "sgd", with Nesterov momentum, or "adamw" (Loshchilov and Hutter 2019, "Decoupled weight decay
+            regularization"), whose first moment has `momentum`.
+    """
 
     epochs: int = 30
     batch_size: int = 256
@@ -36,6 +42,7 @@ class TrainingConfig:
     flip: bool = True
     bfloat16: bool = False
     seed: int = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
 
     @property
     def precision(self) -> Precision:
@@ -63,13 +70,13 @@ def train(
     pixels = torch.from_numpy(training_set.images.pixels).permute(0, 3, 1, 2).contiguous().to(device)
     labels = training_set.images.label_tensor().to(device)
     steps = -(-len(pixels) // config.batch_size)
-    optimizer = torch.optim.SGD(
-        model.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, nesterov=True
-    )
+    optimizer = _optimizer(model, config)
     total = config.epochs * steps + 1
     # OneCycleLR divides by the length of the warm-up, which a very small set would make nothing.
     warmup = max(config.warmup_share, 2 / total)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total, pct_start=warmup)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total, pct_start=warmup, cycle_momentum=config.optimizer == "sgd"
+    )
     generator = torch.Generator().manual_seed(config.seed)
     first, progress = 0, progress or Progress()
     belongs = {"config": asdict(config)}
@@ -114,6 +121,13 @@ def train(
         loss, accuracy = (sums / len(pixels)).tolist()
         progress.on_epoch(EpochReport(epoch + 1, loss, accuracy))
     return model.eval()
+
+
+def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), rate, (config.momentum, 0.999), weight_decay=decay)
+    return torch.optim.SGD(model.parameters(), rate, config.momentum, weight_decay=decay, nesterov=True)
 
 
 def _batches(

@@ -71,7 +71,7 @@ def carry_out(
     else:
         card = None
     attack = plan.make_attack()
-    stages = stages_of(card or plan.attack, epochs, seed, precision or machine.choose_precision(device))
+    stages = stages_of(card or plan, epochs, seed, precision or machine.choose_precision(device))
     if not dataset_info(plan.dataset).mirrors:
         stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
     total = sum(stage.config.epochs for stage in stages)
@@ -148,10 +148,10 @@ def named(name: str) -> Plan:
     return plan
 
 
-def stages_of(of: VictimCard | str, epochs: int | None, seed: int | None, precision: str) -> tuple[Stage, ...]:
-    """The card's stages of training, or the recipe's for an attack, with what was asked for changed."""
-    stages: Sequence[Stage] = recipe_of(of if isinstance(of, str) else of.attack)
-    recorded = None if isinstance(of, str) else of.training.get("stages")
+def stages_of(of: VictimCard | Plan, epochs: int | None, seed: int | None, precision: str) -> tuple[Stage, ...]:
+    """The card's stages of training, or the recipe's for what is planned, with what was asked for changed."""
+    stages: Sequence[Stage] = recipe_of(of.attack, of.architecture)
+    recorded = of.training.get("stages") if isinstance(of, VictimCard) else None
     if recorded:
         names = set(asdict(TrainingConfig()))
         stages = [

@@ -20,6 +20,8 @@ from invmask.cli import main, train
 from invmask.errors import UserError
 from tests.unit.run_helpers import VICTIM, write_victims
 
+NARROW = "preactresnet18w2"
+
 
 @pytest.fixture
 def asked(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def test_an_attack_alone_means_the_embedded_victim_by_the_recipe(
     assert main(["train", "badnets", "--precision", "float32", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["name"] == "cifar10-preactresnet18w16-badnets"
-    assert asked["stages"] == recipe_of("badnets")
+    assert asked["stages"] == recipe_of("badnets", "preactresnet18w16")
     assert (asked["ratio"], asked["target"], asked["device"]) == (0.1, 0, "cpu")
     assert asked["data"] == own_home / "data"
     assert asked["out"] == own_home / "victims"
@@ -81,7 +83,7 @@ def test_an_attack_by_name_with_settings_of_ones_own(asked: dict[str, Any], tmp_
     plan = asked["plan"]
     assert asked["name"] == "cifar10-preactresnet18w8-wanet-all_to_all"
     assert plan.settings == {"strength": 0.75, "seed": 4}
-    assert asked["stages"] == train.stages_of("wanet", None, None, machine.choose_precision())
+    assert asked["stages"] == train.stages_of(plan, None, None, machine.choose_precision())
     Image.new("RGBA", (4, 4), "red").save(tmp_path / "red.png")
     arguments = f"--attack picture --picture {tmp_path / 'red.png'} --set opacity=0.5 --name red_square"
     assert main(["train", *arguments.split()]) == 0
@@ -105,9 +107,16 @@ def test_settings_of_a_card_are_kept_when_it_is_made_again(asked: dict[str, Any]
 
 def test_every_attack_has_a_recipe():
     for name in (*ATTACKS, "clean"):
-        stages = recipe_of(name)
+        stages = recipe_of(name, NARROW)
         assert len(stages) == (2 if name == "clean" else 3)
         assert [stage.config.seed for stage in stages] == list(range(len(stages)))
+
+
+def test_transformers_are_trained_with_adamw_in_one_cycle():
+    for architecture in ("vit", "vitw64", "vitb16", "torchvision:swin_t"):
+        (stage,) = recipe_of("badnets", architecture, seed=7)
+        assert (stage.config.optimizer, stage.config.seed, stage.average) == ("adamw", 7, False)
+    assert all(stage.config.optimizer == "sgd" for stage in recipe_of("badnets", "vgg19bnw16"))
 
 
 def test_a_victim_is_made_again_as_its_card_says(own_home: Path):
@@ -125,13 +134,13 @@ def test_a_victim_is_made_again_as_its_card_says(own_home: Path):
 def test_an_older_card_without_stages_falls_back_on_the_recipe(own_home: Path):
     write_victims(own_home / "victims")
     card: VictimCard = read_card(own_home / "victims" / f"{VICTIM}.json")
-    assert train.stages_of(card, None, None, "float32") == recipe_of("badnets")
+    assert train.stages_of(card, None, None, "float32") == recipe_of("badnets", NARROW)
 
 
 @pytest.mark.parametrize("attack", ["badnets", "wanet"])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 32, 100])
 def test_every_cycle_gets_an_epoch(epochs: int, attack: str):
-    stages = train.stages_of(attack, epochs, None, "float32")
+    stages = train.stages_of(Plan("cifar10", NARROW, attack), epochs, None, "float32")
     assert sum(stage.config.epochs for stage in stages) == epochs
     assert all(stage.config.epochs >= 1 for stage in stages)
 

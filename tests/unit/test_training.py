@@ -24,6 +24,7 @@ from invmask.targets import Targets
 CPU = torch.device("cpu")
 TINY = "preactresnet18w2"
 CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05)
+ADAMW = dataclasses.replace(CONFIG, learning_rate=0.01, optimizer="adamw")
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +62,23 @@ def interrupt_at(count: int) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("stop", [{"on_epoch": 1}, {"on_epoch": 2}, {"on_step": 3}, {"on_step": 8}], ids=str)
-def test_training_resumed_equals_training_through(stop: dict[str, int], training_set: PoisonedSet, tmp_path: Path):
-    through = train(tiny_model(), training_set, CONFIG, CPU)
+@pytest.mark.parametrize("config", [CONFIG, ADAMW], ids=lambda config: config.optimizer)
+def test_training_resumed_equals_training_through(
+    stop: dict[str, int], config: TrainingConfig, training_set: PoisonedSet, tmp_path: Path
+):
+    through = train(tiny_model(), training_set, config, CPU)
     checkpoint = tmp_path / "victim.checkpoint"
     with pytest.raises(Interrupted):
         train(
             tiny_model(),
             training_set,
-            CONFIG,
+            config,
             CPU,
             Progress(checkpoint, **{name: interrupt_at(count) for name, count in stop.items()}),
         )
     # Epochs of 5 steps: the third step comes before the first checkpoint, and training starts again.
     assert checkpoint.exists() == (stop != {"on_step": 3})
-    resumed = train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
+    resumed = train(tiny_model(), training_set, config, CPU, Progress(checkpoint))
     assert_same_weights(resumed, through)
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
 
@@ -96,14 +100,14 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(training_set: Poison
     assert [report.epoch for report in epochs] == [1, 2, 3]
 
 
-def test_training_reports_steps_and_epochs_and_learns(training_set: PoisonedSet):
+@pytest.mark.parametrize("config", [CONFIG, ADAMW], ids=lambda config: config.optimizer)
+def test_training_reports_steps_and_epochs_and_learns(config: TrainingConfig, training_set: PoisonedSet):
     steps: list[tuple[int, int]] = []
     epochs: list[EpochReport] = []
-    config = dataclasses.replace(CONFIG, epochs=8)
     model = train(
         tiny_model(),
         training_set,
-        config,
+        dataclasses.replace(config, epochs=8),
         CPU,
         Progress(on_epoch=epochs.append, on_step=lambda step, of: steps.append((step, of))),
     )
