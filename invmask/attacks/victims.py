@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -225,9 +226,8 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
 
 def versions() -> dict[str, str]:
     """Versions that bear on the numbers."""
-    import torchvision
-
-    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__}
+    # Torchvision takes seconds to import.
+    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
 
 
 def _card_files(folders: list[Path]) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from tqdm import tqdm
 
-from invmask import machine, settings
+from invmask import settings
 from invmask.attacks.base import EpochReport, TrainedAttack
 from invmask.attacks.make import Plan, make_victim
 from invmask.attacks.picture import PictureTrigger, picture_settings
@@ -27,6 +27,7 @@ from invmask.data.embedded import ASSETS, embedded_folder
 from invmask.data.prepare import prepare
 from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
+from invmask.models import suited_precision
 
 EMBEDDED = ("cifar10", "preactresnet18w16")
 # Half of the target class on a data set of ten: more of it, and its clean images are forgotten.
@@ -71,7 +72,7 @@ def carry_out(
     else:
         card = None
     attack = plan.make_attack()
-    stages = stages_of(card or plan, epochs, seed, precision or machine.choose_precision(device))
+    stages = stages_of(card or plan, epochs, seed, precision or suited_precision(plan.architecture, device))
     if not dataset_info(plan.dataset).mirrors:
         stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
     total = sum(stage.config.epochs for stage in stages)

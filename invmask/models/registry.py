@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from invmask.errors import UserError
+from invmask.machine import Precision, choose_precision
 from invmask.models import plain
 from invmask.models.preactresnet import PreActResNet18
 from invmask.models.residual import ResNet20, WideResNet16
@@ -15,6 +16,7 @@ Shape = tuple[int, int, int]
 MAX_WIDTH = 1024
 TORCHVISION = "torchvision:"
 """Before the name of any of torchvision's classifiers: ``torchvision:resnet50``."""
+_DEPTHWISE = ("convnext", "efficientnet", "maxvit", "mnasnet", "mobilenet", "shufflenet")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Architecture:
         make: a fresh network from (number of classes, width, shape of the images); the width is None where the name
             has none and the network is the published one.
         transformer: whether IMS masks its encoder blocks rather than its convolutions.
+        depthwise: whether it has convolutions of one channel each.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Architecture:
     source: str
     make: Callable[[int, int | None, Shape], nn.Module]
     transformer: bool = False
+    depthwise: bool = False
 
 
 def _sized(full: str, slim: str | None) -> Callable[[int, int | None, Shape], nn.Module]:
@@ -92,6 +96,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             _STEM,
             f"Tan and Le 2019; {_AS_IS}",
             _sized("efficientnet_b3", "slim_efficientnetb3"),
+            depthwise=True,
         ),
         Architecture(
             "mobilenetv3large",
@@ -100,6 +105,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             _STEM,
             f"Howard et al. 2019; {_AS_IS}",
             _sized("mobilenet_v3_large", "slim_mobilenetv3large"),
+            depthwise=True,
         ),
         Architecture(
             "vitb16",
@@ -188,6 +194,16 @@ def is_transformer(architecture: str) -> bool:
         return architecture.removeprefix(TORCHVISION).startswith(("vit_", "swin_"))
     known = ARCHITECTURES.get(split_width(architecture)[0])
     return known is not None and known.transformer
+
+
+def suited_precision(architecture: str, device: str = "cpu") -> Precision:
+    """What a network of this name runs fastest in on `device`: mostly what the hardware has.
+
+    On processors depthwise convolutions are slower in bfloat16 than in float32 (`benchmarks/precision.py`).
+    """
+    own, known = architecture.removeprefix(TORCHVISION), ARCHITECTURES.get(split_width(architecture)[0])
+    depthwise = own.startswith(_DEPTHWISE) if own != architecture else known is not None and known.depthwise
+    return "float32" if depthwise and not device.startswith("cuda") else choose_precision(device)
 
 
 def build(architecture: str, num_classes: int, shape: Shape = (3, 32, 32)) -> nn.Module:

@@ -17,16 +17,16 @@ from invmask.data.budget import clean_budget, probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.defenses.base import Subject
-from invmask.defenses.ims.config import preset
+from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.evidence.ablation import Probe
-from invmask.machine import Precision, autocast, choose_precision
+from invmask.machine import Precision, autocast
 from invmask.masks.attach import sharing_copy
 from invmask.masks.constant import ConstantView
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.metrics import Measures
-from invmask.models import is_transformer
+from invmask.models import is_transformer, suited_precision
 from invmask.runs.keys import victim_digest
 from invmask.runs.spec import RunSpec
 
@@ -88,15 +88,34 @@ def spec_of(
     Raises:
         UserError: no such preset, or a setting out of range.
     """
-    device, cards = settings.device(), find_cards(settings.victim_folders())
-    transformer = victim in cards and is_transformer(read_card(cards[victim]).architecture)
+    cards = find_cards(settings.victim_folders())
+    # That there is no such victim is told where it is loaded.
+    architecture = read_card(cards[victim]).architecture if victim in cards else ""
+    config = preset(preset_name, is_transformer(architecture), **{**(changed or {}), "seed": seed})
+    return spec_with(victim, architecture, preset_name, spc, config, precision)
+
+
+def spec_with(
+    victim: str, architecture: str, preset_name: str, spc: int, config: IMSConfig, precision: Precision | None = None
+) -> RunSpec:
+    """A run with these settings as this machine would make it.
+
+    Args:
+        architecture: the victim's.
+        preset_name: what `config` started from.
+        precision: None for what suits the machine and the network.
+
+    Raises:
+        UserError: the machine's own settings make no sense.
+    """
+    device = settings.device()
     return RunSpec(
         victim=victim,
         preset=preset_name,
         spc=spc,
-        seed=seed,
-        config=preset(preset_name, transformer, **{**(changed or {}), "seed": seed}),
-        precision=precision or choose_precision(device),
+        seed=config.seed,
+        config=config,
+        precision=precision or suited_precision(architecture, device),
         device=device,
         threads=settings.threads(),
         versions=versions(),

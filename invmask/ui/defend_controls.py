@@ -1,19 +1,17 @@
 """The settings of a new run, in the sidebar below victim and run, in the order in which one decides."""
 
 import contextlib
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import streamlit as st
 
-from invmask import machine, settings
 from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS, IMSConfig, Setting, preset
 from invmask.errors import UserError
 from invmask.models import is_transformer
 from invmask.runs.spec import RunSpec
+from invmask.runs.subject import spec_with
 from invmask.ui import cache
 
 PRESET_KEY, SPC_KEY, _LOADED_KEY = "defend/preset", "defend/spc", "defend/loaded"
@@ -48,7 +46,7 @@ class Draft:
         config: None where they make no sense; `problem` then says why in one sentence.
     """
 
-    victim: str
+    card: VictimCard
     preset: str
     spc: int
     config: IMSConfig | None
@@ -62,25 +60,11 @@ class Draft:
         """
         if self.config is None:
             raise UserError(self.problem or "These settings make no sense.")
-        device = settings.device()
-        return RunSpec(
-            victim=self.victim,
-            preset=self.preset,
-            spc=self.spc,
-            seed=self.config.seed,
-            config=self.config,
-            precision=machine.choose_precision(device),
-            device=device,
-            threads=settings.threads(),
-            versions={
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("torch", "torchvision")},
-            },
-        )
+        return spec_with(self.card.name, self.card.architecture, self.preset, self.spc, self.config)
 
     def same_as(self, spec: RunSpec) -> bool:
         """Whether `spec` has these settings."""
-        return (self.victim, self.preset, self.spc, self.config) == (spec.victim, spec.preset, spec.spc, spec.config)
+        return (self.card.name, self.preset, self.spc, self.config) == (spec.victim, spec.preset, spec.spc, spec.config)
 
 
 def show(card: VictimCard, run: str | None) -> Draft:
@@ -116,7 +100,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         values["norm_bound"] = _slider("norm_bound", start)
         with st.expander("Rarely changed"):
             values |= {name: _number(name, start) for name in _RARELY}
-        draft = _draft(card.name, preset_name, int(spc), values)
+        draft = _draft(card, preset_name, int(spc), values)
         if draft.problem:
             st.error(draft.problem)
         note.caption(_note(draft, run))
@@ -136,14 +120,14 @@ def _note(draft: Draft, run: str | None) -> str:
     return "As in the run shown." if same else ":violet[Not those of the run shown.] Reset begins a new one."
 
 
-def _draft(victim: str, name: str, spc: int, values: dict[str, float | None]) -> Draft:
+def _draft(card: VictimCard, name: str, spc: int, values: dict[str, float | None]) -> Draft:
     missing = [_BY_NAME[name].title for name, value in values.items() if value is None]
     if missing:
-        return Draft(victim, name, spc, None, f"{missing[0]} needs a number.")
+        return Draft(card, name, spc, None, f"{missing[0]} needs a number.")
     try:
-        return Draft(victim, name, spc, IMSConfig(**values))  # type: ignore[arg-type]
+        return Draft(card, name, spc, IMSConfig(**values))  # type: ignore[arg-type]
     except UserError as error:
-        return Draft(victim, name, spc, None, str(error))
+        return Draft(card, name, spc, None, str(error))
 
 
 def _load(run: str | None, transformer: bool) -> None:

@@ -1,22 +1,25 @@
 """The part of Tune that lays out runs by data budget, sparsity and the like, and starts those that are missing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC
-from invmask.defenses.ims.config import PRESETS, SETTINGS
+from invmask.defenses.ims.config import PRESETS, SETTINGS, preset
 from invmask.errors import UserError, cannot_be_used
 from invmask.exports.entry import measured_on
 from invmask.exports.sweeps import AXIS_TITLES, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
+from invmask.models import is_transformer
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.spec import RunSpec
+from invmask.runs.subject import spec_with
 from invmask.runs.sweep import SPC, Place, lay_out
 from invmask.ui import address, cache, tune_choice
-from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC, Draft
+from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC
 from invmask.ui.sidebar import STATE_WORDS
 from invmask.ui.theme import chart, current_theme
 
@@ -89,8 +92,8 @@ def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:
     )
     spc = run.spec.spc if run is not None else FIRST_SPC
     if chosen == _THIS and run is not None:
-        return Draft(card.name, run.spec.preset, spc, run.spec.config).spec()
-    return Draft(card.name, chosen, spc, PRESETS[chosen]).spec()
+        return spec_with(card.name, card.architecture, run.spec.preset, spc, run.spec.config)
+    return spec_with(card.name, card.architecture, chosen, spc, preset(chosen, is_transformer(card.architecture)))
 
 
 def _choose_seeds() -> tuple[int, ...]:
@@ -235,7 +238,7 @@ def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[in
     try:
         for place in lay_out(base, axis, values, seeds, cache.store().listing().runs):
             if place.run is None:
-                spec = Draft(base.victim, base.preset, place.spc, place.config).spec()
+                spec = replace(base, spc=place.spc, seed=place.config.seed, config=place.config)
                 executor.go_on(executor.create(spec).id)
             elif place.run.state is not RunState.FINISHED and not place.under_way:
                 executor.go_on(place.run.id)

@@ -18,6 +18,7 @@ from invmask.exports.records import read_records
 from invmask.exports.report import report
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
+from invmask.ui import cache
 from tests.app.conftest import make_run, visit
 
 VICTIMS = {
@@ -79,6 +80,10 @@ def test_the_published_preset_has_no_sparsity_weight_on_a_transformer(run: Run, 
     app.segmented_control(key="defend/preset").set_value("paper").run()
     assert app.slider(key="defend/set/sparsity_weight").value == wanted
     assert "preset" not in app.slider(key="defend/set/sparsity_weight").label
+    app = visit("tune", victim=run.spec().victim, run=run.id, base="paper", values="3", seeds="0")
+    next(button for button in app.button if "missing run" in button.label).click().run()
+    (laid_out,) = [each.spec() for each in cache.store().runs() if each.spec().spc == 3]
+    assert (laid_out.config.sparsity_weight, laid_out.preset) == (wanted, "paper")
     short = ["--spc", "1", "--rounds-max", "1", "--precision", "float32", "--json"]
     assert main(["defend", run.spec().victim, "--preset", "paper", *short]) == 0
     made = json.loads(capsys.readouterr().out)["run"]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from invmask import machine
 from invmask.attacks.base import EpochReport
 from invmask.attacks.make import Plan
 from invmask.attacks.picture import PictureTrigger, picture_settings
@@ -18,6 +17,7 @@ from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import VictimCard, read_card
 from invmask.cli import main, train
 from invmask.errors import UserError
+from invmask.models import suited_precision
 from tests.unit.run_helpers import VICTIM, write_victims
 
 NARROW = "preactresnet18w2"
@@ -83,7 +83,7 @@ def test_an_attack_by_name_with_settings_of_ones_own(asked: dict[str, Any], tmp_
     plan = asked["plan"]
     assert asked["name"] == "cifar10-preactresnet18w8-wanet-all_to_all"
     assert plan.settings == {"strength": 0.75, "seed": 4}
-    assert asked["stages"] == train.stages_of(plan, None, None, machine.choose_precision())
+    assert asked["stages"] == train.stages_of(plan, None, None, suited_precision(plan.architecture))
     Image.new("RGBA", (4, 4), "red").save(tmp_path / "red.png")
     arguments = f"--attack picture --picture {tmp_path / 'red.png'} --set opacity=0.5 --name red_square"
     assert main(["train", *arguments.split()]) == 0

@@ -7,6 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
+from invmask import machine
 from invmask.attacks.victims import new_model
 from invmask.data.images import CIFAR10, DATASETS
 from invmask.defenses.base import Subject, drive
@@ -16,7 +17,7 @@ from invmask.errors import UserError
 from invmask.masks.attach import attached
 from invmask.masks.outputs import is_block
 from invmask.masks.state import MaskLayout
-from invmask.models import Classifier, architectures, build, is_transformer
+from invmask.models import Classifier, architectures, build, is_transformer, suited_precision
 from invmask.models.preactresnet import PreActResNet18
 from invmask.models.registry import ARCHITECTURES
 
@@ -84,6 +85,24 @@ def test_masks_lie_on_every_convolution_or_on_every_block(name):
     wanted = is_block if is_transformer(name) else lambda module: isinstance(module, nn.Conv2d)
     assert [layer.name for layer in layout.layers] == [name for name, m in network.named_modules() if wanted(m)]
     assert ARCHITECTURES[name].transformer == any(map(is_block, network.modules()))
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+
+
+def test_depthwise_networks_alone_run_in_float32_on_processors_that_have_bfloat16(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda device="cpu": True)
+    published = torchvision.models.list_models(module=torchvision.models)
+    # RegNets draw their stages by tensors, which have to hold numbers: the smallest stands for all.
+    named = [f"torchvision:{name}" for name in published if not name.startswith("regnet")]
+    for name in (*architectures(), "mobilenetv3largew8", *named, "torchvision:regnet_y_400mf"):
+        network = build(name, 10) if "regnet" in name else on_meta(name)
+        depthwise = any(map(is_depthwise, network.modules()))
+        assert suited_precision(name) == ("float32" if depthwise else "bfloat16"), name
+        assert suited_precision(name, "cuda:0") == "bfloat16"
+    monkeypatch.setattr(machine, "has_bfloat16", lambda device="cpu": False)
+    assert suited_precision("preactresnet18") == suited_precision("preactresnet18", "cuda") == "float32"
 
 
 # Torchvision's own counts for 1,000 classes (its documentation), less the classes that are not there.
