@@ -98,6 +98,13 @@ def speed_table() -> str:
         result = json.loads(path.read_text())
         ratios = ", ".join(f"{phase} {_spread(each)} times" for phase, each in result["ratio"].items())
         add("a round in a worker, faster than with Dask's memory setting", f"{ratios} (n = {result['n']})", result)
+    precision = results / "precision.json"
+    if precision.exists():
+        result = json.loads(precision.read_text())
+        for row in result["rows"]:
+            each = row["float32 / bfloat16"]
+            what = f"a training step of `{row['architecture']}` in bfloat16, faster than in float32"
+            add(what, f"{statistics.mean(each):.2f} ± {statistics.stdev(each):.2f} times (n = {len(each)})", result)
     for path in sorted((results / "slopes").glob("*.json")):
         result = json.loads(path.read_text())
         for name, axes in result["presets"].items():
@@ -140,16 +147,17 @@ def faster_words() -> str:
     return f"{parts} percentage points, mean and 95 % interval over {found['pruned acc']['n']} pairs."
 
 
-def sweep_table(cases: Path, machine_file: Path, name: str) -> str:
+def sweep_table(folder: Path) -> str:
     """Cases of a sweep in a table, with what they were measured on.
 
     Args:
-        name: of the script under benchmarks/ that made them, and of its folder of results.
+        folder: what `cases.keep` wrote; it has the name of the script under benchmarks/ that had them made.
     """
-    results, problems = read_folder(cases)
+    name = folder.name
+    results, problems = read_folder(folder / "cases")
     assert results
     assert not problems
-    machine = json.loads(machine_file.read_text())["machine"]
+    machine = json.loads((folder / "machine.json").read_text())["machine"]
     counts = {of.dataset: (0, 0) for of in results}
     for of in results:
         counts[of.dataset] = tuple(map(max, counts[of.dataset], (of.n_clean, of.n_triggered)))  # type: ignore[assignment]
@@ -181,8 +189,8 @@ def main() -> None:
         "ceiling": ceiling_table(),
         "speed": speed_table(),
         "faster": faster_words(),
-        "sweep": sweep_table(sweep.CASES, sweep.MACHINE, "sweep"),
-        "unlike": sweep_table(unlike.CASES, unlike.MACHINE, "unlike"),
+        "sweep": sweep_table(sweep.RESULTS),
+        "unlike": sweep_table(unlike.RESULTS),
     }
     for name, table in tables.items():
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- /numbers: {name} -->)"

@@ -7,16 +7,16 @@ results/sweep, one JSON file a case, and the table is in README:
 """
 
 import argparse
-import json
-import shutil
 from pathlib import Path
 
+from benchmarks.cases import keep
 from invmask import settings
 from invmask.cli import main as invmask
-from invmask.machine import processor
+from invmask.cli.sweep import numbers, words
+from invmask.cli.train import EMBEDDED
+from invmask.runs.grid import expand
 
 RESULTS = Path(__file__).parent / "results" / "sweep"
-CASES, MACHINE = RESULTS / "cases", RESULTS / "machine.json"
 NAME = "benchmark"
 
 
@@ -26,13 +26,14 @@ def main() -> None:
     parser.add_argument("--attacks", default="badnets,blended,sig,lf,iab,wanet,bpp,clean")
     parser.add_argument("--spc", default="1,2,10,100")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--presets", default="default")
     asked = parser.parse_args()
-    words = ["--attacks", asked.attacks, "--spc", asked.spc, "--seeds", asked.seeds, "--name", NAME]
-    status = invmask(["sweep", *words])
-    CASES.mkdir(parents=True, exist_ok=True)
-    for path in (settings.sweeps_folder() / NAME).glob("*.json"):
-        shutil.copy(path, CASES / path.name)
-    MACHINE.write_text(json.dumps({"machine": processor(settings.device())}) + "\n")
+    dataset, architecture = EMBEDDED
+    grid = (words(asked.attacks), [architecture], [dataset], [0.1], words(asked.presets))
+    cases = expand(*grid, numbers(asked.spc, int, "SPC"), numbers(asked.seeds, int, "Seeds"))
+    given = ["--attacks", asked.attacks, "--defenses", asked.presets, "--spc", asked.spc, "--seeds", asked.seeds]
+    status = invmask(["sweep", *given, "--name", NAME])
+    keep(cases, settings.sweeps_folder() / NAME, RESULTS)
     if status:
         raise SystemExit(status)
 

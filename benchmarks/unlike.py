@@ -8,7 +8,6 @@ kept under results/unlike, one JSON file a case:
 """
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -16,17 +15,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import signs
+from benchmarks.cases import keep
 from invmask import settings
 from invmask.attacks.make import Plan
 from invmask.attacks.victims import find_cards
 from invmask.cli.sweep import is_done, run_cases, train_missing
 from invmask.cli.train import fetch
 from invmask.errors import UserError
-from invmask.machine import processor
 from invmask.runs.grid import Case
 
 RESULTS = Path(__file__).parent / "results" / "unlike"
-CASES, MACHINE = RESULTS / "cases", RESULTS / "machine.json"
 VICTIMS = Path(__file__).parent / "victims"
 NAME = "unlike"
 EPOCHS = 12
@@ -72,10 +70,7 @@ def main() -> None:
         return
     with tqdm(total=len(cases), initial=len(cases) - len(to_do), unit="case", file=sys.stderr) as bar:
         run_cases(to_do, folder, settings.workers(), bar)
-    CASES.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("*.json"):
-        shutil.copy(path, CASES / path.name)
-    MACHINE.write_text(json.dumps({"machine": processor(settings.device())}) + "\n")
+    keep(cases, folder, RESULTS)
 
 
 def provide(cases: list[Case]) -> None:

@@ -1,0 +1,84 @@
+"""What the benchmarks keep is what was asked for: cases of today's settings, and always the same victims."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import unlike
+from benchmarks.cases import keep
+from invmask.attacks.make import Plan
+from invmask.attacks.victims import read_card
+from invmask.cli import sweep
+from invmask.defenses.ims.config import preset
+from invmask.errors import UserError
+from invmask.runs.grid import Case
+from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
+from tests.unit.run_helpers import VICTIM, write_victims
+
+PLAN = Plan("cifar10", "preactresnet18w2", "badnets")
+
+
+def write(folder: Path, case: Case, **unlike: float) -> None:
+    views = {view: {"acc": 0.9} for view in VIEWS}
+    settings = preset(case.preset, **{"seed": case.seed, **unlike}).as_json()
+    write_case(folder, case.name, CaseResult(**case.description(), views=views, details={"settings": settings}))
+
+
+def test_cases_that_were_not_asked_for_or_have_other_settings_stay_where_they_are(own_home: Path):
+    write_victims(own_home / "victims")
+    asked = [Case(PLAN, "default", 10, seed) for seed in range(3)]
+    source, results = own_home / "sweeps" / "some", own_home / "kept" / "some"
+    write(source, asked[0])
+    write(source, asked[1], steepness=7.0)
+    write(source, Case(PLAN, "default", 2, 0))
+    keep(asked, source, results)
+    kept, problems = read_folder(results / "cases")
+    assert problems == []
+    assert [(case.victim, case.spc, case.seed) for case in kept] == [(VICTIM, 10, 0)]
+    assert "machine" in (results / "machine.json").read_text()
+
+
+@pytest.fixture
+def trained(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None]]:
+    """A training that takes no time; kept victims lie beside the home."""
+    calls: list[tuple[str, int | None]] = []
+
+    def carry_out(plan: Plan, out: Path, epochs: int | None) -> None:
+        calls.append((plan.name, epochs))
+        write_victims(out)
+
+    monkeypatch.setattr(sweep, "carry_out", carry_out)
+    monkeypatch.setattr(unlike, "VICTIMS", own_home / "kept")
+    return calls
+
+
+def test_a_victim_is_trained_once_and_taken_from_what_is_kept_ever_after(
+    trained: list[tuple[str, int | None]], own_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cases = [Case(PLAN, "default", 10, 0)]
+    unlike.provide(cases)
+    assert trained == [(VICTIM, unlike.EPOCHS)]
+    first = read_card(own_home / "kept" / f"{VICTIM}.json")
+
+    monkeypatch.setenv("INVMASK_HOME", str(own_home / "another"))
+    unlike.provide(cases)
+    assert len(trained) == 1
+    there = own_home / "another" / "victims"
+    assert read_card(there / f"{VICTIM}.json") == first
+    kept = own_home / "kept" / f"{VICTIM}.safetensors"
+    assert (there / kept.name).read_bytes() == kept.read_bytes()
+    # Once more: it is there, and the same.
+    unlike.provide(cases)
+
+    card = there / f"{VICTIM}.json"
+    card.write_text(card.read_text().replace('"acc": 0.1', '"acc": 0.2'))
+    with pytest.raises(UserError, match="is not the victim in"):
+        unlike.provide(cases)
+    assert len(trained) == 1
+
+
+def test_a_victim_that_was_there_before_is_not_kept(trained: list[tuple[str, int | None]], own_home: Path):
+    write_victims(own_home / "victims")
+    unlike.provide([Case(PLAN, "default", 10, 0)])
+    assert trained == []
+    assert not (own_home / "kept").exists()
