@@ -28,7 +28,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         found = answers.at_round(run.id, round_taken, stamp, poisoned)
     else:
         found = answers.with_mask(run.id, choice.mask, stamp, poisoned)
-    flip_panels.counts(found, choice.view)
+    flip_panels.counts(card, found, choice.view)
     fates = found.answers.fates(View.PRUNED)
     show = choice.show if poisoned or choice.show != "still-fooled" else "all"
     places = flip_choice.chosen(show, fates, choice.picked, by_turns(found.answers.labels.tolist()))

@@ -46,7 +46,9 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
     st.html(
         "<style>.st-key-flip-view [role=radio]{padding:.55rem 1.2rem;font-size:1.1rem}"
         f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{colour}!important;"
-        f"background:color-mix(in srgb,{colour} 14%,transparent)}}</style>"
+        f"background:color-mix(in srgb,{colour} 14%,transparent)}}"
+        # Room for two lines, so that the gallery stays where it is when the other view has more to say.
+        ".st-key-flip-measures{min-height:3rem}</style>"
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
@@ -86,7 +88,7 @@ def mask_choice(choice: FlipChoice, names: list[str]) -> None:
     )
 
 
-def counts(found: FlipAnswers, view: View) -> None:
+def counts(card: VictimCard, found: FlipAnswers, view: View) -> None:
     """How many samples the view recovers, leaves fooled and spoils, and over how many."""
     answers, fates = found.answers, found.answers.fates(view)
     triggered = answers.targets is not None
@@ -99,20 +101,27 @@ def counts(found: FlipAnswers, view: View) -> None:
             st.caption(
                 "no trigger on clean images" if absent else f"{percent(number / len(fates))} of {count(len(fates))}"
             )
-    st.caption(_measures(found, view))
+    with st.container(key="flip-measures"):
+        st.caption(_measures(card, found, view))
 
 
-def _measures(found: FlipAnswers, view: View) -> str:
+def _measures(card: VictimCard, found: FlipAnswers, view: View) -> str:
     answers = found.answers
     said, n = answers.answers(view), f"n\u00a0=\u00a0{count(len(answers.labels))}"
     if answers.targets is None:
         measured = flags(said, answers.labels).measures()
         return f"{VIEW_TITLES[view]} view: ACC {percent(measured.acc)} of these clean images, {n}."
     measured = flags(said, answers.labels, said, answers.labels, answers.targets.of(answers.labels)).measures()
-    return (
+    sentence = (
         f"{VIEW_TITLES[view]} view: ASR {percent(measured.asr)}, answered with the target label; "
         f"RA (recovery accuracy) {percent(measured.ra)}, answered with their true class; {n}."
     )
+    if view is not View.INVERSE or measured.asr is None or measured.asr >= 0.5:
+        return sentence
+    # Whoever expects the backdoor alone of this view has to learn that the page is not broken.
+    most = int(said.bincount(minlength=len(card.dataset_info.classes)).argmax())
+    share, label = percent(float((said == most).float().mean())), card.dataset_info.classes[most]
+    return f"{sentence} Mostly {label}, {share}: at this round the inverse lacks the backdoor."
 
 
 def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None:

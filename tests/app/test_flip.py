@@ -63,7 +63,18 @@ def test_the_counts_are_those_of_an_independent_computation(tiny_victims, view):
     line = next(caption.value for caption in app.caption if "view: ASR" in caption.value)
     assert line.startswith(f"{view.value.capitalize()} view: ASR {asr:.1f} %")
     assert f"RA (recovery accuracy) {ra:.1f} %" in line
-    assert line.endswith("n\u00a0=\u00a018.")
+    assert "; n\u00a0=\u00a018." in line
+
+
+def test_an_inverse_without_the_backdoor_says_so(tiny_victims):
+    run = make_run(rounds=6)
+    for view in (View.PRUNED, View.INVERSE):
+        said = own_answers(tiny_victims, run, 6)[0][view]
+        assert said.count(0) < len(said) / 2
+        most = max(range(10), key=said.count)
+        (told,) = [c.value for c in visit("flip", run=run.id, view=view.value).caption if "ASR" in c.value]
+        words = f"Mostly {CIFAR10.classes[most]}, {100 * said.count(most) / len(said):.1f} %:"
+        assert (words in told) == (view is View.INVERSE), (told, words)
 
 
 def test_the_tiles_show_the_views_answers(tiny_victims):
