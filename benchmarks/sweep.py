@@ -23,7 +23,7 @@ NAME = "benchmark"
 def main() -> None:
     """Sweep, and keep what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--attacks", default="badnets,blended,sig,lf,iab,wanet,bpp,clean")
+    parser.add_argument("--attacks", default="badnets,blended,sig,lf,ssba,iab,wanet,bpp,clean")
     parser.add_argument("--spc", default="1,2,10,100")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--presets", default="default")

@@ -35,7 +35,7 @@ TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"
 EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack)
-    for attack in ("badnets", "blended", "bpp", "iab", "lf", "sig", "wanet", CLEAN)
+    for attack in ("badnets", "blended", "bpp", "iab", "lf", "sig", "ssba", "wanet", CLEAN)
 }
 
 
@@ -201,7 +201,7 @@ def test_measuring_takes_asr_and_ra_over_the_other_classes(narrow: Classifier, t
     assert (clean.acc, clean.asr, clean.ra, clean.n_triggered) == (measures.acc, None, None, 0)
 
 
-def test_the_four_victims_come_with_the_repository():
+def test_a_victim_of_every_attack_comes_with_the_repository():
     assert set(find_cards([EMBEDDED])) >= EXPECTED
 
 
