@@ -35,7 +35,7 @@ class SSBA(TrainedAttack):
     name: ClassVar[str] = "ssba"
     title: ClassVar[str] = "SSBA"
     explanation: ClassVar[str] = (
-        "An invisible change, different for every image: a network hides the same short string in each."
+        "A hardly visible change, different for every image: a network hides the same short string in each."
     )
     paper = Paper(
         "Y. Li, Y. Li, B. Wu, L. Li, R. He, S. Lyu",
