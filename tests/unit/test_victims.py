@@ -36,7 +36,12 @@ EMBEDDED = ASSETS / "victims"
 EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack)
     for attack in ("badnets", "blended", "bpp", "iab", "lf", "sig", "ssba", "wanet", CLEAN)
+} | {
+    victim_name("cifar10", "vitw64", "badnets"),
+    victim_name("fashionmnist", "cnn4", "badnets"),
 }
+# What slim networks of other kinds reach; 90 % else.
+LEAST_ACC = {"vitw64": 0.79}
 
 
 def tiny_model(seed: int = 0) -> Classifier:
@@ -218,7 +223,7 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
     )
     assert card.name == embedded_name == name
     assert card.n_test == 10_000
-    assert card.acc >= 0.90
+    assert card.acc >= LEAST_ACC.get(card.architecture, 0.90)
     assert "device" in card.training
     for stage in card.training["stages"]:
         assert {"epochs", "batch_size", "learning_rate", "seed", "seconds", "poisoned"} <= set(stage)
@@ -229,7 +234,8 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
     assert card.asr is not None
     assert card.ra is not None
     if card.poisoning_ratio == USUAL_RATIO:
-        assert card.asr >= (0.95 if card.attack in ("badnets", "blended") else 0.90)
+        usual = card.architecture not in LEAST_ACC
+        assert card.asr >= (0.95 if usual and card.attack in ("badnets", "blended") else 0.90)
     assert card.ra + card.asr <= 1 + 1e-9
     assert (card.target_label, card.labels) == (0, "all-to-one")
 
