@@ -11,9 +11,9 @@ from pathlib import Path
 
 from benchmarks.cases import keep
 from invmask import settings
+from invmask.attacks.victims import USUAL
 from invmask.cli import main as invmask
 from invmask.cli.sweep import numbers, words
-from invmask.cli.train import EMBEDDED
 from invmask.runs.grid import expand
 
 RESULTS = Path(__file__).parent / "results" / "sweep"
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--presets", default="default")
     asked = parser.parse_args()
-    dataset, architecture = EMBEDDED
+    dataset, architecture = USUAL
     grid = (words(asked.attacks), [architecture], [dataset], [0.1], words(asked.presets))
     cases = expand(*grid, numbers(asked.spc, int, "SPC"), numbers(asked.seeds, int, "Seeds"))
     given = ["--attacks", asked.attacks, "--defenses", asked.presets, "--spc", asked.spc, "--seeds", asked.seeds]

@@ -33,6 +33,8 @@ MAX_WEIGHT_BYTES = 2 << 30
 MAX_CARD_BYTES = 1 << 20
 CLEAN = "clean"
 USUAL_RATIO = 0.1
+USUAL = ("cifar10", "preactresnet18w16")
+"""Data set and architecture that a victim is shown on, and embedded with every attack."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from invmask.attacks.poison import CLEAN_LABEL, LABELLINGS
 from invmask.attacks.recipe import Stage, recipe_of
 from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.attacks.training import TrainingConfig
-from invmask.attacks.victims import CLEAN, VictimCard, find_cards, new_model, read_card
+from invmask.attacks.victims import CLEAN, USUAL, VictimCard, find_cards, new_model, read_card
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.values import changes
 from invmask.cli.victims import KEYS
@@ -29,7 +29,6 @@ from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
 from invmask.models import suited_precision
 
-EMBEDDED = ("cifar10", "preactresnet18w16")
 # Half of the target class on a data set of ten: more of it, and its clean images are forgotten.
 CLEAN_LABEL_RATIO = 0.05
 
@@ -124,7 +123,7 @@ def named(name: str) -> Plan:
     """
     given = name.split("-")
     if len(given) == 1 or given[0] in (*ATTACKS, CLEAN):
-        given = [*EMBEDDED, *given]
+        given = [*USUAL, *given]
     complaint = (
         "A victim is named <dataset>-<architecture>-<attack>, and after it whatever is unusual: a ratio (p5), "
         f"a target (t3), labels (all_to_all); not '{name}'."

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from invmask import settings
-from invmask.attacks.victims import Victim, VictimCard, find_cards, load_victim, read_card
+from invmask.attacks.victims import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
@@ -18,7 +18,10 @@ from invmask.runs.store import Listing, RunStore
 
 
 def victim_cards() -> dict[str, VictimCard]:
-    """The cards of all victims on this machine by name; BadNets first, as the plainest, and clean controls last."""
+    """The cards of all victims on this machine by name: those of the usual network and data set before others.
+
+    BadNets comes first, as the plainest, and the clean control last.
+    """
     found = find_cards(settings.victim_folders())
     cards = {}
     for name, path in found.items():
@@ -27,7 +30,11 @@ def victim_cards() -> dict[str, VictimCard]:
         except (UserError, OSError):
             continue
     order = {"badnets": 0, "clean": 2}
-    return dict(sorted(cards.items(), key=lambda item: (order.get(item[1].attack, 1), item[0])))
+
+    def place(card: VictimCard) -> tuple[bool, int, str]:
+        return (card.dataset, card.architecture) != USUAL, order.get(card.attack, 1), card.name
+
+    return dict(sorted(cards.items(), key=lambda item: place(item[1])))
 
 
 def victim(name: str) -> Victim:

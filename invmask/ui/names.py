@@ -1,6 +1,6 @@
 """How victims and runs are called on screen, and the words that every page explains in the same way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
@@ -60,10 +60,16 @@ def victim_title(card: VictimCard) -> str:
 
 
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
-    """Short enough for a chooser, told apart from the others: the attack first, the architecture only if needed."""
-    label = f"{variant_title(card)} · {dataset_title(card)}"
-    alike = [other for other in among if f"{variant_title(other)} · {dataset_title(other)}" == label]
-    return f"{label} · {architecture_title(card.architecture)}" if len(alike) > 1 else label
+    """Short enough for a chooser, told apart from the others: `SIG · CIFAR-10`, or `BadNets · ViT, small`."""
+    forms: tuple[Callable[[VictimCard], str], ...] = (
+        lambda of: f"{variant_title(of)} · {dataset_title(of)}",
+        lambda of: f"{variant_title(of)} · {architecture_title(split_width(of.architecture)[0])}",
+        lambda of: f"{variant_title(of)} · {architecture_title(of.architecture)}",
+    )
+    for form in forms:
+        if sum(form(other) == form(card) for other in among) < 2:
+            return form(card)
+    return f"{forms[0](card)} · {architecture_title(card.architecture)}"
 
 
 def target_title(card: VictimCard) -> str | None:

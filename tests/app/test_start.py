@@ -123,3 +123,12 @@ def test_a_machine_without_victims_says_what_to_do(monkeypatch, tmp_path):
     app = visit()
     assert not app.exception
     assert "invmask train" in sentences(app)[0]
+
+
+def test_the_usual_network_is_offered_first_with_the_plainest_attack(monkeypatch):
+    monkeypatch.setattr(settings, "victim_folders", lambda *_: [settings.ASSETS / "victims"])
+    names = list(cache.victim_cards())
+    usual = [name for name in names if name.startswith("cifar10-preactresnet18w16-")]
+    assert (usual[0], usual[-1]) == ("cifar10-preactresnet18w16-badnets", "cifar10-preactresnet18w16-clean")
+    assert len(names) > len(usual) >= 9
+    assert names[: len(usual)] == usual

@@ -11,7 +11,7 @@ from invmask import machine
 from invmask.attacks.victims import new_model
 from invmask.data.images import CIFAR10, DATASETS
 from invmask.defenses.base import Subject, drive
-from invmask.defenses.ims.config import Phase, preset
+from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, Phase, preset
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.masks.attach import attached
@@ -297,8 +297,13 @@ def test_a_round_of_each_phase_of_ims(name):
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_the_published_method_has_no_sparsity_term_on_transformers():
+def test_presets_change_on_transformers_and_the_published_one_as_published():
     assert preset("paper").sparsity_weight == 10
     assert preset("paper", transformer=True) == replace(preset("paper"), sparsity_weight=0)
-    assert preset("default", transformer=True) == preset("default")
+    for name in ("default", "adaptive"):
+        sharper = preset(name, transformer=True)
+        assert sharper.shared_cycles == 16
+        assert sharper.pressure < preset(name).pressure
+        assert sharper.weight_pruned_perturbed > preset(name).weight_pruned_perturbed
+    assert set(ON_TRANSFORMERS) == set(PRESETS)
     assert preset("paper", transformer=True, sparsity_weight=3).sparsity_weight == 3

@@ -62,7 +62,13 @@ def test_victims_have_human_names():
     assert victim_label(rare, [narrow, rare]) == "SIG, 1\u00a0%, all-to-all · CIFAR-10"
     assert (target_title(rare), target_title(narrow)) == ("the next class", "airplane")
     assert victim_label(narrow, [narrow, rare]) == "SIG · CIFAR-10"
-    assert victim_label(narrow, [wide, narrow]) == "SIG · CIFAR-10 · PreActResNet-18, quarter width"
+    assert victim_label(narrow, [wide, narrow]) == "SIG · PreActResNet-18, quarter width"
+    small = card("vitw64", "sig")
+    assert victim_label(small, [wide, small]) == "SIG · ViT, small"
+    assert victim_label(wide, [wide, small]) == "SIG · PreActResNet-18"
+    grey = replace(narrow, dataset="mnist")
+    assert victim_label(narrow, [narrow, wide, grey]) == "SIG · CIFAR-10 · PreActResNet-18, quarter width"
+    assert victim_label(grey, [narrow, wide, grey]) == "SIG · MNIST"
 
 
 def test_the_classes_take_turns():

@@ -37,11 +37,12 @@ EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack)
     for attack in ("badnets", "blended", "bpp", "iab", "lf", "sig", "ssba", "wanet", CLEAN)
 } | {
+    victim_name("cifar10", "mobilenetv3largew8", "badnets"),
     victim_name("cifar10", "vitw64", "badnets"),
     victim_name("fashionmnist", "cnn4", "badnets"),
 }
 # What slim networks of other kinds reach; 90 % else.
-LEAST_ACC = {"vitw64": 0.79}
+LEAST_ACC = {"mobilenetv3largew8": 0.84, "vitw64": 0.79}
 
 
 def tiny_model(seed: int = 0) -> Classifier:

@@ -166,17 +166,33 @@ PRESETS: dict[str, IMSConfig] = {
     ),
 }
 
+# Every channel of an encoder block's output carries clean answers, so that pressure finds none to cut; the backdoor
+# has to be shown instead, by sharper perturbations that are sought longer and count more.
+_SHARPER = {
+    "shared_cycles": 16.0,
+    "inner_steps": 12,
+    "weight_pruned_perturbed": 0.65,
+    "pressure": 0.1,
+    "rounds_minimise": 16,
+    "rounds_sparsify": 10,
+}
+ON_TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "paper": {"sparsity_weight": 0.0},
+    "default": _SHARPER,
+    "adaptive": _SHARPER,
+}
+"""What the presets change where encoder blocks are masked; for `paper` it is the published change."""
+
 
 def preset(name: str, transformer: bool = False, **changes: Any) -> IMSConfig:
     """The preset of that name with some settings changed.
 
     Args:
-        transformer: for a network whose encoder blocks are masked; the published method has lambda = 0 there.
+        transformer: for a network whose encoder blocks are masked (see `ON_TRANSFORMERS`).
 
     Raises:
         UserError: no such preset, or a setting out of range.
     """
     if name not in PRESETS:
         raise UserError(f"There is no preset '{name}'; choose one of: {', '.join(PRESETS)}.")
-    published = {"sparsity_weight": 0.0} if transformer and name == "paper" else {}
-    return replace(PRESETS[name], **{**published, **changes})
+    return replace(PRESETS[name], **{**(ON_TRANSFORMERS[name] if transformer else {}), **changes})
