@@ -166,8 +166,8 @@ PRESETS: dict[str, IMSConfig] = {
     ),
 }
 
-# Every channel of an encoder block's output carries clean answers, so that pressure finds none to cut; the backdoor
-# has to be shown instead, by sharper perturbations that are sought longer and count more.
+# Every channel of an encoder block's output carries clean answers, so that what pressure cuts costs them and leaves the
+# backdoor, which has to be shown instead: by sharper perturbations that are sought longer and count more.
 _SHARPER = {
     "shared_cycles": 16.0,
     "inner_steps": 12,
