@@ -1,4 +1,4 @@
-"""float32 and bfloat16 side by side on the kinds of networks that users train and defend: seconds of a training step.
+"""float32 and bfloat16 side by side on each kind of network: seconds of a pass forward and backward, as in training.
 
 What `models.suited_precision` chooses by. Every step of one kind is followed by one of the other:
 

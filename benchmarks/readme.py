@@ -103,7 +103,7 @@ def speed_table() -> str:
         result = json.loads(precision.read_text())
         for row in result["rows"]:
             each = row["float32 / bfloat16"]
-            what = f"speed of a training step of `{row['architecture']}` in bfloat16, relative to float32"
+            what = f"speed of a pass forward and backward of `{row['architecture']}` in bfloat16, relative to float32"
             add(what, f"{statistics.mean(each):.2f} ± {statistics.stdev(each):.2f} times (n = {len(each)})", result)
     for path in sorted((results / "slopes").glob("*.json")):
         result = json.loads(path.read_text())

@@ -7,6 +7,7 @@ results/sweep, one JSON file a case, and the table is in README:
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchmarks.cases import keep
@@ -14,6 +15,7 @@ from invmask import settings
 from invmask.attacks.victims import USUAL
 from invmask.cli import main as invmask
 from invmask.cli.sweep import numbers, words
+from invmask.errors import UserError
 from invmask.runs.grid import expand
 
 RESULTS = Path(__file__).parent / "results" / "sweep"
@@ -39,4 +41,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

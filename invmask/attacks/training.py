@@ -20,6 +20,7 @@ from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.loop import Batch, Session
 from invmask.attacks.poison import PoisonedSet
 from invmask.augmentation import augment
+from invmask.errors import UserError
 from invmask.machine import Precision, autocast
 
 
@@ -30,6 +31,9 @@ class TrainingConfig:
     Attributes:
         optimizer: "sgd", with Nesterov momentum, or "adamw" (Loshchilov and Hutter 2019, "Decoupled weight decay
             regularization"), whose first moment has `momentum`.
+
+    Raises:
+        UserError: there is no such optimizer.
     """
 
     epochs: int = 30
@@ -43,6 +47,10 @@ class TrainingConfig:
     bfloat16: bool = False
     seed: int = 0
     optimizer: Literal["sgd", "adamw"] = "sgd"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adamw"):
+            raise UserError(f"There is no optimizer '{self.optimizer}'; choose sgd or adamw.")
 
     @property
     def precision(self) -> Precision:

@@ -61,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     defend.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; may be given repeatedly"
     )
-    defend.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what suits the processor")
+    defend.add_argument(
+        "--precision", choices=["float32", "bfloat16"], help="default: what suits the processor and the network"
+    )
     _json(defend)
 
     runs = _command(commands, "runs", _runs, "list all runs, newest first")

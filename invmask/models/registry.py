@@ -199,7 +199,8 @@ def is_transformer(architecture: str) -> bool:
 def suited_precision(architecture: str, device: str = "cpu") -> Precision:
     """What a network of this name runs fastest in on `device`: mostly what the hardware has.
 
-    On processors depthwise convolutions are slower in bfloat16 than in float32 (`benchmarks/precision.py`).
+    On the processor measured, networks with depthwise convolutions are slower in bfloat16 than in float32
+    (`benchmarks/precision.py`).
     """
     own, known = architecture.removeprefix(TORCHVISION), ARCHITECTURES.get(split_width(architecture)[0])
     depthwise = own.startswith(_DEPTHWISE) if own != architecture else known is not None and known.depthwise

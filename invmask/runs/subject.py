@@ -83,7 +83,7 @@ def spec_of(
 
     Args:
         changed: settings unlike the preset's.
-        precision: None for what suits the machine.
+        precision: None for what suits the machine and the network.
 
     Raises:
         UserError: no such preset, or a setting out of range.

@@ -20,7 +20,7 @@ from invmask.runs.store import Listing, RunStore
 def victim_cards() -> dict[str, VictimCard]:
     """The cards of all victims on this machine by name: those of the usual network and data set before others.
 
-    BadNets comes first, as the plainest, and the clean control last.
+    Of each, BadNets comes first, as the plainest, and clean controls last.
     """
     found = find_cards(settings.victim_folders())
     cards = {}

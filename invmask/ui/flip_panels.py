@@ -22,6 +22,8 @@ from invmask.ui.theme import chart, current_theme, view_hex
 
 GALLERY_HEIGHT = 560
 FIGURE_HEIGHT = 350
+# Of an inverse view. About as many answers in ten classes would be the target label without any backdoor.
+LACKS_BELOW = 0.2
 
 _FATE_TITLES = {
     Fate.RECOVERED: "Recovered",
@@ -116,12 +118,12 @@ def _measures(card: VictimCard, found: FlipAnswers, view: View) -> str:
         f"{VIEW_TITLES[view]} view: ASR {percent(measured.asr)}, answered with the target label; "
         f"RA (recovery accuracy) {percent(measured.ra)}, answered with their true class; {n}."
     )
-    if view is not View.INVERSE or measured.asr is None or measured.asr >= 0.5:
+    if view is not View.INVERSE or measured.asr is None or measured.asr >= LACKS_BELOW:
         return sentence
     # Whoever expects the backdoor alone of this view has to learn that the page is not broken.
     most = int(said.bincount(minlength=len(card.dataset_info.classes)).argmax())
     share, label = percent(float((said == most).float().mean())), card.dataset_info.classes[most]
-    return f"{sentence} Mostly {label}, {share}: at this round the inverse lacks the backdoor."
+    return f"{sentence} Most often {label}, {share}: this inverse lacks the backdoor."
 
 
 def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None:

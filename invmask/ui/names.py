@@ -60,7 +60,10 @@ def victim_title(card: VictimCard) -> str:
 
 
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
-    """Short enough for a chooser, told apart from the others: `SIG · CIFAR-10`, or `BadNets · ViT, small`."""
+    """Short enough for a chooser, told apart from the others: `SIG · CIFAR-10`, or `BadNets · ViT, small`.
+
+    A width is left out unless it is needed.
+    """
     forms: tuple[Callable[[VictimCard], str], ...] = (
         lambda of: f"{variant_title(of)} · {dataset_title(of)}",
         lambda of: f"{variant_title(of)} · {architecture_title(split_width(of.architecture)[0])}",

@@ -11,6 +11,7 @@ from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
+from invmask.ui import flip_panels
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
@@ -70,11 +71,20 @@ def test_an_inverse_without_the_backdoor_says_so(tiny_victims):
     run = make_run(rounds=6)
     for view in (View.PRUNED, View.INVERSE):
         said = own_answers(tiny_victims, run, 6)[0][view]
-        assert said.count(0) < len(said) / 2
+        assert said.count(0) < 0.2 * len(said)
         most = max(range(10), key=said.count)
         (told,) = [c.value for c in visit("flip", run=run.id, view=view.value).caption if "ASR" in c.value]
-        words = f"Mostly {CIFAR10.classes[most]}, {100 * said.count(most) / len(said):.1f} %:"
+        words = f"Most often {CIFAR10.classes[most]}, {100 * said.count(most) / len(said):.1f} %:"
         assert (words in told) == (view is View.INVERSE), (told, words)
+
+
+def test_an_inverse_with_some_of_the_backdoor_is_not_said_to_lack_it(tiny_victims, monkeypatch):
+    run = make_run(rounds=6)
+    said = own_answers(tiny_victims, run, 6)[0][View.INVERSE]
+    monkeypatch.setattr(flip_panels, "LACKS_BELOW", said.count(0) / len(said))
+    captions = [c.value for c in visit("flip", run=run.id, view="inverse").caption]
+    assert any("Inverse view: ASR" in caption for caption in captions)
+    assert not any("lacks" in caption for caption in captions)
 
 
 def test_the_tiles_show_the_views_answers(tiny_victims):

@@ -1,4 +1,4 @@
-"""What the benchmarks keep is what was asked for: cases of today's settings, and always the same victims."""
+"""What the benchmarks keep: cases that were asked for and have today's settings, and victims, to be used again."""
 
 from pathlib import Path
 

@@ -18,6 +18,7 @@ from invmask.attacks.training import TrainingConfig, augment, average, train
 from invmask.attacks.victims import CLEAN, load_victim, measure, new_model
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
+from invmask.errors import UserError
 from invmask.models import Classifier
 from invmask.targets import Targets
 
@@ -123,6 +124,11 @@ def test_the_seed_fixes_the_training(training_set: PoisonedSet):
     assert_same_weights(first, again)
     other = train(tiny_model(), training_set, dataclasses.replace(CONFIG, seed=1), CPU)
     assert not torch.equal(other.network.linear.weight, first.network.linear.weight)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(UserError, match="no optimizer 'adam'"):
+        dataclasses.replace(CONFIG, optimizer="adam")
 
 
 def test_augmentation_takes_windows_of_the_padded_image():

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from invmask.attacks.badnets import BadNets
+from invmask.attacks.picture import PictureTrigger
+from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import (
     CLEAN,
     USUAL_RATIO,
@@ -34,8 +36,7 @@ from invmask.targets import Targets
 TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"
 EXPECTED = {
-    victim_name("cifar10", "preactresnet18w16", attack)
-    for attack in ("badnets", "blended", "bpp", "iab", "lf", "sig", "ssba", "wanet", CLEAN)
+    victim_name("cifar10", "preactresnet18w16", attack) for attack in {*ATTACKS, CLEAN} - {PictureTrigger.name}
 } | {
     victim_name("cifar10", "mobilenetv3largew8", "badnets"),
     victim_name("cifar10", "vitw64", "badnets"),
@@ -207,7 +208,7 @@ def test_measuring_takes_asr_and_ra_over_the_other_classes(narrow: Classifier, t
     assert (clean.acc, clean.asr, clean.ra, clean.n_triggered) == (measures.acc, None, None, 0)
 
 
-def test_a_victim_of_every_attack_comes_with_the_repository():
+def test_a_victim_of_every_published_attack_comes_with_the_repository():
     assert set(find_cards([EMBEDDED])) >= EXPECTED
 
 
@@ -235,8 +236,8 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
     assert card.asr is not None
     assert card.ra is not None
     if card.poisoning_ratio == USUAL_RATIO:
-        usual = card.architecture not in LEAST_ACC
-        assert card.asr >= (0.95 if usual and card.attack in ("badnets", "blended") else 0.90)
+        least = 0.94 if card.architecture == "vitw64" else 0.95
+        assert card.asr >= (least if card.attack in ("badnets", "blended") else 0.90)
     assert card.ra + card.asr <= 1 + 1e-9
     assert (card.target_label, card.labels) == (0, "all-to-one")
 
