@@ -207,7 +207,8 @@ def test_workers_do_not_fetch_memory_anew_for_every_tensor(executor: Executor, r
     executor.advance(run.id)
     wait(lambda: run.summary().round == 1, "a worker")
     faults = "__import__('resource').getrusage(0).ru_minflt"
-    tensors = "[__import__('torch').ones(2**21).sum() for _ in range(50)]"
+    # Sums that stayed tensors would lie between the freed ones, and at times leave no place for the next.
+    tensors = "[__import__('torch').ones(2**21).sum().item() for _ in range(50)]"
     # Submitted, it runs in the thread that rounds run in.
     asked = executor._hands.cluster.client.submit(eval, f"({faults}, {tensors}, {faults})", pure=False)
     before, _, after = asked.result(PATIENCE)
