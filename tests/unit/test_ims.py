@@ -10,6 +10,7 @@ from torch import nn
 from invmask.defenses.base import Subject, drive
 from invmask.defenses.ims import outer, race, stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
+from invmask.defenses.ims.perturbation import weakened
 from invmask.defenses.ims.records import RoundRecord
 from invmask.defenses.ims.state import VECTORS, IMSState
 from invmask.defenses.ims.stepper import IMS
@@ -342,6 +343,33 @@ def test_a_shared_perturbation_is_one_smooth_picture_for_all_images() -> None:
     assert torch.equal(shown, shown[:1].expand_as(shown))
     waves = torch.fft.fft2(shown[0]).abs()
     assert float(waves[:, 2:-1, 2:-1].max()) < 1e-4 < float(waves[:, :2, :2].max())
+
+
+class Bright(nn.Module):
+    """Answers label 1 to images brighter than 0.3 in the mean, else label 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1)
+        nn.init.constant_(self.conv.weight, 100.0)
+        nn.init.constant_(self.conv.bias, -90.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        brightness = self.conv(x).mean((2, 3))
+        return torch.cat([-brightness, brightness], 1)
+
+
+@pytest.mark.parametrize(("share", "strength"), [(1.0, 7 / 8), (0.9, 3 / 8), (0.8, 1 / 8)])
+def test_a_perturbation_is_made_as_weak_as_keeps_the_flips(share: float, strength: float) -> None:
+    """Of ten images one needs seven eighths of it to change its answer, one three, and eight hardly any."""
+    needed = torch.tensor([0.86, 0.36, *[0.01] * 8]) * 0.4
+    images = (0.3 - needed).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
+    subject = Subject(Bright().eval().requires_grad_(False), images, 2)
+    reference = subject.answers(subject.reference, images)
+    whole = torch.full_like(images, 0.4)
+    torch.testing.assert_close(weakened(subject, images, reference, whole, share), whole * strength)
+    without = torch.full_like(images, -0.1)
+    assert torch.equal(weakened(subject, images, reference, without, share), without)
 
 
 def test_a_new_run_answers_as_the_original_wherever_the_mask_starts() -> None:

@@ -48,6 +48,8 @@ class IMSConfig:
             across the picture: what an attacker adds to every image is such, what fools one image by chance is not.
         inner_parts: with a shared perturbation, the images are dealt into so many parts, and each inner step looks at
             the next one: one perturbation for all needs no more images to be made.
+        flips_kept: above 0, the perturbation found is made as weak as still changes this share of the answers that it
+            changes whole (`perturbation.weakened`).
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
         weight_pruned_clean, weight_pruned_perturbed, weight_inverse_clean, weight_inverse_perturbed: of the outer terms
@@ -88,6 +90,7 @@ class IMSConfig:
     amplification: float = 0.0
     shared_cycles: float = 0.0
     inner_parts: int = 1
+    flips_kept: float = 0.0
     crop_padding: int = 0
     weight_pruned_clean: float = 1.0
     weight_pruned_perturbed: float = 1.0
@@ -146,6 +149,7 @@ _DEFAULT = IMSConfig(
     amplification=2.0,
     shared_cycles=6.0,
     inner_parts=2,
+    flips_kept=0.9,
     crop_padding=4,
     weight_pruned_clean=4.0,
     weight_pruned_perturbed=0.4,

@@ -11,6 +11,8 @@ from invmask.defenses.ims.losses import agree, disagree
 from invmask.machine import autocast
 from invmask.masks.constant import ConstantView
 
+STRENGTHS = 8
+
 
 @dataclass(frozen=True)
 class Gates:
@@ -30,7 +32,7 @@ def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tenso
     AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
     Ours: with amplification the second term is agree(ref(x+d), amplified(x)) + agree(pruned(x+d), ref(x)); with
     shared cycles there is one d for all images, of low frequencies alone, and each step looks at one of
-    `inner_parts` parts of the images, the parts taking turns.
+    `inner_parts` parts of the images, the parts taking turns; and with flips to keep, d is made weaker (`weakened`).
 
     Args:
         gates: constant here.
@@ -61,9 +63,42 @@ def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tenso
         with torch.no_grad():
             perturbation.clamp_(-config.norm_bound, config.norm_bound)
     found = perturbation.detach()
-    if not cycles:
-        return found
-    return low_frequencies(found, cycles).clamp(-config.norm_bound, config.norm_bound).expand_as(images)
+    if cycles:
+        found = low_frequencies(found, cycles).clamp(-config.norm_bound, config.norm_bound).expand_as(images)
+    return weakened(subject, images, reference, found, config.flips_kept) if config.flips_kept else found
+
+
+def weakened(subject: Subject, images: Tensor, reference: Tensor, perturbation: Tensor, share: float) -> Tensor:
+    """`perturbation` times the least eighth, as halving finds it, that keeps `share` of what it does to the answers.
+
+    The steps that find d go on when the reference has long changed its answers, and what d is beyond that is like no
+    trigger: the inverse view follows it without any of a backdoor's channels.
+
+    Args:
+        images: x, [N, C, H, W].
+        reference: the reference's softmax answers to x, [N, K].
+        perturbation: d, like `images`.
+        share: of the answers that x + d changes, so many have to stay changed; in [0, 1].
+
+    Returns:
+        Like `perturbation`; itself where it changes no answer.
+    """
+    before = reference.argmax(1)
+
+    def flips(strength: float) -> int:
+        return int((subject.answers(subject.reference, images + strength * perturbation).argmax(1) != before).sum())
+
+    whole = flips(1)
+    if not whole:
+        return perturbation
+    too_weak, enough = 0, STRENGTHS
+    while enough - too_weak > 1:
+        middle = (too_weak + enough) // 2
+        if flips(middle / STRENGTHS) >= share * whole:
+            enough = middle
+        else:
+            too_weak = middle
+    return perturbation * (enough / STRENGTHS)
 
 
 def low_frequencies(images: Tensor, cycles: float) -> Tensor:

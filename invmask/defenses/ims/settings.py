@@ -177,6 +177,16 @@ SETTINGS: tuple[Setting, ...] = (
         True,
     ),
     Setting(
+        "flips_kept",
+        "Flips to keep",
+        "",
+        "Once found, the perturbation is made as weak as still changes this share of the answers that it changes at "
+        "full strength. 0 leaves it as found, as published.",
+        0,
+        1,
+        0.05,
+    ),
+    Setting(
         "crop_padding",
         "Crop padding",
         "",
