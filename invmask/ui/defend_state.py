@@ -126,7 +126,8 @@ def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Seq
         on = any("turned up" in entry.record.losses and not entry.record.racing for entry in entries)
         return f"The label {name} won the race." if on else None
     if last.lead >= config.label_lead:
-        return f"The label {name} won the race, by {_nats(last.lead)} nats."
+        held = ", and is held to" if 0 < config.hold_lead <= last.lead else ""
+        return f"The label {name} won the race, by {_nats(last.lead)} nats{held}."
     return f"No label won the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
 
 

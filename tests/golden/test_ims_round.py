@@ -30,7 +30,7 @@ CYCLES, PARTS, MU, KAPPA, OUR_WEIGHTS = (
     {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6},
 )
 FLIPS_KEPT = 0.5
-EFFORT, INVERSE_CLEAN, LABEL, TURNED_UP = 2.5, 0.4, 2, 0.8
+EFFORT, INVERSE_CLEAN, LABEL, TURNED_UP, KAPPA_HELD = 2.5, 0.4, 2, 0.8, 0.6
 
 
 class SmallNet(nn.Module):
@@ -170,11 +170,13 @@ def expected_round(
         weights |= {"pressure": MU, **OUR_WEIGHTS}
         if state.phase is Phase.INITIALISE:
             weights["pressure"] *= EFFORT
-            weights["turned up"] = TURNED_UP
-            losses["turned up"] = -(forward(net, x, 1 + KAPPA * (1 - m))[:, LABEL] + 1e-8).log().mean()
         else:
             weights["pruned perturbed"] *= EFFORT
             weights["inverse clean"] = INVERSE_CLEAN
+        if state.phase is Phase.INITIALISE or state.held:
+            kappa = KAPPA_HELD if state.held else KAPPA
+            weights["turned up"] = TURNED_UP
+            losses["turned up"] = -(forward(net, x, 1 + kappa * (1 - m))[:, LABEL] + 1e-8).log().mean()
     total = sum(loss * weights.get(name, 1) for name, loss in losses.items())
     assert isinstance(total, Tensor)
     total.backward()
@@ -187,10 +189,12 @@ def expected_round(
 
 
 @pytest.mark.parametrize(
-    ("ours", "shared"), [(False, False), (True, False), (True, True)], ids=["published", "ours", "ours, shared"]
+    ("ours", "shared", "held"),
+    [(False, False, False), (True, False, False), (True, True, False), (True, True, True)],
+    ids=["published", "ours", "ours, shared", "ours, shared, held"],
 )
 @pytest.mark.parametrize("phase", list(Phase))
-def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, shared: bool) -> None:
+def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, shared: bool, held: bool) -> None:
     inner_steps = 4
     config = IMSConfig(
         sparsity_weight=LAMBDA,
@@ -212,6 +216,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
             label_rounds=3,
             weight_turned_up=TURNED_UP,
             flips_kept=FLIPS_KEPT,
+            held_amplification=KAPPA_HELD,
         )
     defense = IMS(config)
     torch.manual_seed(11)
@@ -230,6 +235,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
         effort=EFFORT if ours else 1.0,
         label=LABEL if ours else None,
         race_over=ours,
+        held=held,
     )
     mask, selection, perturbation, losses = expected_round(subject, state, inner_steps, ours, shared)
     after, record = defense.step(subject, state)

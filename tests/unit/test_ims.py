@@ -12,7 +12,7 @@ from invmask.defenses.ims import outer, race, stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.defenses.ims.perturbation import weakened
 from invmask.defenses.ims.records import RoundRecord
-from invmask.defenses.ims.state import VECTORS, IMSState
+from invmask.defenses.ims.state import VECTORS, IMSState, pack, unpack
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.masks.state import View
@@ -152,6 +152,29 @@ def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew()
             assert decided.label is None
             assert torch.equal(decided.mask, torch.full_like(decided.mask, 0.5))
             assert bool((decided.selection == 1).all())
+
+
+def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    seen = outer.TurnedUp
+
+    def spy(label: int, amplification: float) -> outer.TurnedUp:
+        asked.append(amplification)
+        return seen(label, amplification)
+
+    monkeypatch.setattr(stepper, "TurnedUp", spy)
+    monkeypatch.setattr(race, "lead", lambda state: 0.5)
+    for hold_lead, held in ((0.5, True), (0.51, False), (0.0, False)):
+        asked.clear()
+        config = replace(RACE, hold_lead=hold_lead, held_amplification=0.75)
+        steps = list(drive(IMS(config), make_subject(), IMS(config).init(make_subject())))
+        after = [record for state, record in steps if state.race_over][1:]
+        assert {record.phase for record in after} == set(Phase)
+        assert all(("turned up" in each.losses) == (held or each.phase is Phase.INITIALISE) for each in after)
+        assert asked[-1] == (0.75 if held else config.amplification)
+        assert asked[0] == config.amplification
+        assert steps[-1][0].held is held
+        assert unpack(*pack(steps[-1][0])).held is held
 
 
 def test_the_last_record_of_a_race_counts_the_masks_that_are_kept() -> None:

@@ -67,6 +67,10 @@ class IMSConfig:
             else from its start, without, for the rounds that are left.
         label_lead: enough is a mean outer loss that is this much below the next one's, in nats.
         weight_turned_up: of that term.
+        hold_lead: above 0, a label that leads by at least this, in nats, is held to: its term stays in the later
+            phases, and from the end of the race on it asks more of the channels cut, which have to lead to the label
+            turned up by less, with gates 1 + held_amplification (1 - m).
+        held_amplification: see `hold_lead`.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
             what was looked for.
@@ -103,6 +107,8 @@ class IMSConfig:
     label_rounds: int = 0
     label_lead: float = 0.0
     weight_turned_up: float = 1.0
+    hold_lead: float = 0.0
+    held_amplification: float = 1.0
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -156,6 +162,7 @@ _DEFAULT = IMSConfig(
     weight_inverse_clean=0.3,
     weight_inverse_perturbed=0.5,
     label_rounds=5,
+    hold_lead=0.6,
 )
 
 PRESETS: dict[str, IMSConfig] = {
@@ -179,6 +186,8 @@ _SHARPER = {
     "pressure": 0.1,
     "rounds_minimise": 16,
     "rounds_sparsify": 10,
+    "flips_kept": 0.0,
+    "hold_lead": 0.0,
 }
 ON_TRANSFORMERS: dict[str, dict[str, Any]] = {
     "paper": {"sparsity_weight": 0.0},

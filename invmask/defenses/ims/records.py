@@ -41,8 +41,9 @@ class RoundRecord:
         channels, selected, pruned, inverse_cut: counts after the step (s < 0.5, m < 0.5, m-bar < 0.5).
         rounds_without_progress: how long the total has not fallen enough; the phase ends at the configured patience.
         effort: what the next round's pressure or weight is multiplied by (`IMSConfig.keep_clean`); 1 without it.
-        label: the label that the channels cut, turned up, are to lead to in the first phase; while labels race for
-            it, the one ahead; None where none is looked for or leads by enough.
+        label: the label that the channels cut, turned up, are to lead to in the first phase, or to the end where it is
+            held to (`IMSConfig.hold_lead`); while labels race for it, the one ahead; None where none is looked for or
+            leads by enough.
         racing: labels still in the race after the round; 0 when there is none.
         lead: how far the one ahead is ahead of the next, in nats, mean over the race so far; None without one.
         phase_ended: why the phase ended with this round, as a sentence; None if it goes on.

@@ -304,4 +304,25 @@ SETTINGS: tuple[Setting, ...] = (
         100,
         0.1,
     ),
+    Setting(
+        "hold_lead",
+        "Lead to hold to a label",
+        "",
+        "A label that leads by at least this much at the end of its race, in nats, is held to: to the last round, and "
+        "not in the first phase alone, the channels cut shall lead there when they are turned up, and by less. 0 holds "
+        "to none, as published.",
+        0,
+        20,
+        0.05,
+    ),
+    Setting(
+        "held_amplification",
+        "Amplification, label held to",
+        "",
+        "How far the channels cut are turned up that shall lead to a label that is held to. The less, the more of the "
+        "backdoor's channels it takes.",
+        0.05,
+        20,
+        0.05,
+    ),
 )

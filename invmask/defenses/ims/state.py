@@ -29,11 +29,13 @@ class IMSState:
         effort: what the next round's pressure or weight is multiplied by, see `IMSConfig.keep_clean`; 1 without it.
         one_label: the share of the clean images that went to one label after the last round with the channels cut so
             far turned up; 0 where that is not looked at.
-        label: the label that the cut channels, turned up, are to lead to in the first phase; None without one.
+        label: the label that the cut channels, turned up, are to lead to in the first phase, or to the end where it is
+            held to; None without one.
         race_labels, race_vectors, race_efforts, race_totals: the labels still in the race (see `race`), int64 [L];
             the six vectors of each, in the order of `VECTORS`, [6, L, channels]; its effort; and the sum of
             its outer losses, float64 [L] both. Empty but for the rounds of a race.
         race_over: whether it has been run.
+        held: whether `label` is held to, see `IMSConfig.hold_lead`.
         ended: why the defence has ended, as a sentence; None while there is more to do.
     """
 
@@ -62,6 +64,7 @@ class IMSState:
     race_efforts: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     race_totals: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     race_over: bool = False
+    held: bool = False
     ended: str | None = None
 
     def begin(self, phase: Phase) -> "IMSState":

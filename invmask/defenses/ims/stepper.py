@@ -139,8 +139,8 @@ class IMS:
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         weights = self._weights(state)
         turned_up = None
-        if state.phase is Phase.INITIALISE and state.label is not None:
-            turned_up = TurnedUp(state.label, config.amplification)
+        if state.label is not None and (state.held or state.phase is Phase.INITIALISE):
+            turned_up = TurnedUp(state.label, config.held_amplification if state.held else config.amplification)
         parts = [on_clean(subject, gates, images, reference, weights, turned_up)]
         inner = None
         if perturbation is not None:
@@ -186,8 +186,10 @@ class IMS:
 
     def _race_decided(self, state: IMSState) -> IMSState:
         """On with the label ahead if it leads by enough; else from the phase's start for the rounds that are left."""
-        enough = race.lead(state) >= self.config.label_lead
-        state = replace(state.without_race(), race_over=True)
+        lead = race.lead(state)
+        enough = lead >= self.config.label_lead
+        held = enough and 0 < self.config.hold_lead <= lead
+        state = replace(state.without_race(), race_over=True, held=held)
         if enough:
             return replace(state, best_total=float("inf"), rounds_without_progress=0)
         ones = torch.ones_like(state.mask)
