@@ -149,6 +149,8 @@ def expected_round(
             loss = expected_agree(forward(net, perturbed, m_bar.detach()), of_ref)
             if ours:
                 amplified = forward(net, x[some], 1 + KAPPA * (1 - m.detach()))
+                if state.held:
+                    amplified = torch.eye(CLASSES, dtype=torch.float64)[[LABEL] * len(some)]
                 restored = expected_agree(forward(net, perturbed, m.detach()), reference[some])
                 loss = loss + expected_agree(of_ref, amplified) + restored
             else:

@@ -69,7 +69,7 @@ class IMSConfig:
         weight_turned_up: of that term.
         hold_lead: above 0, a label that leads by at least this, in nats, is held to: its term stays in the later
             phases, and from the end of the race on it asks more of the channels cut, which have to lead to the label
-            turned up by less, with gates 1 + held_amplification (1 - m).
+            turned up by less, with gates 1 + held_amplification (1 - m). The perturbation is made to lead to it, too.
         held_amplification: see `hold_lead`.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.base import Subject
-from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.losses import agree, certain, disagree
 from invmask.defenses.ims.perturbation import Gates
 from invmask.defenses.ims.records import InnerReport
 from invmask.machine import autocast
@@ -57,9 +57,7 @@ def _part(
         pruned, inverse, *louder = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
     losses = losses_of(pruned, inverse)
     if turned_up is not None:
-        wanted = torch.zeros_like(louder[0])
-        wanted[:, turned_up.label] = 1
-        losses["turned up"] = agree(louder[0], wanted)
+        losses["turned up"] = agree(louder[0], certain(turned_up.label, louder[0]))
     by_pruned, by_inverse = torch.autograd.grad(weighted(losses, weights), [gates.pruned, gates.inverse])
     kept = {name: loss.detach() for name, loss in losses.items()}
     return Part(kept, by_pruned, by_inverse, (pruned.detach(), inverse.detach()))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from invmask.defenses.base import Subject
 from invmask.defenses.ims.config import IMSConfig
-from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.losses import agree, certain, disagree
 from invmask.machine import autocast
 from invmask.masks.constant import ConstantView
 
@@ -26,11 +26,14 @@ class Gates:
         return Gates(self.pruned.detach(), self.inverse.detach())
 
 
-def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tensor, config: IMSConfig) -> Tensor:
+def solve_inner(
+    subject: Subject, gates: Gates, images: Tensor, reference: Tensor, config: IMSConfig, label: int | None = None
+) -> Tensor:
     """Minimise agree(inverse(x+d), ref(x+d)) + disagree(ref(x+d), ref(x)) over d, one d an image.
 
     AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
-    Ours: with amplification the second term is agree(ref(x+d), amplified(x)) + agree(pruned(x+d), ref(x)); with
+    Ours: with amplification the second term is agree(ref(x+d), wanted) + agree(pruned(x+d), ref(x)), with what the
+    channels cut say when they are turned up, amplified(x), as wanted, or where one is given the label; with
     shared cycles there is one d for all images, of low frequencies alone, and each step looks at one of
     `inner_parts` parts of the images, the parts taking turns; and with flips to keep, d is made weaker (`weakened`).
 
@@ -38,12 +41,15 @@ def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tenso
         gates: constant here.
         images: x, [N, C, H, W] in [0, 1].
         reference: the reference's softmax answers to x, [N, K].
+        label: one that is held to, see `IMSConfig.hold_lead`.
 
     Returns:
         d, float32 like `images`, in [-norm_bound, norm_bound].
     """
     inverse_view = ConstantView(subject.model, subject.layout, gates.inverse)
-    guide = _Guide.of(subject, gates, images, config.amplification) if config.amplification > 0 else None
+    guide = None
+    if config.amplification > 0:
+        guide = _Guide.of(subject, gates, images, reference, config.amplification, label)
     cycles = config.shared_cycles
     perturbation = torch.zeros_like(images[:1] if cycles else images, requires_grad=True)
     optimizer = torch.optim.AdamW([perturbation], lr=config.inner_learning_rate)
@@ -55,7 +61,7 @@ def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tenso
             inverse, original = inverse_view(perturbed).softmax(1), subject.reference(perturbed).softmax(1)
             pruned = guide.pruned_view(perturbed).softmax(1) if guide is not None else None
         if guide is not None and pruned is not None:
-            loss = agree(inverse, original) + agree(original, guide.amplified[part]) + agree(pruned, reference[part])
+            loss = agree(inverse, original) + agree(original, guide.wanted[part]) + agree(pruned, reference[part])
         else:
             loss = agree(inverse, original) + disagree(original, reference[part])
         (perturbation.grad,) = torch.autograd.grad(loss, [perturbation])
@@ -115,17 +121,21 @@ class _Guide:
     """Where the inner problem is led with amplification.
 
     Attributes:
-        amplified: what the network answers to the clean images while the channels that the pruned view cuts are
-            turned up instead, with gates 1 + kappa (1 - m): a channel cut altogether is 1 + kappa times as loud.
-            Softmax answers, [N, K].
+        wanted: softmax answers that the reference shall give to the perturbed images, [N, K]: those of the network
+            to the clean images while the channels that the pruned view cuts are turned up instead, with gates
+            1 + kappa (1 - m) (a channel cut altogether is 1 + kappa times as loud), or all of them a label's.
     """
 
     pruned_view: ConstantView
-    amplified: Tensor
+    wanted: Tensor
 
     @classmethod
-    def of(cls, subject: Subject, gates: Gates, images: Tensor, amplification: float) -> "_Guide":
+    def of(
+        cls, subject: Subject, gates: Gates, images: Tensor, reference: Tensor, amplification: float, label: int | None
+    ) -> "_Guide":
         pruned_view = ConstantView(subject.model, subject.layout, gates.pruned)
+        if label is not None:
+            return cls(pruned_view, certain(label, reference))
         return cls(pruned_view, amplified_answers(subject, gates.pruned, images, amplification))
 
 

@@ -309,8 +309,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Lead to hold to a label",
         "",
         "A label that leads by at least this much at the end of its race, in nats, is held to: to the last round, and "
-        "not in the first phase alone, the channels cut shall lead there when they are turned up, and by less. 0 holds "
-        "to none, as published.",
+        "not in the first phase alone, the channels cut shall lead there when they are turned up, and by less, and so "
+        "shall the perturbation. 0 holds to none, as published.",
         0,
         20,
         0.05,
