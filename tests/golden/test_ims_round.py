@@ -30,7 +30,7 @@ CYCLES, PARTS, MU, KAPPA, OUR_WEIGHTS = (
     {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6},
 )
 FLIPS_KEPT = 0.5
-EFFORT, INVERSE_CLEAN, LABEL, TURNED_UP, KAPPA_HELD = 2.5, 0.4, 2, 0.8, 0.6
+EFFORT, INVERSE_CLEAN, LABEL, TURNED_UP, KAPPA_HELD, WEIGHT_HELD = 2.5, 0.4, 2, 0.8, 0.6, 0.9
 
 
 class SmallNet(nn.Module):
@@ -177,7 +177,7 @@ def expected_round(
             weights["inverse clean"] = INVERSE_CLEAN
         if state.phase is Phase.INITIALISE or state.held:
             kappa = KAPPA_HELD if state.held else KAPPA
-            weights["turned up"] = TURNED_UP
+            weights["turned up"] = TURNED_UP if state.phase is Phase.INITIALISE else WEIGHT_HELD
             losses["turned up"] = -(forward(net, x, 1 + kappa * (1 - m))[:, LABEL] + 1e-8).log().mean()
     total = sum(loss * weights.get(name, 1) for name, loss in losses.items())
     assert isinstance(total, Tensor)
@@ -219,6 +219,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
             weight_turned_up=TURNED_UP,
             flips_kept=FLIPS_KEPT,
             held_amplification=KAPPA_HELD,
+            weight_held=WEIGHT_HELD,
         )
     defense = IMS(config)
     torch.manual_seed(11)

@@ -172,6 +172,8 @@ def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monke
         assert {record.phase for record in after} == set(Phase)
         assert all(("turned up" in each.losses) == (held or each.phase is Phase.INITIALISE) for each in after)
         assert asked[-1] == (0.75 if held else config.amplification)
+        _, weightless = run_through(replace(config, weight_held=0.0), make_subject())
+        assert all(("turned up" in each.losses) == (each.phase is Phase.INITIALISE) for each in weightless)
         assert asked[0] == config.amplification
         assert steps[-1][0].held is held
         assert unpack(*pack(steps[-1][0])).held is held

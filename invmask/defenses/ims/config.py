@@ -71,6 +71,7 @@ class IMSConfig:
             phases, and from the end of the race on it asks more of the channels cut, which have to lead to the label
             turned up by less, with gates 1 + held_amplification (1 - m). The perturbation is made to lead to it, too.
         held_amplification: see `hold_lead`.
+        weight_held: of that term in the later phases.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
             what was looked for.
@@ -109,6 +110,7 @@ class IMSConfig:
     weight_turned_up: float = 1.0
     hold_lead: float = 0.0
     held_amplification: float = 1.0
+    weight_held: float = 1.0
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -187,7 +189,8 @@ _SHARPER = {
     "rounds_minimise": 16,
     "rounds_sparsify": 10,
     "flips_kept": 0.0,
-    "hold_lead": 0.0,
+    "held_amplification": 2.0,
+    "weight_held": 0.0,
 }
 ON_TRANSFORMERS: dict[str, dict[str, Any]] = {
     "paper": {"sparsity_weight": 0.0},

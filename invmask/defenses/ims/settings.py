@@ -325,4 +325,13 @@ SETTINGS: tuple[Setting, ...] = (
         20,
         0.05,
     ),
+    Setting(
+        "weight_held",
+        "Weight, cut channels turned up, label held to",
+        "",
+        "How much it counts after the first phase that the channels cut, turned up, lead to a label that is held to.",
+        0,
+        100,
+        0.1,
+    ),
 )

@@ -140,7 +140,7 @@ class IMS:
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         weights = self._weights(state)
         turned_up = None
-        if state.label is not None and (state.held or state.phase is Phase.INITIALISE):
+        if state.label is not None and (state.phase is Phase.INITIALISE or (state.held and config.weight_held > 0)):
             turned_up = TurnedUp(state.label, config.held_amplification if state.held else config.amplification)
         parts = [on_clean(subject, gates, images, reference, weights, turned_up)]
         inner = None
@@ -207,7 +207,7 @@ class IMS:
             "pruned perturbed": config.weight_pruned_perturbed * (1 if first else state.effort),
             "inverse clean": 1 if first else config.weight_inverse_clean,
             "inverse perturbed": config.weight_inverse_perturbed,
-            "turned up": config.weight_turned_up,
+            "turned up": config.weight_turned_up if first else config.weight_held,
         }
 
     def _measure_effort(self, subject: Subject, state: IMSState, share: float) -> IMSState:
