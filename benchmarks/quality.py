@@ -98,6 +98,7 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
             )
     result = run.result()
     assert result is not None
+    raced = next((entry.record for entry in reversed(entries) if entry.record.racing), None)
     spec = run.spec()
     return {
         "victim": spec.victim,
@@ -111,6 +112,7 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
         "versions": spec.versions,
         "stopped_because": result.stopped_because,
         "channels": result.channels,
+        "race": {"label": raced.label, "lead": raced.lead, "held": raced.held} if raced is not None else None,
         "original": asdict(start),
         "phases": phases,
     }

@@ -19,7 +19,8 @@ STATE_HELP = (
     "images alone; **Minimise** plays perturbations against the mask; **Sparsify** also presses for few selected "
     "channels. A phase ends after its last round, or earlier without progress. Initialise may begin with a **race**: "
     "every label has a mask of its own, and the phase goes on with the one whose mean loss is lowest. A backdoor's "
-    "label often leads by a nat (the unit of the losses) or more; a lead of less says little."
+    "label often leads by a nat (the unit of the losses) or more; a small lead says little. A label that leads by "
+    "enough is **held to**: to the end, the perturbations and the channels cut shall lead there, right or wrong."
 )
 
 _NEXT = {
@@ -101,10 +102,12 @@ def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
 
 
 def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
-    """What is known of the label that the first phase looks for; None where it does not, or no longer."""
+    """What is known of the label that the first phase looks for; None where there is none, or none is held to later."""
     last, config = entries[-1].record if entries else None, summary.spec.config
     if last is None or summary.phase is not Phase.INITIALISE:
-        return None
+        if last is None or last.label is None or not last.held:
+            return None
+        return f"Held to {classes[last.label]}. {_phase_end(summary, entries)}"
     if last.racing and last.label is not None and last.round_in_phase < config.label_rounds:
         by = "" if last.lead is None else f", by {_nats(last.lead)} nats"
         return f"Labels race: {classes[last.label]} is ahead of the {last.racing} that are left{by}."
@@ -126,7 +129,7 @@ def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Seq
         on = any("turned up" in entry.record.losses and not entry.record.racing for entry in entries)
         return f"The label {name} won the race." if on else None
     if last.lead >= config.label_lead:
-        held = ", and is held to" if 0 < config.hold_lead <= last.lead else ""
+        held = ", and is held to" if last.held else ""
         return f"The label {name} won the race, by {_nats(last.lead)} nats{held}."
     return f"No label won the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
 

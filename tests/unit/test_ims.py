@@ -166,7 +166,7 @@ def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monke
     monkeypatch.setattr(race, "lead", lambda state: 0.5)
     for hold_lead, held in ((0.5, True), (0.51, False), (0.0, False)):
         asked.clear()
-        config = replace(RACE, hold_lead=hold_lead, held_amplification=0.75)
+        config = replace(RACE, label_lead=0.4, hold_lead=hold_lead, held_amplification=0.75)
         steps = list(drive(IMS(config), make_subject(), IMS(config).init(make_subject())))
         after = [record for state, record in steps if state.race_over][1:]
         assert {record.phase for record in after} == set(Phase)
@@ -175,8 +175,16 @@ def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monke
         _, weightless = run_through(replace(config, weight_held=0.0), make_subject())
         assert all(("turned up" in each.losses) == (each.phase is Phase.INITIALISE) for each in weightless)
         assert asked[0] == config.amplification
-        assert steps[-1][0].held is held
-        assert unpack(*pack(steps[-1][0])).held is held
+        assert [record.held for state, record in steps if state.race_over] == [held] * (len(after) + 1)
+        assert not any(record.held for state, record in steps if not state.race_over)
+        tensors, numbers = pack(steps[-2][0])
+        assert IMS(config).step(make_subject(), unpack(tensors, numbers))[1] == steps[-1][1]
+        del numbers["held"]
+        # A run from before there was such a thing.
+        assert unpack(tensors, numbers).held is False
+    config = replace(RACE, label_lead=0.6, hold_lead=0.5)
+    states = [state for state, _ in drive(IMS(config), make_subject(), IMS(config).init(make_subject()))]
+    assert not any(state.held for state in states)
 
 
 def test_the_last_record_of_a_race_counts_the_masks_that_are_kept() -> None:

@@ -299,11 +299,14 @@ def test_a_round_of_each_phase_of_ims(name):
 
 def test_presets_change_on_transformers_and_the_published_one_as_published():
     assert preset("paper").sparsity_weight == 10
+    assert preset("paper").hold_lead == preset("paper").flips_kept == 0
     assert preset("paper", transformer=True) == replace(preset("paper"), sparsity_weight=0)
     for name in ("default", "adaptive"):
         sharper = preset(name, transformer=True)
         assert sharper.shared_cycles == 16
         assert sharper.pressure < preset(name).pressure
         assert sharper.weight_pruned_perturbed > preset(name).weight_pruned_perturbed
+        assert sharper.hold_lead == preset(name).hold_lead > 0
+        assert sharper.weight_held == sharper.flips_kept == 0 < preset(name).flips_kept
     assert set(ON_TRANSFORMERS) == set(PRESETS)
     assert preset("paper", transformer=True, sparsity_weight=3).sparsity_weight == 3

@@ -42,14 +42,15 @@ class IMSConfig:
             to clean images do not need, and a backdoor's channels are such.
         start_mask: where every mask value starts; at 0.5 a channel belongs to neither side yet.
         amplification: kappa. Above 0, the inner problem leads the reference to the answers that it gives to the
-            clean images while the channels cut so far are turned up, with gates 1 + kappa (1 - m), and asks the pruned
-            view to keep its answers: what the cut channels stand for is the backdoor, not any weakness.
+            clean images while the channels cut so far are turned up, with gates 1 + kappa (1 - m), or to a label held
+            to (`hold_lead`), and asks the pruned view to keep its answers: what the cut channels stand for is the
+            backdoor, not any weakness.
         shared_cycles: above 0, one perturbation is made for all images of a round, of waves of at most so many cycles
             across the picture: what an attacker adds to every image is such, what fools one image by chance is not.
         inner_parts: with a shared perturbation, the images are dealt into so many parts, and each inner step looks at
             the next one: one perturbation for all needs no more images to be made.
-        flips_kept: above 0, the perturbation found is made as weak as still changes this share of the answers that it
-            changes whole (`perturbation.weakened`).
+        flips_kept: above 0, the perturbations found are made as weak, all of a round alike, as still change as many
+            answers as this share of those that they change at full strength (`perturbation.weakened`).
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
         weight_pruned_clean, weight_pruned_perturbed, weight_inverse_clean, weight_inverse_perturbed: of the outer terms
@@ -67,11 +68,11 @@ class IMSConfig:
             else from its start, without, for the rounds that are left.
         label_lead: enough is a mean outer loss that is this much below the next one's, in nats.
         weight_turned_up: of that term.
-        hold_lead: above 0, a label that leads by at least this, in nats, is held to: its term stays in the later
-            phases, and from the end of the race on it asks more of the channels cut, which have to lead to the label
-            turned up by less, with gates 1 + held_amplification (1 - m). The perturbation is made to lead to it, too.
+        hold_lead: above 0, a label to go on with whose lead is at least this, in nats, is held to: to the last round
+            the perturbations are made to lead to it, and from the end of the race on its term has the gates
+            1 + held_amplification (1 - m). Turned up by less, more of the backdoor's channels have to be cut.
         held_amplification: see `hold_lead`.
-        weight_held: of that term in the later phases.
+        weight_held: of the term of a label held to after the first phase.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
             what was looked for.

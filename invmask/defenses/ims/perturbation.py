@@ -12,6 +12,7 @@ from invmask.machine import autocast
 from invmask.masks.constant import ConstantView
 
 STRENGTHS = 8
+"""Steps of strength between none and the whole perturbation that `weakened` tells apart."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def solve_inner(
 
     AdamW from d = 0; after each step d is clipped to the norm bound. The perturbed images are not clipped.
     Ours: with amplification the second term is agree(ref(x+d), wanted) + agree(pruned(x+d), ref(x)), with what the
-    channels cut say when they are turned up, amplified(x), as wanted, or where one is given the label; with
+    channels cut say when they are turned up as wanted, or where one is given the label; with
     shared cycles there is one d for all images, of low frequencies alone, and each step looks at one of
     `inner_parts` parts of the images, the parts taking turns; and with flips to keep, d is made weaker (`weakened`).
 
@@ -75,16 +76,16 @@ def solve_inner(
 
 
 def weakened(subject: Subject, images: Tensor, reference: Tensor, perturbation: Tensor, share: float) -> Tensor:
-    """`perturbation` times the least eighth, as halving finds it, that keeps `share` of what it does to the answers.
+    """`perturbation` times an eighth, as small as halving finds it, that changes nearly as many answers as it whole.
 
-    The steps that find d go on when the reference has long changed its answers, and what d is beyond that is like no
-    trigger: the inverse view follows it without any of a backdoor's channels.
+    The steps that find d go on when the reference has long changed its answers, and what d is beyond that need not be
+    like a trigger: the inverse view can follow it without the backdoor's channels. One strength is for all images.
 
     Args:
         images: x, [N, C, H, W].
         reference: the reference's softmax answers to x, [N, K].
         perturbation: d, like `images`.
-        share: of the answers that x + d changes, so many have to stay changed; in [0, 1].
+        share: of the number of answers that x + d changes, so many have to be changed; in [0, 1].
 
     Returns:
         Like `perturbation`; itself where it changes no answer.

@@ -180,8 +180,8 @@ SETTINGS: tuple[Setting, ...] = (
         "flips_kept",
         "Flips to keep",
         "",
-        "Once found, the perturbation is made as weak as still changes this share of the answers that it changes at "
-        "full strength. 0 leaves it as found, as published.",
+        "Once found, the perturbations of a round are made weaker, all alike, as long as they still change as many "
+        "answers as this share of those that they change at full strength. 0 leaves them as found, as published.",
         0,
         1,
         0.05,
@@ -308,9 +308,9 @@ SETTINGS: tuple[Setting, ...] = (
         "hold_lead",
         "Lead to hold to a label",
         "",
-        "A label that leads by at least this much at the end of its race, in nats, is held to: to the last round, and "
-        "not in the first phase alone, the channels cut shall lead there when they are turned up, and by less, and so "
-        "shall the perturbation. 0 holds to none, as published.",
+        "A label that wins its race by at least this, in nats, is held to: to the last round the perturbations are "
+        "made to lead there, and the channels cut have to lead there when they are turned up as said below. "
+        "Counts only after a race that a label won. 0 holds to none, as published.",
         0,
         20,
         0.05,
@@ -318,18 +318,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "held_amplification",
         "Amplification, label held to",
-        "",
-        "How far the channels cut are turned up that shall lead to a label that is held to. The less, the more of the "
-        "backdoor's channels it takes.",
+        "κ′",
+        "How far the channels cut are turned up that have to lead to a label held to, from the end of its race on. "
+        "The less, the more channels have to be cut.",
         0.05,
         20,
         0.05,
     ),
     Setting(
         "weight_held",
-        "Weight, cut channels turned up, label held to",
+        "Weight, label held to",
         "",
-        "How much it counts after the first phase that the channels cut, turned up, lead to a label that is held to.",
+        "How much it counts after the first phase that the channels cut, turned up, lead to a label held to. With 0 "
+        "the label only guides the perturbations then.",
         0,
         100,
         0.1,

@@ -126,6 +126,7 @@ class IMS:
             label=raced.label,
             racing=len(raced.race_labels),
             lead=race.lead(raced) if raced.race_labels.numel() else None,
+            held=stepped.held,
         )
         return self._enter(stepped), record
 
