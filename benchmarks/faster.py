@@ -3,8 +3,8 @@
 Before: every inner step looks at all images (`inner_parts=1`), perturbations as strong as they are found, 50 rounds in
 the first phase and no race of labels, none of which is held to, `weight_inverse_clean=1`, and hooks for gates in the
 engine, as measured with `benchmarks.quality` at the repository's commit 37aea18; those results are kept. Now: the cases
-of `benchmarks.quality`. The difference is now minus before, in percentage points, with a 95 % confidence interval over the pairs (bootstrap,
-10,000 samples):
+of `benchmarks.quality`. The difference is now minus before, in percentage points, with a 95 % confidence interval over
+the pairs (bootstrap, 10,000 samples):
 
     python -m benchmarks.faster
 """
