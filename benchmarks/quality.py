@@ -112,7 +112,7 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
         "versions": spec.versions,
         "stopped_because": result.stopped_because,
         "channels": result.channels,
-        "race": {"label": raced.label, "lead": raced.lead, "held": raced.held} if raced is not None else None,
+        "race": {"label": raced.label, "lead": raced.lead} if raced is not None else None,
         "original": asdict(start),
         "phases": phases,
     }
