@@ -187,6 +187,24 @@ def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monke
     assert not any(state.held for state in states)
 
 
+def test_perturbations_and_those_that_people_see_are_led_to_a_label_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = []
+    real = stepper.solve_inner
+
+    def spy(*arguments: object) -> torch.Tensor:
+        labels.append(arguments[-1])
+        return real(*arguments)
+
+    monkeypatch.setattr(stepper, "solve_inner", spy)
+    # The images shown have perturbations of their own where the batch is shifted and each image has its own.
+    defense, subject = IMS(replace(RACE, crop_padding=2, shared_cycles=0)), make_subject()
+    for held, wanted in ((True, 2), (False, None)):
+        labels.clear()
+        state = replace(defense.init(subject).begin(Phase.MINIMISE), label=2, race_over=True, held=held)
+        defense.step(subject, state)
+        assert labels == [wanted, wanted]
+
+
 def test_the_last_record_of_a_race_counts_the_masks_that_are_kept() -> None:
     config = replace(RACE, label_lead=20, outer_learning_rate=0.2)
     subject, defense = make_subject(), IMS(config)

@@ -71,8 +71,10 @@ def solve_inner(
             perturbation.clamp_(-config.norm_bound, config.norm_bound)
     found = perturbation.detach()
     if cycles:
-        found = low_frequencies(found, cycles).clamp(-config.norm_bound, config.norm_bound).expand_as(images)
-    return weakened(subject, images, reference, found, config.flips_kept) if config.flips_kept else found
+        found = low_frequencies(found, cycles).clamp(-config.norm_bound, config.norm_bound)
+    if config.flips_kept:
+        found = weakened(subject, images, reference, found, config.flips_kept)
+    return found.expand_as(images)
 
 
 def weakened(subject: Subject, images: Tensor, reference: Tensor, perturbation: Tensor, share: float) -> Tensor:
@@ -84,7 +86,7 @@ def weakened(subject: Subject, images: Tensor, reference: Tensor, perturbation: 
     Args:
         images: x, [N, C, H, W].
         reference: the reference's softmax answers to x, [N, K].
-        perturbation: d, like `images`.
+        perturbation: d, like `images`, or one for all of them, [1, C, H, W].
         share: of the number of answers that x + d changes, so many have to be changed; in [0, 1].
 
     Returns:

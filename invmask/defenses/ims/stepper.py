@@ -78,12 +78,12 @@ class IMS:
         masks = self.masks(state)
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         perturbation, inner = None, None
-        held = state.label if state.held else None
+        led_to = state.label if state.held else None
         if self._racing(state):
             stepped, losses, value = self._race(subject, state, images, reference)
         else:
             if state.phase is not Phase.INITIALISE:
-                perturbation = solve_inner(subject, gates, images, reference, config, held)
+                perturbation = solve_inner(subject, gates, images, reference, config, led_to)
             stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbation)
         progress = value < config.progress_ratio * state.best_total
         stepped = replace(
@@ -103,7 +103,7 @@ class IMS:
             if config.crop_padding and not config.shared_cycles:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
                 plain, answers = subject.images[shown], state.reference[shown]
-                examples = solve_inner(subject, gates, plain, answers, config, held)
+                examples = solve_inner(subject, gates, plain, answers, config, led_to)
             else:
                 examples = perturbation[:EXAMPLES]
             stepped = self._with_examples(subject, stepped, shown, examples)
