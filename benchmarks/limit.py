@@ -92,7 +92,7 @@ def share(width: int, spc: int, precision: Precision, times: int, device: str) -
     state = state_in(subject, ims, Phase.MINIMISE)
     with Convolutions() as counter:
         ims.step(subject, state)
-    alone = sum(count * fastest(*kind, times, device) for kind, count in counter.found.items())
+    alone = sum(count * fastest(*kind, times=times, device=device) for kind, count in counter.found.items())
     rounds = [clocked(lambda _: ims.step(subject, state), Phase.MINIMISE, device) for _ in range(times)]
     operations = sum(count * flops(*kind) for kind, count in counter.found.items())
     plain.begin_phase()
@@ -135,6 +135,7 @@ def fastest(
     dtype: torch.dtype,
     how: tuple[Any, ...],
     wanted: tuple[bool, bool],
+    *,
     times: int,
     device: str,
 ) -> float:

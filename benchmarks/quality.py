@@ -23,6 +23,7 @@ from invmask.defenses.ims.config import IMSConfig, Phase
 from invmask.machine import processor
 from invmask.masks.state import Masks, View
 from invmask.runs.advance import Outcome, advance
+from invmask.runs.entries import RoundEntry, last_of_race
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
@@ -68,7 +69,11 @@ def run_case(
     run = next((found for found in store.runs() if found.exists() and found.spec() == spec), None) or store.create(spec)
     store.go_on(run.id)
     with tqdm(desc=file.stem, unit="round", initial=run.summary().round) as bar:
-        outcome = advance(run.path, on_round=lambda entry: bar.update())
+
+        def count(_: RoundEntry) -> None:
+            bar.update()
+
+        outcome = advance(run.path, on_round=count)
     if outcome is not Outcome.IDLE:
         raise SystemExit(f"{run.id} did not end: {outcome}, {run.status().message}")
     results.mkdir(parents=True, exist_ok=True)
@@ -98,7 +103,7 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
             )
     result = run.result()
     assert result is not None
-    raced = next((entry.record for entry in reversed(entries) if entry.record.racing), None)
+    raced = last_of_race(entries)
     spec = run.spec()
     return {
         "victim": spec.victim,

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,6 +23,7 @@ from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.executor import Executor
 from invmask.runs.grid import Case, expand
 from invmask.runs.grid_results import CaseResult, read_case, read_folder, write_case, write_tables
+from invmask.runs.keys import weights_digest
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
@@ -97,12 +99,16 @@ def file_of(folder: Path, case: Case) -> Path:
 
 
 def is_done(folder: Path, case: Case) -> bool:
-    """Whether the case has measures, with the settings that it would have now; one that failed is tried again."""
+    """Whether it has measures, of the settings and the victim that it would have now; one that failed is repeated."""
     try:
         found = read_case(file_of(folder, case))
-        return found.problem is None and IMSConfig.from_json(found.details.get("settings", {})) == _spec(case).config
+        settings_then = IMSConfig.from_json(found.details.get("settings", {}))
     except UserError:
         return False
+    # A victim that is not there, as where only results were taken along, does not make them another's.
+    weights = found.details.get("weights")
+    same_victim = weights is None or _weights(case.plan.name) in (None, weights)
+    return found.problem is None and settings_then == _spec(case).config and same_victim
 
 
 def train_missing(cases: list[Case], epochs: int | None) -> None:
@@ -167,9 +173,14 @@ def _spec(case: Case) -> RunSpec:
 
 def _same(run: Run, spec: RunSpec) -> bool:
     try:
-        return run.spec() == spec
+        shapes = run.shapes()
+        return run.spec() == spec and (shapes is None or shapes.weights in (None, _weights(spec.victim)))
     except UserError:
         return False
+
+
+def _weights(victim: str) -> str | None:
+    return weights_digest(victim, settings.victim_folders())
 
 
 def _summary(run: Run) -> RunSummary | None:
@@ -183,7 +194,11 @@ def _summary(run: Run) -> RunSummary | None:
 def _result(case: Case, run: Run, summary: RunSummary | None) -> CaseResult:
     if summary is None:
         return CaseResult(**case.description(), run=run.id, problem="The run was deleted before its end.")
-    return case.result(summary)
+    result = case.result(summary)
+    if result.problem is not None:
+        return result
+    shapes = run.shapes()
+    return replace(result, details={**result.details, "weights": shapes.weights if shapes is not None else None})
 
 
 def _brief(result: CaseResult) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What readers get of a run: frozen dataclasses, and their way from and to JSON. Fractions in [0, 1]."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -128,6 +129,11 @@ class StoredExamples:
         """The one perturbation that goes on every image, float32 [C, H, W]; None where each has its own."""
         first = self.perturbations[0]
         return first.astype(np.float32) if (self.perturbations == first).all() else None
+
+
+def last_of_race(entries: Sequence[RoundEntry]) -> RoundRecord | None:
+    """The record of the last round in which labels raced; None where none did."""
+    return next((entry.record for entry in reversed(entries) if entry.record.racing), None)
 
 
 def views_from_json(values: dict[str, Any]) -> Views:

@@ -10,7 +10,7 @@ import streamlit as st
 from invmask.defenses.ims.config import Phase
 from invmask.exports.frames import most_rounds
 from invmask.figures.rounds import PHASE_TITLES
-from invmask.runs.entries import RoundEntry, RunState, RunSummary
+from invmask.runs.entries import RoundEntry, RunState, RunSummary, last_of_race
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
 STATE_HELP = (
@@ -120,7 +120,7 @@ def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequen
 def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
     """How the race of labels ended; None where it did not, or there was none."""
     config = summary.spec.config
-    last = next((entry.record for entry in reversed(entries) if entry.record.racing), None)
+    last = last_of_race(entries)
     if last is None or last.label is None or last.round_in_phase < config.label_rounds:
         return None
     name = classes[last.label]

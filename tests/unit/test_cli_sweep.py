@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig
@@ -86,6 +87,22 @@ def test_missing_victims_are_trained_first(home, monkeypatch):
     assert main([*GRID, "--attacks", "badnets,blended", "--epochs", "2"]) == 130
     assert trained == [("cifar10-preactresnet18w2-blended", home / "victims", 2)]
     assert RunStore(home / "runs").runs() == []
+
+
+def test_a_victim_that_was_trained_again_is_defended_again(home, capsys):
+    grid = [*GRID, "--attacks", "badnets", "--seeds", "0"]
+    assert main(grid) == 0
+    (first,) = json.loads(capsys.readouterr().out)
+    weights = home / "victims" / f"{VICTIM}.safetensors"
+    before = load_file(weights)
+    save_file({name: (tensor * 1.01).to(tensor.dtype) for name, tensor in before.items()}, weights)
+    assert main(grid) == 0
+    (second,) = json.loads(capsys.readouterr().out)
+    assert second["run"] != first["run"]
+    # Without the victim, as where only results were taken along, they stand.
+    weights.with_suffix(".json").unlink()
+    assert main(grid) == 0
+    assert json.loads(capsys.readouterr().out) == [second]
 
 
 @pytest.mark.usefixtures("home")
