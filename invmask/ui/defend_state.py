@@ -20,7 +20,8 @@ STATE_HELP = (
     "channels. A phase ends after its last round, or earlier without progress. Initialise may begin with a **race**: "
     "every label has a mask of its own, and the phase goes on with the one whose mean loss is lowest. A backdoor's "
     "label often leads by a nat (the unit of the losses) or more; a small lead says little. A label that leads by "
-    "enough is **held to**: to the end, the perturbations and the channels cut shall lead there, right or wrong."
+    "enough is **held to**, right or wrong: to the end, the perturbations shall lead there, and so shall the channels "
+    "cut (in transformers only during Initialise)."
 )
 
 _NEXT = {
@@ -163,7 +164,7 @@ _STYLE = """<style>
 .dv-state{line-height:1.35}
 .dv-line{font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-.dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;font-variant-numeric:tabular-nums}
+.dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;text-wrap:balance;font-variant-numeric:tabular-nums}
 .dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
 .dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
