@@ -2,25 +2,37 @@
 
 import streamlit as st
 
+from invmask.figures.palette import VIEW_TITLES
+from invmask.masks.state import View
 from invmask.ui import address, results_data, results_panels, widgets
 from invmask.ui.names import count
-from invmask.ui.results_data import SHOWN
 
 COMMAND = "python -m invmask sweep --attacks badnets,blended,sig,clean --spc 1,10 --seeds 0,1,2"
 
 
-def _choose(label: str, name: str, options: list[str], titles: dict[str, str] | None = None, width: int = 230) -> str:
+def _choose(label: str, name: str, options: list[str]) -> str:
     """A choice that the address keeps."""
     key = f"results-{name}"
     st.session_state[key] = address.choice(name, options[0], options)
     return st.selectbox(
-        label,
+        label, options, key=key, width=170, on_change=lambda: address.choose(name, st.session_state[key])
+    )
+
+
+def _choose_view() -> View:
+    """The view whose measures are shown, which the address keeps."""
+    key, options = "results-view", [view.value for view in (View.PRUNED, View.INVERSE, View.ORIGINAL)]
+    st.session_state[key] = address.choice("view", options[0], options)
+    chosen = st.segmented_control(
+        "View",
         options,
         key=key,
-        width=width,
-        format_func=lambda option: (titles or {}).get(option, option),
-        on_change=lambda: address.choose(name, st.session_state[key]),
+        required=True,
+        format_func=VIEW_TITLES.__getitem__,
+        on_change=lambda: address.choose("view", st.session_state[key]),
+        help="Pruned: what the defence made of the network. Inverse: the same mask flipped over. Original: undefended.",
     )
+    return View(chosen)
 
 
 def _page() -> None:
@@ -42,7 +54,7 @@ def _page() -> None:
         results, problems = results_data.read(name)
         presets = list(dict.fromkeys(result.preset for result in results))
         preset = _choose("Preset", "preset", presets) if presets else ""
-        shown = _choose("Measure", "measure", list(SHOWN), SHOWN)
+        view = _choose_view()
     results_panels.watch(name)
     for problem in problems:
         st.warning(problem, icon=":material/info:")
@@ -55,7 +67,7 @@ def _page() -> None:
         + (f", {count(failed)} of them without a result." if failed else ".")
         + results_data.in_common(results)
     )
-    results_panels.show_map([result for result in results if result.preset == preset], shown)
+    results_panels.show_map([result for result in results if result.preset == preset], view)
     results_panels.show_table(results, name)
 
 

@@ -1,89 +1,104 @@
-"""A measure of many cases as clickable squares: a row a victim, a column a data budget."""
+"""Measures of many cases side by side, as clickable cells: a row a victim, a column a data budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from invmask.figures.channels import flat_colour_bar
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import TEXT, Theme
-from invmask.figures.ramps import RECEDING_COLOURS
-from invmask.figures.template import finish
+from invmask.figures.template import finish, panel_title
 
-SIDE = 40
-PITCH = 46
-ACROSS = 64
-LEAST = 6
-"""Columns that there is room for at least: the colour bar needs it."""
+PITCH = 34
+GAP = 0.06
+"""Between cells, as a share of one."""
 
 
 @dataclass(frozen=True)
 class GridCell:
-    """One square.
+    """One victim at one data budget.
 
     Attributes:
-        row, column: names.
-        share: in [0, 1]; None where there is no result.
-        hover: what it stands for, in a line or more.
+        row: the victim's name.
+        spc: clean images a class.
+        shares: in [0, 1], one a measure; None where there is no result.
+        hovers: what each stands for, in a line or more.
     """
 
     row: str
-    column: str
-    share: float | None
-    hover: str
+    spc: int
+    shares: tuple[float | None, ...]
+    hovers: tuple[str, ...]
 
 
-def grid_map(cells: Sequence[GridCell], title: str, theme: Theme) -> go.Figure:
-    """Squares with their share in per cent, in the order of `cells`, so that a click's point number is the cell.
+def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, chosen: int | None = None) -> go.Figure:
+    """A panel a measure, its cells coloured by their shares and with the number on them, in per cent.
+
+    Points of every trace are `cells`, in order, so that a click's point number is the cell.
 
     Args:
-        cells: rows and columns appear in the order in which they come first.
-        title: what the shares are.
+        cells: rows appear in the order in which they come first, budgets in that of their size.
+        measures: titles of the panels, in the order of a cell's `shares`.
+        chosen: the cell with a frame around it.
     """
     rows = list(dict.fromkeys(cell.row for cell in cells))
-    columns = list(dict.fromkeys(cell.column for cell in cells))
-    shares = [0.0 if cell.share is None else cell.share for cell in cells]
-    figure = go.Figure()
-    figure.add_scatter(
-        name=title,
-        x=[columns.index(cell.column) for cell in cells],
-        y=[rows.index(cell.row) for cell in cells],
-        mode="markers+text",
-        marker={
-            "symbol": "square",
-            "size": SIDE,
-            "color": [round(100 * share, 2) for share in shares],
-            "opacity": [0.35 if cell.share is None else 1.0 for cell in cells],
-            "colorscale": colour_scale("amount", theme),
-            "cmin": 0,
-            "cmax": 100,
-            "line": {"width": 1, "color": RECEDING_COLOURS[theme]},
-            "colorbar": flat_colour_bar(title, [0, 50, 100], ["0 %", "50 %", "100 %"], 0.92),
-        },
-        text=["–" if cell.share is None else f"{100 * cell.share:.0f}" for cell in cells],
-        textfont={"size": 13, "color": [_ink(cell.share, theme) for cell in cells]},
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-        hovertext=[cell.hover for cell in cells],
-        hovertemplate="%{hovertext}<extra></extra>",
-    )
+    budgets = sorted({cell.spc for cell in cells})
+    figure = make_subplots(rows=1, cols=len(measures), shared_yaxes=True, horizontal_spacing=0.025)
     still = {"showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True}
+    for place, title in enumerate(measures):
+        shares = [cell.shares[place] for cell in cells]
+        # Bars and no heat map: of those Streamlit tells no clicks.
+        figure.add_bar(
+            name=title,
+            orientation="h",
+            base=[budgets.index(cell.spc) - 0.5 + GAP / 2 for cell in cells],
+            x=[1 - GAP for _ in cells],
+            y=[rows.index(cell.row) for cell in cells],
+            width=1 - GAP,
+            marker={
+                "color": [0.0 if share is None else round(100 * share, 2) for share in shares],
+                "colorscale": colour_scale("amount", theme),
+                "cmin": 0,
+                "cmax": 100,
+                "opacity": [0.35 if share is None else 1.0 for share in shares],
+                "line": {"color": TEXT[theme], "width": [2 * (index == chosen) for index in range(len(cells))]},
+            },
+            text=["–" if share is None else f"{100 * share:.0f}" for share in shares],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            constraintext="none",
+            insidetextfont={"size": 13, "color": [_ink(share, theme) for share in shares]},
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+            hovertext=[cell.hovers[place] for cell in cells],
+            hovertemplate="%{hovertext}<extra></extra>",
+            row=1,
+            col=place + 1,
+        )
+        panel_title(figure, f"<b>{title}</b>, %", 2, str(place + 1) if place else "", theme)
     figure.update_xaxes(
-        title={"text": "SPC, clean images a class", "standoff": 8},
-        range=[-0.5, max(len(columns), LEAST) - 0.5],
-        tickvals=list(range(len(columns))),
-        ticktext=columns,
+        range=[-0.5, len(budgets) - 0.5],
+        tickvals=list(range(len(budgets))),
+        ticktext=[f"{spc:,}" for spc in budgets],
         **still,
     )
-    figure.update_yaxes(
-        range=[len(rows) - 0.4, -0.6], tickvals=list(range(len(rows))), ticktext=rows, tickfont={"size": 12}, **still
+    figure.update_xaxes(
+        title={"text": "SPC, clean images a class", "standoff": 8}, col=1 + (len(measures) - 1) // 2, row=1
     )
-    margin = {"l": 24 + round(6.6 * max(map(len, rows))), "r": 24, "t": 62, "b": 52}
+    figure.update_yaxes(
+        range=[len(rows) - 0.5, -0.5],
+        tickvals=list(range(len(rows))),
+        ticktext=rows,
+        tickfont={"size": 13},
+        ticklabelstandoff=4,
+        **still,
+    )
+    margin = {"l": 20 + round(6.4 * max(map(len, rows))), "r": 8, "t": 28, "b": 52}
     figure.update_layout(
-        # As wide as its squares need, so that they stand together.
-        width=margin["l"] + ACROSS * max(len(columns), LEAST) + margin["r"],
         showlegend=False,
+        barmode="overlay",
         dragmode=False,
         clickmode="event+select",
         margin=margin,
@@ -93,7 +108,7 @@ def grid_map(cells: Sequence[GridCell], title: str, theme: Theme) -> go.Figure:
 
 
 def _ink(share: float | None, theme: Theme) -> str:
-    """Of the number on a square: what is legible on its colour."""
+    """Of the number on a cell: what is legible on its colour."""
     full = share is not None and share > 0.5
     if theme == "dark":
         return "#111827" if full else TEXT["dark"]

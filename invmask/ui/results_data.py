@@ -5,18 +5,14 @@ from pathlib import Path
 import streamlit as st
 
 from invmask import settings
+from invmask.attacks.registry import ATTACKS
+from invmask.attacks.victims import CLEAN
+from invmask.data.registry import dataset_info
+from invmask.errors import UserError
 from invmask.figures.grid_map import GridCell
-from invmask.runs.grid_results import CaseResult, in_words, read_folder, summarise
-
-SHOWN = {
-    "pruned asr": "Pruned view: ASR",
-    "pruned ra": "Pruned view: RA",
-    "pruned acc": "Pruned view: ACC",
-    "inverse asr": "Inverse view: ASR",
-    "inverse acc": "Inverse view: ACC",
-    "original asr": "Original: ASR",
-    "original acc": "Original: ACC",
-}
+from invmask.masks.state import View
+from invmask.runs.grid_results import MEASURES, CaseResult, in_words, read_folder, summarise
+from invmask.ui.names import architecture_title
 
 
 def names() -> list[str]:
@@ -31,30 +27,44 @@ def read(name: str) -> tuple[list[CaseResult], list[str]]:
     return _read(str(settings.sweeps_folder() / name), stamp(name))
 
 
-def cells(results: list[CaseResult], shown: str) -> tuple[list[GridCell], list[list[CaseResult]]]:
-    """A square for each victim and budget, and the cases behind each."""
-    view, measure = shown.split()
-    table = summarise(results)
+def cells(results: list[CaseResult], view: View) -> tuple[list[GridCell], list[list[CaseResult]]]:
+    """A cell for each victim and budget with its ACC, ASR and RA, and the cases behind each.
+
+    Victims stand in the order of the attacks, the clean control last.
+    """
+    order = [*ATTACKS, CLEAN]
+    results = sorted(results, key=lambda result: order.index(result.attack) if result.attack in order else len(order))
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in results:
         groups.setdefault(result.group, []).append(result)
-    found, alike = [], len({(result.architecture, result.dataset) for result in results}) == 1
-    for row, members in zip(table.to_dict("records"), groups.values(), strict=True):
-        mean, first = row[f"{view} {measure}"], members[0]
-        said = in_words(row, view, measure)
-        hover = f"<b>{first.victim}</b><br>SPC {first.spc}, {row['seeds']} seeds<br>{SHOWN[shown]}: " + (
-            f"{said} %" if said else "no result"
+    found, alike = [], said_once(results)
+    for row, members in zip(summarise(results).to_dict("records"), groups.values(), strict=True):
+        first, said = members[0], [in_words(row, view, measure) for measure in MEASURES]
+        start = f"<b>{first.victim}</b><br>SPC {first.spc}, {row['seeds']} seeds<br>{view.capitalize()} view: "
+        found.append(
+            GridCell(
+                victim_row(first, alike),
+                first.spc,
+                tuple(float(row[f"{view} {of}"]) if text else None for of, text in zip(MEASURES, said, strict=True)),
+                tuple(
+                    f"{start}{of.upper()} {text} %" if text else f"{start}no {of.upper()}"
+                    for of, text in zip(MEASURES, said, strict=True)
+                ),
+            )
         )
-        # What all rows have in common needs not be said in each.
-        title = victim_row(first).partition(",")[0] if alike else victim_row(first)
-        found.append(GridCell(title, str(first.spc), float(mean) if said else None, hover))
     return found, list(groups.values())
 
 
-def victim_row(result: CaseResult) -> str:
-    """`badnets 10 %, preactresnet18w16, cifar10`: short enough for an axis."""
-    ratio = f" {100 * result.poisoning_ratio:.3g} %" if result.poisoning_ratio else ""
-    return f"{result.attack}{ratio}, {result.architecture}, {result.dataset}"
+def victim_row(result: CaseResult, alike: list[str]) -> str:
+    """`BadNets 10 %, vgg19bnw16, CIFAR-10`, without what is `alike` in all rows: short enough for an axis."""
+    title = ATTACKS[result.attack].title if result.attack in ATTACKS else result.attack
+    if result.attack == CLEAN:
+        title = "Clean control"
+    elif result.poisoning_ratio:
+        title += f" {100 * result.poisoning_ratio:.3g}\u00a0%"
+    architecture = [] if "architecture" in alike else [result.architecture]
+    dataset = [] if "dataset" in alike else [_dataset_title(result.dataset)]
+    return ", ".join([title, *architecture, *dataset])
 
 
 def said_once(results: list[CaseResult]) -> list[str]:
@@ -63,9 +73,22 @@ def said_once(results: list[CaseResult]) -> list[str]:
 
 
 def in_common(results: list[CaseResult]) -> str:
-    """` All: cifar10, preactresnet18w16, default.`, or as much of it as holds."""
-    same = [getattr(results[0], key) for key in said_once(results)]
-    return f" All: {', '.join(same)}." if same else ""
+    """` All: CIFAR-10 · PreActResNet-18, quarter width · default.`, or as much of it as holds."""
+    first = results[0]
+    titles = {
+        "dataset": _dataset_title(first.dataset),
+        "architecture": architecture_title(first.architecture),
+        "preset": first.preset,
+    }
+    same = [titles[key] for key in said_once(results)]
+    return f" All: {' · '.join(same)}." if same else ""
+
+
+def _dataset_title(name: str) -> str:
+    try:
+        return dataset_info(name).title
+    except UserError:
+        return name
 
 
 def stamp(name: str) -> tuple[int, int]:

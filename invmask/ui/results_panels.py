@@ -3,18 +3,20 @@
 import streamlit as st
 
 from invmask.figures.grid_map import grid_map
+from invmask.masks.state import View
 from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.ui import address, cache, results_data
 from invmask.ui.names import count
-from invmask.ui.results_data import SHOWN
 from invmask.ui.theme import chart, current_theme
 
 CELL = "cell"
 LOOK_SECONDS = 5.0
 _OPEN, _MAP, _VALUES = "results/open", "results-map", "results-values"
 MAP_HELP = (
-    "One square a victim and data budget: the mean over seeds, on all embedded test images. Click a square for its "
-    "runs. A good defence has a low ASR and a high RA and ACC in the pruned view, and a high ASR in the inverse view."
+    "One cell a victim and data budget (SPC, samples per class): the mean over seeds, on all embedded test images. "
+    "Hold the pointer over a cell for its spread, and click it for its runs. A good defence has a low ASR (attack "
+    "success rate) and a high ACC (clean accuracy) and RA (recovery accuracy) in the pruned view, and a high ASR in "
+    "the inverse view."
 )
 MEANS, SPREADS = "Means", "Standard deviations"
 TABLE_HELP = (
@@ -39,10 +41,12 @@ def _look(name: str, shown: tuple[int, int]) -> None:
         st.rerun()
 
 
-def show_map(results: list[CaseResult], shown: str) -> None:
-    """A square for each victim and budget; below, the runs behind the one that was clicked."""
-    st.subheader("All victims", anchor=False, help=MAP_HELP)
-    cells, members = results_data.cells(results, shown)
+def show_map(results: list[CaseResult], view: View) -> None:
+    """A cell for each victim and budget; below, the runs behind the one that was clicked."""
+    st.subheader(f"All victims, {view} view", anchor=False, help=MAP_HELP)
+    cells, members = results_data.cells(results, view)
+    titles = [measure.upper() for measure in MEASURES]
+    place = next((place for place, group in enumerate(members) if _cell(group) == address.choice(CELL, "")), None)
 
     def clicked() -> None:
         points = st.session_state[_MAP]["selection"]["points"]
@@ -50,30 +54,28 @@ def show_map(results: list[CaseResult], shown: str) -> None:
             address.choose(CELL, _cell(members[int(points[0]["point_index"])]))
 
     chart(
-        grid_map(cells, f"{SHOWN[shown]}, %", current_theme()),
+        grid_map(cells, titles, current_theme(), place),
         key=_MAP,
-        alt=f"{SHOWN[shown]} of every victim at every data budget",
-        paper=lambda: grid_map(cells, f"{SHOWN[shown]}, %", "paper"),
-        width="content",
+        alt=f"ACC, ASR and RA of every victim's {view} view at every data budget",
+        paper=lambda: grid_map(cells, titles, "paper"),
         on_select=clicked,
         selection_mode="points",
     )
-    chosen = next((group for group in members if _cell(group) == address.choice(CELL, "")), None)
     with st.container(border=True):
-        if chosen is None:
-            st.caption("Click a square to see its runs here.")
+        if place is None:
+            st.caption("Click a cell to see its runs here.")
         else:
-            _runs(chosen)
+            _runs(members[place])
 
 
 def _cell(group: list[CaseResult]) -> str:
-    """The square's name in the address."""
+    """The cell's name in the address."""
     return f"{group[0].victim}/{group[0].spc}"
 
 
 def _runs(group: list[CaseResult]) -> None:
     """A line for each seed, with a way to its run."""
-    st.markdown(f"**{results_data.victim_row(group[0])}**, SPC {group[0].spc}, {group[0].preset}")
+    st.markdown(f"**{results_data.victim_row(group[0], [])}**, SPC {group[0].spc}, {group[0].preset}")
     known = {run.id for run in cache.listing().runs}
     for result in group:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from invmask import settings
+from invmask.figures.grid_map import GridCell, grid_map
+from invmask.masks.state import View
 from invmask.runs.grid_results import CaseResult, write_case
 from invmask.ui import results_data
 from tests.app.conftest import make_run, sentences, visit
@@ -52,7 +54,7 @@ def test_the_table_shows_means_in_per_cent_and_cases_without_result():
     assert (row["seeds"], row["problems"]) == (2, 1)
     assert row["pruned asr"] == pytest.approx(20)
     assert not {"pruned asr sd", "dataset", "architecture", "preset"} & set(row)
-    said = f"3 cases have ended, 1 of them without a result. All: {CASE.dataset}, {CASE.architecture}, {CASE.preset}."
+    said = "3 cases have ended, 1 of them without a result. All: CIFAR-10 · PreActResNet-18, width 2 · default."
     assert said in [caption.value for caption in app.caption]
     app = visit("results", victim=VICTIM, values="Standard deviations")
     (row,) = app.dataframe[0].value.to_dict("records")
@@ -60,18 +62,50 @@ def test_the_table_shows_means_in_per_cent_and_cases_without_result():
     assert row["pruned asr sd"] == pytest.approx(14.142, abs=0.001)
 
 
-def test_a_square_is_the_mean_over_seeds_and_knows_its_cases():
+def test_a_cell_is_the_mean_over_seeds_and_knows_its_cases():
     other = replace(CASE, seed=1, views={**CASE.views, "pruned": {"acc": 0.8, "asr": 0.3, "ra": 0.7}})
     failed = replace(CASE, spc=100, views={}, problem="It failed.")
-    cells, members = results_data.cells([CASE, other, failed], "pruned asr")
-    assert [(cell.column, cell.share) for cell in cells] == [("10", pytest.approx(0.2)), ("100", None)]
+    cells, members = results_data.cells([CASE, other, failed], View.PRUNED)
+    assert [cell.spc for cell in cells] == [10, 100]
+    assert cells[0].shares == pytest.approx((0.8, 0.2, 0.7))
+    assert cells[1].shares == (None, None, None)
     assert members == [[CASE, other], [failed]]
-    assert "20.0 ± 14.1 %" in cells[0].hover
-    assert "no result" in cells[1].hover
-    assert cells[0].row == "badnets 10 %"
-    unlike = replace(CASE, architecture="vgg19bnw16")
-    rows = [cell.row for cell in results_data.cells([CASE, unlike], "pruned asr")[0]]
-    assert rows == [f"badnets 10 %, {CASE.architecture}, cifar10", "badnets 10 %, vgg19bnw16, cifar10"]
+    assert "ASR 20.0 ± 14.1 %" in cells[0].hovers[1]
+    assert "no ASR" in cells[1].hovers[1]
+    assert results_data.cells([CASE], View.INVERSE)[0][0].shares == (0.1, 0.9, 0.0)
+
+
+def test_rows_are_named_by_what_differs_and_stand_in_the_order_of_the_attacks():
+    unlike, clean = replace(CASE, architecture="vgg19bnw16"), replace(CASE, attack="clean", poisoning_ratio=0.0)
+
+    def rows(*cases):
+        return [cell.row for cell in results_data.cells(list(cases), View.PRUNED)[0]]
+
+    assert rows(clean, replace(CASE, attack="wanet"), CASE, replace(CASE, attack="mine")) == [
+        "BadNets 10\u00a0%",
+        "WaNet 10\u00a0%",
+        "Clean control",
+        "mine 10\u00a0%",
+    ]
+    assert rows(CASE, unlike) == [f"BadNets 10\u00a0%, {CASE.architecture}", "BadNets 10\u00a0%, vgg19bnw16"]
+    assert rows(CASE, replace(CASE, dataset="gone"))[1] == "BadNets 10\u00a0%, gone"
+
+
+def test_the_map_has_a_panel_a_measure_and_budgets_in_order():
+    cells = [
+        GridCell("one", 10, (0.9, None), ("a", "b")),
+        GridCell("one", 100, (0.8, 0.2), ("c", "d")),
+        GridCell("two", 2, (0.7, 0.3), ("e", "f")),
+    ]
+    figure = grid_map(cells, ["ACC", "ASR"], "light", chosen=1)
+    assert [trace.name for trace in figure.data] == ["ACC", "ASR"]
+    assert list(figure.layout.xaxis.ticktext) == ["2", "10", "100"]
+    for trace, texts, hovers in zip(figure.data, (["90", "80", "70"], ["–", "20", "30"]), ("ace", "bdf"), strict=True):
+        assert [round(start + 0.5) for start in trace.base] == [1, 2, 0]
+        assert list(trace.y) == [0, 0, 1]
+        assert list(trace.text) == texts
+        assert list(trace.hovertext) == list(hovers)
+        assert [width > 0 for width in trace.marker.line.width] == [False, True, False]
 
 
 def test_a_case_leads_to_its_run_where_it_is_here():
