@@ -156,17 +156,36 @@ def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The table for people, in per cent: mean ± standard deviation over the seeds."""
-    titles = ["data set", "architecture", "attack", "ratio", "preset", "SPC", "seeds"]
-    titles += [f"{view} {measure.upper()}" for view in VIEWS for measure in MEASURES]
-    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
-    for row in table.to_dict("records"):
-        seeds = f"{row['seeds']}" + (f" ({row['problems']} without result)" if row["problems"] else "")
-        cells = [row["dataset"], row["architecture"], row["attack"], f"{100 * row['poisoning_ratio']:.3g} %"]
-        cells += [row["preset"], str(row["spc"]), seeds]
-        cells += [in_words(row, view, measure) for view in VIEWS for measure in MEASURES]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    """The table for people, in per cent: mean ± standard deviation over the seeds.
+
+    What all of several rows have in common is said once above them. The original view's spread is left out where it is
+    none: its measures do not depend on the seed.
+    """
+    rows = table.to_dict("records")
+    columns = {
+        "data set": [row["dataset"] for row in rows],
+        "architecture": [row["architecture"] for row in rows],
+        "attack": [
+            row["attack"] + (f" {100 * row['poisoning_ratio']:.3g} %" if row["poisoning_ratio"] else "") for row in rows
+        ],
+        "preset": [row["preset"] for row in rows],
+        "SPC": [str(row["spc"]) for row in rows],
+        "seeds": [f"{row['seeds']}" + (f" ({row['problems']} without result)" * bool(row["problems"])) for row in rows],
+    }
+    common = {title: texts[0] for title, texts in columns.items() if len(rows) > 1 and len(set(texts)) == 1}
+    columns = {title: texts for title, texts in columns.items() if title not in common}
+    columns["original ACC / ASR / RA"] = [
+        " / ".join(in_words(row, "original", measure).removesuffix(" ± 0.0") or "–" for measure in MEASURES)
+        for row in rows
+    ]
+    for view in VIEWS[1:]:
+        for measure in MEASURES:
+            columns[f"{view} {measure.upper()}"] = [in_words(row, view, measure) for row in rows]
+    head = ["All: " + ", ".join(f"{title} {text}" for title, text in common.items()) + ".", ""] if common else []
+    lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
+    return "\n".join(
+        [*head, *lines, *("| " + " | ".join(cells) + " |" for cells in zip(*columns.values(), strict=True))]
+    )
 
 
 def in_words(row: Mapping[Any, Any], view: str, measure: str) -> str:

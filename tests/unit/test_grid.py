@@ -145,9 +145,12 @@ def test_the_table_has_mean_and_spread_over_seeds(tmp_path):
     assert pd.isna(table.iloc[1]["pruned asr sd"])
     assert pd.isna(table.iloc[2]["pruned asr"])
     words = as_markdown(table).splitlines()
-    assert "| 5.0 ± 3.6 |" in words[2]
-    assert "| 3 (1 without result) |" in words[2]
-    assert "| 50.0 |" in words[3]
+    assert words[0] == "All: data set cifar10, architecture preactresnet18w16, preset default."
+    assert words[2].startswith("| attack | SPC | seeds | original ACC / ASR / RA | pruned ACC | pruned ASR |")
+    assert words[4].startswith("| badnets 10 % | 10 | 3 (1 without result) |")
+    assert "| 5.0 ± 3.6 |" in words[4]
+    assert "| 50.0 |" in words[5]
+    assert words[6].startswith("| clean | 10 | 1 | 90.0 / – / – |")
     write_tables(tmp_path, cases)
     read = pd.read_csv(tmp_path / "table.csv")
     assert read["pruned asr"].tolist()[:2] == pytest.approx([np.mean(values), 0.5])
