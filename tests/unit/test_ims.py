@@ -79,7 +79,7 @@ def test_the_first_phase_ends_when_what_is_cut_leads_to_one_label(monkeypatch: p
     assert records[4].phase is Phase.INITIALISE
 
 
-RACE = preset("default", **{**SHORT, "rounds_initialise": 8}, label_rounds=6, crop_padding=0)
+RACE = preset("default", **{**SHORT, "rounds_initialise": 8}, label_rounds=6, crop_padding=0, hold_images=0)
 
 
 def test_in_a_race_every_label_takes_the_steps_that_it_would_take_alone() -> None:
@@ -185,6 +185,28 @@ def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monke
     config = replace(RACE, label_lead=0.6, hold_lead=0.5)
     states = [state for state, _ in drive(IMS(config), make_subject(), IMS(config).init(make_subject()))]
     assert not any(state.held for state in states)
+
+
+def test_among_few_images_no_label_is_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "lead", lambda state: 3.0)
+    subject = make_subject()
+    for hold_images, held in ((len(subject.images), True), (len(subject.images) + 1, False)):
+        config = replace(RACE, hold_lead=0.6, hold_images=hold_images)
+        states = [state for state, _ in drive(IMS(config), subject, IMS(config).init(subject))]
+        assert {state.held for state in states if state.race_over} == {held}
+        assert states[-1].label is not None
+    # More images than take part in a race are no more than those.
+    counted = []
+    decided = IMS._race_decided
+
+    def spy(self: IMS, state: IMSState, images: int) -> IMSState:
+        counted.append(images)
+        return decided(self, state, images)
+
+    monkeypatch.setattr(IMS, "_race_decided", spy)
+    run_through(RACE, make_subject(2 * race.IMAGES))
+    assert len(counted) == 1
+    assert counted[0] <= race.IMAGES
 
 
 def test_perturbations_and_those_that_people_see_are_led_to_a_label_held_to(monkeypatch: pytest.MonkeyPatch) -> None:

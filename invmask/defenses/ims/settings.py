@@ -316,6 +316,17 @@ SETTINGS: tuple[Setting, ...] = (
         0.05,
     ),
     Setting(
+        "hold_images",
+        "Images to hold to a label",
+        "",
+        "Where fewer clean images than this are in the race, its winner is not held to: among few images a wrong label "
+        "easily leads by far. About fifty take part at most, as many of each answer.",
+        0,
+        1000,
+        1,
+        True,
+    ),
+    Setting(
         "held_amplification",
         "Amplification, label held to",
         "κ′",

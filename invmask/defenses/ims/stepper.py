@@ -97,7 +97,7 @@ class IMS:
         )
         raced = stepped
         if raced.race_labels.numel() and raced.round_in_phase >= config.label_rounds:
-            stepped = self._race_decided(raced)
+            stepped = self._race_decided(raced, len(race.spread(reference.argmax(1), race.IMAGES)))
         if perturbation is not None:
             shown = chosen[:EXAMPLES]
             if config.crop_padding and not config.shared_cycles:
@@ -186,11 +186,15 @@ class IMS:
         _, losses, value, _ = of_label[stepped.label]
         return stepped, losses, value
 
-    def _race_decided(self, state: IMSState) -> IMSState:
-        """On with the label ahead if it leads by enough; else from the phase's start for the rounds that are left."""
+    def _race_decided(self, state: IMSState, images: int) -> IMSState:
+        """On with the label ahead if it leads by enough; else from the phase's start for the rounds that are left.
+
+        Args:
+            images: how many were in the race.
+        """
         lead = race.lead(state)
         enough = lead >= self.config.label_lead
-        held = enough and 0 < self.config.hold_lead <= lead
+        held = enough and 0 < self.config.hold_lead <= lead and images >= self.config.hold_images
         state = replace(state.without_race(), race_over=True, held=held)
         if enough:
             return replace(state, best_total=float("inf"), rounds_without_progress=0)
