@@ -19,7 +19,7 @@ from invmask.cli.tables import print_json
 from invmask.cli.train import carry_out
 from invmask.defenses.ims.config import IMSConfig
 from invmask.errors import UserError
-from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.entries import RunState, RunSummary, last_of_race
 from invmask.runs.executor import Executor
 from invmask.runs.grid import Case, expand
 from invmask.runs.grid_results import CaseResult, read_case, read_folder, write_case, write_tables
@@ -197,8 +197,12 @@ def _result(case: Case, run: Run, summary: RunSummary | None) -> CaseResult:
     result = case.result(summary)
     if result.problem is not None:
         return result
-    shapes = run.shapes()
-    return replace(result, details={**result.details, "weights": shapes.weights if shapes is not None else None})
+    shapes, raced = run.shapes(), last_of_race(run.entries())
+    found = {
+        "weights": shapes.weights if shapes is not None else None,
+        "race": {"label": raced.label, "lead": raced.lead, "held": raced.held} if raced is not None else None,
+    }
+    return replace(result, details={**result.details, **found})
 
 
 def _brief(result: CaseResult) -> dict[str, Any]:

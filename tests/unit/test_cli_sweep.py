@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig
+from invmask.runs.entries import last_of_race
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.store import RunStore
@@ -53,6 +54,21 @@ def test_a_grid_is_done_by_workers_once_and_goes_on_where_it_was(home, capsys):
     assert "| badnets 10 % | 2 |" in table
     assert "| clean | 1 |" in table
     assert len(store.runs()) == 3
+
+
+def test_a_case_tells_what_the_race_of_labels_found(home, monkeypatch):
+    def racing(*of):
+        base = _spec(*of)
+        return replace(base, config=replace(base.config, amplification=2.0, label_rounds=1))
+
+    for name, spec_of in (("without", _spec), ("with", racing)):
+        monkeypatch.setattr(sweep, "spec_of", spec_of)
+        assert main([*GRID, "--attacks", "badnets", "--seeds", "0", "--name", name]) == 0
+    found = {name: read_folder(home / "sweeps" / name)[0][0] for name in ("without", "with")}
+    assert found["without"].details["race"] is None
+    raced = last_of_race(RunStore(home / "runs").run(found["with"].run).entries())
+    assert raced.lead >= 0
+    assert found["with"].details["race"] == {"label": raced.label, "lead": raced.lead, "held": False}
 
 
 def test_a_case_without_result_is_tried_again_from_its_run(home, capsys):

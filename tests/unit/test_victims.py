@@ -38,6 +38,7 @@ EMBEDDED = ASSETS / "victims"
 EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack) for attack in {*ATTACKS, CLEAN} - {PictureTrigger.name}
 } | {
+    victim_name("cifar10", "preactresnet18w16", "badnets") + "-p1",
     victim_name("cifar10", "mobilenetv3largew8", "badnets"),
     victim_name("cifar10", "vitw64", "badnets"),
     victim_name("fashionmnist", "cnn4", "badnets"),
