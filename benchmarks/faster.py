@@ -52,13 +52,18 @@ def compare(now: list[dict[str, Any]], before: list[dict[str, Any]]) -> dict[str
     return {
         "what": "now minus before in percentage points: mean, 95 % confidence interval, n pairs",
         "differences": {
-            name: {f"{view} {key}": _interval(of, view, key) for view, key in measures} for name, of in groups.items()
+            name: {f"{view} {key}": interval(_differences(of, view, key)) for view, key in measures}
+            for name, of in groups.items()
         },
     }
 
 
-def _interval(pairs: list[tuple[dict[str, Any], dict[str, Any]]], view: str, key: str) -> dict[str, Any]:
-    each = [100 * (now["phases"][-1][view][key] - before["phases"][-1][view][key]) for now, before in pairs]
+def _differences(pairs: list[tuple[dict[str, Any], dict[str, Any]]], view: str, key: str) -> list[float]:
+    return [100 * (now["phases"][-1][view][key] - before["phases"][-1][view][key]) for now, before in pairs]
+
+
+def interval(each: list[float]) -> dict[str, Any]:
+    """The mean of paired differences and its 95 % confidence interval."""
     drawn = np.random.default_rng(0).choice(each, (SAMPLES, len(each))).mean(1)
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
     return {"mean": statistics.mean(each), "low": low, "high": high, "n": len(each)}

@@ -200,7 +200,7 @@ def _result(case: Case, run: Run, summary: RunSummary | None) -> CaseResult:
     shapes, raced = run.shapes(), last_of_race(run.entries())
     found = {
         "weights": shapes.weights if shapes is not None else None,
-        "race": {"label": raced.label, "lead": raced.lead, "held": raced.held} if raced is not None else None,
+        "race": {"label": raced.label, "lead": raced.lead} if raced is not None else None,
     }
     return replace(result, details={**result.details, **found})
 

@@ -19,9 +19,9 @@ STATE_HELP = (
     "images alone; **Minimise** plays perturbations against the mask; **Sparsify** also presses for few selected "
     "channels. A phase ends after its last round, or earlier without progress. Initialise may begin with a **race**: "
     "every label has a mask of its own, and the phase goes on with the one whose mean loss is lowest. A backdoor's "
-    "label often leads by a nat (the unit of the losses) or more; a small lead says little. A label that leads by "
-    "enough is **held to**, right or wrong: to the end, the perturbations shall lead there, and so shall the channels "
-    "cut (in transformers only during Initialise)."
+    "label often leads by a nat (the unit of the losses) or more; a small lead says little, and with few clean images "
+    "so does a large one. A label that leads by enough among enough images is **held to**, right or wrong: to the end, "
+    "the perturbations shall lead there, and so shall the channels cut (in transformers only during Initialise)."
 )
 
 _NEXT = {

@@ -68,7 +68,7 @@ def test_a_case_tells_what_the_race_of_labels_found(home, monkeypatch):
     assert found["without"].details["race"] is None
     raced = last_of_race(RunStore(home / "runs").run(found["with"].run).entries())
     assert raced.lead >= 0
-    assert found["with"].details["race"] == {"label": raced.label, "lead": raced.lead, "held": False}
+    assert found["with"].details["race"] == {"label": raced.label, "lead": raced.lead}
 
 
 def test_a_case_without_result_is_tried_again_from_its_run(home, capsys):
