@@ -3,11 +3,15 @@
 import json
 import re
 import statistics
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks import held, quality, sweep, unlike
-from invmask.runs.grid_results import as_markdown, read_folder, summarise
+from invmask.attacks.victims import CLEAN, find_cards, read_card
+from invmask.data.embedded import ASSETS
+from invmask.runs.grid_results import CaseResult, as_markdown, read_folder, summarise
 
 ROOT = Path(__file__).parents[1]
 
@@ -187,6 +191,36 @@ def sweep_table(folder: Path) -> str:
     return f"{head}\n\n{as_markdown(summarise(results))}"
 
 
+def shortfalls() -> str:
+    """Which cases of the sweep fall short of what was asked for, and what the race of labels found in them."""
+    results = [of for of in read_folder(sweep.RESULTS / "cases")[0] if of.attack != CLEAN]
+    targets = {name: read_card(path).target_label for name, path in find_cards([ASSETS / "victims"]).items()}
+
+    def misled(cases: list[CaseResult]) -> int:
+        return sum((of.details["race"] or {}).get("label") != targets[of.victim] for of in cases)
+
+    def counted(what: Iterable[str]) -> str:
+        return ", ".join(f"{count} {name}" for name, count in Counter(what).most_common())
+
+    fooled = [of for of in results if _pruned(of, "asr") > 0.1]
+    gone = [of for of in results if of not in fooled and (of.views["original"]["acc"] or 0) - _pruned(of, "ra") > 0.15]
+    each = "; ".join(f"{of.attack}, SPC {of.spc}, seed {of.seed}: {100 * _pruned(of, 'asr'):.1f} %" for of in fooled)
+    return (
+        f"Of {len(results)} cases with an attack, {len(fooled)} end with an ASR over 10 % ({each}); in {misled(fooled)} of "
+        f"them the label ahead in the race was not the backdoor's. In {len(gone)} others RA is more than 15 points under "
+        f"the victim's ACC ({counted(of.attack for of in gone)}; {counted(f'at SPC {of.spc}' for of in gone)}), and in "
+        f"{misled(gone)} of those the label ahead was not the backdoor's, as it was not in "
+        f"{misled(results) - misled(fooled) - misled(gone)} of the {len(results) - len(fooled) - len(gone)} that do not "
+        "fall short."
+    )
+
+
+def _pruned(case: CaseResult, measure: str) -> float:
+    found = case.views["pruned"][measure]
+    assert found is not None
+    return found
+
+
 def _spread(values: list[float]) -> str:
     middle = statistics.median(values)
     digits = 1 if middle >= 1 else 3
@@ -207,6 +241,7 @@ def main() -> None:
         "faster": faster_words(),
         "held": held_words(),
         "sweep": sweep_table(sweep.RESULTS),
+        "short": shortfalls(),
         "unlike": sweep_table(unlike.RESULTS),
     }
     for name, table in tables.items():
