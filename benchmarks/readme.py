@@ -205,13 +205,13 @@ def shortfalls() -> str:
     fooled = [of for of in results if _pruned(of, "asr") > 0.1]
     gone = [of for of in results if of not in fooled and (of.views["original"]["acc"] or 0) - _pruned(of, "ra") > 0.15]
     each = "; ".join(f"{of.attack}, SPC {of.spc}, seed {of.seed}: {100 * _pruned(of, 'asr'):.1f} %" for of in fooled)
+    rest = [of for of in results if of not in fooled and of not in gone]
     return (
-        f"Of {len(results)} cases with an attack, {len(fooled)} end with an ASR over 10 % ({each}); in {misled(fooled)} of "
-        f"them the label ahead in the race was not the backdoor's. In {len(gone)} others RA is more than 15 points under "
-        f"the victim's ACC ({counted(of.attack for of in gone)}; {counted(f'at SPC {of.spc}' for of in gone)}), and in "
-        f"{misled(gone)} of those the label ahead was not the backdoor's, as it was not in "
-        f"{misled(results) - misled(fooled) - misled(gone)} of the {len(results) - len(fooled) - len(gone)} that do not "
-        "fall short."
+        f"Of {len(results)} cases with an attack, {len(fooled)} end with an ASR over 10 % ({each}); in "
+        f"{misled(fooled)} of them the label ahead in the race was not the backdoor's. In {len(gone)} others RA is more "
+        f"than 15 points under the victim's ACC ({counted(of.attack for of in gone)}; "
+        f"{counted(f'at SPC {of.spc}' for of in gone)}), and in {misled(gone)} of those the label ahead was not the "
+        f"backdoor's, as it was not in {misled(rest)} of the {len(rest)} that do not fall short."
     )
 
 
