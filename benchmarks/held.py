@@ -18,7 +18,7 @@ from benchmarks import sweep
 from benchmarks.faster import interval
 from invmask.attacks.victims import find_cards, read_card
 from invmask.data.embedded import ASSETS
-from invmask.runs.grid_results import MEASURES, CaseResult, read_case
+from invmask.runs.grid_results import MEASURES, CaseResult, read_case, read_folder
 
 HELD = Path(__file__).parent / "results" / "held"
 RESULT = HELD / "paired.json"
@@ -31,7 +31,9 @@ def main() -> None:
     targets = {name: read_card(path).target_label for name, path in cards.items()}
     files = sorted((HELD / "cases").glob("*.json"))
     pairs = [(read_case(sweep.RESULTS / "cases" / path.name), read_case(path)) for path in files]
-    found = compare(pairs, targets)
+    budgets = {held.spc for _, held in pairs}
+    swept = [of for of in read_folder(sweep.RESULTS / "cases")[0] if of.spc in budgets and of.preset == "default"]
+    found = {"spc": sorted(budgets), "cases": len(swept), **compare(pairs, targets)}
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
@@ -43,11 +45,15 @@ def compare(pairs: list[tuple[CaseResult, CaseResult]], targets: dict[str, int |
         pairs: not held to, and held to.
         targets: the target label by victim; None for a clean control.
     """
-    groups: dict[str, list[tuple[CaseResult, CaseResult]]] = {"backdoor's": [], "other": []}
+    for now, held in pairs:
+        settings = now.details["settings"]
+        assert settings == {**held.details["settings"], "hold_images": settings["hold_images"]}
+    groups: dict[str, list[tuple[CaseResult, CaseResult]]] = {"the backdoor's": [], "another": []}
     for pair in pairs:
         race = pair[0].details["race"]
-        groups["backdoor's" if race["label"] == targets[pair[0].victim] else "other"].append(pair)
+        groups["the backdoor's" if race["label"] == targets[pair[0].victim] else "another"].append(pair)
     return {
+        "hold_lead": pairs[0][1].details["settings"]["hold_lead"],
         "what": "not held to minus held to in percentage points: mean, 95 % confidence interval, n pairs",
         "labels": {
             name: {
@@ -67,6 +73,7 @@ def compare(pairs: list[tuple[CaseResult, CaseResult]], targets: dict[str, int |
                 },
             }
             for name, of in groups.items()
+            if of
         },
     }
 

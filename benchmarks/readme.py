@@ -144,27 +144,38 @@ def faster_words() -> str:
     return f"{_differences(found)} percentage points, mean and 95 % interval over {found['pruned acc']['n']} pairs."
 
 
-def held_words() -> str:
-    """Whether few images are enough to hold to a label, in sentences."""
-    found = json.loads(held.RESULT.read_text())["labels"]
-    right, wrong = found["backdoor's"], found["other"]
-    return (
-        f"at SPC 1 and 2 the label ahead led by 0.6 nats or more in {right['n'] + wrong['n']} of 54 cases, and in "
-        f"{wrong['n']} of them it was no backdoor's, by up to {max(wrong['leads']):.2f} nats. Not held to minus held "
-        f"to, pruned view, where it was the backdoor's: {_differences(right['differences'])}; where it was not: "
-        f"{_differences(wrong['differences'])}; percentage points, mean and 95 % interval over pairs "
-        "([benchmarks/results/held](benchmarks/results/held))."
+def held_table() -> str:
+    """Whether few images are enough to hold to a label: a sentence, and a row for right and for wrong labels."""
+    found = json.loads(held.RESULT.read_text())
+    labels = found["labels"]
+    cases = sum(of["n"] for of in labels.values())
+    leads = ", ".join(f"{name} by up to {max(of['leads']):.2f} nats" for name, of in labels.items())
+    head = (
+        f"At SPC {' and '.join(map(str, found['spc']))} a label led by {found['hold_lead']} nats or more in {cases} of "
+        f"{found['cases']} cases: {leads}. Not held to minus held to, percentage points, mean and 95 % interval over "
+        "pairs ([benchmarks/results/held](benchmarks/results/held), `python -m benchmarks.held`):"
     )
+    lines = [
+        head,
+        "",
+        "| the label was | n: ACC; ASR, RA | pruned ACC | pruned ASR | pruned RA | inverse ASR |",
+        "| --- " * 6 + "|",
+    ]
+    for name, of in labels.items():
+        measures = of["differences"]
+        cells = [_difference(measures[key]) for key in ("pruned acc", "pruned asr", "pruned ra", "inverse asr")]
+        lines.append(f"| {name} | {of['n']}; {measures['pruned asr']['n']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _differences(found: dict[str, dict[str, Any]]) -> str:
     return ", ".join(
-        f"{key.split()[1].upper()} {of['mean']:+.2f} [{of['low']:+.2f}, {of['high']:+.2f}]".replace(
-            "-", "\N{MINUS SIGN}"
-        )
-        for key, of in found.items()
-        if key.startswith("pruned")
+        f"{key.split()[1].upper()} {_difference(of)}" for key, of in found.items() if key.startswith("pruned")
     )
+
+
+def _difference(of: dict[str, Any]) -> str:
+    return f"{of['mean']:+.2f} [{of['low']:+.2f}, {of['high']:+.2f}]".replace("-", "\N{MINUS SIGN}")
 
 
 def sweep_table(folder: Path) -> str:
@@ -208,8 +219,8 @@ def shortfalls() -> str:
     rest = [of for of in results if of not in fooled and of not in gone]
     return (
         f"Of {len(results)} cases with an attack, {len(fooled)} end with an ASR over 10 % ({each}); in "
-        f"{misled(fooled)} of them the label ahead in the race was not the backdoor's. In {len(gone)} others RA is more "
-        f"than 15 points under the victim's ACC ({counted(of.attack for of in gone)}; "
+        f"{misled(fooled)} of them the label ahead in the race was not the backdoor's. In {len(gone)} others RA is "
+        f"more than 15 points under the victim's ACC ({counted(of.attack for of in gone)}; "
         f"{counted(f'at SPC {of.spc}' for of in gone)}), and in {misled(gone)} of those the label ahead was not the "
         f"backdoor's, as it was not in {misled(rest)} of the {len(rest)} that do not fall short."
     )
@@ -239,7 +250,7 @@ def main() -> None:
         "ceiling": ceiling_table(),
         "speed": speed_table(),
         "faster": faster_words(),
-        "held": held_words(),
+        "held": held_table(),
         "sweep": sweep_table(sweep.RESULTS),
         "short": shortfalls(),
         "unlike": sweep_table(unlike.RESULTS),

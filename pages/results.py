@@ -67,7 +67,8 @@ def _page() -> None:
         + (f", {count(failed)} of them without a result." if failed else ".")
         + results_data.in_common(results)
     )
-    results_panels.show_map([result for result in results if result.preset == preset], view)
+    of_preset = [result for result in results if result.preset == preset]
+    results_panels.show_map(of_preset, view, results_data.said_once(results))
     results_panels.show_table(results, name)
 
 

@@ -99,11 +99,11 @@ def file_of(folder: Path, case: Case) -> Path:
 
 
 def is_done(folder: Path, case: Case) -> bool:
-    """Whether it has measures, of the settings and the victim that it would have now; one that failed is repeated."""
+    """Whether it has measures, of the settings that it would have now and of the weights that are here."""
     try:
         found = read_case(file_of(folder, case))
         settings_then = IMSConfig.from_json(found.details.get("settings", {}))
-    except UserError:
+    except (UserError, TypeError):
         return False
     # A victim that is not there, as where only results were taken along, does not make them another's.
     weights = found.details.get("weights")
@@ -173,8 +173,10 @@ def _spec(case: Case) -> RunSpec:
 
 def _same(run: Run, spec: RunSpec) -> bool:
     try:
+        if run.spec() != spec:
+            return False
         shapes = run.shapes()
-        return run.spec() == spec and (shapes is None or shapes.weights in (None, _weights(spec.victim)))
+        return shapes is None or shapes.weights in (None, _weights(spec.victim))
     except UserError:
         return False
 
@@ -197,7 +199,10 @@ def _result(case: Case, run: Run, summary: RunSummary | None) -> CaseResult:
     result = case.result(summary)
     if result.problem is not None:
         return result
-    shapes, raced = run.shapes(), last_of_race(run.entries())
+    try:
+        shapes, raced = run.shapes(), last_of_race(run.entries())
+    except UserError as error:
+        return CaseResult(**case.description(), run=run.id, problem=str(error))
     found = {
         "weights": shapes.weights if shapes is not None else None,
         "race": {"label": raced.label, "lead": raced.lead} if raced is not None else None,

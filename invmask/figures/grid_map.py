@@ -39,7 +39,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
 
     Args:
         cells: rows appear in the order in which they come first, budgets in that of their size.
-        measures: titles of the panels, in the order of a cell's `shares`.
+        measures: titles of the panels as HTML, in the order of a cell's `shares`.
         chosen: the cell with a frame around it.
     """
     rows = list(dict.fromkeys(cell.row for cell in cells))
@@ -69,7 +69,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
             insidetextanchor="middle",
             textangle=0,
             constraintext="none",
-            insidetextfont={"size": 13, "color": [_ink(share, theme) for share in shares]},
+            insidetextfont={"size": 13, "color": [ink(share, theme) for share in shares]},
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 1}},
             hovertext=[cell.hovers[place] for cell in cells],
@@ -77,7 +77,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
             row=1,
             col=place + 1,
         )
-        panel_title(figure, f"<b>{title}</b>, %", 2, str(place + 1) if place else "", theme)
+        panel_title(figure, title, 2, str(place + 1) if place else "", theme)
     figure.update_xaxes(
         range=[-0.5, len(budgets) - 0.5],
         tickvals=list(range(len(budgets))),
@@ -95,7 +95,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
         ticklabelstandoff=4,
         **still,
     )
-    margin = {"l": 20 + round(6.4 * max(map(len, rows))), "r": 8, "t": 28, "b": 52}
+    margin = {"l": 20 + round(7.4 * max(map(len, rows))), "r": 8, "t": 28, "b": 52}
     figure.update_layout(
         showlegend=False,
         barmode="overlay",
@@ -107,9 +107,22 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
     return finish(figure, theme, margin["t"] + margin["b"] + PITCH * len(rows))
 
 
-def _ink(share: float | None, theme: Theme) -> str:
-    """Of the number on a cell: what is legible on its colour."""
-    full = share is not None and share > 0.5
-    if theme == "dark":
-        return "#111827" if full else TEXT["dark"]
-    return "#FFFFFF" if full else TEXT[theme]
+def ink(share: float | None, theme: Theme) -> str:
+    """Of the number on a cell: black or white, whichever stands out more from the cell's colour (WCAG 2's contrast)."""
+    if share is None:
+        return TEXT[theme]
+    stops = colour_scale("amount", theme)
+    place = share * (len(stops) - 1)
+    low = min(int(place), len(stops) - 2)
+    pairs = zip(_channels(stops[low][1]), _channels(stops[low + 1][1]), strict=True)
+    linear = [_linear(start + (place - low) * (end - start)) for start, end in pairs]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#FFFFFF"
+
+
+def _channels(colour: str) -> list[float]:
+    return [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+
+
+def _linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4

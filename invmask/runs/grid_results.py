@@ -115,6 +115,8 @@ def read_case(path: Path) -> CaseResult:
             raise ValueError("no such view, or no share")
         if (result.problem is None) != (set(result.views) == set(VIEWS)):
             raise ValueError("neither measures nor a problem")
+        if not isinstance(result.details, dict):
+            raise TypeError("no details")
         hash(result.group)
         return result
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -131,6 +131,8 @@ def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Seq
         return f"The label {name} won the race." if on else None
     if last.lead >= config.label_lead:
         held = ", and is held to" if last.held else ""
+        if not last.held and 0 < config.hold_lead <= last.lead and len(classes) * summary.spec.spc < config.hold_images:
+            held = ", but among too few images to be held to"
         return f"The label {name} won the race, by {_nats(last.lead)} nats{held}."
     return f"No label won the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
 

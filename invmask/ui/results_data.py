@@ -27,20 +27,26 @@ def read(name: str) -> tuple[list[CaseResult], list[str]]:
     return _read(str(settings.sweeps_folder() / name), stamp(name))
 
 
-def cells(results: list[CaseResult], view: View) -> tuple[list[GridCell], list[list[CaseResult]]]:
+def cells(results: list[CaseResult], view: View, alike: list[str]) -> tuple[list[GridCell], list[list[CaseResult]]]:
     """A cell for each victim and budget with its ACC, ASR and RA, and the cases behind each.
 
-    Victims stand in the order of the attacks, the clean control last.
+    Victims stand in the order of the attacks, those of unknown ones after them and clean controls last.
+
+    Args:
+        alike: what rows need not say, of `said_once`.
     """
     order = [*ATTACKS, CLEAN]
-    results = sorted(results, key=lambda result: order.index(result.attack) if result.attack in order else len(order))
+    results = sorted(
+        results,
+        key=lambda of: (of.attack == CLEAN, order.index(of.attack) if of.attack in order else len(order)),
+    )
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in results:
         groups.setdefault(result.group, []).append(result)
-    found, alike = [], said_once(results)
+    found = []
     for row, members in zip(summarise(results).to_dict("records"), groups.values(), strict=True):
         first, said = members[0], [in_words(row, view, measure) for measure in MEASURES]
-        start = f"<b>{first.victim}</b><br>SPC {first.spc}, {row['seeds']} seeds<br>{view.capitalize()} view: "
+        start = f"<b>{first.victim}</b><br>SPC {first.spc}, {_seeds(row['seeds'])}<br>{view.capitalize()} view: "
         found.append(
             GridCell(
                 victim_row(first, alike),
@@ -53,6 +59,10 @@ def cells(results: list[CaseResult], view: View) -> tuple[list[GridCell], list[l
             )
         )
     return found, list(groups.values())
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'' if number == 1 else 's'}"
 
 
 def victim_row(result: CaseResult, alike: list[str]) -> str:

@@ -12,11 +12,17 @@ from invmask.ui.theme import chart, current_theme
 CELL = "cell"
 LOOK_SECONDS = 5.0
 _OPEN, _MAP, _VALUES = "results/open", "results-map", "results-values"
+_GOOD = {
+    (View.PRUNED, "acc"): "↑",
+    (View.PRUNED, "asr"): "↓",
+    (View.PRUNED, "ra"): "↑",
+    (View.INVERSE, "asr"): "↑",
+}
 MAP_HELP = (
     "One cell a victim and data budget (SPC, samples per class): the mean over seeds, on all embedded test images. "
     "Hold the pointer over a cell for its spread, and click it for its runs. A good defence has a low ASR (attack "
     "success rate) and a high ACC (clean accuracy) and RA (recovery accuracy) in the pruned view, and a high ASR in "
-    "the inverse view."
+    "the inverse view; the arrows say so."
 )
 MEANS, SPREADS = "Means", "Standard deviations"
 TABLE_HELP = (
@@ -41,11 +47,15 @@ def _look(name: str, shown: tuple[int, int]) -> None:
         st.rerun()
 
 
-def show_map(results: list[CaseResult], view: View) -> None:
-    """A cell for each victim and budget; below, the runs behind the one that was clicked."""
+def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
+    """A cell for each victim and budget; below, the runs behind the one that was clicked.
+
+    Args:
+        alike: what is said of all victims elsewhere, of `results_data.said_once`.
+    """
     st.subheader(f"All victims, {view} view", anchor=False, help=MAP_HELP)
-    cells, members = results_data.cells(results, view)
-    titles = [measure.upper() for measure in MEASURES]
+    cells, members = results_data.cells(results, view, alike)
+    titles = [_title(measure, view) for measure in MEASURES]
     place = next((place for place, group in enumerate(members) if _cell(group) == address.choice(CELL, "")), None)
 
     def clicked() -> None:
@@ -66,6 +76,12 @@ def show_map(results: list[CaseResult], view: View) -> None:
             st.caption("Click a cell to see its runs here.")
         else:
             _runs(members[place])
+
+
+def _title(measure: str, view: View) -> str:
+    """`ASR, % ↓` where a good defence makes it low."""
+    arrow = _GOOD.get((view, measure), "")
+    return f"<b>{measure.upper()}</b>, %{arrow and f' {arrow}'}"
 
 
 def _cell(group: list[CaseResult]) -> str:

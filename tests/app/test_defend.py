@@ -109,6 +109,12 @@ def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path)
     assert words(ahead, clear).endswith(found)
     after = {**without, "label": 6, "losses": {"turned up": 0.1}}
     assert f"{found} The channels cut shall lead there" in words(clear, after)
+    few = replace(summary, spec=replace(summary.spec, config=replace(config, hold_lead=1.5, hold_images=11)))
+    summary, usual = few, summary
+    assert words(ahead, clear).endswith("by 1.50 nats, but among too few images to be held to.")
+    summary = replace(few, spec=replace(few.spec, config=replace(config, hold_lead=1.5, hold_images=10)))
+    assert words(ahead, clear).endswith("by 1.50 nats.")
+    summary = usual
     held = {**clear, "held": True}
     assert words(ahead, held).endswith("by 1.50 nats, and is held to.")
     assert words(held, {**after, "held": True}, state=RunState.FINISHED).endswith("and is held to.")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from invmask import settings
-from invmask.figures.grid_map import GridCell, grid_map
+from invmask.figures.grid_map import GridCell, grid_map, ink
+from invmask.figures.network_map import colour_scale
 from invmask.masks.state import View
 from invmask.runs.grid_results import CaseResult, write_case
 from invmask.ui import results_data
@@ -65,27 +66,28 @@ def test_the_table_shows_means_in_per_cent_and_cases_without_result():
 def test_a_cell_is_the_mean_over_seeds_and_knows_its_cases():
     other = replace(CASE, seed=1, views={**CASE.views, "pruned": {"acc": 0.8, "asr": 0.3, "ra": 0.7}})
     failed = replace(CASE, spc=100, views={}, problem="It failed.")
-    cells, members = results_data.cells([CASE, other, failed], View.PRUNED)
+    cells, members = results_data.cells([CASE, other, failed], View.PRUNED, [])
     assert [cell.spc for cell in cells] == [10, 100]
     assert cells[0].shares == pytest.approx((0.8, 0.2, 0.7))
     assert cells[1].shares == (None, None, None)
     assert members == [[CASE, other], [failed]]
     assert "ASR 20.0 ± 14.1 %" in cells[0].hovers[1]
+    assert "2 seeds" in cells[0].hovers[1]
     assert "no ASR" in cells[1].hovers[1]
-    assert results_data.cells([CASE], View.INVERSE)[0][0].shares == (0.1, 0.9, 0.0)
+    assert results_data.cells([CASE], View.INVERSE, [])[0][0].shares == (0.1, 0.9, 0.0)
 
 
 def test_rows_are_named_by_what_differs_and_stand_in_the_order_of_the_attacks():
     unlike, clean = replace(CASE, architecture="vgg19bnw16"), replace(CASE, attack="clean", poisoning_ratio=0.0)
 
     def rows(*cases):
-        return [cell.row for cell in results_data.cells(list(cases), View.PRUNED)[0]]
+        return [cell.row for cell in results_data.cells(list(cases), View.PRUNED, results_data.said_once(cases))[0]]
 
     assert rows(clean, replace(CASE, attack="wanet"), CASE, replace(CASE, attack="mine")) == [
         "BadNets 10\u00a0%",
         "WaNet 10\u00a0%",
-        "Clean control",
         "mine 10\u00a0%",
+        "Clean control",
     ]
     assert rows(CASE, unlike) == [f"BadNets 10\u00a0%, {CASE.architecture}", "BadNets 10\u00a0%, vgg19bnw16"]
     assert rows(CASE, replace(CASE, dataset="gone"))[1] == "BadNets 10\u00a0%, gone"
@@ -106,6 +108,19 @@ def test_the_map_has_a_panel_a_measure_and_budgets_in_order():
         assert list(trace.text) == texts
         assert list(trace.hovertext) == list(hovers)
         assert [width > 0 for width in trace.marker.line.width] == [False, True, False]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "paper"])
+def test_numbers_on_cells_are_legible_on_every_colour(theme):
+    def luminance(colour):
+        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    stops = colour_scale("amount", theme)
+    for place, colour in stops:
+        one, other = sorted((luminance(colour), luminance(ink(place, theme))))
+        assert (other + 0.05) / (one + 0.05) >= 4.5
 
 
 def test_a_case_leads_to_its_run_where_it_is_here():

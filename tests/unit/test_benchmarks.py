@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import unlike
+from benchmarks import held, unlike
 from benchmarks.cases import keep
 from invmask.attacks.make import Plan
 from invmask.attacks.victims import read_card
@@ -82,3 +82,28 @@ def test_a_victim_that_was_there_before_is_not_kept(trained: list[tuple[str, int
     unlike.provide([Case(PLAN, "default", 10, 0)])
     assert trained == []
     assert not (own_home / "kept").exists()
+
+
+def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():
+    def case(victim: str, label: int, acc: float, asr: float | None, **settings: float) -> CaseResult:
+        views = {view: {"acc": acc, "asr": asr, "ra": asr} for view in VIEWS}
+        details = {"settings": {"hold_lead": 0.6, **settings}, "race": {"label": label, "lead": 1.25}}
+        return CaseResult(victim, "cifar10", "cnn4", "badnets", 0.1, "default", 1, 0, views=views, details=details)
+
+    pairs = [
+        (case("one", 3, 0.8, 0.1, hold_images=40), case("one", 3, 0.7, 0.3)),
+        (case("one", 2, 0.6, 0.5, hold_images=40), case("one", 2, 0.7, 0.4)),
+        (case("control", 3, 0.9, None, hold_images=40), case("control", 3, 0.6, None)),
+    ]
+    found = held.compare(pairs, {"one": 3, "control": None})
+    assert (found["hold_lead"], {name: of["n"] for name, of in found["labels"].items()}) == (
+        0.6,
+        {"the backdoor's": 1, "another": 2},
+    )
+    right, wrong = (of["differences"] for of in found["labels"].values())
+    assert (right["pruned acc"]["mean"], right["pruned asr"]["mean"]) == pytest.approx((10, -20))
+    assert (wrong["pruned acc"]["mean"], wrong["pruned asr"]["mean"]) == pytest.approx((10, 10))
+    assert (wrong["pruned acc"]["n"], wrong["pruned asr"]["n"]) == (2, 1)
+    other = case("one", 3, 0.8, 0.1, hold_images=40, pressure=2)
+    with pytest.raises(AssertionError):
+        held.compare([(other, pairs[0][1])], {"one": 3})

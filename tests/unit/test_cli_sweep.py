@@ -139,6 +139,9 @@ def test_a_case_that_other_settings_made_is_done_again(tmp_path):
     unset = {name: value for name, value in now.items() if value != getattr(IMSConfig(), name)}
     assert len(unset) < len(now)
     assert done(settings=unset)
+    # Before labels were held to among enough images alone, they were among any.
+    assert not done(settings={name: value for name, value in now.items() if name != "hold_images"} | {"hold_lead": 0.6})
+    assert not done(settings=[])
     assert not done(settings={**now, "seed": 4})
     assert not done(settings={**now, "gone": 1})
     assert not done()

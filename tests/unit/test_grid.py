@@ -117,6 +117,7 @@ def test_cases_survive_the_disk_and_what_is_none_is_told_of(tmp_path):
         "share.json": json.dumps({**content, "views": pruned(1.5)}),
         "neither.json": json.dumps({**content, "views": {}}),
         "more.json": json.dumps({**content, "surprise": 1}),
+        "details.json": json.dumps({**content, "details": None}),
         "views.json": json.dumps({**content, "views": 3}),
         "large.json": json.dumps({**content, "details": {"x": "y" * 300_000}}),
     }

@@ -68,10 +68,11 @@ class IMSConfig:
             else from its start, without, for the rounds that are left.
         label_lead: enough is a mean outer loss that is this much below the next one's, in nats.
         weight_turned_up: of that term.
-        hold_lead: above 0, a label to go on with whose lead is at least this, in nats, is held to: to the last round
-            the perturbations are made to lead to it, and from the end of the race on its term has the gates
-            1 + held_amplification (1 - m). Turned up by less, more of the backdoor's channels have to be cut.
-        hold_images: of fewer images in its race than this, no label is held to: among few, wrong ones lead far.
+        hold_lead: above 0, a label to go on with whose lead is at least this, in nats, is held to if the budget has
+            `hold_images`: to the last round the perturbations are made to lead to it, and from the end of the race on
+            its term has the gates 1 + held_amplification (1 - m). Turned up by less, more of the backdoor's channels
+            have to be cut.
+        hold_images: with fewer clean images than this, no label is held to: among few, wrong ones lead far.
         held_amplification: see `hold_lead`.
         weight_held: of the term of a label held to after the first phase.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
@@ -111,7 +112,7 @@ class IMSConfig:
     label_lead: float = 0.0
     weight_turned_up: float = 1.0
     hold_lead: float = 0.0
-    hold_images: int = 40
+    hold_images: int = 0
     held_amplification: float = 1.0
     weight_held: float = 1.0
 
@@ -168,6 +169,7 @@ _DEFAULT = IMSConfig(
     weight_inverse_perturbed=0.5,
     label_rounds=5,
     hold_lead=0.6,
+    hold_images=40,
 )
 
 PRESETS: dict[str, IMSConfig] = {

@@ -46,7 +46,7 @@ class RoundRecord:
             leads by enough.
         racing: labels still in the race after the round; 0 when there is none.
         lead: how far the one ahead is ahead of the next, in nats, mean over the race so far; None without one.
-        held: whether `label` is held to after the round (`IMSConfig.hold_lead`).
+        held: whether `label` is held to after the round (`IMSConfig.hold_lead`, `IMSConfig.hold_images`).
         phase_ended: why the phase ended with this round, as a sentence; None if it goes on.
     """
 

@@ -310,7 +310,8 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "A label that wins its race by at least this, in nats, is held to: to the last round the perturbations are "
         "made to lead there, and the channels cut have to lead there when they are turned up as said below. "
-        "Counts only after a race that a label won. 0 holds to none, as published.",
+        "Counts only after a race that a label won, with as many clean images as said below. 0 holds to none, as "
+        "published.",
         0,
         20,
         0.05,
@@ -319,8 +320,8 @@ SETTINGS: tuple[Setting, ...] = (
         "hold_images",
         "Images to hold to a label",
         "",
-        "Where fewer clean images than this are in the race, its winner is not held to: among few images a wrong label "
-        "easily leads by far. About fifty take part at most, as many of each answer.",
+        "With fewer clean images than this, no label is held to: among few images a wrong label easily leads by far. "
+        "40 are four of each of ten classes. 0 holds to a label however few there are.",
         0,
         1000,
         1,

@@ -97,7 +97,7 @@ class IMS:
         )
         raced = stepped
         if raced.race_labels.numel() and raced.round_in_phase >= config.label_rounds:
-            stepped = self._race_decided(raced, len(race.spread(reference.argmax(1), race.IMAGES)))
+            stepped = self._race_decided(raced, len(subject.images))
         if perturbation is not None:
             shown = chosen[:EXAMPLES]
             if config.crop_padding and not config.shared_cycles:
@@ -190,7 +190,7 @@ class IMS:
         """On with the label ahead if it leads by enough; else from the phase's start for the rounds that are left.
 
         Args:
-            images: how many were in the race.
+            images: how many the budget has.
         """
         lead = race.lead(state)
         enough = lead >= self.config.label_lead
