@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from invmask.cli import main, sweep
-from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.runs.entries import last_of_race
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
@@ -140,7 +140,8 @@ def test_a_case_that_other_settings_made_is_done_again(tmp_path):
     assert len(unset) < len(now)
     assert done(settings=unset)
     # Before labels were held to among enough images alone, they were among any.
-    assert not done(settings={name: value for name, value in now.items() if name != "hold_images"} | {"hold_lead": 0.6})
+    earlier = {name: value for name, value in preset("default").as_json().items() if name != "hold_images"}
+    assert IMSConfig.from_json(earlier) == preset("default", hold_images=0) != preset("default")
     assert not done(settings=[])
     assert not done(settings={**now, "seed": 4})
     assert not done(settings={**now, "gone": 1})
