@@ -34,7 +34,7 @@ PAGES = {
     "neurons": ("neurons", "Neurons", ""),
     "tune": ("tune", "Tune", ""),
     "export": ("export", "Export", ""),
-    "results": ("results", "Results", "&measure=pruned+asr"),
+    "results": ("results", "Results", f"&cell={VICTIM}/10"),
 }
 
 
