@@ -123,10 +123,13 @@ def decided(actions: Sequence[Action], channels: int) -> Decided:
 
 
 def act(channels: Sequence[int], restore: bool = False) -> None:
-    """Cut or restore channels by hand."""
-    if channels:
-        actions = [*_with_room(parse_actions(address.choice("cut", ""))), Action(tuple(channels), restore)]
-        address.choose("cut", write_actions(actions))
+    """Cut or restore channels by hand.
+
+    What was just done is not done again: a click that arrives twice would have to be undone twice.
+    """
+    before, action = parse_actions(address.choice("cut", "")), Action(tuple(channels), restore)
+    if channels and write_actions(before[-1:]) != write_actions([action]):
+        address.choose("cut", write_actions([*_with_room(before), action]))
 
 
 def _with_room(actions: Sequence[Action]) -> list[Action]:

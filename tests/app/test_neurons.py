@@ -103,7 +103,7 @@ def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
     assert gates.tolist() == pytest.approx([1, 0, 0, 1], abs=1e-4)
 
 
-def test_any_set_of_channels_goes_through_the_address_and_no_action_is_lost():
+def test_any_set_of_channels_goes_through_the_address_and_no_action_is_lost(monkeypatch):
     layer = neurons_choice.Action(tuple(reversed(range(560, 1200))))
     few = neurons_choice.Action((7, 3, 4, 5), restore=True)
     text = neurons_choice.write_actions([layer, few])
@@ -112,6 +112,12 @@ def test_any_set_of_channels_goes_through_the_address_and_no_action_is_lost():
     assert (sorted(first.channels), second) == (list(range(560, 1200)), few)
     assert neurons_choice.parse_actions("5-3.1-2-3.x.8") == (neurons_choice.Action(()), neurons_choice.Action((8,)))
     assert len(neurons_choice.parse_actions("0-999999")[0].channels) == neurons_choice.MOST_CHANNELS + 1
+    written = {"cut": "3"}
+    monkeypatch.setattr(neurons_choice.address, "choice", written.get)
+    monkeypatch.setattr(neurons_choice.address, "choose", written.__setitem__)
+    for restore, expected in ((False, "3.9,7"), (False, "3.9,7"), (True, "3.9,7.r9,7"), (False, "3.9,7.r9,7.9,7")):
+        neurons_choice.act((9, 7), restore)
+        assert written["cut"] == expected
     many = [neurons_choice.Action((number % 50,), restore=number % 3 == 0) for number in range(200)]
     shorter = neurons_choice._with_room(many)
     assert len(shorter) == 102
