@@ -24,7 +24,8 @@ def figure_table(figure: go.Figure) -> pd.DataFrame:
         axes' titles where all panels that have one agree, with `%` where the ticks are in per cent), and those of the
         rest that some trace has: `± y` (half of an error bar), `base` and `width` of bars, the colour's number
         (called by the colour bar's title), `size`, `text`, `hovertext`, `detail 1` and so on (what the figure keeps
-        beside each point), `z` of heatmaps, `red`, `green`, `blue` of pictures.
+        beside each point), `z` of heatmaps, `red`, `green`, `blue` of pictures. A trace whose `meta` is a dictionary
+        of columns has those instead: what is drawn for them is layout.
     """
     parts = [part for number, trace in enumerate(figure.data) for part in _parts(figure, trace, number)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"trace": []})
@@ -39,6 +40,9 @@ def figure_csv(figure: go.Figure) -> str:
 
 def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[pd.DataFrame]:
     name = plain(trace.name) if trace.name else f"{trace.type} {number + 1}"
+    if isinstance(trace.meta, dict):
+        yield pd.DataFrame({"trace": [name] * len(next(iter(trace.meta.values()))), **trace.meta})
+        return
     columns = _pixels(trace) if trace.type == "image" else _grid(trace) if trace.type in _GRIDS else _points(trace)
     if trace.type not in ("image", *_GRIDS):
         columns |= _placed(figure, columns) | _spread(trace) | _colours(figure, trace)

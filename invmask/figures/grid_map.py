@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import TEXT, Theme
+from invmask.figures.ramps import colour_at, linear
 from invmask.figures.template import finish, panel_title
 
 PITCH = 34
@@ -51,6 +52,12 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
         # Bars and no heat map: of those Streamlit tells no clicks.
         figure.add_bar(
             name=title,
+            # Where bars lie and how long they are is layout; the saved table has what they stand for.
+            meta={
+                "victim": [cell.row for cell in cells],
+                "SPC": [cell.spc for cell in cells],
+                "share, %": [None if share is None else round(100 * share, 2) for share in shares],
+            },
             orientation="h",
             base=[budgets.index(cell.spc) - 0.5 + GAP / 2 for cell in cells],
             x=[1 - GAP for _ in cells],
@@ -111,18 +118,5 @@ def ink(share: float | None, theme: Theme) -> str:
     """Of the number on a cell: black or white, whichever stands out more from the cell's colour (WCAG 2's contrast)."""
     if share is None:
         return TEXT[theme]
-    stops = colour_scale("amount", theme)
-    place = share * (len(stops) - 1)
-    low = min(int(place), len(stops) - 2)
-    pairs = zip(_channels(stops[low][1]), _channels(stops[low + 1][1]), strict=True)
-    linear = [_linear(start + (place - low) * (end - start)) for start, end in pairs]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    luminance = float(linear(colour_at(share, colour_scale("amount", theme))) @ (0.2126, 0.7152, 0.0722))
     return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#FFFFFF"
-
-
-def _channels(colour: str) -> list[float]:
-    return [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-
-
-def _linear(channel: float) -> float:
-    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4

@@ -3,7 +3,7 @@
 A scale that climbs in lightness reads the same to colour-blind eyes, in print and on a poor projector.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,9 +33,22 @@ _TO_LAB = np.array(
 
 def oklab(colour: str) -> np.ndarray:
     """A hex colour (``#rrggbb``) in OKLab: lightness in [0, 1], then green-red and blue-yellow; float64 [3]."""
-    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return _TO_LAB @ np.cbrt(_TO_LMS @ linear)
+    return _TO_LAB @ np.cbrt(_TO_LMS @ linear(_srgb(colour)))
+
+
+def linear(channels: np.ndarray) -> np.ndarray:
+    """sRGB in [0, 1] as linear light in [0, 1], in any shape."""
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def colour_at(share: float, scale: Sequence[tuple[float, str]]) -> np.ndarray:
+    """The colour at `share` in [0, 1] of a plotly scale, as it is drawn; sRGB in [0, 1], float64 [3]."""
+    colours = np.array([_srgb(colour) for _, colour in scale])
+    return np.array([np.interp(share, [place for place, _ in scale], channel) for channel in colours.T])
+
+
+def _srgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
 
 
 def ramp(start: str, end: str, stops: int = 9) -> list[tuple[float, str]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from invmask import settings
+from invmask.exports.data import figure_table
 from invmask.figures.grid_map import GridCell, grid_map, ink
 from invmask.figures.network_map import colour_scale
 from invmask.masks.state import View
@@ -108,6 +109,15 @@ def test_the_map_has_a_panel_a_measure_and_budgets_in_order():
         assert list(trace.text) == texts
         assert list(trace.hovertext) == list(hovers)
         assert [width > 0 for width in trace.marker.line.width] == [False, True, False]
+
+
+def test_the_saved_table_of_the_map_has_victims_budgets_and_shares():
+    cells = [GridCell("one", 10, (0.9, None), ("a", "b")), GridCell("two", 2, (0.7, 0.3), ("e", "f"))]
+    table = figure_table(grid_map(cells, ["<b>ACC</b>, % ↑", "<b>ASR</b>, % ↓"], "paper"))
+    assert list(table) == ["trace", "victim", "SPC", "share, %"]
+    assert table["trace"].tolist() == ["ACC, % ↑"] * 2 + ["ASR, % ↓"] * 2
+    assert table[["victim", "SPC"]].to_numpy().tolist() == [["one", 10], ["two", 2]] * 2
+    assert table["share, %"].tolist() == pytest.approx([90, 70, float("nan"), 30], nan_ok=True)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "paper"])
