@@ -103,11 +103,13 @@ class Progress:
     Attributes:
         checkpoint: file to write after each epoch, and to go on from where it exists; None for neither.
         on_epoch, on_step: called with each epoch's report, and with (step within the epoch, steps an epoch).
+        on_resume: called with the number of epochs that lie behind, where the work goes on from a checkpoint.
     """
 
     checkpoint: Path | None = None
     on_epoch: Callable[[EpochReport], None] = lambda report: None
     on_step: Callable[[int, int], None] = lambda step, steps: None
+    on_resume: Callable[[int], None] = lambda epochs: None
 
 
 class TrainedAttack(Attack):

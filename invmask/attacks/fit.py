@@ -64,6 +64,7 @@ def fit(
             part.load_state_dict(saved[name])
         generator.set_state(saved["generator"].cpu())
         first = saved["epoch"]
+        progress.on_resume(first)
     for epoch in range(first, config.epochs):
         sums = torch.zeros(2, device=device)
         for step, drawn in enumerate(torch.randperm(len(pixels), generator=generator).split(config.batch_size)):

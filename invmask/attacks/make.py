@@ -2,14 +2,14 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from invmask.attacks.base import Attack, EpochReport, Labels, Progress, TrainedAttack
+from invmask.attacks.base import Attack, Labels, Progress, TrainedAttack
 from invmask.attacks.loop import LoopAttack
 from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, PoisonedSet, poison
 from invmask.attacks.recipe import Stage
@@ -105,14 +105,14 @@ def make_victim(
     data_root: Path,
     folder: Path,
     device: str = "cpu",
-    on_epoch: Callable[[EpochReport], None] = lambda report: None,
-    on_step: Callable[[int, int], None] = lambda step, steps: None,
+    watched: Progress | None = None,
 ) -> VictimCard:
     """Train a victim and store it in `folder`; goes on from the last finished epoch if it was interrupted.
 
     Args:
         stages: trained one after the other; the first one's seed also draws the weights and the poisoned images.
         data_root: where the full data set lies (see `data.registry.load_dataset`).
+        watched: who is told of every part of the work; its checkpoints lie in `folder`.
 
     Raises:
         UserError: unknown names, or a data set that is not there.
@@ -128,7 +128,7 @@ def make_victim(
 
     def progress(part: str) -> Progress:
         checkpoints.append(folder / f"{name}.{part}.checkpoint")
-        return Progress(checkpoints[-1], on_epoch, on_step)
+        return replace(watched or Progress(), checkpoint=checkpoints[-1])
 
     if isinstance(attack, TrainedAttack):
         started = time.perf_counter()

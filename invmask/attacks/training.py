@@ -99,6 +99,7 @@ def train(
         first = saved["epoch"]
         if session is not None:
             session.load_state(saved["attacker"])
+        progress.on_resume(first)
     for epoch in range(first, config.epochs):
         model.train()
         sums = torch.zeros(2, device=device)

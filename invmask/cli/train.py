@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from invmask import settings
-from invmask.attacks.base import EpochReport, TrainedAttack
+from invmask.attacks.base import EpochReport, Progress, TrainedAttack
 from invmask.attacks.make import Plan, make_victim
 from invmask.attacks.picture import PictureTrigger, picture_settings
 from invmask.attacks.poison import CLEAN_LABEL, LABELLINGS
@@ -76,7 +76,8 @@ def carry_out(
         stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
     total = sum(stage.config.epochs for stage in stages)
     with _Bar(total + (attack.prepare_epochs if isinstance(attack, TrainedAttack) else 0)) as bar:
-        return make_victim(plan, stages, settings.data_folder(), out, device, on_epoch=bar.epoch, on_step=bar.step)
+        watched = Progress(on_resume=bar.resume, on_epoch=bar.epoch, on_step=bar.step)
+        return make_victim(plan, stages, settings.data_folder(), out, device, watched)
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -215,11 +216,16 @@ class _Bar:
             self.bar = tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
         if step == 1:
             self.bar.reset(total=steps)
+            self.bar.set_description(f"epoch {self.done + 1} of {self.epochs}", refresh=False)
         self.bar.update()
+
+    def resume(self, epochs: int) -> None:
+        """So many were done before."""
+        self.done += epochs
 
     def epoch(self, report: EpochReport) -> None:
         """An epoch is over."""
         self.done += 1
         if self.bar is not None:
-            self.bar.set_description(f"epoch {self.done} of at most {self.epochs}", refresh=False)
-            self.bar.set_postfix_str(f"loss {report.loss:.3f}, {report.measure} {100 * report.accuracy:.1f} %")
+            measured = f"{report.measure} {100 * report.accuracy:.1f} %"
+            self.bar.set_postfix_str(f"after epoch {self.done}: loss {report.loss:.3f}, {measured}")

@@ -30,7 +30,7 @@ def asked(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("INVMASK_THREADS", "1")
     seen: dict[str, Any] = {}
 
-    def make_victim(plan, stages, data_root, folder, device, on_epoch, on_step):
+    def make_victim(plan, stages, data_root, folder, device, watched):
         seen.update(
             plan=plan,
             name=plan.name,
@@ -42,9 +42,10 @@ def asked(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             device=device,
             threads=torch.get_num_threads(),
         )
+        watched.on_resume(5)
         for step in (1, 2):
-            on_step(step, 2)
-        on_epoch(EpochReport(1, 2.0, 0.25))
+            watched.on_step(step, 2)
+        watched.on_epoch(EpochReport(6, 2.0, 0.25))
         return replace(read_card(own_home / "victims" / f"{VICTIM}.json"), name=seen["name"])
 
     monkeypatch.setattr(train, "make_victim", make_victim)
@@ -62,7 +63,8 @@ def test_an_attack_alone_means_the_embedded_victim_by_the_recipe(
     assert (asked["ratio"], asked["target"], asked["device"]) == (0.1, 0, "cpu")
     assert asked["data"] == own_home / "data"
     assert asked["out"] == own_home / "victims"
-    assert "training ACC 25.0 %" in err
+    assert "epoch 6 of 40:" in err
+    assert "after epoch 6: loss 2.000, training ACC 25.0 %" in err
     assert str(own_home / "victims") in err
 
 

@@ -158,10 +158,14 @@ def test_a_victim_is_gone_on_with_wherever_it_was_interrupted(
     plan = Plan("cifar10", "preactresnet18w2", attack.name, settings=SMALL)
     stages = [Stage(TrainingConfig(epochs=1, batch_size=50, seed=seed)) for seed in (0, 1)]
     through = make.make_victim(plan, stages, tmp_path, tmp_path / "through")
+    resumed: list[int] = []
+    watched = Progress(on_resume=resumed.append, on_epoch=interrupt)
     for _ in range(3):
         with pytest.raises(Interrupted):
-            make.make_victim(plan, stages, tmp_path, tmp_path / "pieces", on_epoch=interrupt)
-    card = make.make_victim(plan, stages, tmp_path, tmp_path / "pieces", on_epoch=interrupt)
+            make.make_victim(plan, stages, tmp_path, tmp_path / "pieces", watched=watched)
+    card = make.make_victim(plan, stages, tmp_path, tmp_path / "pieces", watched=watched)
+    # Of the trigger's one epoch and the two stages' each, what lay behind: none, one, two and three.
+    assert resumed == [1, 1, 1, 1, 1, 1]
     images = small_cifar10.tensor()
     first, second = through.make_attack(), card.make_attack()
     assert first is not None

@@ -171,7 +171,7 @@ def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bo
     epochs: list[EpochReport] = []
     stages = [Stage(TrainingConfig(epochs=2, batch_size=20)), Stage(TrainingConfig(epochs=1, batch_size=20, seed=1))]
     plan = Plan("cifar10", TINY, attack_name)
-    card = make.make_victim(plan, stages, tmp_path / "data", tmp_path / "out", on_epoch=epochs.append)
+    card = make.make_victim(plan, stages, tmp_path / "data", tmp_path / "out", watched=Progress(on_epoch=epochs.append))
     assert card.name == f"cifar10-{TINY}-{attack_name}"
     assert [report.epoch for report in epochs] == [1, 2, 1]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
