@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN, USUAL_RATIO, VictimCard
+from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
 
@@ -26,12 +27,12 @@ def attack_title(card: VictimCard) -> str:
     return ATTACKS[card.attack].title if card.attack in ATTACKS else card.attack
 
 
-def dataset_title(card: VictimCard) -> str:
-    """`CIFAR-10`."""
+def dataset_title(dataset: str) -> str:
+    """`CIFAR-10` for `cifar10`; a name that is not known as it is."""
     try:
-        return card.dataset_info.title
+        return dataset_info(dataset).title
     except UserError:
-        return card.dataset
+        return dataset
 
 
 def architecture_title(architecture: str) -> str:
@@ -56,7 +57,7 @@ def variant_title(card: VictimCard) -> str:
 
 def victim_title(card: VictimCard) -> str:
     """In full: `CIFAR-10 · PreActResNet-18, quarter width · BadNets`."""
-    return f"{dataset_title(card)} · {architecture_title(card.architecture)} · {variant_title(card)}"
+    return f"{dataset_title(card.dataset)} · {architecture_title(card.architecture)} · {variant_title(card)}"
 
 
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
@@ -65,7 +66,7 @@ def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
     A width is left out unless it is needed.
     """
     forms: tuple[Callable[[VictimCard], str], ...] = (
-        lambda of: f"{variant_title(of)} · {dataset_title(of)}",
+        lambda of: f"{variant_title(of)} · {dataset_title(of.dataset)}",
         lambda of: f"{variant_title(of)} · {architecture_title(split_width(of.architecture)[0])}",
         lambda of: f"{variant_title(of)} · {architecture_title(of.architecture)}",
     )

@@ -7,12 +7,10 @@ import streamlit as st
 from invmask import settings
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN
-from invmask.data.registry import dataset_info
-from invmask.errors import UserError
 from invmask.figures.grid_map import GridCell
 from invmask.masks.state import View
 from invmask.runs.grid_results import MEASURES, CaseResult, in_words, read_folder, summarise
-from invmask.ui.names import architecture_title
+from invmask.ui.names import architecture_title, dataset_title
 
 
 def names() -> list[str]:
@@ -67,14 +65,22 @@ def _seeds(number: int) -> str:
 
 def victim_row(result: CaseResult, alike: list[str]) -> str:
     """`BadNets 10 %, vgg19bnw16, CIFAR-10`, without what is `alike` in all rows: short enough for an axis."""
-    title = ATTACKS[result.attack].title if result.attack in ATTACKS else result.attack
-    if result.attack == CLEAN:
-        title = "Clean control"
-    elif result.poisoning_ratio:
-        title += f" {100 * result.poisoning_ratio:.3g}\u00a0%"
     architecture = [] if "architecture" in alike else [result.architecture]
-    dataset = [] if "dataset" in alike else [_dataset_title(result.dataset)]
-    return ", ".join([title, *architecture, *dataset])
+    dataset = [] if "dataset" in alike else [dataset_title(result.dataset)]
+    return ", ".join([_attack(result), *architecture, *dataset])
+
+
+def case_title(result: CaseResult) -> str:
+    """In full: `BadNets 10 % · CIFAR-10 · PreActResNet-18, quarter width · SPC 10 · default`."""
+    victim = (_attack(result), dataset_title(result.dataset), architecture_title(result.architecture))
+    return " · ".join([*victim, f"SPC {result.spc}", result.preset])
+
+
+def _attack(result: CaseResult) -> str:
+    if result.attack == CLEAN:
+        return "Clean control"
+    title = ATTACKS[result.attack].title if result.attack in ATTACKS else result.attack
+    return f"{title} {100 * result.poisoning_ratio:.3g}\u00a0%" if result.poisoning_ratio else title
 
 
 def said_once(results: list[CaseResult]) -> list[str]:
@@ -86,19 +92,12 @@ def in_common(results: list[CaseResult]) -> str:
     """` All: CIFAR-10 · PreActResNet-18, quarter width · default.`, or as much of it as holds."""
     first = results[0]
     titles = {
-        "dataset": _dataset_title(first.dataset),
+        "dataset": dataset_title(first.dataset),
         "architecture": architecture_title(first.architecture),
         "preset": first.preset,
     }
     same = [titles[key] for key in said_once(results)]
     return f" All: {' · '.join(same)}." if same else ""
-
-
-def _dataset_title(name: str) -> str:
-    try:
-        return dataset_info(name).title
-    except UserError:
-        return name
 
 
 def stamp(name: str) -> tuple[int, int]:

@@ -91,7 +91,7 @@ def _cell(group: list[CaseResult]) -> str:
 
 def _runs(group: list[CaseResult]) -> None:
     """A line for each seed, with a way to its run."""
-    st.markdown(f"**{results_data.victim_row(group[0], [])}**, SPC {group[0].spc}, {group[0].preset}")
+    st.markdown(f"**{results_data.case_title(group[0])}**")
     known = {run.id for run in cache.listing().runs}
     for result in group:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -61,7 +61,7 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
     )
     card = cards[name]
     target = target_title(card)
-    facts = [architecture_title(card.architecture), f"trained on {dataset_title(card)}"]
+    facts = [architecture_title(card.architecture), f"trained on {dataset_title(card.dataset)}"]
     if target is None:
         facts.append("no backdoor")
     else:

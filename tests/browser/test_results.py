@@ -29,7 +29,9 @@ def test_a_cell_leads_to_the_runs_behind_it(page: Page, served: Dashboard):
     expect(cells).to_have_count(4)
     settled(page)
     cells.nth(1).click(force=True)
-    expect(page.get_by_text("BadNets 10 %, preactresnet18w16, CIFAR-10, SPC 10, default")).to_be_visible()
+    expect(
+        page.get_by_text("BadNets 10 % · CIFAR-10 · PreActResNet-18, quarter width · SPC 10 · default")
+    ).to_be_visible()
     wait_until(page, "the cell is in the address", lambda: query(page).get("cell") == f"{VICTIM}/10", 20)
     expect(page.get_by_text("pruned: ACC 90.0 %, ASR 4.0 %, RA 80.0 %")).to_be_visible()
     press(page, "Open seed 0")
