@@ -15,7 +15,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     choice, has_trigger = flip_choice.read(names), card.targets is not None
     poisoned = has_trigger and choice.images == "poisoned"
     round_taken = run.round if choice.round is None else min(choice.round, run.round)
-    left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="bottom")
+    left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="top")
     with left:
         flip_panels.switch(choice, has_trigger)
     for column in middle:

@@ -49,7 +49,7 @@ def _page() -> None:
         )
         st.code(COMMAND, language="bash")
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="top", gap="medium"):
         name = _choose("Sweep", "sweep", names)
         results, problems = results_data.read(name)
         presets = list(dict.fromkeys(result.preset for result in results))
