@@ -199,31 +199,49 @@ def sweep_table(folder: Path) -> str:
         f"In per cent, mean ± standard deviation over seeds, on {images}; {machine}, {precisions}. Raw results: "
         f"[benchmarks/results/{name}](benchmarks/results/{name}), made by `python -m benchmarks.{name}`."
     )
-    return f"{head}\n\n{as_markdown(summarise(results))}"
+    presets = dict.fromkeys(of.preset for of in results)
+    tables = [as_markdown(summarise([of for of in results if of.preset == preset])) for preset in presets]
+    return "\n\n".join([head, *tables])
 
 
-def shortfalls() -> str:
-    """Which cases of the sweep fall short of what was asked for, and what the race of labels found in them."""
-    results = [of for of in read_folder(sweep.RESULTS / "cases")[0] if of.attack != CLEAN]
+def shortfalls(folder: Path) -> str:
+    """Which cases of a sweep fall short of what was asked for, and what the race of labels found in them.
+
+    Args:
+        folder: what `cases.keep` wrote.
+    """
+    results = [of for of in read_folder(folder / "cases")[0] if of.attack != CLEAN]
+    presets = dict.fromkeys(of.preset for of in results)
+    return "\n\n".join(_short(preset, [of for of in results if of.preset == preset]) for preset in presets)
+
+
+def _short(preset: str, results: list[CaseResult]) -> str:
     targets = {name: read_card(path).target_label for name, path in find_cards([ASSETS / "victims"]).items()}
-
-    def misled(cases: list[CaseResult]) -> int:
-        return sum((of.details["race"] or {}).get("label") != targets[of.victim] for of in cases)
-
-    def counted(what: Iterable[str]) -> str:
-        return ", ".join(f"{count} {name}" for name, count in Counter(what).most_common())
-
     fooled = [of for of in results if _pruned(of, "asr") > 0.1]
     gone = [of for of in results if of not in fooled and (of.views["original"]["acc"] or 0) - _pruned(of, "ra") > 0.15]
-    each = "; ".join(f"{of.attack}, SPC {of.spc}, seed {of.seed}: {100 * _pruned(of, 'asr'):.1f} %" for of in fooled)
     rest = [of for of in results if of not in fooled and of not in gone]
-    return (
-        f"Of {len(results)} cases with an attack, {len(fooled)} end with an ASR over 10 % ({each}); in "
-        f"{misled(fooled)} of them the label ahead in the race was not the backdoor's. In {len(gone)} others RA is "
-        f"more than 15 points under the victim's ACC ({counted(of.attack for of in gone)}; "
-        f"{counted(f'at SPC {of.spc}' for of in gone)}), and in {misled(gone)} of those the label ahead was not the "
-        f"backdoor's, as it was not in {misled(rest)} of the {len(rest)} that do not fall short."
-    )
+    each = "; ".join(f"{of.attack}, SPC {of.spc}, seed {of.seed}: {100 * _pruned(of, 'asr'):.1f} %" for of in fooled)
+    where = [_counted(of.attack for of in gone)]
+    if len({of.spc for of in results}) > 1:
+        where.append(_counted(f"at SPC {of.spc}" for of in gone))
+    said = [
+        f"`{preset}`: of {len(results)} cases with an attack {len(fooled)} end with an ASR over 10 %"
+        + (f" ({each})" if fooled else ""),
+        f"in {len(gone)} others RA is more than 15 points under the victim's ACC"
+        + (f" ({'; '.join(where)})" if gone else ""),
+    ]
+    if all(of.details["race"] for of in results):
+        misled = ", ".join(
+            f"in {sum(of.details['race']['label'] != targets[of.victim] for of in cases)} of the {len(cases)} {which}"
+            for cases, which in ((fooled, "over 10 %"), (gone, "others"), (rest, "that do not fall short"))
+            if cases
+        )
+        said.append(f"a label that is not the backdoor's was ahead in the race {misled}")
+    return "; ".join(said) + "."
+
+
+def _counted(what: Iterable[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(what).most_common())
 
 
 def _pruned(case: CaseResult, measure: str) -> float:
@@ -252,7 +270,7 @@ def main() -> None:
         "faster": faster_words(),
         "held": held_table(),
         "sweep": sweep_table(sweep.RESULTS),
-        "short": shortfalls(),
+        "short": shortfalls(sweep.RESULTS),
         "unlike": sweep_table(unlike.RESULTS),
     }
     for name, table in tables.items():

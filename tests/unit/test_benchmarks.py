@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import held, unlike
+from benchmarks import held, readme, unlike
 from benchmarks.cases import keep
 from invmask.attacks.make import Plan
 from invmask.attacks.victims import read_card
@@ -107,3 +107,33 @@ def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():
     other = case("one", 3, 0.8, 0.1, hold_images=40, pressure=2)
     with pytest.raises(AssertionError):
         held.compare([(other, pairs[0][1])], {"one": 3})
+
+
+def test_readme_says_which_cases_fall_short_and_whether_the_race_was_misled_for_each_preset(tmp_path: Path):
+    def write_one(preset: str, attack: str, spc: int, asr: float | None, ra: float | None, race: int | None) -> None:
+        victim = f"cifar10-preactresnet18w16-{attack}"
+        measures: dict[str, float | None] = {"acc": 0.9, "asr": asr, "ra": ra}
+        details = {"race": None if race is None else {"label": race, "lead": 0.5}}
+        case = CaseResult(
+            victim, "cifar10", "w", attack, 0.1, preset, spc, 0, views=dict.fromkeys(VIEWS, measures), details=details
+        )
+        write_case(tmp_path / "cases", f"{attack}-{preset}-{spc}", case)
+
+    write_one("default", "wanet", 1, 0.523, 0.1, race=3)
+    write_one("default", "sig", 1, 0.05, 0.7, race=2)
+    write_one("default", "sig", 10, 0.05, 0.7, race=0)
+    write_one("default", "badnets", 1, 0.1, 0.76, race=0)
+    write_one("default", "clean", 1, None, None, race=5)
+    write_one("paper", "badnets", 10, 0.2, 0.8, race=None)
+    write_one("paper", "bpp", 10, 0.0, 0.8, race=None)
+    short, published = readme.shortfalls(tmp_path).split("\n\n")
+    assert short == (
+        "`default`: of 4 cases with an attack 1 end with an ASR over 10 % (wanet, SPC 1, seed 0: 52.3 %); "
+        "in 2 others RA is more than 15 points under the victim's ACC (2 sig; 1 at SPC 1, 1 at SPC 10); "
+        "a label that is not the backdoor's was ahead in the race in 1 of the 1 over 10 %, in 1 of the 2 others, "
+        "in 0 of the 1 that do not fall short."
+    )
+    assert published == (
+        "`paper`: of 2 cases with an attack 1 end with an ASR over 10 % (badnets, SPC 10, seed 0: 20.0 %); in 0 others "
+        "RA is more than 15 points under the victim's ACC."
+    )
