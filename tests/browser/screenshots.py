@@ -100,9 +100,9 @@ def _rounds(page: Page) -> int:
 
 
 def _small(source: Path, target: Path) -> None:
-    """A palette of 256 colours: a third of the size, and flat colours stay as they are."""
+    """A palette of 256 colours: a third of the size. It covers rare colours, too: by area, the logo's orange goes."""
     with Image.open(source) as picture_:
-        reduced = picture_.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        reduced = picture_.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
         reduced.save(target, optimize=True)
 
 
