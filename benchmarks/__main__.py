@@ -10,6 +10,7 @@ SPEED = (
     "rounds",
     "limit",
     "defence --again",
+    "defence --victim fashionmnist-cnn4-badnets --spc 10 --again",
     "defence --preset paper --spc 10 --times 1 --again",
     "slopes",
     "workers",

@@ -3,6 +3,7 @@
 Each defence is a process of its own, so that start-up and peak memory are its own too:
 
     python -m benchmarks.defence --spc 10 2 100 --json
+    python -m benchmarks.defence --victim fashionmnist-cnn4-badnets --spc 10
 """
 
 import argparse
@@ -52,6 +53,7 @@ print(json.dumps({
 def main() -> None:
     """Measure, print, and store; what is stored already is measured again only with `--again`."""
     parser = speed.parser(__doc__, "defence")
+    parser.add_argument("--victim", default=VICTIM)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--spc", nargs="+", type=int, default=[10, 2, 100])
     parser.add_argument("--precisions", nargs="+", default=None, help="this machine's best, and float32")
@@ -60,7 +62,8 @@ def main() -> None:
     best = choose_precision(arguments.device)
     for spc in arguments.spc:
         for precision in arguments.precisions or dict.fromkeys([best, "float32"]):
-            name = f"{arguments.preset}_spc{spc}_{precision}"
+            of_victim = "" if arguments.victim == VICTIM else f"{arguments.victim}_"
+            name = f"{of_victim}{arguments.preset}_spc{spc}_{precision}"
             if speed.file_of(arguments, name).exists() and not arguments.again:
                 continue
             found = measure(arguments, spc, precision)
@@ -73,7 +76,8 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
     taken = []
     for _ in range(arguments.times):
         with tempfile.TemporaryDirectory() as home:
-            words = [home, VICTIM, arguments.preset, str(spc), precision, str(arguments.threads), arguments.device]
+            how = [arguments.preset, str(spc), precision, str(arguments.threads), arguments.device]
+            words = [home, arguments.victim, *how]
             environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
             child = subprocess.run(
                 [sys.executable, "-c", CHILD, *words],
@@ -86,7 +90,7 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
         taken.append(json.loads(child.stdout.strip().splitlines()[-1]))
     return {
         "what": "seconds of a whole defence in a process of its own, imports and all measuring included",
-        "victim": VICTIM,
+        "victim": arguments.victim,
         "preset": arguments.preset,
         "spc": spc,
         "precision": precision,

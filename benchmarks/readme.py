@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import held, quality, sweep, unlike
+from benchmarks import defence, held, quality, sweep, unlike
 from invmask.attacks.victims import CLEAN, find_cards, read_card
 from invmask.data.embedded import ASSETS
 from invmask.runs.grid_results import CaseResult, as_markdown, read_folder, summarise
@@ -93,8 +93,9 @@ def speed_table() -> str:
         each = [one["seconds"] for one in result["defences"]]
         in_rounds = statistics.median(one["seconds_in_rounds"] for one in result["defences"])
         memory = max(one["peak_memory_bytes"] for one in result["defences"]) / 2**30
+        of_victim = "" if result["victim"] == defence.VICTIM else f" of `{result['victim']}`"
         add(
-            f"whole defence, `{result['preset']}`, SPC {result['spc']}, {result['precision']}",
+            f"whole defence{of_victim}, `{result['preset']}`, SPC {result['spc']}, {result['precision']}",
             f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)})",
             result,
         )
