@@ -1,5 +1,7 @@
 """Results: what a sweep over many victims found, as a map and as a table; a click opens the run."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from invmask.figures.palette import VIEW_TITLES
@@ -8,14 +10,20 @@ from invmask.ui import address, results_data, results_panels, widgets
 from invmask.ui.names import count
 
 COMMAND = "python -m invmask sweep --attacks badnets,blended,sig,clean --spc 1,10 --seeds 0,1,2"
+NONE_YET = "A sweep defends many victims one after the other. Start one in a terminal, and look here while it goes on:"
 
 
-def _choose(label: str, name: str, options: list[str]) -> str:
+def _choose(label: str, name: str, options: list[str], width: int, title: Callable[[str], str] = str) -> str:
     """A choice that the address keeps."""
     key = f"results-{name}"
     st.session_state[key] = address.choice(name, options[0], options)
     return st.selectbox(
-        label, options, key=key, width=170, on_change=lambda: address.choose(name, st.session_state[key])
+        label,
+        options,
+        key=key,
+        width=width,
+        format_func=title,
+        on_change=lambda: address.choose(name, st.session_state[key]),
     )
 
 
@@ -40,20 +48,17 @@ def _page() -> None:
         return
     results_panels.go_to_opened()
     st.title("Results", anchor=False)
-    names = results_data.names()
+    own = results_data.names()
+    names = [*own, *results_data.built_in()]
     if not names:
-        st.info(
-            "There are no results yet. A sweep defends many victims one after the other; start one in a terminal, "
-            "and look here while it goes on:",
-            icon=":material/grid_on:",
-        )
+        st.info("There are no results yet. " + NONE_YET, icon=":material/grid_on:")
         st.code(COMMAND, language="bash")
         return
     with st.container(horizontal=True, vertical_alignment="top", gap="medium"):
-        name = _choose("Sweep", "sweep", names)
+        name = _choose("Sweep", "sweep", names, 190, results_data.title)
         results, problems = results_data.read(name)
         presets = list(dict.fromkeys(result.preset for result in results))
-        preset = _choose("Preset", "preset", presets) if presets else ""
+        preset = _choose("Preset", "preset", presets, 150) if presets else ""
         view = _choose_view()
     results_panels.watch(name)
     for problem in problems:
@@ -65,11 +70,16 @@ def _page() -> None:
     st.caption(
         f"{count(len(results))} cases have ended"
         + (f", {count(failed)} of them without a result." if failed else ".")
+        + (" Measured beforehand, and part of invmask." if name in results_data.BUILT_IN else "")
         + results_data.in_common(results)
     )
     of_preset = [result for result in results if result.preset == preset]
     results_panels.show_map(of_preset, view, results_data.said_once(results))
     results_panels.show_table(results, name)
+    if not own:
+        with st.expander("A sweep of your own", icon=":material/terminal:"):
+            st.caption(NONE_YET)
+            st.code(COMMAND, language="bash")
 
 
 _page()

@@ -107,6 +107,14 @@ def show(card: VictimCard, run: str | None) -> Draft:
     return draft
 
 
+def set_up(preset_name: str, spc: int, config: IMSConfig) -> None:
+    """Fill the controls for a new run, before the page Defend is gone to without a run."""
+    st.session_state[_LOADED_KEY] = None
+    st.session_state[PRESET_KEY] = preset_name
+    st.session_state[SPC_KEY] = spc
+    _fill(config)
+
+
 def _note(draft: Draft, run: str | None) -> str:
     """What the settings are for; the same number of lines whatever it says."""
     if draft.config is None:
@@ -135,16 +143,14 @@ def _load(run: str | None, transformer: bool) -> None:
     loaded = st.session_state.get(_LOADED_KEY, "nothing")
     if loaded == run or (run is None and loaded != "nothing"):
         return
-    st.session_state[_LOADED_KEY] = run
     spec = None
     if run is not None:
         # Of a damaged run the page tells; the controls are there for another one.
         with contextlib.suppress(UserError):
             spec = cache.summary(run).spec
     name = spec.preset if spec and spec.preset in PRESETS else FIRST_PRESET
-    st.session_state[PRESET_KEY] = name
-    st.session_state[SPC_KEY] = spec.spc if spec else FIRST_SPC
-    _fill(spec.config if spec else preset(name, transformer))
+    set_up(name, spec.spc if spec else FIRST_SPC, spec.config if spec else preset(name, transformer))
+    st.session_state[_LOADED_KEY] = run
 
 
 def _take_preset(transformer: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the page Results reads: the sweeps of this machine's home."""
+"""What the page Results reads: the sweeps of this machine's home, and those measured beforehand."""
 
 from pathlib import Path
 
@@ -7,14 +7,35 @@ import streamlit as st
 from invmask import settings
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN
+from invmask.data.budget import MAX_SPC
+from invmask.defenses.ims.config import PRESETS, IMSConfig
+from invmask.errors import UserError
 from invmask.figures.grid_map import GridCell
 from invmask.masks.state import View
 from invmask.runs.grid_results import MEASURES, CaseResult, in_words, read_folder, summarise
 from invmask.ui.names import architecture_title, dataset_title
 
+_MEASURED = settings.ASSETS.parent / "benchmarks" / "results"
+# No sweep of one's own has a dot in its name.
+BUILT_IN = {
+    "built.attacks": ("Built in: attacks", _MEASURED / "sweep" / "cases"),
+    "built.networks": ("Built in: networks", _MEASURED / "unlike" / "cases"),
+}
+"""Sweeps that come with invmask, by their names in the address: title, and where their cases lie."""
+
+
+def built_in() -> list[str]:
+    """Names of those that are there."""
+    return [name for name, (_, folder) in BUILT_IN.items() if folder.is_dir()]
+
+
+def title(name: str) -> str:
+    """What a sweep is called on screen."""
+    return BUILT_IN[name][0] if name in BUILT_IN else name
+
 
 def names() -> list[str]:
-    """Directories of sweeps, the one last written to first."""
+    """Directories of sweeps in the home, the one last written to first."""
     folder = settings.sweeps_folder()
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     return [path.name for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
@@ -22,7 +43,7 @@ def names() -> list[str]:
 
 def read(name: str) -> tuple[list[CaseResult], list[str]]:
     """Every case of a sweep, and a sentence for each file that is none."""
-    return _read(str(settings.sweeps_folder() / name), stamp(name))
+    return _read(str(_folder(name)), stamp(name))
 
 
 def cells(results: list[CaseResult], view: View, alike: list[str]) -> tuple[list[GridCell], list[list[CaseResult]]]:
@@ -83,6 +104,17 @@ def _attack(result: CaseResult) -> str:
     return f"{title} {100 * result.poisoning_ratio:.3g}\u00a0%" if result.poisoning_ratio else title
 
 
+def settings_of(result: CaseResult) -> IMSConfig | None:
+    """The settings of the case's run, for another like it; None where the file does not hold them."""
+    found = result.details.get("settings")
+    if result.preset not in PRESETS or not 1 <= result.spc <= MAX_SPC or not isinstance(found, dict) or not found:
+        return None
+    try:
+        return IMSConfig.from_json(found)
+    except (UserError, TypeError):
+        return None
+
+
 def said_once(results: list[CaseResult]) -> list[str]:
     """Which of data set, architecture and preset are the same in all cases."""
     return [key for key in ("dataset", "architecture", "preset") if len({getattr(of, key) for of in results}) == 1]
@@ -102,8 +134,12 @@ def in_common(results: list[CaseResult]) -> str:
 
 def stamp(name: str) -> tuple[int, int]:
     """Changes whenever a case of the sweep is written."""
-    times = [path.stat().st_mtime_ns for path in (settings.sweeps_folder() / name).glob("*.json")]
+    times = [path.stat().st_mtime_ns for path in _folder(name).glob("*.json")]
     return len(times), max(times, default=0)
+
+
+def _folder(name: str) -> Path:
+    return BUILT_IN[name][1] if name in BUILT_IN else settings.sweeps_folder() / name
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

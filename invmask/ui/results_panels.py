@@ -1,11 +1,12 @@
-"""The pieces of Results: the map of all victims with the runs behind a square, and the table."""
+"""The pieces of Results: the map of all victims with the runs behind a cell, and the table."""
 
 import streamlit as st
 
+from invmask.defenses.ims.config import IMSConfig
 from invmask.figures.grid_map import grid_map
 from invmask.masks.state import View
 from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
-from invmask.ui import address, cache, results_data
+from invmask.ui import address, cache, defend_controls, results_data
 from invmask.ui.names import count
 from invmask.ui.theme import chart, current_theme
 
@@ -92,19 +93,30 @@ def _cell(group: list[CaseResult]) -> str:
 def _runs(group: list[CaseResult]) -> None:
     """A line for each seed, with a way to its run."""
     st.markdown(f"**{results_data.case_title(group[0])}**")
-    known = {run.id for run in cache.listing().runs}
+    known, victims = {run.id for run in cache.listing().runs}, cache.victim_cards()
     for result in group:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            here = result.run in known
-            st.button(
-                f"Open seed {result.seed}",
-                key=f"results-open-{result.run}-{result.seed}",
-                icon=":material/open_in_new:",
-                disabled=not here,
-                on_click=_open,
-                args=(result.run,),
-                help="On Defend, with every round." if here else "This run is not on this machine any more.",
-            )
+            config = results_data.settings_of(result) if result.victim in victims else None
+            if result.run in known or config is None:
+                here = result.run in known
+                st.button(
+                    f"Open seed {result.seed}",
+                    key=f"results-open-{result.run}-{result.seed}",
+                    icon=":material/open_in_new:",
+                    disabled=not here,
+                    on_click=_open,
+                    args=(result.run,),
+                    help="On Defend, with every round." if here else "This run is not on this machine any more.",
+                )
+            else:
+                st.button(
+                    f"Set up seed {result.seed}",
+                    key=f"results-set-up-{result.seed}",
+                    icon=":material/tune:",
+                    on_click=_set_up,
+                    args=(result, config),
+                    help="This run is not on this machine. Opens Defend with its settings, for one like it.",
+                )
             st.caption(_said(result))
 
 
@@ -124,6 +136,13 @@ def _said(result: CaseResult) -> str:
 
 def _open(run: str) -> None:
     address.set_run(run)
+    st.session_state[_OPEN] = True
+
+
+def _set_up(result: CaseResult, config: IMSConfig) -> None:
+    address.set_victim(result.victim)
+    address.set_run(None)
+    defend_controls.set_up(result.preset, result.spc, config)
     st.session_state[_OPEN] = True
 
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from invmask import settings
+from invmask.attacks.registry import ATTACKS
+from invmask.defenses.ims.config import preset
 from invmask.exports.data import figure_table
 from invmask.figures.grid_map import GridCell, grid_map, ink
 from invmask.figures.network_map import colour_scale
@@ -40,11 +42,64 @@ def store(name, *cases):
         write_case(settings.sweeps_folder() / name, f"case{number}", case)
 
 
-def test_without_a_sweep_the_page_says_how_to_make_one():
+def test_without_a_sweep_the_page_says_how_to_make_one(monkeypatch):
+    monkeypatch.setattr(results_data, "BUILT_IN", {})
     app = visit("results", victim=VICTIM)
     assert not app.exception
     assert "no results yet" in " ".join(sentences(app))
     assert "python -m invmask sweep" in app.code[0].value
+
+
+def test_sweeps_measured_beforehand_are_there_beside_ones_own():
+    app = visit("results", victim=VICTIM)
+    assert not app.exception
+    assert sentences(app) == []
+    (choice,) = (box for box in app.selectbox if box.label == "Sweep")
+    assert choice.options == ["Built in: attacks", "Built in: networks"]
+    assert "Measured beforehand, and part of invmask." in " ".join(caption.value for caption in app.caption)
+    assert set(ATTACKS) - {"picture"} <= set(app.dataframe[0].value["attack"])
+    assert "python -m invmask sweep" in app.code[0].value
+    choice.select("built.networks").run()
+    assert app.query_params["sweep"] == "built.networks"
+    assert "vitw64" in set(app.dataframe[0].value["architecture"])
+    store("mine", CASE)
+    app = visit("results", victim=VICTIM)
+    (choice,) = (box for box in app.selectbox if box.label == "Sweep")
+    assert choice.options == ["mine", "Built in: attacks", "Built in: networks"]
+    assert len(app.dataframe[0].value) == 1
+    assert "sweep" not in " ".join(code.value for code in app.code)
+
+
+def test_a_case_whose_run_is_elsewhere_sets_up_one_like_it():
+    config = preset("default", seed=2, pressure=3.5)
+    cases = [
+        replace(CASE, run="20200101-000000-badnets-0000", spc=7, seed=2, details={"settings": of})
+        for of in (config.as_json(), {"unknown": 1})
+    ]
+    store("grid", cases[0], replace(cases[1], seed=3))
+    app = visit("results", victim=VICTIM, cell=f"{VICTIM}/7", run=make_run().id)
+    buttons = {button.label: button for button in app.button if "seed" in button.label}
+    assert {label: button.disabled for label, button in buttons.items()} == {
+        "Set up seed 2": False,
+        "Open seed 3": True,
+    }
+    buttons["Set up seed 2"].click().run()
+    assert not app.exception
+    assert app.title[0].value == "Defend"
+    assert "run" not in app.query_params
+    values = {widget.label.split(" :violet")[0]: widget.value for widget in (*app.slider, *app.number_input)}
+    assert (values["SPC, samples per class"], values["Seed"], values["Pressure, μ"]) == (7, 2, 3.5)
+    assert "For a new run: Step or Run begins it." in [caption.value for caption in app.sidebar.caption]
+
+
+@pytest.mark.parametrize("change", [{"victim": "gone"}, {"preset": "gone"}, {"spc": 101}, {"details": {}}])
+def test_nothing_is_set_up_that_cannot_be(change):
+    case = replace(CASE, run="20200101-000000-badnets-0000", details={"settings": preset("default").as_json()})
+    case = replace(case, **change)
+    store("grid", case)
+    app = visit("results", victim=VICTIM, cell=f"{case.victim}/{case.spc}", preset=case.preset)
+    assert not app.exception
+    assert [button.disabled for button in app.button if "seed" in button.label] == [True]
 
 
 def test_the_table_shows_means_in_per_cent_and_cases_without_result():
