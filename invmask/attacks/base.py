@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -42,6 +42,7 @@ class Attack(ABC):
         paper: None for an attack that nobody published.
         labellings: how the attack can label what it poisons (see `attacks.poison`).
         limits: the least and the most that a setting may be, where it is a number; else it is at least 0.
+        multiples: what a setting has to be a multiple of.
     """
 
     name: ClassVar[str]
@@ -50,6 +51,7 @@ class Attack(ABC):
     paper: ClassVar[Paper | None] = None
     labellings: ClassVar[tuple[Labels, ...]] = ("all-to-one", "all-to-all")
     limits: ClassVar[dict[str, tuple[float, float]]] = {}
+    multiples: ClassVar[dict[str, int]] = {}
 
     @abstractmethod
     def _trigger(self, images: Tensor) -> Tensor:
@@ -104,12 +106,14 @@ class Progress:
         checkpoint: file to write after each epoch, and to go on from where it exists; None for neither.
         on_epoch, on_step: called with each epoch's report, and with (step within the epoch, steps an epoch).
         on_resume: called with the number of epochs that lie behind, where the work goes on from a checkpoint.
+        of: what is made, as plain data: a checkpoint of anything else is not gone on from.
     """
 
     checkpoint: Path | None = None
     on_epoch: Callable[[EpochReport], None] = lambda report: None
     on_step: Callable[[int, int], None] = lambda step, steps: None
     on_resume: Callable[[int], None] = lambda epochs: None
+    of: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TrainedAttack(Attack):

@@ -23,5 +23,17 @@ def read(path: Path | None, device: torch.device, of: dict[str, Any]) -> dict[st
     if path is None or not path.exists():
         return None
     saved = torch.load(path, map_location=device, weights_only=True)
-    # A key that an older version did not write stands for the default, which is an empty one.
-    return saved if all(saved.get(key, {}) == value for key, value in of.items()) else None
+    return saved if all(key in saved and saved[key] == value for key, value in of.items()) else None
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The states of the generators that dropout draws from."""
+    of_device = {"device": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state(), **of_device}
+
+
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Go on drawing where `random_state` was asked for."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"].cpu(), device)

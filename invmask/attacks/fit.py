@@ -57,7 +57,7 @@ def fit(
     generator = torch.Generator().manual_seed(config.seed)
     first = 0
     parts = {"networks": networks, "optimizer": optimizer, "schedule": schedule}
-    belongs = {"config": {**vars(config), "betas": list(config.betas)}}
+    belongs = {"config": {**vars(config), "betas": list(config.betas)}, "of": dict(progress.of)}
     saved = checkpoint.read(progress.checkpoint, device, belongs)
     if saved is not None:
         for name, part in parts.items():

@@ -1,9 +1,11 @@
 """Make a victim from scratch: poison, train, measure on the full test set, store with its card."""
 
 import copy
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,25 @@ from invmask.attacks.victims import (
     versions,
     victim_name,
 )
+from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info, load_dataset
 from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.targets import Targets
+
+
+@lru_cache(maxsize=256)
+def check_network(dataset: str, architecture: str) -> None:
+    """Raises UserError where the data set or the architecture does not exist, or one is not for the other.
+
+    A grid has many plans with the same network, and a large one takes seconds to draw: shapes are enough.
+    """
+    try:
+        with torch.device("meta"):
+            new_model(dataset, architecture)
+    except RuntimeError:
+        # Some networks cannot be built without memory.
+        new_model(dataset, architecture)
 
 
 @dataclass(frozen=True)
@@ -73,9 +90,23 @@ class Plan:
             Targets.all_to_all(classes) if self.labels == ALL_TO_ALL else Targets.all_to_one(self.target_label, classes)
         )
 
+    def description(self) -> dict[str, Any]:
+        """All of it as plain data, with every setting of the attack."""
+        attack, targets = self.make_attack(), self.targets
+        return {
+            "dataset": self.dataset,
+            "classes": list(dataset_info(self.dataset).classes),
+            "architecture": self.architecture,
+            "attack": self.attack,
+            "settings": attack.settings() if attack is not None else {},
+            "ratio": self.poisoning_ratio,
+            "targets": list(targets.of_class) if targets is not None else [],
+            "labels": self.labels,
+        }
+
     def check(self) -> None:
         """Raises UserError where something of it does not exist, or does not go together."""
-        new_model(self.dataset, self.architecture)
+        check_network(self.dataset, self.architecture)
         classes, ratio = len(dataset_info(self.dataset).classes), self.poisoning_ratio
         if self.target_label >= classes:
             raise UserError(f"The target label has to be between 0 and {classes - 1}, not {self.target_label}.")
@@ -99,6 +130,18 @@ class Plan:
         return attack
 
 
+def _check_share(plan: Plan, targets: Targets, images: LabelledImages) -> None:
+    """Raises UserError where fewer images can be poisoned than are to be."""
+    attacked = targets.attacked(images.label_tensor())
+    possible = int((~attacked if plan.labels == CLEAN_LABEL else attacked).sum())
+    if round(plan.poisoning_ratio * len(images)) > possible:
+        of = "are of the target's class" if plan.labels == CLEAN_LABEL else "are of other classes than their target's"
+        raise UserError(
+            f"Of the {len(images):,} training images of {dataset_info(plan.dataset).title} only {possible:,} {of}: "
+            f"ask for a poisoning ratio of at most {math.floor(1e4 * possible / len(images)) / 1e4:g}."
+        )
+
+
 def make_victim(
     plan: Plan,
     stages: Sequence[Stage],
@@ -115,24 +158,27 @@ def make_victim(
         watched: who is told of every part of the work; its checkpoints lie in `folder`.
 
     Raises:
-        UserError: unknown names, or a data set that is not there.
+        UserError: unknown names, a data set that is not there, or one with too few images to poison that share.
     """
     attack, targets, name = plan.make_attack(), plan.targets, plan.name
     seed, where = stages[0].config.seed, torch.device(device)
     torch.manual_seed(seed)
     model = new_model(plan.dataset, plan.architecture)
     training_set, test_set = (load_dataset(plan.dataset, data_root, train) for train in (True, False))
+    if attack is not None and targets is not None:
+        _check_share(plan, targets, training_set)
     folder.mkdir(parents=True, exist_ok=True)
     untouched = poisoned = PoisonedSet.untouched(training_set)
     checkpoints, record, prepared = [], [], {}
 
-    def progress(part: str) -> Progress:
+    def progress(part: str, trained: Sequence[Stage]) -> Progress:
         checkpoints.append(folder / f"{name}.{part}.checkpoint")
-        return replace(watched or Progress(), checkpoint=checkpoints[-1])
+        of = {**plan.description(), "images": len(training_set), "stages": [asdict(stage) for stage in trained]}
+        return replace(watched or Progress(), checkpoint=checkpoints[-1], of=of)
 
     if isinstance(attack, TrainedAttack):
         started = time.perf_counter()
-        attack = attack.prepare(training_set, where, stages[0].config.bfloat16, progress("trigger"))
+        attack = attack.prepare(training_set, where, stages[0].config.bfloat16, progress("trigger", []))
         prepared = {"epochs": attack.prepare_epochs, "seconds": round(time.perf_counter() - started, 1)}
     if attack is not None and targets is not None and not isinstance(attack, LoopAttack):
         poisoned = poison(training_set, attack, plan.poisoning_ratio, targets, seed, plan.labels)
@@ -141,7 +187,7 @@ def make_victim(
         images, session = poisoned if stage.poisoned else untouched, None
         if isinstance(attack, LoopAttack) and targets is not None and stage.poisoned:
             session = attack.session(targets, plan.poisoning_ratio, where)
-        before, told = copy.deepcopy(model.state_dict()), progress(f"stage{number}")
+        before, told = copy.deepcopy(model.state_dict()), progress(f"stage{number}", stages[: number + 1])
         whole = not checkpoints[-1].exists()
         train(model, images, stage.config, where, told, session)
         if stage.average:

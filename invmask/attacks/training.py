@@ -8,7 +8,7 @@ training itself, a `Session` makes each batch.
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ def train(
     progress: Progress | None = None,
     session: Session | None = None,
 ) -> nn.Module:
-    """Train `model` in place and return it in eval mode.
+    """Train `model` in place and return it in eval mode. The process's own random state stays as it was.
 
     Args:
         model: maps images [N, C, H, W] in [0, 1] to logits.
@@ -74,6 +74,20 @@ def train(
         progress: who watches, and the checkpoint.
         session: the attacker's part, where there is one; trained along, and kept in the checkpoint.
     """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        # What dropout draws from.
+        torch.manual_seed(config.seed)
+        return _train(model, training_set, config, device, progress or Progress(), session)
+
+
+def _train(
+    model: nn.Module,
+    training_set: PoisonedSet,
+    config: TrainingConfig,
+    device: torch.device,
+    progress: Progress,
+    session: Session | None,
+) -> nn.Module:
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = torch.from_numpy(training_set.images.pixels).permute(0, 3, 1, 2).contiguous().to(device)
     labels = training_set.images.label_tensor().to(device)
@@ -86,8 +100,8 @@ def train(
         optimizer, config.learning_rate, total, pct_start=warmup, cycle_momentum=config.optimizer == "sgd"
     )
     generator = torch.Generator().manual_seed(config.seed)
-    first, progress = 0, progress or Progress()
-    belongs = {"config": asdict(config)}
+    first = 0
+    belongs: dict[str, Any] = {"config": asdict(config), "of": dict(progress.of), "session": {}}
     if session is not None:
         belongs["session"] = {"attack": session.attack.name, "ratio": session.ratio, **session.attack.settings()}
     saved = checkpoint.read(progress.checkpoint, device, belongs)
@@ -96,6 +110,7 @@ def train(
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         generator.set_state(saved["generator"].cpu())
+        checkpoint.set_random_state(saved["random"], device)
         first = saved["epoch"]
         if session is not None:
             session.load_state(saved["attacker"])
@@ -124,6 +139,7 @@ def train(
             "optimizer": optimizer.state_dict(),
             "schedule": {key: value for key, value in schedule.state_dict().items() if not callable(value)},
             "generator": generator.get_state(),
+            "random": checkpoint.random_state(device),
             "attacker": {} if session is None else session.state(),
         }
         checkpoint.write(progress.checkpoint, {**belongs, **state})
@@ -150,8 +166,10 @@ def _batches(
         if session is None:
             yield Batch(images, labels[chosen]), len(chosen)
         else:
+            # Not yielded from within: what is done with the batch would run in that precision, too.
             with autocast(config.precision, pixels.device.type):
-                yield session.batch(images, labels[chosen], start, generator), len(chosen)
+                made = session.batch(images, labels[chosen], start, generator)
+            yield made, len(chosen)
         start += len(chosen)
 
 

@@ -169,6 +169,26 @@ def test_a_checkpoint_of_another_ratio_is_not_gone_on_from(training_set: Poisone
         assert [report.epoch for report in epochs] == expected
 
 
+def test_the_attackers_loss_is_part_of_the_training(training_set: PoisonedSet):
+    def pattern(weight: float) -> Tensor:
+        attack = make_attack("iab", {**NARROW["iab"], "diversity_weight": weight})
+        assert isinstance(attack, IAB)
+        session = attack.session(ZERO, 0.2, CPU)
+        train(tiny_model(), training_set, CONFIG, CPU, session=session)
+        return torch.cat([tensor.flatten() for tensor in session.trained().tensors().values()])  # type: ignore[attr-defined]
+
+    assert torch.equal(pattern(0.0), pattern(0.0))
+    assert not torch.equal(pattern(0.0), pattern(1.0))
+
+
+def test_only_the_networks_run_in_bfloat16(attack: LoopAttack, training_set: PoisonedSet):
+    seen: list[bool] = []
+    config = dataclasses.replace(CONFIG, epochs=1, bfloat16=True)
+    progress = Progress(on_step=lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    train(tiny_model(), training_set, config, CPU, progress, attack.session(ZERO, 0.2, CPU))
+    assert seen == [False, False]
+
+
 def test_the_attackers_loss_is_part_of_the_batch(training_set: PoisonedSet):
     images, labels = training_set.images.tensor(), training_set.images.label_tensor()
     batch = (

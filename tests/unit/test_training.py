@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,6 +83,24 @@ def test_training_resumed_equals_training_through(
     resumed = train(tiny_model(), training_set, config, CPU, Progress(checkpoint))
     assert_same_weights(resumed, through)
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
+
+
+def test_what_dropout_draws_is_gone_on_with_and_leaves_other_draws_alone(training_set: PoisonedSet, tmp_path: Path):
+    def fresh() -> Classifier:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return new_model("cifar10", "mobilenetv3largew8")
+
+    config, checkpoint = dataclasses.replace(CONFIG, epochs=2), tmp_path / "victim.checkpoint"
+    assert any(isinstance(module, torch.nn.Dropout) for module in fresh().modules())
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    through = train(fresh(), training_set, config, CPU)
+    assert torch.equal(torch.rand(3), expected)
+    with pytest.raises(Interrupted):
+        train(fresh(), training_set, config, CPU, Progress(checkpoint, interrupt_at(1)))
+    assert_same_weights(train(fresh(), training_set, config, CPU, Progress(checkpoint)), through)
 
 
 def test_a_resumed_training_takes_its_weights_from_the_checkpoint(training_set: PoisonedSet, tmp_path: Path):
@@ -164,6 +183,62 @@ def small_cifar10(monkeypatch: pytest.MonkeyPatch) -> dict[bool, LabelledImages]
     sets = {True: budget.take(slice(0, 80)), False: test.take(slice(0, 60))}  # type: ignore[arg-type]
     monkeypatch.setattr(make, "load_dataset", lambda _, root, train: sets[train])
     return sets
+
+
+PLAN = Plan("cifar10", TINY, "badnets", called="mine")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"settings": {"size": 5}},
+        {"attack": "blended"},
+        {"attack": "bpp"},
+        {"poisoning_ratio": 0.2},
+        {"target_label": 5},
+        {"labels": "all-to-all"},
+        {"architecture": "preactresnet18w3"},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("small_cifar10")
+def test_only_the_same_victim_is_gone_on_with(change: dict[str, Any], tmp_path: Path):
+    stages = [Stage(TrainingConfig(epochs=2, batch_size=20))]
+    with pytest.raises(Interrupted):
+        make.make_victim(PLAN, stages, tmp_path, tmp_path / "out", watched=Progress(on_epoch=interrupt_at(1)))
+    plan, resumed = dataclasses.replace(PLAN, **change), []
+    make.make_victim(plan, stages, tmp_path, tmp_path / "out", watched=Progress(on_resume=resumed.append))
+    make.make_victim(plan, stages, tmp_path, tmp_path / "new")
+    assert resumed == ([] if change else [1])
+    made, anew = (load_victim("mine", [tmp_path / folder]).model for folder in ("out", "new"))
+    assert_same_weights(made, anew)
+
+
+@pytest.mark.parametrize(
+    ("plan", "sentence"),
+    [
+        (Plan("cifar10", TINY, "badnets", 0.1), "only 7 are of other classes than their target's.* at most 0.0933"),
+        (Plan("cifar10", TINY, "bpp", 0.1), "only 7 are of other classes"),
+        (Plan("cifar10", TINY, "sig", 0.1, 1, "clean-label"), "only 7 are of the target's class"),
+        (Plan("cifar10", TINY, "badnets", 7 / 75), None),
+        (Plan("cifar10", TINY, "sig", 0.1, 0, "clean-label"), None),
+    ],
+    ids=str,
+)
+def test_too_few_images_to_poison_are_told_of(
+    plan: Plan, sentence: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    images = load_embedded("cifar10", "budget").images
+    few = images.take(np.concatenate([np.flatnonzero(images.labels == 0)[:68], np.flatnonzero(images.labels == 1)[:7]]))
+    monkeypatch.setattr(make, "load_dataset", lambda *_, **__: few)
+    stages = [Stage(TrainingConfig(epochs=1, batch_size=25))]
+    if sentence is None:
+        assert make.make_victim(plan, stages, tmp_path, tmp_path / "out").poisoning_ratio == plan.poisoning_ratio
+        return
+    with pytest.raises(UserError, match=sentence):
+        make.make_victim(plan, stages, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("attack_name", ["badnets", CLEAN])
