@@ -4,11 +4,15 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy._core import multiarray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.serialization import safe_globals
 
 from invmask.errors import UserError
 
@@ -19,7 +23,7 @@ _SHOWN = 3
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name. Nothing but tensors, numbers and words is unpickled.
+    """The tensors of a file by name. Nothing but tensors, arrays, numbers and words is unpickled.
 
     Raises:
         UserError: not a file of weights.
@@ -29,7 +33,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise ValueError("too large")
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), safe_globals(_arrays()):
             warnings.simplefilter("ignore")  # of the age of the file's form: either it can be read or it cannot
             found = torch.load(path, map_location="cpu", weights_only=True)
         while isinstance(found, Mapping) and (
@@ -43,6 +47,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{path} holds no weights that can be read safely; store the network's state_dict as safetensors."
         ) from error
+
+
+def _arrays() -> list[Any]:
+    """What NumPy's arrays and numbers are unpickled by: programs keep them beside the weights.
+
+    The benchmark's files, for one, say so which images were poisoned.
+    """
+    numbers = (np.bool_, *np.sctypeDict.values())
+    dtypes = {type(np.dtype(number)) for number in numbers if np.dtype(number).kind in "biuf"}
+    makers = [
+        (maker, f"numpy.{core}.multiarray.{maker.__name__}")
+        for core in ("core", "_core")
+        for maker in (multiarray._reconstruct, multiarray.scalar)
+    ]
+    return [np.ndarray, np.dtype, *sorted(dtypes, key=str), *makers]
 
 
 def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

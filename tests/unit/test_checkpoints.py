@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -46,6 +47,16 @@ WRITERS = {
     "safetensors": lambda state, path: save_file(state, path.with_suffix(".safetensors")),
     "plain": torch.save,
     "beside other things": lambda state, path: torch.save({"model": state, "num_classes": 10, "name": "x"}, path),
+    "beside arrays": lambda state, path: torch.save(
+        {
+            "model_name": "preactresnet18",
+            "num_classes": np.int64(10),
+            "model": state,
+            "bd_train": {"poison_indicator": np.array([0, 1]), "original_index_array": None, "share": np.float64(0.1)},
+            "of": [np.zeros(2, np.uint8), np.ones(3, np.float32), np.array([True])],
+        },
+        path,
+    ),
     "in one another": lambda state, path: torch.save({"net": {"state_dict": state}, "epoch": 3}, path),
 }
 
