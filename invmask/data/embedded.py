@@ -38,10 +38,12 @@ def load_embedded(dataset: str, part: Part) -> EmbeddedPart:
     """The embedded images of a data set: `budget` (from its training set) or `test`.
 
     Raises:
-        UserError: no such data set, its images are not on this machine, or the files are damaged.
+        UserError: no such data set, its images are not on this machine or were drawn when it had other classes, or the
+            files are damaged.
     """
-    channels, height, width = dataset_info(dataset).shape
-    return _load(embedded_folder(dataset), part, (height, width, channels))
+    info = dataset_info(dataset)
+    channels, height, width = info.shape
+    return _load(embedded_folder(dataset), part, (height, width, channels), info.classes)
 
 
 def embedded_folder(dataset: str) -> Path:
@@ -50,8 +52,18 @@ def embedded_folder(dataset: str) -> Path:
     return own if own.is_dir() else settings.data_folder() / PREPARED / dataset
 
 
+def is_embedded(dataset: str) -> bool:
+    """Whether its images are on this machine, drawn when it had the classes that it has now."""
+    try:
+        load_embedded(dataset, "budget")
+        load_embedded(dataset, "test")
+    except UserError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=8)
-def _load(folder: Path, part: Part, shape: tuple[int, int, int]) -> EmbeddedPart:
+def _load(folder: Path, part: Part, shape: tuple[int, int, int], classes: tuple[str, ...]) -> EmbeddedPart:
     height, width, channels = shape
     if not folder.is_dir():
         raise UserError(
@@ -64,14 +76,24 @@ def _load(folder: Path, part: Part, shape: tuple[int, int, int]) -> EmbeddedPart
             pixels = np.asarray(sheet.convert("L" if channels == 1 else "RGB"))
         tiles = pixels.reshape(-1, height, TILES_PER_ROW, width, channels).swapaxes(1, 2).reshape(-1, *shape)
         labels = np.asarray(card["labels"], dtype=np.int64)
+        # Those that come with invmask are of data sets whose classes do not change.
+        if card.get("classes", list(classes)) != list(classes):
+            raise UserError(
+                f"{folder.name} has other classes than when its images for defences were drawn; draw them again with "
+                f"'python -m invmask data {folder.name}', and train its victims again."
+            )
         return EmbeddedPart(LabelledImages(tiles[: len(labels)].copy(), labels), np.asarray(card["indices"]))
     except (OSError, ValueError, KeyError) as error:
         again = "check out assets/ again" if folder.parent == ASSETS else f"delete {folder} and make them again"
         raise UserError(f"{folder / part}.png or .json is missing or damaged; {again}.") from error
 
 
-def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.ndarray, source: dict[str, str]) -> None:
-    """Write one part as PNG and JSON; places of the last row that no image takes stay black."""
+def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.ndarray, about: dict[str, Any]) -> None:
+    """Write one part as PNG and JSON; places of the last row that no image takes stay black.
+
+    Args:
+        about: what the JSON says beside labels and places; with the names of the `classes`, if these can change.
+    """
     shape = images.pixels.shape[1:]
     height, _, channels = shape
     rows = -(-len(images) // TILES_PER_ROW)
@@ -80,7 +102,7 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
     grid = padded.reshape(rows, TILES_PER_ROW, *shape).swapaxes(1, 2).reshape(rows * height, -1, channels)
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid[..., 0] if channels == 1 else grid).save(folder / f"{part}.png", optimize=True)
-    card = {**source, "labels": images.labels.tolist(), "indices": np.asarray(indices).tolist()}
+    card = {**about, "labels": images.labels.tolist(), "indices": np.asarray(indices).tolist()}
     (folder / f"{part}.json").write_text(json.dumps(card) + "\n")
 
 

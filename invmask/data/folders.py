@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from invmask.data.images import TINY_IMAGENET, DatasetInfo, LabelledImages
-from invmask.data.torchvision_sets import stack
+from invmask.data.torchvision_sets import stack, whole_or_not
 from invmask.errors import UserError
 
 TINY_FOLDER = "tiny-imagenet-200"
@@ -63,11 +62,9 @@ def fetch_tiny_imagenet(root: Path) -> Path:
     if folder.is_dir():
         return folder
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            utils.download_and_extract_archive(TINY_IMAGENET.source, str(root), md5=TINY_MD5, remove_finished=True)
+        with whole_or_not(folder) as scratch, contextlib.redirect_stdout(sys.stderr):
+            utils.download_and_extract_archive(TINY_IMAGENET.source, str(scratch), md5=TINY_MD5)
     except (OSError, RuntimeError, ValueError) as error:
-        # A half-made folder would be taken for the data set next time.
-        shutil.rmtree(folder, ignore_errors=True)
         raise UserError(
             f"Tiny-ImageNet could not be fetched from its home page; put the folder {TINY_FOLDER} of "
             f"tiny-imagenet-200.zip into {root} and try again."

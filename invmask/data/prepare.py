@@ -6,6 +6,7 @@ import numpy as np
 
 from invmask.data.budget import MAX_SPC
 from invmask.data.embedded import Part, pick, write_part
+from invmask.data.folders import is_folder
 from invmask.data.registry import dataset_info, load_dataset
 
 TEST_IMAGES = 2_000
@@ -23,6 +24,7 @@ def prepare(dataset: str, root: Path, folder: Path) -> None:
         UserError: the full set is not there, or cannot be read.
     """
     info = dataset_info(dataset)
+    classes = {"classes": list(info.classes)} if is_folder(dataset) else {}
     wanted: dict[Part, int] = {"budget": MAX_SPC, "test": max(1, TEST_IMAGES // len(info.classes))}
     for part, most in wanted.items():
         images = load_dataset(dataset, root, train=part == "budget")
@@ -30,5 +32,5 @@ def prepare(dataset: str, root: Path, folder: Path) -> None:
         chosen = pick(images, per_class, SEEDS[part])
         of = "training" if part == "budget" else "test"
         drawn = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"
-        about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": drawn}
+        about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": drawn, **classes}
         write_part(folder, part, images.take(chosen), chosen, about)

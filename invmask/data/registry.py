@@ -53,6 +53,23 @@ def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
     return torchvision_sets.read(info, root, train)
 
 
+def is_fetched(dataset: str, root: Path) -> bool:
+    """Whether the full set lies in `root`; a folder of one's own does.
+
+    Raises:
+        UserError: there is no such data set.
+    """
+    info = dataset_info(dataset)
+    if folders.is_folder(dataset):
+        return True
+    places = {
+        **{name: (folder,) for name, folder in torchvision_sets.FOLDERS.items()},
+        CIFAR10.name: (cifar10.TORCHVISION_FOLDER, cifar10.SPRITES_FOLDER),
+        TINY_IMAGENET.name: (folders.TINY_FOLDER,),
+    }
+    return any((root / folder).is_dir() for folder in places[info.name])
+
+
 def fetch_dataset(dataset: str, root: Path) -> Path:
     """Fetch a data set into `root` unless it is there; a folder of one's own is where it is.
 

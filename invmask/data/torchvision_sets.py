@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,22 +70,32 @@ def fetch(info: DatasetInfo, root: Path) -> Path:
     folder = root / FOLDERS[info.name]
     if folder.is_dir():
         return folder
-    root.mkdir(parents=True, exist_ok=True)
     try:
-        if info is FASHION_MNIST and DEBIAN_FASHION_MNIST.is_dir():
-            _unpack(DEBIAN_FASHION_MNIST, folder / "raw")
-        else:
-            # Whatever torchvision says of its progress is no result.
-            with contextlib.redirect_stdout(sys.stderr):
-                for train in (True, False):
-                    _open(info, root, train, download=True)
+        with whole_or_not(folder) as scratch:
+            if info is FASHION_MNIST and DEBIAN_FASHION_MNIST.is_dir():
+                _unpack(DEBIAN_FASHION_MNIST, scratch / folder.name / "raw")
+            else:
+                # Whatever torchvision says of its progress is no result.
+                with contextlib.redirect_stdout(sys.stderr):
+                    for train in (True, False):
+                        _open(info, scratch, train, download=True)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
-        # A half-made folder would be taken for the data set next time.
-        shutil.rmtree(folder, ignore_errors=True)
         raise UserError(
             f"{info.title} could not be fetched from its home page; put {FILES[info.name]} into {root} and try again."
         ) from error
     return folder
+
+
+@contextlib.contextmanager
+def whole_or_not(folder: Path) -> Iterator[Path]:
+    """A directory beside `folder`, out of which what has its name takes its place at the end.
+
+    A data set that was fetched in part, when somebody interrupted it, would be taken for the whole next time.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        yield Path(scratch)
+        (Path(scratch) / folder.name).replace(folder)
 
 
 def _open(info: DatasetInfo, root: Path, train: bool, download: bool = False) -> Any:

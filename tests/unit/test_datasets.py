@@ -13,13 +13,13 @@ import pytest
 import torchvision
 from PIL import Image
 
-from invmask.data import embedded, folders, torchvision_sets
+from invmask.data import cifar10, embedded, folders, torchvision_sets
 from invmask.data.budget import clean_budget, probe
 from invmask.data.classes import TINY_IMAGENET as TINY_NAMES
-from invmask.data.embedded import load_embedded, write_part
+from invmask.data.embedded import is_embedded, load_embedded, write_part
 from invmask.data.images import CIFAR100, DATASETS, FASHION_MNIST, GTSRB, MNIST, TINY_IMAGENET, LabelledImages
 from invmask.data.prepare import prepare
-from invmask.data.registry import dataset_info, fetch_dataset, load_dataset, read
+from invmask.data.registry import dataset_info, fetch_dataset, is_fetched, load_dataset, read
 from invmask.errors import UserError
 
 
@@ -382,12 +382,47 @@ def test_the_home_of_torchvisions_copies_is_used(tmp_path: Path, monkeypatch: py
     np.testing.assert_array_equal(read(MNIST, tmp_path, train=False).pixels, parts["test"].pixels)
 
 
+@pytest.mark.parametrize("name", ["cifar10", "mnist", "tinyimagenet"])
+def test_a_download_that_somebody_interrupts_leaves_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    places = []
+
+    def download(_url: str, *given: str, **named: str) -> None:
+        places.append(Path(given[0] if given else named["download_root"]))
+        places[-1].mkdir(parents=True, exist_ok=True)
+        (places[-1] / {"cifar10": cifar10.TORCHVISION_FOLDER}.get(name, "half")).mkdir()
+        raise KeyboardInterrupt
+
+    of = {"cifar10": torchvision.datasets.cifar, "mnist": torchvision.datasets.mnist}
+    monkeypatch.setattr(of.get(name, torchvision.datasets.utils), "download_and_extract_archive", download)
+    with pytest.raises(KeyboardInterrupt):
+        fetch_dataset(name, tmp_path)
+    assert len(places) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert not is_fetched(name, tmp_path)
+
+
+def test_a_folder_whose_classes_change_has_its_images_drawn_again(data: Path):
+    write_own(data, "pets", each=6)
+    name = "folder:pets@16"
+    prepare(name, data, embedded.embedded_folder(name))
+    assert is_embedded(name)
+    for part in ("train", "val"):
+        first = min((data / "pets" / part).iterdir())
+        first.rename(first.with_name("zebra"))
+    assert not is_embedded(name)
+    with pytest.raises(UserError, match=f"draw them again with 'python -m invmask data {name}'"):
+        load_embedded(name, "test")
+    prepare(name, data, embedded.embedded_folder(name))
+    assert is_embedded(name)
+
+
 def test_tiny_imagenet_is_fetched_from_its_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def download(url: str, download_root: str, md5: str, remove_finished: bool) -> None:
+    def download(url: str, download_root: str, md5: str) -> None:
         assert url == TINY_IMAGENET.source
-        assert (len(md5), remove_finished) == (32, True)
+        assert len(md5) == 32
         write_tiny(Path(download_root), parts_of("tinyimagenet"))
 
     monkeypatch.setattr(torchvision.datasets.utils, "download_and_extract_archive", download)
     assert fetch_dataset("tinyimagenet", tmp_path) == tmp_path / folders.TINY_FOLDER
     assert len(read(TINY_IMAGENET, tmp_path, train=True)) == 24
+    assert [path.name for path in tmp_path.iterdir()] == [folders.TINY_FOLDER]
