@@ -107,9 +107,14 @@ def device() -> str:
         UserError: INVMASK_DEVICE is neither cpu, cuda nor cuda:N.
     """
     name = os.environ.get("INVMASK_DEVICE") or "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+    if not is_device_name(name):
         raise UserError(f"INVMASK_DEVICE has to be cpu, cuda or cuda:N, not '{name}'.")
     return name
+
+
+def is_device_name(name: str) -> bool:
+    """Whether it is the name of a device, one that this machine has or not."""
+    return re.fullmatch(r"cpu|cuda(:\d{1,4})?", name) is not None
 
 
 def _cores() -> int:

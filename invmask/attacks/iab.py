@@ -42,6 +42,7 @@ class IAB(LoopAttack, TrainedAttack):
         "channels": (1, 4),
         "prepare_epochs": (0, 1000),
     }
+    multiples: ClassVar[dict[str, int]] = {"width": 4}
 
     density: float = 0.032
     diversity_weight: float = 1.0

@@ -48,7 +48,9 @@ def _check(kind: type[Attack], key: str, value: Any, default: Any) -> None:
     fits = type(value) is type(default) or (type(default) is float and type(value) is int)
     if fits and number:
         fits = math.isfinite(value) and least <= value <= most
+        fits = fits and (key not in kind.multiples or value % kind.multiples[key] == 0)
     if not fits:
         what = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[type(default)]
         within = f" from {least:g} to {most:g}" if number else ""
+        within += f", a multiple of {kind.multiples[key]}" if key in kind.multiples else ""
         raise UserError(f"The setting '{key}' of the attack '{kind.name}' has to be {what}{within}, not {value!r:.40}.")

@@ -51,6 +51,7 @@ class SSBA(TrainedAttack):
         "channels": (1, 4),
         "prepare_epochs": (0, 1000),
     }
+    multiples: ClassVar[dict[str, int]] = {"width": 4}
 
     bits: int = 16
     strength: float = 8 / 255

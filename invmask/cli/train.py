@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from invmask import settings
 from invmask.attacks.base import EpochReport, Progress, TrainedAttack
-from invmask.attacks.make import Plan, make_victim
+from invmask.attacks.make import Plan, check_network, make_victim
 from invmask.attacks.picture import PictureTrigger, picture_settings
 from invmask.attacks.poison import CLEAN_LABEL, LABELLINGS
 from invmask.attacks.recipe import Stage, recipe_of
 from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.attacks.training import TrainingConfig
-from invmask.attacks.victims import CLEAN, USUAL, VictimCard, find_cards, new_model, read_card
+from invmask.attacks.victims import CLEAN, USUAL, VictimCard, find_cards, read_card
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.values import changes
 from invmask.cli.victims import KEYS
-from invmask.data.embedded import ASSETS, embedded_folder
+from invmask.data.embedded import ASSETS, embedded_folder, is_embedded
 from invmask.data.prepare import prepare
 from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
@@ -37,7 +37,9 @@ def train(arguments: argparse.Namespace) -> int:
     """Train a victim. What is not said is as in the card of that name if there is one, else as in the recipe."""
     torch.set_num_threads(arguments.threads or settings.threads())
     out = Path(arguments.out).expanduser() if arguments.out else settings.victim_folders()[-1]
-    made = carry_out(plan_of(arguments), out, arguments.epochs, arguments.seed, arguments.precision, arguments.device)
+    plan = plan_of(arguments)
+    _check_name(plan, out)
+    made = carry_out(plan, out, arguments.epochs, arguments.seed, arguments.precision, arguments.device)
     if arguments.json:
         print_json({key: value for key, value in asdict(made).items() if key in KEYS})
     else:
@@ -45,6 +47,39 @@ def train(arguments: argparse.Namespace) -> int:
         print_table(["victim", "ACC %", "ASR %", "RA %", "n"], [row])
     print(f"Stored in {out}.", file=sys.stderr)
     return 0
+
+
+def _check_name(plan: Plan, out: Path) -> None:
+    """Raises UserError where the victim would not be found by its name, or would take another one's place."""
+    # What is not said is as in the card of that name, so that only what was said can differ.
+    card = _card_of(plan, [out])
+    if plan.called is None and plan.settings and (card is None or card.attack_settings != _all_settings(card, plan)):
+        raise UserError("Settings are not part of a victim's name: give this one a name of its own with --name.")
+    if (out / f"{plan.name}.json").exists() and card is None:
+        raise UserError(f"{out} has another victim '{plan.name}'; choose another --name, or delete that one's files.")
+    folders = settings.victim_folders()
+    found = find_cards(folders).get(plan.name)
+    if out in folders and found is not None and found.parent != out:
+        raise UserError(
+            f"'{plan.name}' is in {found.parent} already, which is looked in first; give yours another name with "
+            "--name, or put it elsewhere with --out."
+        )
+
+
+def _card_of(plan: Plan, folders: list[Path]) -> VictimCard | None:
+    """The card of the victim's name, where that is of the same kind."""
+    path = find_cards(folders).get(plan.name)
+    card = read_card(path) if path is not None else None
+    if card is None:
+        return None
+    ratio = 0.0 if plan.attack == CLEAN else plan.poisoning_ratio
+    kind = (plan.dataset, plan.architecture, plan.attack, ratio, plan.labels, plan.targets)
+    of_card = (card.dataset, card.architecture, card.attack, card.poisoning_ratio, card.labels, card.targets)
+    return card if kind == of_card else None
+
+
+def _all_settings(card: VictimCard, plan: Plan) -> dict[str, Any]:
+    return {**card.attack_settings, **plan.settings}
 
 
 def carry_out(
@@ -64,12 +99,9 @@ def carry_out(
     from invmask.runs.subject import check_device
 
     check_device(device)
-    cards = find_cards(settings.victim_folders())
-    card = read_card(cards[plan.name]) if plan.name in cards else None
-    if card is not None and card.attack == plan.attack:
-        plan = replace(plan, settings={**card.attack_settings, **plan.settings})
-    else:
-        card = None
+    card = _card_of(plan, settings.victim_folders())
+    if card is not None:
+        plan = replace(plan, settings=_all_settings(card, plan))
     attack = plan.make_attack()
     stages = stages_of(card or plan, epochs, seed, precision or suited_precision(plan.architecture, device))
     if not dataset_info(plan.dataset).mirrors:
@@ -91,7 +123,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = named(arguments.victim if arguments.attack is None else arguments.attack)
     plan = replace(plan, dataset=arguments.dataset or plan.dataset)
     plan = replace(plan, architecture=arguments.architecture or plan.architecture)
-    new_model(plan.dataset, plan.architecture)
+    check_network(plan.dataset, plan.architecture)
     labels = arguments.labels or plan.labels
     if labels not in LABELLINGS:
         raise UserError(f"Labels can be {' or '.join(LABELLINGS)}, not '{labels}'.")
@@ -132,7 +164,7 @@ def named(name: str) -> Plan:
     if len(given) < 3:
         raise UserError(complaint)
     dataset, architecture, attack, *unusual = given
-    new_model(dataset, architecture)
+    check_network(dataset, architecture)
     if attack != CLEAN:
         make_attack(attack)
     plan = Plan(dataset, architecture, attack)
@@ -188,7 +220,7 @@ def fetch(dataset: str) -> int:
     print(f"Fetching {info.title} unless it is there.", file=sys.stderr)
     folder = fetch_dataset(dataset, root)
     images = embedded_folder(dataset)
-    if images.parent != ASSETS and not (images / "test.json").exists():
+    if images.parent != ASSETS and not is_embedded(dataset):
         print(f"Drawing images for defences into {images}.", file=sys.stderr)
         prepare(dataset, root, images)
     print(folder)

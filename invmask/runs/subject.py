@@ -150,7 +150,9 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
 
 def check_device(device: str) -> None:
     """Raises UserError unless this machine has the device."""
-    if device.startswith("cuda"):
+    if not settings.is_device_name(device):
+        raise UserError(f"A device is cpu, cuda or cuda:N, not '{device:.40}'.")
+    if device != "cpu":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(device.partition(":")[2] or 0) >= count:
             raise UserError(f"This machine has no device '{device}'; set INVMASK_DEVICE to cpu or to one it has.")

@@ -1,14 +1,17 @@
 """`train` and `data`, with the training itself left out: it has tests of its own and takes most of an hour."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from invmask import settings
 from invmask.attacks.base import EpochReport
 from invmask.attacks.make import Plan
 from invmask.attacks.picture import PictureTrigger, picture_settings
@@ -16,6 +19,8 @@ from invmask.attacks.recipe import default_recipe, recipe_of
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import VictimCard, read_card
 from invmask.cli import main, train
+from invmask.data.embedded import write_part
+from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import suited_precision
 from tests.unit.run_helpers import VICTIM, write_victims
@@ -81,9 +86,9 @@ def test_what_is_asked_for_goes_first(asked: dict[str, Any], tmp_path: Path, cap
 
 def test_an_attack_by_name_with_settings_of_ones_own(asked: dict[str, Any], tmp_path: Path):
     arguments = "--attack wanet --architecture preactresnet18w8 --labels all-to-all --set strength=0.75 --set seed=4"
-    assert main(["train", *arguments.split()]) == 0
+    assert main(["train", *arguments.split(), "--name", "strong"]) == 0
     plan = asked["plan"]
-    assert asked["name"] == "cifar10-preactresnet18w8-wanet-all_to_all"
+    assert asked["name"] == "strong"
     assert plan.settings == {"strength": 0.75, "seed": 4}
     assert asked["stages"] == train.stages_of(plan, None, None, suited_precision(plan.architecture))
     Image.new("RGBA", (4, 4), "red").save(tmp_path / "red.png")
@@ -103,8 +108,40 @@ def test_clean_labels_poison_half_of_the_target_class_unless_told_otherwise(aske
 def test_settings_of_a_card_are_kept_when_it_is_made_again(asked: dict[str, Any], own_home: Path):
     path = own_home / "victims" / f"{VICTIM}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "attack_settings": {"size": 5, "value": 0.5}}))
-    assert main(["train", VICTIM, "--set", "value=0.25"]) == 0
-    assert asked["plan"].settings == {"size": 5, "value": 0.25}
+    assert main(["train", VICTIM]) == 0
+    assert asked["plan"].settings == {"size": 5, "value": 0.5}
+    assert main(["train", VICTIM, "--set", "value=0.5"]) == 0
+    assert asked["plan"].settings == {"size": 5, "value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["badnets"], "is in .*victims already, which is looked in first"),
+        ([VICTIM, "--set", "value=0.25"], "Settings are not part of a victim's name"),
+        (["cifar10-preactresnet18w2-wanet", "--set", "strength=0.75"], "Settings are not part of a victim's name"),
+        (["--attack", "blended", "--name", VICTIM], f"has another victim '{VICTIM}'"),
+        (["--attack", "badnets", "--architecture", "preactresnet18w2", "--target", "3", "--name", VICTIM], "another"),
+        ([VICTIM, "--device", "gpu"], "A device is cpu, cuda or cuda:N, not 'gpu'"),
+        ([VICTIM, "--device", "cuda:x"], "A device is cpu, cuda or cuda:N"),
+        (["--attack", "ssba", "--name", "new", "--set", "width=6"], "from 4 to 128, a multiple of 4"),
+    ],
+    ids=str,
+)
+def test_nothing_is_trained_that_would_not_be_found_or_would_take_anothers_place(
+    asked: dict[str, Any], words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["train", *words]) == 2
+    told = capsys.readouterr().err
+    assert re.search(sentence, told)
+    assert told.count("\n") == 1
+    assert asked == {}
+
+
+def test_elsewhere_an_embedded_victim_can_be_made_again(asked: dict[str, Any], tmp_path: Path):
+    assert main(["train", "badnets", "--out", str(tmp_path)]) == 0
+    assert asked["name"] == "cifar10-preactresnet18w16-badnets"
+    assert main(["train", "badnets", "--out", str(settings.victim_folders()[0])]) == 0
 
 
 def test_every_attack_has_a_recipe():
@@ -174,7 +211,10 @@ def test_data_draws_the_images_for_defences_once(own_home: Path, monkeypatch: py
     assert main(["data", "gtsrb"]) == 0
     folder = own_home / "data" / "prepared" / "gtsrb"
     assert drawn == [("gtsrb", own_home / "data", folder)]
-    folder.mkdir(parents=True)
-    (folder / "test.json").touch()
     assert main(["data", "gtsrb"]) == 0
-    assert len(drawn) == 1
+    assert len(drawn) == 2  # nothing came of the first
+    images = LabelledImages(np.zeros((43, 32, 32, 3), np.uint8), np.arange(43))
+    for part in ("budget", "test"):
+        write_part(folder, part, images, np.arange(43), {})
+    assert main(["data", "gtsrb"]) == 0
+    assert len(drawn) == 2
