@@ -83,7 +83,8 @@ def provide(cases: list[Case]) -> None:
     kept, there = VICTIMS / f"{name}.json", own / f"{name}.json"
     if not kept.exists():
         new = name not in find_cards(settings.victim_folders())
-        train_missing(cases, MORE_EPOCHS.get(name, EPOCHS))
+        if problems := train_missing(cases, MORE_EPOCHS.get(name, EPOCHS)):
+            raise UserError(problems[name])
         # Not every system has files with a colon in their names, and those of folders have one.
         if new and ":" not in name:
             copy(name, own, VICTIMS)

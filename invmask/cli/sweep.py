@@ -13,10 +13,13 @@ import torch
 from tqdm import tqdm
 
 from invmask import settings
+from invmask.attacks.make import Plan
 from invmask.attacks.victims import find_cards
 from invmask.cli.runs import store
 from invmask.cli.tables import print_json
 from invmask.cli.train import carry_out
+from invmask.data.embedded import load_embedded
+from invmask.data.registry import dataset_info, is_fetched
 from invmask.defenses.ims.config import IMSConfig
 from invmask.errors import UserError
 from invmask.runs.entries import RunState, RunSummary, last_of_race
@@ -27,15 +30,22 @@ from invmask.runs.keys import weights_digest
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
-from invmask.runs.subject import make_bench, spec_of
+from invmask.runs.subject import check_device, spec_of
 
 T = TypeVar("T", int, float)
 LOOK_SECONDS = 0.5
 ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+# Somebody paused it from elsewhere: it shall not keep its place from others for ever. The next sweep goes on with it.
+PAUSED = (RunState.PAUSED, RunState.NEW)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Do every case that is not done yet; returns 1 if some have no result."""
+    """Do every case that is not done yet; returns 1 if some have no result.
+
+    Raises:
+        UserError: a mistake in what is asked for or in the settings of the machine, or a data set that is not there;
+            nothing is begun then.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", arguments.name):
         raise UserError("A sweep's name has letters, digits, - and _, at most 40 of them.")
     cases = expand(
@@ -49,11 +59,23 @@ def sweep(arguments: argparse.Namespace) -> int:
     )
     folder = settings.sweeps_folder() / arguments.name
     to_do = [case for case in cases if not is_done(folder, case)]
-    train_missing(to_do, arguments.epochs)
-    with tqdm(total=len(cases), initial=len(cases) - len(to_do), unit="case", file=sys.stderr, smoothing=0) as bar:
-        run_cases(to_do, folder, arguments.at_once or settings.workers(), bar)
+    check_before(to_do)
+    try:
+        untrained = train_missing(to_do, arguments.epochs)
+        for case in to_do:
+            if case.plan.name in untrained:
+                write_case(folder, case.name, CaseResult(**case.description(), problem=untrained[case.plan.name]))
+        to_do = [case for case in to_do if case.plan.name not in untrained]
+        done = len(cases) - len(to_do)
+        with tqdm(total=len(cases), initial=done, unit="case", file=sys.stderr, smoothing=0) as bar:
+            run_cases(to_do, folder, arguments.at_once, bar)
+    finally:
+        found, problems = read_folder(folder)
+        if found:
+            write_tables(folder, found)
+    for problem in problems:
+        print(problem, file=sys.stderr)
     results = [read_case(file_of(folder, case)) for case in cases]
-    write_tables(folder, read_folder(folder)[0])
     if arguments.json:
         print_json([_brief(result) for result in results])
     print(f"Stored in {folder}.", file=sys.stderr)
@@ -111,35 +133,72 @@ def is_done(folder: Path, case: Case) -> bool:
     return found.problem is None and settings_then == _spec(case).config and same_victim
 
 
-def train_missing(cases: list[Case], epochs: int | None) -> None:
-    """Train every victim that the cases need and nobody has."""
+def check_before(cases: list[Case]) -> None:
+    """Find what would end the sweep only after hours of training.
+
+    Raises:
+        UserError: the machine has no such device, a full data set is needed for training and not there, or the images
+            that defences need are not.
+    """
+    check_device(settings.device())
+    needed = {plan.dataset for plan in _missing(cases).values()}
+    for dataset in dict.fromkeys(case.plan.dataset for case in cases):
+        if dataset in needed and not is_fetched(dataset, settings.data_folder()):
+            title = dataset_info(dataset).title
+            raise UserError(
+                f"Victims have to be trained, and {title} is not in {settings.data_folder()}; run 'python -m invmask "
+                f"data {dataset}' to fetch it."
+            )
+        load_embedded(dataset, "test")
+
+
+def _missing(cases: list[Case]) -> dict[str, Plan]:
     known = find_cards(settings.victim_folders())
-    missing = {case.plan.name: case.plan for case in cases if case.plan.name not in known}
+    return {case.plan.name: case.plan for case in cases if case.plan.name not in known}
+
+
+def train_missing(cases: list[Case], epochs: int | None) -> dict[str, str]:
+    """Train every victim that the cases need and nobody has.
+
+    Returns:
+        For each that could not be trained, why, as a sentence.
+    """
+    missing, problems = _missing(cases), {}
     if missing:
         torch.set_num_threads(settings.threads())
     for place, (name, plan) in enumerate(missing.items(), 1):
         print(f"Training {name}, {place} of {len(missing)} missing victims.", file=sys.stderr)
-        carry_out(plan, settings.victim_folders()[-1], epochs)
+        try:
+            carry_out(plan, settings.victim_folders()[-1], epochs)
+        except UserError as error:
+            problems[name] = f"Its victim could not be trained: {error}"
+    return problems
 
 
-def run_cases(cases: list[Case], folder: Path, at_once: int, bar: "tqdm[NoReturn]") -> None:
-    """Hand the cases to the workers, so many at once, and store each as it ends. Interrupted, it pauses its runs."""
+def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[NoReturn]") -> None:
+    """Hand the cases to the workers and store each as it ends. Interrupted, it pauses its runs.
+
+    Args:
+        at_once: so many under way; None for as many as the workers can have.
+    """
     if not cases:
         return
-    # A mistake in the settings of the machine or in a victim is found before anything is begun.
-    make_bench(_spec(cases[0]), settings.victim_folders())
     runs, waiting, under_way = store(), list(reversed(cases)), dict[str, tuple[Case, Run]]()
     executor = Executor(runs).start()
-    told = None
+    told, seen_paused = None, set[str]()
     try:
         while waiting or under_way:
-            while waiting and len(under_way) < at_once:
+            while waiting and len(under_way) < (at_once or executor.places):
                 case = waiting.pop()
                 under_way[case.name] = case, begin(runs, case)
             time.sleep(LOOK_SECONDS)
             for name, (case, run) in list(under_way.items()):
                 summary = _summary(run)
-                if summary is None or summary.state in ENDED:
+                paused = summary is not None and summary.state in PAUSED
+                # Looked at in the moment of its end, a run may seem paused.
+                twice = paused and name in seen_paused
+                (seen_paused.add if paused else seen_paused.discard)(name)
+                if summary is None or summary.state in ENDED or twice:
                     write_case(folder, name, _result(case, run, summary))
                     del under_way[name]
                     bar.update()

@@ -44,6 +44,9 @@ class Cluster:
         workers: child processes to start, each for one run at a time, with `threads` threads.
         address: of an existing scheduler to use instead.
 
+    Attributes:
+        places: how many units of work can be under way at once, as of the last look at `problem`.
+
     Raises:
         UserError: no scheduler answers at `address`, or the processes do not start.
     """
@@ -52,6 +55,7 @@ class Cluster:
         self.address = address
         self._processes: SpecCluster | None = None
         self._last_worker = time.monotonic()
+        self.places = workers
         if address is None:
             try:
                 self._processes = _start_processes(workers, threads)
@@ -77,8 +81,10 @@ class Cluster:
             return "The connection to the workers was lost; they are being started again."
         if self._processes is not None:
             return None if self._alive() else "Worker processes were lost; they are being started again."
-        if self.client.scheduler_info(n_workers=1)["workers"]:
+        found = self.client.scheduler_info(n_workers=1)
+        if found["workers"]:
             self._last_worker = time.monotonic()
+            self.places = found["total_threads"]
         elif time.monotonic() - self._last_worker > MOST_SECONDS_WITHOUT_WORKER:
             return f"The Dask scheduler at {self.address} has no workers; start some with 'dask worker'."
         return None

@@ -109,6 +109,12 @@ class Executor:
         """Why nothing is being advanced, as a sentence; None if all is well. A single run's trouble is the run's."""
         return self._problem
 
+    @property
+    def places(self) -> int:
+        """How many runs can be advanced at once: the workers, or what an existing scheduler has."""
+        cluster = self._hands.cluster
+        return self.workers if cluster is None else cluster.places
+
     def start(self) -> "Executor":
         """Begin to watch, and start the workers in the background. Returns at once; calling it again does nothing."""
         if self._thread is None:

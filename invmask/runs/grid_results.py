@@ -1,14 +1,16 @@
 """What a grid of cases found: one JSON file a case in one directory, and one table over all of them."""
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from invmask.defenses.ims.config import IMSConfig
 from invmask.errors import UserError
 from invmask.runs import files
 from invmask.runs.entries import RunState, RunSummary
@@ -124,14 +126,61 @@ def read_case(path: Path) -> CaseResult:
 
 
 def read_folder(folder: Path) -> tuple[list[CaseResult], list[str]]:
-    """Every case of a sweep, in order, and a sentence for each file that is none."""
+    """Every case of a sweep, in order and `told_apart`, and a sentence for each file that is none."""
     results, problems = [], []
     for path in sorted(folder.glob("*.json")):
         try:
             results.append(read_case(path))
         except UserError as error:
             problems.append(str(error))
+    results = told_apart(results)
     return sorted(results, key=lambda result: (*map(str, result.group[:-1]), result.spc, result.seed)), problems
+
+
+def told_apart(results: Iterable[CaseResult]) -> list[CaseResult]:
+    """Cases that no mean shall be taken over, although they are called alike, under presets of different names.
+
+    A preset may have changed since some of them were made, or the victim been trained again. The newest keep their
+    name, and the preset of the others is called `default (earlier)`, `default (earlier 2)` and so on.
+    """
+    groups: dict[tuple[Any, ...], list[CaseResult]] = {}
+    for result in results:
+        groups.setdefault(result.group, []).append(result)
+    return [result for members in groups.values() for result in _apart(members)]
+
+
+def _apart(members: list[CaseResult]) -> list[CaseResult]:
+    # Run ids begin with the time, and what has no result says nothing of another one's.
+    newest = sorted((of for of in members if of.problem is None), key=lambda of: of.run or "", reverse=True)
+    made_by: list[tuple[str, str | None]] = []
+    for result in newest:
+        settings, weights = _made_by(result)
+        if not any(_same(settings, weights, *known) for known in made_by):
+            made_by.append((settings, weights))
+    told = []
+    for result in members:
+        place = 0
+        if result.problem is None:
+            settings, weights = _made_by(result)
+            place = next(place for place, known in enumerate(made_by) if _same(settings, weights, *known))
+        name = f" (earlier{f' {place}' if place > 1 else ''})" if place else ""
+        told.append(replace(result, preset=result.preset + name))
+    return told
+
+
+def _same(settings: str, weights: str | None, known: str, of: str | None) -> bool:
+    return settings == known and (weights is None or of is None or weights == of)
+
+
+def _made_by(result: CaseResult) -> tuple[str, str | None]:
+    """Its settings but for the seed, and its victim's weights where they were noted."""
+    settings, weights = result.details.get("settings"), result.details.get("weights")
+    settings = dict(settings) if isinstance(settings, dict) else {}
+    # What there was no setting for yet left everything as published.
+    with contextlib.suppress(UserError, TypeError):
+        settings = IMSConfig.from_json(settings).as_json()
+    settings.pop("seed", None)
+    return json.dumps(settings, sort_keys=True), weights if isinstance(weights, str) else None
 
 
 def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:

@@ -9,10 +9,13 @@ from safetensors.torch import load_file, save_file
 
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig, preset
-from invmask.runs.entries import last_of_race
+from invmask.errors import UserError
+from invmask.runs.entries import RunState, last_of_race
+from invmask.runs.executor import Executor
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.store import RunStore
+from invmask.runs.wants import Goal, read_want
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
 
 GRID = ["sweep", "--attacks", "badnets,clean", "--architectures", "preactresnet18w2", "--spc", "1", "--json"]
@@ -94,6 +97,101 @@ def test_a_run_that_fails_is_told_of_and_the_others_are_done(home, capsys):
     assert {case.victim: case.problem is None for case in results} == {VICTIM: True, CONTROL: False}
 
 
+@pytest.fixture
+def full_sets(monkeypatch):
+    """As if CIFAR-10 lay in the data folder."""
+    monkeypatch.setattr(sweep, "is_fetched", lambda dataset, root: dataset == "cifar10")
+
+
+@pytest.mark.usefixtures("full_sets")
+def test_a_data_set_that_is_not_there_is_told_of_before_anything_is_trained(home, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "carry_out", lambda *_: pytest.fail("nothing is to be trained"))
+    assert main([*GRID, "--attacks", "badnets,blended", "--datasets", "cifar10,mnist"]) == 2
+    told = capsys.readouterr().err
+    assert "MNIST is not in" in told
+    assert "run 'python -m invmask data mnist' to fetch it" in told
+    assert told.count("\n") == 1
+    write_victims(home / "victims")
+    card = (home / "victims" / f"{VICTIM}.json").read_text()
+    for end in ("json", "safetensors"):
+        source = home / "victims" / f"{VICTIM}.{end}"
+        source.with_name(source.name.replace("cifar10", "mnist")).write_bytes(source.read_bytes())
+    (home / "victims" / f"{VICTIM.replace('cifar10', 'mnist')}.json").write_text(card.replace("cifar10", "mnist"))
+    assert main([*GRID, "--attacks", "badnets", "--datasets", "cifar10,mnist"]) == 2
+    assert "The images of mnist for defences are not on this machine" in capsys.readouterr().err
+    assert not (home / "sweeps").exists()
+
+
+@pytest.mark.usefixtures("full_sets")
+def test_a_victim_that_cannot_be_trained_is_the_problem_of_its_own_cases(home, monkeypatch, capsys):
+    def carry_out(*_):
+        raise UserError("The data are damaged.")
+
+    monkeypatch.setattr(sweep, "carry_out", carry_out)
+    assert main([*GRID, "--attacks", "blended,badnets", "--seeds", "0"]) == 1
+    told = capsys.readouterr()
+    found = {case["victim"]: case["problem"] for case in json.loads(told.out)}
+    blended = "cifar10-preactresnet18w2-blended"
+    assert found == {blended: "Its victim could not be trained: The data are damaged.", VICTIM: None}
+    assert f"{blended}, SPC 1, seed 0: Its victim could not be trained" in told.err
+    assert "1 without result" in (home / "sweeps" / "sweep" / "table.md").read_text()
+
+
+def test_an_interrupted_sweep_pauses_its_run_writes_its_table_and_goes_on_with_it(home, monkeypatch, capsys):
+    grid, store = [*GRID, "--attacks", "badnets,clean", "--seeds", "0"], RunStore(home / "runs")
+    looks = sweep._summary
+
+    def interrupted(run):
+        if len(store.runs()) == 2:
+            raise KeyboardInterrupt
+        return looks(run)
+
+    monkeypatch.setattr(sweep, "_summary", interrupted)
+    assert main(grid) == 130
+    second, first = store.runs()
+    assert first.summary().state is RunState.FINISHED
+    assert read_want(second.path).goal is Goal.PAUSE
+    assert "badnets" in (home / "sweeps" / "sweep" / "table.md").read_text()
+    monkeypatch.setattr(sweep, "_summary", looks)
+    capsys.readouterr()
+    assert main(grid) == 0
+    assert [case["run"] for case in json.loads(capsys.readouterr().out)] == [first.id, second.id]
+
+
+def test_a_run_that_somebody_pauses_elsewhere_makes_room_for_the_next(home, monkeypatch, capsys):
+    looks = sweep._summary
+
+    def paused(run):
+        if run.spec().victim == VICTIM:
+            RunStore(home / "runs").pause(run.id)
+        return looks(run)
+
+    monkeypatch.setattr(sweep, "_summary", paused)
+    assert main([*GRID, "--seeds", "0"]) == 1
+    found = {case["victim"]: case["problem"] for case in json.loads(capsys.readouterr().out)}
+    assert found[CONTROL] is None
+    assert found[VICTIM].startswith("The run was ")
+
+
+@pytest.mark.usefixtures("home")
+def test_as_many_runs_are_handed_out_as_the_workers_can_have(monkeypatch):
+    begun = []
+    monkeypatch.setattr(Executor, "places", property(lambda _: 3))
+
+    class Seen(Exception):
+        """Stands for the first look at what was handed out."""
+
+    def summary(_run):
+        raise Seen
+
+    monkeypatch.setattr(sweep, "begin", lambda _runs, case: begun.append(case.seed))
+    monkeypatch.setattr(sweep, "_summary", summary)
+    with pytest.raises(Seen):
+        main([*GRID, "--attacks", "badnets", "--seeds", "0,1,2,3,4"])
+    assert begun == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("full_sets")
 def test_missing_victims_are_trained_first(home, monkeypatch):
     trained = []
 

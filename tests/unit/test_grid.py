@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from invmask.attacks import make
+from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
 from invmask.runs.advance import advance
 from invmask.runs.grid import expand
@@ -20,7 +22,7 @@ from invmask.runs.grid_results import (
     write_tables,
 )
 from invmask.runs.wants import Goal, Want, write_want
-from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
+from tests.unit.run_helpers import ROOT, VICTIM, small_spec, taken, write_victims
 
 ARCHITECTURE = ["preactresnet18w16"]
 VIEWS = {
@@ -129,6 +131,45 @@ def test_cases_survive_the_disk_and_what_is_none_is_told_of(tmp_path):
     for name in bad:
         with pytest.raises(UserError, match="no case of a sweep"):
             read_case(tmp_path / name)
+
+
+def test_no_mean_is_taken_over_cases_of_other_settings_or_another_victims_weights(tmp_path):
+    def made(day: int, seed: int, asr: float, **details) -> CaseResult:
+        settings = preset("default", seed=seed, **details.pop("changed", {})).as_json()
+        details = {"settings": settings, **details}
+        return result(run=f"202601{day:02}-000000-badnets-0000", seed=seed, views=pruned(asr), details=details)
+
+    cases = [
+        made(3, 0, 0.01, weights="new"),
+        made(3, 3, 0.03),  # before weights were noted
+        made(2, 1, 0.9, weights="new", changed={"pressure": 2.0}),
+        made(2, 2, 0.8, weights="new", changed={"pressure": 2.0}),
+        made(1, 1, 0.7, weights="old"),
+        result(seed=9, problem="It failed.", views={}),
+    ]
+    for number, case in enumerate(cases):
+        write_case(tmp_path, f"case{number}", case)
+    table = summarise(read_folder(tmp_path)[0])
+    rows = {row["preset"]: (row["seeds"], round(row["pruned asr"], 3)) for row in table.to_dict("records")}
+    assert rows == {"default": (2, 0.02), "default (earlier)": (2, 0.85), "default (earlier 2)": (1, 0.7)}
+    assert int(table["problems"].sum()) == 1
+
+
+def test_the_results_that_come_along_are_each_of_one_making():
+    for name in ("sweep", "unlike"):
+        found, problems = read_folder(ROOT / "benchmarks" / "results" / name / "cases")
+        assert problems == []
+        assert found
+        assert all("earlier" not in case.preset for case in found)
+
+
+def test_a_grid_builds_no_network_twice(monkeypatch):
+    built = []
+    monkeypatch.setattr(make, "new_model", lambda *names: built.append(names))
+    make.check_network.cache_clear()
+    expand(["badnets", "sig"], ["cnn4", "vit"], ["cifar10", "mnist"], [0.1, 0.05], ["default"], [1, 10], [0, 1])
+    make.check_network.cache_clear()
+    assert len(built) == len(set(built)) == 4
 
 
 def test_the_table_has_mean_and_spread_over_seeds(tmp_path):
