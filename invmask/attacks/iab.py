@@ -26,7 +26,8 @@ class IAB(LoopAttack, TrainedAttack):
     image to image as the images are. Then the pattern's generator is trained along with the victim, which shall
     answer x' with the target, but an image with *another* image's mask and pattern with its true class (cross-trigger
     mode, `cross_ratio` times as many as are poisoned). The diversity loss, `diversity_weight` times
-    mean(|x - y| / |p(x) - p(y)|), keeps the patterns apart.
+    mean(|x - y| / |p(x) - p(y)|), keeps the patterns apart. m is sigmoid(`steepness` (g - 1/2)) of the
+    generator's g in [0, 1]; the authors' program has tanh(20 g - 10) / 2 + 1/2 instead, a steepness of 40.
     """
 
     name: ClassVar[str] = "iab"
