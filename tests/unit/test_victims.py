@@ -38,8 +38,11 @@ EMBEDDED = ASSETS / "victims"
 EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack) for attack in {*ATTACKS, CLEAN} - {PictureTrigger.name}
 } | {
-    victim_name("cifar10", "preactresnet18w16", "badnets") + "-p1",
-    victim_name("cifar10", "preactresnet18w16", "blended") + "-p1",
+    *(
+        victim_name("cifar10", "preactresnet18w16", attack, ratio)
+        for attack in ("badnets", "blended")
+        for ratio in (0.05, 0.01)
+    ),
     victim_name("cifar10", "vgg19bnw16", "badnets"),
     victim_name("cifar10", "mobilenetv3largew8", "badnets"),
     victim_name("cifar10", "vitw64", "badnets"),
@@ -238,9 +241,9 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
         return
     assert card.asr is not None
     assert card.ra is not None
-    if card.poisoning_ratio == USUAL_RATIO:
-        least = 0.94 if card.architecture == "vitw64" else 0.95
-        assert card.asr >= (least if card.attack in ("badnets", "blended") else 0.90)
+    least = 0.94 if card.architecture == "vitw64" else 0.95
+    strong = card.attack in ("badnets", "blended") and card.poisoning_ratio == USUAL_RATIO
+    assert card.asr >= (least if strong else 0.90)
     assert card.ra + card.asr <= 1 + 1e-9
     assert (card.target_label, card.labels) == (0, "all-to-one")
 
