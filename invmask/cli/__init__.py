@@ -137,7 +137,12 @@ def build_parser() -> argparse.ArgumentParser:
         sweep.add_argument(f"--{name}", default=default, metavar="A,B,...", help=f"{explanation}; default: {default}")
     sweep.add_argument("--name", default="sweep", metavar="NAME", help="of its directory in the home's sweeps")
     sweep.add_argument("--at-once", type=whole(1), metavar="N", help="runs handed out at once; default: the workers")
-    sweep.add_argument("--epochs", type=whole(1), metavar="N", help="for victims that have to be trained first")
+    sweep.add_argument(
+        "--epochs",
+        type=whole(1),
+        metavar="N",
+        help="for victims that have to be trained first; later sweeps take them as they are",
+    )
     _json(sweep)
 
     for name, command, explanation in (
