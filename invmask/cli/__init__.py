@@ -136,7 +136,12 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         sweep.add_argument(f"--{name}", default=default, metavar="A,B,...", help=f"{explanation}; default: {default}")
     sweep.add_argument("--name", default="sweep", metavar="NAME", help="of its directory in the home's sweeps")
-    sweep.add_argument("--at-once", type=whole(1), metavar="N", help="runs handed out at once; default: the workers")
+    sweep.add_argument(
+        "--at-once",
+        type=whole(1),
+        metavar="N",
+        help="runs handed out at once; default: as many as the workers can have",
+    )
     sweep.add_argument(
         "--epochs",
         type=whole(1),
