@@ -120,7 +120,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """
     if (arguments.victim is None) == (arguments.attack is None):
         raise UserError("Say what to train either as a victim's name or by --attack; see 'train --help'.")
-    plan = named(arguments.victim if arguments.attack is None else arguments.attack)
+    plan = named(arguments.attack) if arguments.victim is None else _again(arguments.victim) or named(arguments.victim)
     plan = replace(plan, dataset=arguments.dataset or plan.dataset)
     plan = replace(plan, architecture=arguments.architecture or plan.architecture)
     check_network(plan.dataset, plan.architecture)
@@ -133,9 +133,21 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = replace(plan, target_label=plan.target_label if arguments.target is None else arguments.target)
     if arguments.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", arguments.name):
         raise UserError("A victim's name has small letters, digits, - and _, at most 80 of them.")
-    plan = replace(plan, settings=_settings(plan.attack, arguments), called=arguments.name)
+    plan = replace(plan, settings=_settings(plan.attack, arguments), called=arguments.name or plan.called)
     plan.check()
     return plan
+
+
+def _again(name: str) -> Plan | None:
+    """The plan of a victim that there is, whatever it was called."""
+    path = find_cards(settings.victim_folders()).get(name)
+    if path is None:
+        return None
+    card = read_card(path)
+    plan = Plan(card.dataset, card.architecture, card.attack, labels=card.labels)
+    if card.attack != CLEAN:
+        plan = replace(plan, poisoning_ratio=card.poisoning_ratio, target_label=card.target_label or 0)
+    return plan if plan.name == name else replace(plan, called=name)
 
 
 def _settings(attack: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -138,6 +138,20 @@ def test_nothing_is_trained_that_would_not_be_found_or_would_take_anothers_place
     assert asked == {}
 
 
+def test_a_victim_of_a_name_of_its_own_is_made_again_as_its_card_says(asked: dict[str, Any], own_home: Path):
+    folder = own_home / "victims"
+    card = json.loads((folder / f"{VICTIM}.json").read_text())
+    own = {"name": "mine", "attack_settings": {"size": 5, "value": 1.0}, "poisoning_ratio": 0.02, "target_label": 3}
+    (folder / "mine.json").write_text(json.dumps({**card, **own}))
+    assert main(["train", "mine"]) == 0
+    assert asked["plan"] == Plan(
+        "cifar10", NARROW, "badnets", 0.02, 3, settings={"size": 5, "value": 1.0}, called="mine"
+    )
+    assert main(["train", VICTIM]) == 0
+    assert asked["plan"].called is None
+    assert main(["train", "nobody-of-this-name"]) == 2
+
+
 def test_elsewhere_an_embedded_victim_can_be_made_again(asked: dict[str, Any], tmp_path: Path):
     assert main(["train", "badnets", "--out", str(tmp_path)]) == 0
     assert asked["name"] == "cifar10-preactresnet18w16-badnets"
