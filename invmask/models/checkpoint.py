@@ -1,14 +1,13 @@
 """Weights that others stored, as safetensors or as PyTorch writes them, brought to a network's own names."""
 
 import pickle
+import threading
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy._core import multiarray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -22,8 +21,34 @@ WRAPPED = ("model", "state_dict", "model_state_dict", "net", "network", "weights
 _SHOWN = 3
 
 
+class _PassedOver:
+    """What stands for an array, or a number of NumPy's, in a file: programs keep such beside the weights.
+
+    The benchmark's files, for one, say so which images were poisoned. Arrays themselves are not made: whoever wrote the
+    file would choose what their bytes are taken for.
+    """
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+_NUMPY = (
+    "numpy.ndarray",
+    "numpy.dtype",
+    *(f"numpy.{core}.multiarray.{maker}" for core in ("core", "_core") for maker in ("_reconstruct", "scalar")),
+)
+_PASSED_OVER: list[Any] = [(_PassedOver, name) for name in _NUMPY]
+# A hostile or damaged file can end in any of these.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, TypeError, LookupError, AttributeError)
+# What is passed over is so for the whole process while a file is read.
+_reading = threading.Lock()
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name. Nothing but tensors, arrays, numbers and words is unpickled.
+    """The tensors of a file by name. Nothing but tensors, numbers and words is unpickled; arrays are passed over.
 
     Raises:
         UserError: not a file of weights.
@@ -33,7 +58,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise ValueError("too large")
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings(), safe_globals(_arrays()):
+        with _reading, warnings.catch_warnings(), safe_globals(_PASSED_OVER):
             warnings.simplefilter("ignore")  # of the age of the file's form: either it can be read or it cannot
             found = torch.load(path, map_location="cpu", weights_only=True)
         while isinstance(found, Mapping) and (
@@ -43,25 +68,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if not isinstance(found, Mapping):
             raise ValueError("no state_dict")
         return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
-    except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+    except (*_UNREADABLE, pickle.UnpicklingError, SafetensorError) as error:
         raise UserError(
             f"{path} holds no weights that can be read safely; store the network's state_dict as safetensors."
         ) from error
-
-
-def _arrays() -> list[Any]:
-    """What NumPy's arrays and numbers are unpickled by: programs keep them beside the weights.
-
-    The benchmark's files, for one, say so which images were poisoned.
-    """
-    numbers = (np.bool_, *np.sctypeDict.values())
-    dtypes = {type(np.dtype(number)) for number in numbers if np.dtype(number).kind in "biuf"}
-    makers = [
-        (maker, f"numpy.{core}.multiarray.{maker.__name__}")
-        for core in ("core", "_core")
-        for maker in (multiarray._reconstruct, multiarray.scalar)
-    ]
-    return [np.ndarray, np.dtype, *sorted(dtypes, key=str), *makers]
 
 
 def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

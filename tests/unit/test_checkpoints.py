@@ -1,6 +1,8 @@
 """Weights that others stored load under whatever prefix their wrapper gave them, and nothing else is unpickled."""
 
 import pickle
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,13 @@ WRITERS = {
             "num_classes": np.int64(10),
             "model": state,
             "bd_train": {"poison_indicator": np.array([0, 1]), "original_index_array": None, "share": np.float64(0.1)},
-            "of": [np.zeros(2, np.uint8), np.ones(3, np.float32), np.array([True])],
+            "of": [
+                np.zeros(2, np.uint8),
+                np.ones(3, np.float32),
+                np.array([True]),
+                np.array(["a"]),
+                np.array([1, None], object),
+            ],
         },
         path,
     ),
@@ -101,6 +109,37 @@ def test_another_networks_weights_are_refused_and_change_nothing(state, tmp_path
     with pytest.raises(UserError, match=message):
         load_weights(network, tmp_path / "other.pt")
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+class Overlay:
+    """An array of objects over bytes of the writer's own: whoever looks at one follows a pointer of theirs."""
+
+    def __reduce__(self):
+        return (np.ndarray, ((8,), "O", b"A" * 64))
+
+
+class Counted:
+    """Looks at every object of it while it is read."""
+
+    def __reduce__(self):
+        return (Counter, (Overlay(),))
+
+
+@pytest.mark.parametrize("hostile", [Overlay, Counted])
+def test_arrays_are_never_made_of_what_a_file_says(state, tmp_path: Path, hostile: type):
+    torch.save({"model": state, "other": hostile()}, tmp_path / "model.pt")
+    try:
+        found = read_state(tmp_path / "model.pt")
+    except UserError:
+        return
+    assert set(found) == set(state)
+
+
+def test_files_are_read_by_several_at_once(state, tmp_path: Path):
+    WRITERS["beside arrays"](state, tmp_path / "model.pt")
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(read_state, [tmp_path / "model.pt"] * 40):
+            assert set(found) == set(state)
 
 
 class Dangerous:
