@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from invmask.errors import UserError
+
 
 def write(path: Path | None, state: dict[str, Any]) -> None:
     """Replace the file by `state`, at once or not at all."""
@@ -15,15 +17,23 @@ def write(path: Path | None, state: dict[str, Any]) -> None:
 
 
 def read(path: Path | None, device: torch.device, of: dict[str, Any]) -> dict[str, Any] | None:
-    """What was written; None where there is nothing, or where it belongs to another training.
+    """What was written; None where there is nothing.
 
     Args:
         of: what has to be in it, word for word, for it to belong here.
+
+    Raises:
+        UserError: it belongs to another training, of which nothing shall be lost.
     """
     if path is None or not path.exists():
         return None
     saved = torch.load(path, map_location=device, weights_only=True)
-    return saved if all(key in saved and saved[key] == value for key, value in of.items()) else None
+    if not all(key in saved and saved[key] == value for key, value in of.items()):
+        raise UserError(
+            f"{path} is of a training with other settings, or of an earlier invmask: delete it to begin anew, or give "
+            "this victim another name."
+        )
+    return saved
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def build_parser() -> argparse.ArgumentParser:
         "victim",
         nargs="?",
         metavar="VICTIM",
-        help="<dataset>-<architecture>-<attack>, or an attack alone for the embedded ones; or say it by --attack",
+        help="<dataset>-<architecture>-<attack>, or a victim that there is; one that comes with invmask is made again "
+        "with --out or --name",
     )
     train.add_argument("--attack", metavar="NAME", help="one of 'attacks', or clean for a control")
     train.add_argument("--dataset", metavar="NAME", help="default: cifar10")

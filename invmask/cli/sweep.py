@@ -18,6 +18,7 @@ from invmask.attacks.victims import find_cards
 from invmask.cli.runs import store
 from invmask.cli.tables import print_json
 from invmask.cli.train import carry_out
+from invmask.data.budget import clean_budget
 from invmask.data.embedded import load_embedded
 from invmask.data.registry import dataset_info, is_fetched
 from invmask.defenses.ims.config import IMSConfig
@@ -137,8 +138,8 @@ def check_before(cases: list[Case]) -> None:
     """Find what would end the sweep only after hours of training.
 
     Raises:
-        UserError: the machine has no such device, a full data set is needed for training and not there, or the images
-            that defences need are not.
+        UserError: the machine has no such device, a full data set is needed for training and not there, the images that
+            defences need are not, or there are fewer of a class.
     """
     check_device(settings.device())
     needed = {plan.dataset for plan in _missing(cases).values()}
@@ -150,6 +151,7 @@ def check_before(cases: list[Case]) -> None:
                 f"data {dataset}' to fetch it."
             )
         load_embedded(dataset, "test")
+        clean_budget(dataset, max(case.spc for case in cases if case.plan.dataset == dataset), seed=0)
 
 
 def _missing(cases: list[Case]) -> dict[str, Plan]:

@@ -1,6 +1,7 @@
 """`train` and `data`: victims made anew, and the full data set that this takes."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -37,9 +38,9 @@ def train(arguments: argparse.Namespace) -> int:
     """Train a victim. What is not said is as in the card of that name if there is one, else as in the recipe."""
     torch.set_num_threads(arguments.threads or settings.threads())
     out = Path(arguments.out).expanduser() if arguments.out else settings.victim_folders()[-1]
-    plan = plan_of(arguments)
+    plan, like = plan_of(arguments)
     _check_name(plan, out)
-    made = carry_out(plan, out, arguments.epochs, arguments.seed, arguments.precision, arguments.device)
+    made = carry_out(plan, out, arguments.epochs, arguments.seed, arguments.precision, arguments.device, like)
     if arguments.json:
         print_json({key: value for key, value in asdict(made).items() if key in KEYS})
     else:
@@ -51,9 +52,11 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _check_name(plan: Plan, out: Path) -> None:
     """Raises UserError where the victim would not be found by its name, or would take another one's place."""
-    # What is not said is as in the card of that name, so that only what was said can differ.
     card = _card_of(plan, [out])
-    if plan.called is None and plan.settings and (card is None or card.attack_settings != _all_settings(card, plan)):
+    known = card or _card_of(plan, settings.victim_folders())
+    usual = known.attack_settings if known is not None else {}
+    asked, expected = (replace(plan, settings=of).make_attack() for of in ({**usual, **plan.settings}, usual))
+    if plan.called is None and asked != expected:
         raise UserError("Settings are not part of a victim's name: give this one a name of its own with --name.")
     if (out / f"{plan.name}.json").exists() and card is None:
         raise UserError(f"{out} has another victim '{plan.name}'; choose another --name, or delete that one's files.")
@@ -73,9 +76,9 @@ def _card_of(plan: Plan, folders: list[Path]) -> VictimCard | None:
     if card is None:
         return None
     ratio = 0.0 if plan.attack == CLEAN else plan.poisoning_ratio
-    kind = (plan.dataset, plan.architecture, plan.attack, ratio, plan.labels, plan.targets)
-    of_card = (card.dataset, card.architecture, card.attack, card.poisoning_ratio, card.labels, card.targets)
-    return card if kind == of_card else None
+    kind = (plan.dataset, plan.architecture, plan.attack, plan.labels, plan.targets)
+    of_card = (card.dataset, card.architecture, card.attack, card.labels, card.targets)
+    return card if kind == of_card and math.isclose(ratio, card.poisoning_ratio) else None
 
 
 def _all_settings(card: VictimCard, plan: Plan) -> dict[str, Any]:
@@ -89,8 +92,12 @@ def carry_out(
     seed: int | None = None,
     precision: str | None = None,
     device: str | None = None,
+    like: VictimCard | None = None,
 ) -> VictimCard:
     """Train what is planned, with a progress bar; None for what the card of that name has, or else the recipe.
+
+    Args:
+        like: trained as this one was, where there is no card of the victim's own name.
 
     Raises:
         UserError: no such device, or the data set is not there.
@@ -99,7 +106,7 @@ def carry_out(
     from invmask.runs.subject import check_device
 
     check_device(device)
-    card = _card_of(plan, settings.victim_folders())
+    card = _card_of(plan, settings.victim_folders()) or like
     if card is not None:
         plan = replace(plan, settings=_all_settings(card, plan))
     attack = plan.make_attack()
@@ -112,15 +119,17 @@ def carry_out(
         return make_victim(plan, stages, settings.data_folder(), out, device, watched)
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
-    """What was asked for.
+def plan_of(arguments: argparse.Namespace) -> tuple[Plan, VictimCard | None]:
+    """What was asked for, and the card of the victim that it shall be like.
 
     Raises:
         UserError: something of it does not exist, or does not go together.
     """
     if (arguments.victim is None) == (arguments.attack is None):
         raise UserError("Say what to train either as a victim's name or by --attack; see 'train --help'.")
-    plan = named(arguments.attack) if arguments.victim is None else _again(arguments.victim) or named(arguments.victim)
+    path = find_cards(settings.victim_folders()).get(arguments.victim or "")
+    like = read_card(path) if path is not None else None
+    plan = _again(like) if like is not None else named(arguments.victim or arguments.attack)
     plan = replace(plan, dataset=arguments.dataset or plan.dataset)
     plan = replace(plan, architecture=arguments.architecture or plan.architecture)
     check_network(plan.dataset, plan.architecture)
@@ -133,21 +142,19 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = replace(plan, target_label=plan.target_label if arguments.target is None else arguments.target)
     if arguments.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", arguments.name):
         raise UserError("A victim's name has small letters, digits, - and _, at most 80 of them.")
-    plan = replace(plan, settings=_settings(plan.attack, arguments), called=arguments.name or plan.called)
+    plan = replace(plan, called=arguments.name or plan.called)
+    plan = replace(plan, settings={**plan.settings, **_settings(plan.attack, arguments)})
     plan.check()
-    return plan
+    # Another network, say a transformer, is trained in another way.
+    return plan, like if like is not None and like.architecture == plan.architecture else None
 
 
-def _again(name: str) -> Plan | None:
+def _again(card: VictimCard) -> Plan:
     """The plan of a victim that there is, whatever it was called."""
-    path = find_cards(settings.victim_folders()).get(name)
-    if path is None:
-        return None
-    card = read_card(path)
-    plan = Plan(card.dataset, card.architecture, card.attack, labels=card.labels)
+    plan = Plan(card.dataset, card.architecture, card.attack, labels=card.labels, settings=dict(card.attack_settings))
     if card.attack != CLEAN:
         plan = replace(plan, poisoning_ratio=card.poisoning_ratio, target_label=card.target_label or 0)
-    return plan if plan.name == name else replace(plan, called=name)
+    return plan if plan.name == card.name else replace(plan, called=card.name)
 
 
 def _settings(attack: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -185,7 +192,7 @@ def named(name: str) -> Plan:
         if labels is not None:
             plan = replace(plan, labels=labels)
         elif re.fullmatch(r"p\d{1,3}(\.\d{1,4})?", word) and 0 < float(word[1:]) <= 100:
-            plan = replace(plan, poisoning_ratio=float(word[1:]) / 100)
+            plan = replace(plan, poisoning_ratio=round(float(word[1:]) / 100, 6))
         elif re.fullmatch(r"t\d{1,6}", word):
             plan = replace(plan, target_label=int(word[1:]))
         else:

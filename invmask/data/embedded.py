@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from invmask import settings
+from invmask.data.folders import is_folder
 from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
@@ -76,11 +77,10 @@ def _load(folder: Path, part: Part, shape: tuple[int, int, int], classes: tuple[
             pixels = np.asarray(sheet.convert("L" if channels == 1 else "RGB"))
         tiles = pixels.reshape(-1, height, TILES_PER_ROW, width, channels).swapaxes(1, 2).reshape(-1, *shape)
         labels = np.asarray(card["labels"], dtype=np.int64)
-        # Those that come with invmask are of data sets whose classes do not change.
-        if card.get("classes", list(classes)) != list(classes):
+        if card.get("classes", None if is_folder(folder.name) else list(classes)) != list(classes):
             raise UserError(
-                f"{folder.name} has other classes than when its images for defences were drawn; draw them again with "
-                f"'python -m invmask data {folder.name}', and train its victims again."
+                f"The images of {folder.name} for defences were drawn when it had other classes, or by an earlier "
+                f"invmask; draw them again with 'python -m invmask data {folder.name}'."
             )
         return EmbeddedPart(LabelledImages(tiles[: len(labels)].copy(), labels), np.asarray(card["indices"]))
     except (OSError, ValueError, KeyError) as error:
@@ -92,7 +92,8 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
     """Write one part as PNG and JSON; places of the last row that no image takes stay black.
 
     Args:
-        about: what the JSON says beside labels and places; with the names of the `classes`, if these can change.
+        about: what the JSON says beside labels and places; of a folder of one's own, whose classes can change, their
+            names as `classes`.
     """
     shape = images.pixels.shape[1:]
     height, _, channels = shape

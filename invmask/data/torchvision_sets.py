@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 import shutil
 import sys
 import tempfile
@@ -90,10 +91,16 @@ def fetch(info: DatasetInfo, root: Path) -> Path:
 def whole_or_not(folder: Path) -> Iterator[Path]:
     """A directory beside `folder`, out of which what has its name takes its place at the end.
 
-    A data set that was fetched in part, when somebody interrupted it, would be taken for the whole next time.
+    A data set that was fetched in part, when somebody interrupted it, would be taken for the whole next time. Archives
+    that somebody put beside it are there, too: torchvision fetches none that it finds.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        for archive in (*folder.parent.glob("*.tar.gz"), *folder.parent.glob("*.zip")):
+            try:
+                os.link(archive, Path(scratch) / archive.name)
+            except OSError:  # no links here
+                shutil.copy(archive, scratch)
         yield Path(scratch)
         (Path(scratch) / folder.name).replace(folder)
 

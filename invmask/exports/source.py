@@ -10,6 +10,7 @@ from invmask.attacks.victims import Victim, load_victim, versions
 from invmask.errors import UserError
 from invmask.masks.state import MaskLayout, View
 from invmask.runs import named_masks
+from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 
@@ -76,13 +77,14 @@ def take_masks(run: Run, round_taken: int | None = None, name: str | None = None
     """The masks of a run after a round (the latest if None), or those made by hand under a name.
 
     Raises:
-        UserError: no such round or name, no round yet, or the victim is not on this machine.
+        UserError: no such round or name, no round yet, or the victim is not on this machine or another one by now.
     """
     committed = run.committed()
     if committed is None or committed.round == 0:
         raise UserError(f"Run {run.id} has no rounds yet; take a step first.")
     if name is not None and round_taken is not None:
         raise UserError("A mask made by hand belongs to no round; leave out either its name or the round.")
+    check_victim(run)
     spec, latest = run.spec(), committed.round
     victim = load_victim(spec.victim, settings.victim_folders(run.path.parents[1]))
     own = name is None or name == named_masks.LEARNED

@@ -86,7 +86,7 @@ class Cluster:
             self._last_worker = time.monotonic()
             self.places = found["total_threads"]
         elif time.monotonic() - self._last_worker > MOST_SECONDS_WITHOUT_WORKER:
-            return f"The Dask scheduler at {self.address} has no workers; start some with 'dask worker'."
+            return f"The Dask scheduler at {self.address} has no workers; start some with 'dask worker --nthreads 1'."
         return None
 
     def _alive(self) -> bool:

@@ -150,26 +150,32 @@ def told_apart(results: Iterable[CaseResult]) -> list[CaseResult]:
 
 
 def _apart(members: list[CaseResult]) -> list[CaseResult]:
-    # Run ids begin with the time, and what has no result says nothing of another one's.
-    newest = sorted((of for of in members if of.problem is None), key=lambda of: of.run or "", reverse=True)
-    made_by: list[tuple[str, str | None]] = []
-    for result in newest:
-        settings, weights = _made_by(result)
-        if not any(_same(settings, weights, *known) for known in made_by):
-            made_by.append((settings, weights))
+    measured = [result for result in members if result.problem is None]
+    variants: list[tuple[str, str | None]] = []
+    # First those whose weights were noted: the others are as good as any of these.
+    for settings, weights in sorted(map(_made_by, measured), key=lambda made: made[1] is None):
+        if _place(settings, weights, variants) is None:
+            variants.append((settings, weights))
+    # Run ids begin with the time.
+    newest = [""] * len(variants)
+    places = {id(result): _place(*_made_by(result), variants) or 0 for result in measured}
+    for result in measured:
+        place = places[id(result)]
+        newest[place] = max(newest[place], result.run or "")
+    ranks = {place: rank for rank, place in enumerate(sorted(range(len(variants)), key=lambda p: newest[p])[::-1])}
     told = []
     for result in members:
-        place = 0
-        if result.problem is None:
-            settings, weights = _made_by(result)
-            place = next(place for place, known in enumerate(made_by) if _same(settings, weights, *known))
-        name = f" (earlier{f' {place}' if place > 1 else ''})" if place else ""
+        # What has no result says nothing of another one's.
+        rank = ranks[places[id(result)]] if id(result) in places else 0
+        name = f" (earlier{f' {rank}' if rank > 1 else ''})" if rank else ""
         told.append(replace(result, preset=result.preset + name))
     return told
 
 
-def _same(settings: str, weights: str | None, known: str, of: str | None) -> bool:
-    return settings == known and (weights is None or of is None or weights == of)
+def _place(settings: str, weights: str | None, variants: list[tuple[str, str | None]]) -> int | None:
+    """The first of `variants` that it is of; None if of none."""
+    fits = ((settings == known) and (weights in (None, of)) for known, of in variants)
+    return next((place for place, fit in enumerate(fits) if fit), None)
 
 
 def _made_by(result: CaseResult) -> tuple[str, str | None]:

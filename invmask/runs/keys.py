@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from invmask.errors import UserError
 from invmask.runs.run import Run
 from invmask.settings import victim_folders
 
@@ -39,6 +40,30 @@ def victim_digest(name: str, folders: list[Path]) -> str:
     if card is None:
         return _digest()
     return _digest(*(_of_file(path, *_stamp(path)) for path in (card, card.with_suffix(".safetensors"))))
+
+
+def check_victim(run: Run) -> None:
+    """See that the run's masks are of the network that has the victim's name now.
+
+    Raises:
+        UserError: it is another one, or the run is damaged.
+    """
+    if has_other_victim(run):
+        raise UserError(
+            f"The victim {run.spec().victim} is another one than when run {run.id} began: it was trained again, or one "
+            "of that name comes with invmask now. Begin a new run with it."
+        )
+
+
+def has_other_victim(run: Run) -> bool:
+    """Whether another network has the name of the run's victim now.
+
+    Raises:
+        UserError: the run is damaged.
+    """
+    shapes = run.shapes()
+    weights = weights_digest(run.spec().victim, victim_folders(run.path.parents[1]))
+    return shapes is not None and shapes.weights is not None and weights not in (None, shapes.weights)
 
 
 def weights_digest(name: str, folders: list[Path]) -> str | None:

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.ims.config import Phase
-from invmask.errors import UserError
 from invmask.masks.state import Masks, Sparsity, View
 from invmask.runs import journal
 from invmask.runs.entries import RoundEntry, RunResult, Views
-from invmask.runs.keys import weights_digest
+from invmask.runs.keys import check_victim, weights_digest
 from invmask.runs.run import Run
 from invmask.runs.shapes import EXAMPLES, Shapes
 from invmask.runs.subject import Bench, make_bench
@@ -51,11 +50,8 @@ class Progress:
         bench = _bench(run)
         # Of this thread: OpenMP keeps the number a thread, and Dask runs tasks in threads of its own.
         torch.set_num_threads(bench.spec.threads)
+        check_victim(run)
         shapes, weights = run.shapes(), weights_digest(bench.spec.victim, victim_folders(run.path.parents[1]))
-        if shapes is not None and shapes.weights not in (None, weights):
-            raise UserError(
-                f"The victim {bench.spec.victim} was trained again after this run began; begin a new run with it."
-            )
         stored = journal.load(run, shapes) if shapes is not None else None
         if shapes is not None and stored is not None:
             tensors, numbers = stored.packed

@@ -12,6 +12,7 @@ from invmask.attacks.victims import USUAL, Victim, VictimCard, find_cards, load_
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.runs import keys
 from invmask.runs.entries import RunSummary
 from invmask.runs.executor import Executor
 from invmask.runs.store import Listing, RunStore
@@ -87,6 +88,14 @@ def run_victim(run: str) -> str | None:
         return store().run(run).spec().victim
     except UserError:
         return None
+
+
+def has_other_victim(run: str) -> bool:
+    """Whether another network has the name of the run's victim now. Of a damaged run its page tells."""
+    try:
+        return keys.has_other_victim(store().run(run))
+    except UserError:
+        return False
 
 
 @st.cache_resource(show_spinner=False)

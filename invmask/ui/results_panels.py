@@ -106,7 +106,7 @@ def _runs(group: list[CaseResult]) -> None:
                     disabled=not here,
                     on_click=_open,
                     args=(result.run,),
-                    help="On Defend, with every round." if here else "This run is not on this machine any more.",
+                    help="On Defend, with every round." if here else _why_not(result),
                 )
             else:
                 st.button(
@@ -137,6 +137,15 @@ def _said(result: CaseResult) -> str:
 def _open(run: str) -> None:
     address.set_run(run)
     st.session_state[_OPEN] = True
+
+
+def _why_not(result: CaseResult) -> str:
+    """Why a case leads nowhere."""
+    if result.run is None:
+        return "No run was begun for it."
+    if result.victim not in cache.victim_cards():
+        return f"Neither the run nor its victim, {result.victim}, is on this machine."
+    return "The run is not on this machine, and its settings are not those of a preset of today."
 
 
 def _set_up(result: CaseResult, config: IMSConfig) -> None:

@@ -72,11 +72,8 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
 
 def test_a_case_whose_run_is_elsewhere_sets_up_one_like_it():
     config = preset("default", seed=2, pressure=3.5)
-    cases = [
-        replace(CASE, run="20200101-000000-badnets-0000", spc=7, seed=2, details={"settings": of})
-        for of in (config.as_json(), {"unknown": 1})
-    ]
-    store("grid", cases[0], replace(cases[1], seed=3))
+    case = replace(CASE, run="20200101-000000-badnets-0000", spc=7, seed=2, details={"settings": config.as_json()})
+    store("grid", case)
     app = visit("results", victim=VICTIM, cell=f"{VICTIM}/7", run=make_run().id)
     buttons = {button.label: button for button in app.button if "seed" in button.label}
     assert {label: button.disabled for label, button in buttons.items()} == {
@@ -92,14 +89,26 @@ def test_a_case_whose_run_is_elsewhere_sets_up_one_like_it():
     assert "For a new run: Step or Run begins it." in [caption.value for caption in app.sidebar.caption]
 
 
-@pytest.mark.parametrize("change", [{"victim": "gone"}, {"preset": "gone"}, {"spc": 101}, {"details": {}}])
-def test_nothing_is_set_up_that_cannot_be(change):
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"victim": "gone"}, "Neither the run nor its victim, gone, is on this machine."),
+        ({"preset": "gone"}, "settings are not those of a preset"),
+        ({"spc": 101}, "settings are not those of a preset"),
+        ({"details": {"settings": {"gone": 1}}}, "settings are not those of a preset"),
+        ({"details": {}}, "settings are not those of a preset"),
+        ({"run": None, "details": {}}, "No run was begun for it."),
+    ],
+)
+def test_nothing_is_set_up_that_cannot_be(change, why):
     case = replace(CASE, run="20200101-000000-badnets-0000", details={"settings": preset("default").as_json()})
     case = replace(case, **change)
     store("grid", case)
     app = visit("results", victim=VICTIM, cell=f"{case.victim}/{case.spc}", preset=case.preset)
     assert not app.exception
-    assert [button.disabled for button in app.button if "seed" in button.label] == [True]
+    (button,) = (button for button in app.button if "seed" in button.label)
+    assert button.disabled
+    assert why in button.help
 
 
 def test_the_table_shows_means_in_per_cent_and_cases_without_result():

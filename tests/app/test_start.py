@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from invmask import settings
 from invmask.attacks.registry import make_attack
@@ -11,7 +12,7 @@ from invmask.attacks.victims import load_victim
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
 from invmask.ui import cache
-from tests.app.conftest import sentences, visit
+from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
@@ -109,6 +110,18 @@ def test_a_wrong_run_gives_a_sentence_and_a_way_on():
     assert not app.exception
     (sentence,) = sentences(app)
     assert sentence.startswith("There is no run '../../etc/passwd'.")
+
+
+def test_a_run_whose_victim_is_another_one_by_now_says_so(own_home):
+    run = make_run()
+    assert sentences(visit(victim=VICTIM, run=run.id)) == []
+    path = own_home / "victims" / f"{VICTIM}.safetensors"
+    save_file({name: tensor.clone().mul_(2) for name, tensor in load_file(path).items()}, path)
+    app = visit(victim=VICTIM, run=run.id)
+    assert not app.exception
+    (sentence,) = sentences(app)
+    assert sentence.startswith(f"The victim of the run '{run.id}' is another one than when it began")
+    assert app.query_params["run"] == run.id
 
 
 def test_another_victim_is_chosen_in_the_sidebar():

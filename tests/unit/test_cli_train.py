@@ -147,6 +147,12 @@ def test_a_victim_of_a_name_of_its_own_is_made_again_as_its_card_says(asked: dic
     assert asked["plan"] == Plan(
         "cifar10", NARROW, "badnets", 0.02, 3, settings={"size": 5, "value": 1.0}, called="mine"
     )
+    stages = [{**asdict(stage.config), "seconds": 1.0} for stage in default_recipe(seed=5, epochs=(3, 4))]
+    (folder / "mine.json").write_text(json.dumps({**card, **own, "training": {"stages": stages}}))
+    assert main(["train", "mine", "--name", "copy", "--set", "value=0.5"]) == 0
+    assert (asked["name"], asked["ratio"]) == ("copy", 0.02)
+    assert asked["plan"].settings == {"size": 5, "value": 0.5}
+    assert [stage.config.epochs for stage in asked["stages"]] == [3, 4]
     assert main(["train", VICTIM]) == 0
     assert asked["plan"].called is None
     assert main(["train", "nobody-of-this-name"]) == 2

@@ -7,6 +7,7 @@ import onnx
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from invmask import settings
@@ -153,6 +154,13 @@ def test_gates_that_cannot_be_folded_go_along_as_data(run: Run, tmp_path: Path):
     assert not any(module._forward_hooks for module in source.victim.model.modules())
     with attached(sharing_copy(source.victim.model), source.layout, source.masks.gate(View.PRUNED)) as masked:
         assert isinstance(masked, nn.Module)
+
+
+def test_masks_are_not_put_on_another_network_of_the_victims_name(run: Run, own_home: Path):
+    path = own_home / "victims" / f"{VICTIM}.safetensors"
+    save_file({name: tensor.clone().mul_(2) for name, tensor in load_file(path).items()}, path)
+    with pytest.raises(UserError, match=r"is another one than when run .* began"):
+        take_masks(run)
 
 
 def test_the_victim_of_a_run_has_to_be_there(run: Run, own_home: Path):

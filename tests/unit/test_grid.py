@@ -18,6 +18,7 @@ from invmask.runs.grid_results import (
     read_case,
     read_folder,
     summarise,
+    told_apart,
     write_case,
     write_tables,
 )
@@ -153,6 +154,12 @@ def test_no_mean_is_taken_over_cases_of_other_settings_or_another_victims_weight
     rows = {row["preset"]: (row["seeds"], round(row["pruned asr"], 3)) for row in table.to_dict("records")}
     assert rows == {"default": (2, 0.02), "default (earlier)": (2, 0.85), "default (earlier 2)": (1, 0.7)}
     assert int(table["problems"].sum()) == 1
+    # The newest may be one whose weights were not noted.
+    newest = made(4, 4, 0.05)
+    told = told_apart([*cases, newest, made(5, 4, 0.6, changed={"pressure": 3.0})])
+    assert [case.preset for case in told if case.views == newest.views] == ["default (earlier)"]
+    assert [case.preset for case in told if case.views == pruned(0.7)] == ["default (earlier 3)"]
+    assert [case.preset for case in told if case.views == pruned(0.6)] == ["default"]
 
 
 def test_the_results_that_come_along_are_each_of_one_making():

@@ -112,12 +112,18 @@ def test_a_resumed_training_takes_its_weights_from_the_checkpoint(training_set: 
     assert epochs == []
 
 
-def test_a_checkpoint_of_other_settings_is_not_gone_on_from(training_set: PoisonedSet, tmp_path: Path):
+def test_a_checkpoint_of_other_settings_is_neither_gone_on_from_nor_lost(training_set: PoisonedSet, tmp_path: Path):
     checkpoint = tmp_path / "victim.checkpoint"
     train(tiny_model(), training_set, dataclasses.replace(CONFIG, epochs=1), CPU, Progress(checkpoint))
-    epochs: list[EpochReport] = []
-    train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint, epochs.append))
-    assert [report.epoch for report in epochs] == [1, 2, 3]
+    before = checkpoint.read_bytes()
+    with pytest.raises(UserError, match=r"is of a training with other settings.*: delete it to begin anew"):
+        train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
+    assert checkpoint.read_bytes() == before
+    # Of before it was noted what a training is of.
+    saved = torch.load(checkpoint, weights_only=True)
+    torch.save({"config": dataclasses.asdict(CONFIG), "model": saved["model"]}, checkpoint)
+    with pytest.raises(UserError, match="or of an earlier invmask"):
+        train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
 
 
 @pytest.mark.parametrize("config", [CONFIG, ADAMW], ids=lambda config: config.optimizer)
@@ -208,9 +214,13 @@ def test_only_the_same_victim_is_gone_on_with(change: dict[str, Any], tmp_path: 
     with pytest.raises(Interrupted):
         make.make_victim(PLAN, stages, tmp_path, tmp_path / "out", watched=Progress(on_epoch=interrupt_at(1)))
     plan, resumed = dataclasses.replace(PLAN, **change), []
+    if change:
+        with pytest.raises(UserError, match="is of a training with other settings"):
+            make.make_victim(plan, stages, tmp_path, tmp_path / "out")
+        return
     make.make_victim(plan, stages, tmp_path, tmp_path / "out", watched=Progress(on_resume=resumed.append))
     make.make_victim(plan, stages, tmp_path, tmp_path / "new")
-    assert resumed == ([] if change else [1])
+    assert resumed == [1]
     made, anew = (load_victim("mine", [tmp_path / folder]).model for folder in ("out", "new"))
     assert_same_weights(made, anew)
 
