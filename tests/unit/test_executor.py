@@ -180,12 +180,14 @@ write_want(Path({str(run.path)!r}), Want(Goal.ADVANCE, 2))
 
 def test_two_executors_on_one_home_do_each_round_once(executor: Executor):
     address = executor._hands.cluster.client.scheduler.address
-    second = Executor(executor.store, workers=1, threads=1, scheduler=address).start()
+    second = Executor(executor.store, workers=3, threads=1, scheduler=address).start()
     run = executor.create(small_spec())
     try:
         executor.go_on(run.id)
         second.go_on(run.id)
         wait(lambda: run.summary().state is RunState.FINISHED, "the end")
+        # What its scheduler has, not what this machine would start.
+        wait(lambda: second.places == 1, "the count of what the scheduler has")
     finally:
         second.close()
     assert [entry.record.round for entry in run.entries()] == list(range(1, 8))
