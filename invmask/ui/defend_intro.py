@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from invmask.ui.defend_controls import Draft
+
 PHASES = (
     (
         "1  Initialise",
@@ -15,17 +17,26 @@ PHASES = (
 )
 
 
-def show_intro(begun: bool) -> None:
-    """What to press, and what will happen then."""
+def show_intro(begun: bool, draft: Draft | None) -> None:
+    """What to press, and what will happen then.
+
+    Args:
+        draft: of the run that would begin; None where there is one.
+    """
     if begun:
         st.info(
             "The worker loads the victim and the clean images; the first round follows.",
             icon=":material/hourglass_top:",
         )
     else:
+        settings = ""
+        if draft is not None and draft.config is not None:
+            settings = (
+                f", with the settings in the sidebar: preset **{draft.preset}**, SPC **{draft.spc}**, "
+                f"seed **{draft.config.seed}**"
+            )
         st.info(
-            "Press **Step** to take one round, or **Run** to go to the end. "
-            "Settings are in the sidebar; the usual ones are filled in.",
+            f"Press **Step** to take one round, or **Run** to go to the end{settings}.",
             icon=":material/play_circle:",
         )
     cells = "".join(f"<div><h4>{title}</h4><p>{text}</p></div>" for title, text in PHASES)

@@ -82,7 +82,7 @@ def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> N
     if summary is None or frame is None:
         if summary is not None:
             show_state(summary, (), ())
-        show_intro(begun=summary is not None and summary.state in UNDER_WAY)
+        show_intro(summary is not None and summary.state in UNDER_WAY, draft if summary is None else None)
         return
     show_state(summary, frame.entries, card.dataset_info.classes)
     show_timeline(frame)

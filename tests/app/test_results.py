@@ -83,6 +83,7 @@ def test_a_case_whose_run_is_elsewhere_sets_up_one_like_it():
     assert "run" not in app.query_params
     values = {widget.label.split(" :violet")[0]: widget.value for widget in (*app.slider, *app.number_input)}
     assert (values["SPC, samples per class"], values["Seed"], values["Pressure, μ"]) == (7, 2, 3.5)
+    assert "preset **default**, SPC **7**, seed **2**." in sentences(app)[0]
     assert "For a new run: Step or Run begins it." in [caption.value for caption in app.sidebar.caption]
 
 
