@@ -131,15 +131,13 @@ def slim_mobilenetv3large(num_classes: int, width: int, shape: tuple[int, int, i
 def slim_efficientnetb3(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
     """EfficientNet-B3 with `width` channels in its stem (40 published), all others scaled alike, its depth unchanged.
 
-    No stochastic depth: it keeps wide networks from learning images by heart, and such narrow ones from learning.
-
     Raises:
         UserError: torchvision rounds channels to multiples of 8, and `width` is none.
     """
     _check_multiple(width, 8)
     times = B3_WIDTH * width / B3_STEM
     stages = [MBConvConfig(*stage[:5], stage[5], width_mult=times, depth_mult=B3_DEPTH) for stage in B0_STAGES]
-    network = EfficientNet(stages, dropout=0.2, stochastic_depth_prob=0.0, num_classes=num_classes)
+    network = EfficientNet(stages, dropout=0.2, num_classes=num_classes)
     keep_places(network, 1)
     fit_channels(network, shape[0])
     return network
