@@ -10,16 +10,16 @@ from typing import Any
 
 from benchmarks import defence, held, quality, sweep, unlike
 from invmask.attacks.victims import CLEAN, find_cards, read_card
-from invmask.data.embedded import ASSETS
 from invmask.runs.grid_results import CaseResult, as_markdown, read_folder, summarise
+from invmask.settings import ASSETS, BENCHMARKS
 
 ROOT = Path(__file__).parents[1]
 
 
 def victims() -> str:
-    """ACC / ASR / RA of every embedded victim on the full test set, from the cards."""
+    """ACC / ASR / RA of every victim that comes along on the full test set, from the cards."""
     lines = ["| victim | ACC | ASR | RA | n | trained on |", "| --- | --- | --- | --- | --- | --- |"]
-    for path in sorted((ROOT / "assets" / "victims").glob("*.json")):
+    for path in [*sorted((ASSETS / "victims").glob("*.json")), *sorted((BENCHMARKS / "victims").glob("*.json"))]:
         card = json.loads(path.read_text())
         cells = " | ".join("" if card[key] is None else f"{card[key] * 100:.1f} %" for key in ("acc", "asr", "ra"))
         lines.append(f"| `{card['name']}` | {cells} | {card['n_test']:,} | {card['machine']} |")

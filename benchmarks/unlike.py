@@ -25,7 +25,6 @@ from invmask.errors import UserError
 from invmask.runs.grid import Case
 
 RESULTS = Path(__file__).parent / "results" / "unlike"
-VICTIMS = Path(__file__).parent / "victims"
 NAME = "unlike"
 EPOCHS = 12
 # Sets of few images have few steps an epoch, and learn the trigger late.
@@ -74,31 +73,22 @@ def main() -> None:
 
 
 def provide(cases: list[Case]) -> None:
-    """The victim of `cases`: the one that is kept, or else one trained now and kept.
+    """The victim of `cases`: the one that is there, or else one trained now and kept.
 
     Raises:
-        UserError: the home has another one of that name.
+        UserError: it cannot be trained.
     """
-    name, own = cases[0].plan.name, settings.victim_folders()[-1]
-    kept, there = VICTIMS / f"{name}.json", own / f"{name}.json"
-    if not kept.exists():
-        new = name not in find_cards(settings.victim_folders())
-        if problems := train_missing(cases, MORE_EPOCHS.get(name, EPOCHS)):
-            raise UserError(problems[name])
-        # Not every system has files with a colon in their names, and those of folders have one.
-        if new and ":" not in name:
-            copy(name, own, VICTIMS)
-    elif not there.exists():
-        copy(name, VICTIMS, own)
-    elif there.read_text() != kept.read_text():
-        raise UserError(f"{there} is not the victim in {VICTIMS}; move it away, or take another INVMASK_HOME.")
-
-
-def copy(name: str, source: Path, target: Path) -> None:
-    """Copy a victim's files; the card last, for it says that the rest is there."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in [*sorted(source.glob(f"{name}.*safetensors")), source / f"{name}.json"]:
-        shutil.copy(path, target / path.name)
+    name, kept, own = cases[0].plan.name, *settings.victim_folders()[1:]
+    if name in find_cards(settings.victim_folders()):
+        return
+    if problems := train_missing(cases, MORE_EPOCHS.get(name, EPOCHS)):
+        raise UserError(problems[name])
+    # Not every system has files with a colon in their names, and those of folders have one.
+    if ":" not in name:
+        kept.mkdir(parents=True, exist_ok=True)
+        # The card last, for it says that the rest is there.
+        for path in [*sorted(own.glob(f"{name}.*safetensors")), own / f"{name}.json"]:
+            shutil.move(path, kept / path.name)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from invmask.errors import UserError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+BENCHMARKS = ASSETS.parent / "benchmarks"
 MOST_THREADS = 4
 MOST_WORKERS = 256
 
@@ -56,8 +57,8 @@ def data_folder() -> Path:
 
 
 def victim_folders(of_home: Path | None = None) -> list[Path]:
-    """Where victims are looked for, the embedded ones first; an earlier folder wins."""
-    return [ASSETS / "victims", (of_home or home()) / "victims"]
+    """Where victims are looked for: the embedded ones, those of the benchmarks, one's own; an earlier folder wins."""
+    return [ASSETS / "victims", BENCHMARKS / "victims", (of_home or home()) / "victims"]
 
 
 def threads() -> int:

@@ -68,9 +68,9 @@ def _page() -> None:
         return
     failed = sum(result.problem is not None for result in results)
     st.caption(
-        f"{count(len(results))} cases have ended"
+        f"{count(len(results))} {'case' if len(results) == 1 else 'cases'}"
+        + (", measured beforehand and part of invmask" if name in results_data.BUILT_IN else " so far")
         + (f", {count(failed)} of them without a result." if failed else ".")
-        + (" Measured beforehand, and part of invmask." if name in results_data.BUILT_IN else "")
         + results_data.in_common(results)
     )
     of_preset = [result for result in results if result.preset == preset]

@@ -15,7 +15,7 @@ from invmask.masks.state import View
 from invmask.runs.grid_results import MEASURES, CaseResult, in_words, read_folder, summarise
 from invmask.ui.names import architecture_title, dataset_title
 
-_MEASURED = settings.ASSETS.parent / "benchmarks" / "results"
+_MEASURED = settings.BENCHMARKS / "results"
 # No sweep of one's own has a dot in its name.
 BUILT_IN = {
     "built.attacks": ("Built in: attacks", _MEASURED / "sweep" / "cases"),

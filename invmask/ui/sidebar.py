@@ -106,7 +106,7 @@ def _run(victim: str) -> None:
     elif newest_first:
         st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
     else:
-        st.caption("No run of this victim yet. Start one on the page Defend.")
+        st.caption("No run of this victim yet. The page Defend starts one.")
 
 
 def _share() -> None:

@@ -56,7 +56,7 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
     assert sentences(app) == []
     (choice,) = (box for box in app.selectbox if box.label == "Sweep")
     assert choice.options == ["Built in: attacks", "Built in: networks"]
-    assert "Measured beforehand, and part of invmask." in " ".join(caption.value for caption in app.caption)
+    assert " cases, measured beforehand and part of invmask." in " ".join(caption.value for caption in app.caption)
     assert set(ATTACKS) - {"picture"} <= set(app.dataframe[0].value["attack"])
     assert "python -m invmask sweep" in app.code[0].value
     choice.select("built.networks").run()
@@ -118,7 +118,7 @@ def test_the_table_shows_means_in_per_cent_and_cases_without_result():
     assert (row["seeds"], row["problems"]) == (2, 1)
     assert row["pruned asr"] == pytest.approx(20)
     assert not {"pruned asr sd", "dataset", "architecture", "preset"} & set(row)
-    said = "3 cases have ended, 1 of them without a result. All: CIFAR-10 · PreActResNet-18, width 2 · default."
+    said = "3 cases so far, 1 of them without a result. All: CIFAR-10 · PreActResNet-18, width 2 · default."
     assert said in [caption.value for caption in app.caption]
     app = visit("results", victim=VICTIM, values="Standard deviations")
     (row,) = app.dataframe[0].value.to_dict("records")

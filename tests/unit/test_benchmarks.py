@@ -1,13 +1,15 @@
 """What the benchmarks keep: cases that were asked for and have today's settings, and victims, to be used again."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from benchmarks import held, readme, unlike
 from benchmarks.cases import keep
+from invmask import settings
 from invmask.attacks.make import Plan
-from invmask.attacks.victims import read_card
+from invmask.attacks.victims import find_cards, load_victim
 from invmask.cli import sweep
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
@@ -20,8 +22,8 @@ PLAN = Plan("cifar10", "preactresnet18w2", "badnets")
 
 def write(folder: Path, case: Case, **unlike: float) -> None:
     views = {view: {"acc": 0.9} for view in VIEWS}
-    settings = preset(case.preset, **{"seed": case.seed, **unlike}).as_json()
-    write_case(folder, case.name, CaseResult(**case.description(), views=views, details={"settings": settings}))
+    details = {"settings": preset(case.preset, **{"seed": case.seed, **unlike}).as_json()}
+    write_case(folder, case.name, CaseResult(**case.description(), views=views, details=details))
 
 
 def test_cases_that_were_not_asked_for_or_have_other_settings_stay_where_they_are(own_home: Path):
@@ -40,7 +42,7 @@ def test_cases_that_were_not_asked_for_or_have_other_settings_stay_where_they_ar
 
 @pytest.fixture
 def trained(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None]]:
-    """A training that takes no time; kept victims lie beside the home."""
+    """A training that takes no time; the benchmarks' folder is beside the home."""
     calls: list[tuple[str, int | None]] = []
 
     def carry_out(plan: Plan, out: Path, epochs: int | None) -> None:
@@ -48,40 +50,37 @@ def trained(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, 
         write_victims(out)
 
     monkeypatch.setattr(sweep, "carry_out", carry_out)
-    monkeypatch.setattr(unlike, "VICTIMS", own_home / "kept")
+    monkeypatch.setattr(settings, "BENCHMARKS", own_home / "benchmarks")
     return calls
 
 
-def test_a_victim_is_trained_once_and_taken_from_what_is_kept_ever_after(
+def test_a_victim_is_trained_once_and_found_where_it_is_kept_ever_after(
     trained: list[tuple[str, int | None]], own_home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     cases = [Case(PLAN, "default", 10, 0)]
     unlike.provide(cases)
     assert trained == [(VICTIM, unlike.EPOCHS)]
-    first = read_card(own_home / "kept" / f"{VICTIM}.json")
-
     monkeypatch.setenv("INVMASK_HOME", str(own_home / "another"))
     unlike.provide(cases)
     assert len(trained) == 1
-    there = own_home / "another" / "victims"
-    assert read_card(there / f"{VICTIM}.json") == first
-    kept = own_home / "kept" / f"{VICTIM}.safetensors"
-    assert (there / kept.name).read_bytes() == kept.read_bytes()
-    # Once more: it is there, and the same.
-    unlike.provide(cases)
-
-    card = there / f"{VICTIM}.json"
-    card.write_text(card.read_text().replace('"acc": 0.1', '"acc": 0.2'))
-    with pytest.raises(UserError, match="is not the victim in"):
-        unlike.provide(cases)
-    assert len(trained) == 1
+    kept = own_home / "benchmarks" / "victims"
+    assert find_cards(settings.victim_folders())[VICTIM] == kept / f"{VICTIM}.json"
+    assert load_victim(VICTIM, [kept]).card.name == VICTIM
 
 
 def test_a_victim_that_was_there_before_is_not_kept(trained: list[tuple[str, int | None]], own_home: Path):
     write_victims(own_home / "victims")
     unlike.provide([Case(PLAN, "default", 10, 0)])
     assert trained == []
-    assert not (own_home / "kept").exists()
+    assert not (own_home / "benchmarks").exists()
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_victim_that_cannot_be_trained_is_said_to_be_missing(own_home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sweep, "carry_out", Mock(side_effect=UserError("There is no such data set.")))
+    with pytest.raises(UserError, match="no such data set"):
+        unlike.provide([Case(PLAN, "default", 10, 0)])
+    assert not (own_home / "benchmarks").exists()
 
 
 def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():

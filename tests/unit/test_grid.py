@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from invmask import settings
 from invmask.attacks import make
+from invmask.attacks.victims import find_cards
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
 from invmask.runs.advance import advance
@@ -162,12 +164,15 @@ def test_no_mean_is_taken_over_cases_of_other_settings_or_another_victims_weight
     assert [case.preset for case in told if case.views == pruned(0.6)] == ["default"]
 
 
-def test_the_results_that_come_along_are_each_of_one_making():
+def test_the_results_that_come_along_are_each_of_one_making_and_of_victims_that_do_too():
+    victims = find_cards(settings.victim_folders())
     for name in ("sweep", "unlike"):
         found, problems = read_folder(ROOT / "benchmarks" / "results" / name / "cases")
         assert problems == []
         assert found
         assert all("earlier" not in case.preset for case in found)
+        # Files of a folder's victim would have a colon in their names.
+        assert {case.victim for case in found if not case.dataset.startswith("folder:")} <= set(victims)
 
 
 def test_a_grid_builds_no_network_twice(monkeypatch):

@@ -17,10 +17,11 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch):
 
 def test_folders_follow_the_home(own_home: Path, monkeypatch: pytest.MonkeyPatch):
     assert settings.home() == own_home
-    embedded, own = settings.victim_folders()
+    embedded, of_benchmarks, own = settings.victim_folders()
     assert embedded == settings.ASSETS / "victims"
+    assert of_benchmarks == settings.BENCHMARKS / "victims"
     assert own == own_home / "victims"
-    assert settings.victim_folders(Path("/elsewhere"))[1] == Path("/elsewhere/victims")
+    assert settings.victim_folders(Path("/elsewhere"))[-1] == Path("/elsewhere/victims")
     monkeypatch.setenv("INVMASK_DATA", "~/images")
     assert settings.data_folder() == Path.home() / "images"
 

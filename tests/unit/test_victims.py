@@ -31,10 +31,12 @@ from invmask.data.embedded import ASSETS, load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import Classifier
+from invmask.settings import BENCHMARKS
 from invmask.targets import Targets
 
 TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"
+OF_BENCHMARKS = BENCHMARKS / "victims"
 EXPECTED = {
     victim_name("cifar10", "preactresnet18w16", attack) for attack in {*ATTACKS, CLEAN} - {PictureTrigger.name}
 } | {
@@ -248,8 +250,9 @@ def test_an_embedded_victim_is_as_good_and_as_bad_as_asked(embedded_name: str):
     assert (card.target_label, card.labels) == (0, "all-to-one")
 
 
-def test_an_embedded_victim_measures_as_its_card_says(embedded_name: str):
-    victim = load_victim(embedded_name, [EMBEDDED])
+@pytest.mark.parametrize("name", sorted(set(find_cards([EMBEDDED, OF_BENCHMARKS])) | EXPECTED))
+def test_a_victim_that_comes_along_measures_as_its_card_says(name: str):
+    victim = load_victim(name, [EMBEDDED, OF_BENCHMARKS])
     card = victim.card
     assert all(tensor.isfinite().all() for tensor in victim.model.state_dict().values())
     test = load_embedded(card.dataset, "test").images
