@@ -150,32 +150,22 @@ def told_apart(results: Iterable[CaseResult]) -> list[CaseResult]:
 
 
 def _apart(members: list[CaseResult]) -> list[CaseResult]:
-    measured = [result for result in members if result.problem is None]
-    variants: list[tuple[str, str | None]] = []
+    made_by = [(_made_by(result), result) for result in members if result.problem is None]
+    variants: dict[tuple[str, str | None], list[CaseResult]] = {}
     # First those whose weights were noted: the others are as good as any of these.
-    for settings, weights in sorted(map(_made_by, measured), key=lambda made: made[1] is None):
-        if _place(settings, weights, variants) is None:
-            variants.append((settings, weights))
+    for (settings, weights), result in sorted(made_by, key=lambda made: made[0][1] is None):
+        alike = (known for known in variants if known[0] == settings and weights in (None, known[1]))
+        variants.setdefault(next(alike, (settings, weights)), []).append(result)
     # Run ids begin with the time.
-    newest = [""] * len(variants)
-    places = {id(result): _place(*_made_by(result), variants) or 0 for result in measured}
-    for result in measured:
-        place = places[id(result)]
-        newest[place] = max(newest[place], result.run or "")
-    ranks = {place: rank for rank, place in enumerate(sorted(range(len(variants)), key=lambda p: newest[p])[::-1])}
+    newest_first = sorted(variants.values(), key=lambda of: max(result.run or "" for result in of), reverse=True)
+    ranks = {id(result): rank for rank, of in enumerate(newest_first) for result in of}
     told = []
     for result in members:
         # What has no result says nothing of another one's.
-        rank = ranks[places[id(result)]] if id(result) in places else 0
+        rank = ranks.get(id(result), 0)
         name = f" (earlier{f' {rank}' if rank > 1 else ''})" if rank else ""
         told.append(replace(result, preset=result.preset + name))
     return told
-
-
-def _place(settings: str, weights: str | None, variants: list[tuple[str, str | None]]) -> int | None:
-    """The first of `variants` that it is of; None if of none."""
-    fits = ((settings == known) and (weights in (None, of)) for known, of in variants)
-    return next((place for place, fit in enumerate(fits) if fit), None)
 
 
 def _made_by(result: CaseResult) -> tuple[str, str | None]:
