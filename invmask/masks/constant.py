@@ -5,12 +5,15 @@ BatchNorms that stand right behind a convolution: both are linear, and go into t
 """
 
 from collections import Counter
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from invmask.masks.attach import sharing_copy
 from invmask.masks.fold import Folded, fold
 from invmask.masks.state import MaskLayout
 
@@ -47,7 +50,7 @@ def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
     Seen in the graph that `torch.fx` makes of the network; empty where it cannot make one.
     """
     try:
-        graph = fx.Tracer().trace(model)
+        graph = _graph(model)
     except Exception:  # the forward is anybody's code, and fails in whatever way it does under a tracer
         return []
     modules = dict(model.named_modules())
@@ -63,6 +66,30 @@ def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
         if alone and type(modules[convolution]) is nn.Conv2d:
             found.append((convolution, norm))
     return found
+
+
+def _graph(model: nn.Module) -> fx.Graph:
+    """The calls that a pass consists of.
+
+    `fx.Tracer` would exchange `nn.Module.__call__` itself meanwhile, for all threads: other networks' passes would fail.
+    """
+    graph = fx.Graph()
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    traced = sharing_copy(model)
+    for name, module in traced.named_modules():
+        # An attribute of the instance goes before the class's method, and before a parameter.
+        if type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential):
+            module.__dict__["forward"] = partial(_called, tracer, name)
+            continue
+        for own in dict((*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))):
+            module.__dict__[own] = tracer.create_proxy("get_attr", f"{name}.{own}".lstrip("."), (), {})
+    answer = traced(tracer.create_proxy("placeholder", "images", (), {}))
+    tracer.create_proxy("output", "output", (answer,), {})
+    return graph
+
+
+def _called(tracer: fx.proxy.TracerBase, name: str, *given: Any, **named: Any) -> fx.Proxy:
+    return tracer.create_proxy("call_module", name, given, named)
 
 
 @torch.no_grad()

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrizations
 
+from invmask.attacks.victims import new_model
+from invmask.masks import constant
 from invmask.masks.attach import attached
 from invmask.masks.constant import ConstantView, norms_behind_convolutions
 from invmask.masks.state import MaskLayout
@@ -79,6 +81,28 @@ def test_the_norms_right_behind_a_convolution_are_found():
     blocks = [f"network.layer{stage}.{block}" for stage in range(1, 5) for block in range(2)]
     # The second norm of each block: before its first one comes an addition.
     assert norms_behind_convolutions(NETWORKS["preactresnet"]()) == [(f"{b}.conv1", f"{b}.bn2") for b in blocks]
+
+
+def test_other_threads_may_run_networks_while_one_is_looked_through():
+    call, seen = nn.Module.__call__, []
+
+    class Watching(Chain):
+        def forward(self, x: Tensor) -> Tensor:
+            # What torch's own tracer exchanges for all threads.
+            seen.append(nn.Module.__call__ is call)
+            return super().forward(x)
+
+    assert norms_behind_convolutions(Watching()) == [("normed", "norm")]
+    assert seen == [True]
+
+
+@pytest.mark.parametrize("architecture", ["vgg6bn", "vitw32", "resnet20", "efficientnetb3w8"])
+def test_the_graph_is_the_one_that_torch_sees(architecture):
+    def calls(graph: fx.Graph) -> list[str]:
+        return [str(node.target) for node in graph.nodes if node.op == "call_module"]
+
+    model = new_model("cifar10", architecture).eval()
+    assert calls(constant._graph(model)) == calls(fx.Tracer().trace(model))
 
 
 @pytest.mark.parametrize("make", [TiedFilters, parametrized_before_the_norm])
