@@ -71,7 +71,7 @@ def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
 def _graph(model: nn.Module) -> fx.Graph:
     """The calls that a pass consists of.
 
-    `fx.Tracer` would exchange `nn.Module.__call__` itself meanwhile, for all threads: other networks' passes would fail.
+    `fx.Tracer` would exchange `nn.Module.__call__` itself meanwhile, for all threads, and fail their passes.
     """
     graph = fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(graph)

@@ -21,13 +21,16 @@ from invmask.runs.store import Listing, RunStore
 def victim_cards() -> dict[str, VictimCard]:
     """The cards of all victims on this machine by name: those of the usual network and data set before others.
 
-    Of each, BadNets comes first, as the plainest, and clean controls last.
+    Of each, BadNets comes first, as the plainest, and clean controls last. One whose card is damaged, or whose data
+    set is gone or has fewer classes by now, is left out: no page could show it.
     """
     found = find_cards(settings.victim_folders())
     cards = {}
     for name, path in found.items():
         try:
-            cards[name] = _card(str(path), path.stat().st_mtime_ns)
+            card = _card(str(path), path.stat().st_mtime_ns)
+            if card.target_label is None or card.target_label < len(card.dataset_info.classes):
+                cards[name] = card
         except (UserError, OSError):
             continue
     order = {"badnets": 0, "clean": 2}

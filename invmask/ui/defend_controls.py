@@ -14,7 +14,7 @@ from invmask.runs.spec import RunSpec
 from invmask.runs.subject import spec_with
 from invmask.ui import cache
 
-PRESET_KEY, SPC_KEY, _LOADED_KEY = "defend/preset", "defend/spc", "defend/loaded"
+PRESET_KEY, SPC_KEY, _LOADED_KEY, _KIND_KEY = "defend/preset", "defend/spc", "defend/loaded", "defend/transformer"
 FIRST_PRESET, FIRST_SPC = "default", 10
 PRESET_HELP = (
     "Where the settings below start. **default**: ours, chosen by measurement for speed and for what it keeps. "
@@ -107,9 +107,14 @@ def show(card: VictimCard, run: str | None) -> Draft:
     return draft
 
 
-def set_up(preset_name: str, spc: int, config: IMSConfig) -> None:
-    """Fill the controls for a new run, before the page Defend is gone to without a run."""
+def set_up(preset_name: str, spc: int, config: IMSConfig, transformer: bool) -> None:
+    """Fill the controls for a new run, before the page Defend is gone to without a run.
+
+    Args:
+        transformer: whether the settings are for one.
+    """
     st.session_state[_LOADED_KEY] = None
+    st.session_state[_KIND_KEY] = transformer
     st.session_state[PRESET_KEY] = preset_name
     st.session_state[SPC_KEY] = spc
     _fill(config)
@@ -139,9 +144,14 @@ def _draft(card: VictimCard, name: str, spc: int, values: dict[str, float | None
 
 
 def _load(run: str | None, transformer: bool) -> None:
-    """Fill the controls: once at first, and whenever another run is looked at."""
+    """Fill the controls: at first, whenever another run is looked at, and for another kind of network.
+
+    A preset is not the same on transformers: what is set for the one kind would go by the preset's name on the other.
+    """
     loaded = st.session_state.get(_LOADED_KEY, "nothing")
     if loaded == run or (run is None and loaded != "nothing"):
+        if run is None and st.session_state.get(_KIND_KEY) != transformer:
+            _take_preset(transformer)
         return
     spec = None
     if run is not None:
@@ -149,12 +159,13 @@ def _load(run: str | None, transformer: bool) -> None:
         with contextlib.suppress(UserError):
             spec = cache.summary(run).spec
     name = spec.preset if spec and spec.preset in PRESETS else FIRST_PRESET
-    set_up(name, spec.spc if spec else FIRST_SPC, spec.config if spec else preset(name, transformer))
+    set_up(name, spec.spc if spec else FIRST_SPC, spec.config if spec else preset(name, transformer), transformer)
     st.session_state[_LOADED_KEY] = run
 
 
 def _take_preset(transformer: bool) -> None:
     seed = st.session_state.get(_key("seed"))
+    st.session_state[_KIND_KEY] = transformer
     _fill(preset(st.session_state[PRESET_KEY], transformer))
     # The seed is the reader's, whatever the preset.
     st.session_state[_key("seed")] = seed

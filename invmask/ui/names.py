@@ -63,17 +63,19 @@ def victim_title(card: VictimCard) -> str:
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
     """Short enough for a chooser, told apart from the others: `SIG · CIFAR-10`, or `BadNets · ViT, small`.
 
-    A width is left out unless it is needed.
+    A width is left out unless it is needed. Those that are of one kind in everything go by their own names.
     """
     forms: tuple[Callable[[VictimCard], str], ...] = (
         lambda of: f"{variant_title(of)} · {dataset_title(of.dataset)}",
         lambda of: f"{variant_title(of)} · {architecture_title(split_width(of.architecture)[0])}",
         lambda of: f"{variant_title(of)} · {architecture_title(of.architecture)}",
+        lambda of: f"{variant_title(of)} · {dataset_title(of.dataset)} · {architecture_title(of.architecture)}",
     )
     for form in forms:
         if sum(form(other) == form(card) for other in among) < 2:
             return form(card)
-    return f"{forms[0](card)} · {architecture_title(card.architecture)}"
+    # A browser knows options by their titles alone: no two may be alike.
+    return f"{variant_title(card)} · {card.name}"
 
 
 def target_title(card: VictimCard) -> str | None:

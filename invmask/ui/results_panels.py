@@ -5,6 +5,7 @@ import streamlit as st
 from invmask.defenses.ims.config import IMSConfig
 from invmask.figures.grid_map import grid_map
 from invmask.masks.state import View
+from invmask.models import is_transformer
 from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.ui import address, cache, defend_controls, results_data
 from invmask.ui.names import count
@@ -151,7 +152,7 @@ def _why_not(result: CaseResult) -> str:
 def _set_up(result: CaseResult, config: IMSConfig) -> None:
     address.set_victim(result.victim)
     address.set_run(None)
-    defend_controls.set_up(result.preset, result.spc, config)
+    defend_controls.set_up(result.preset, result.spc, config, is_transformer(result.architecture))
     st.session_state[_OPEN] = True
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from invmask.attacks.victims import new_model, save_victim
 from invmask.data.registry import dataset_info
 from invmask.defenses.base import Examples
 from invmask.defenses.ims.config import PRESETS, SETTINGS, Phase, preset
@@ -22,6 +23,7 @@ from invmask.runs.journal import Place
 from invmask.runs.run import Run
 from invmask.runs.shapes import Shapes
 from invmask.runs.store import RunStore
+from invmask.ui import cache
 from invmask.ui.defend_state import state_words
 from tests.app.conftest import visit
 from tests.conftest import make_narrow
@@ -219,6 +221,26 @@ def test_another_preset_fills_the_controls_and_leaves_the_seed():
     assert at.number_input(key="defend/set/inner_steps").value == PRESETS["paper"].inner_steps
     assert at.slider(key="defend/set/sparsity_weight").value == PRESETS["paper"].sparsity_weight
     assert at.number_input(key="defend/set/seed").value == 11
+
+
+def test_the_presets_of_transformers_are_taken_for_one_and_those_of_others_for_others(home: Path):
+    torch.manual_seed(2)
+    name = "cifar10-vitw32-badnets"
+    card = replace(cache.victim_cards()[VICTIM], name=name, architecture="vitw32")
+    save_victim(home / "victims", card, new_model("cifar10", "vitw32"))
+    at = defend(victim=VICTIM)
+    at.number_input(key="defend/set/seed").set_value(11).run()
+    for victim, transformer in ((name, True), (VICTIM, False)):
+        at.selectbox(key="sidebar/victim").set_value(victim).run()
+        assert not at.exception
+        usual = preset("default", transformer)
+        assert at.number_input(key="defend/set/inner_steps").value == usual.inner_steps
+        assert at.slider(key="defend/set/pressure").value == usual.pressure
+        assert at.number_input(key="defend/set/seed").value == 11
+    # Another of the same kind leaves them as they are.
+    at.number_input(key="defend/set/inner_steps").set_value(7).run()
+    at.selectbox(key="sidebar/victim").set_value(CONTROL).run()
+    assert at.number_input(key="defend/set/inner_steps").value == 7
 
 
 def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):

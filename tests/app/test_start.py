@@ -1,6 +1,8 @@
 """Start: the card's numbers, real pictures, the model's own answers, and sentences where something is wrong."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from invmask import settings
 from invmask.attacks.registry import make_attack
-from invmask.attacks.victims import load_victim
+from invmask.attacks.victims import load_victim, save_victim
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
 from invmask.ui import cache
@@ -136,6 +138,17 @@ def test_a_machine_without_victims_says_what_to_do(monkeypatch, tmp_path):
     app = visit()
     assert not app.exception
     assert "invmask train" in sentences(app)[0]
+
+
+def test_a_victim_whose_pictures_are_gone_or_have_fewer_classes_takes_no_page_with_it(tiny_victims: Path):
+    known = cache.victim_cards()
+    card, model = known[VICTIM], cache.victim(VICTIM).model
+    save_victim(tiny_victims, replace(card, name="gone", dataset="folder:gone", target_label=1), model)
+    save_victim(tiny_victims, replace(card, name="fewer", target_label=12), model)
+    app = visit(victim=VICTIM)
+    assert (list(app.exception), list(app.error)) == ([], [])
+    assert app.title[0].value == "A backdoor, on a real victim"
+    assert list(cache.victim_cards()) == list(known)
 
 
 def test_the_usual_network_is_offered_first_with_the_plainest_attack(monkeypatch):

@@ -69,6 +69,9 @@ def test_victims_have_human_names():
     grey = replace(narrow, dataset="mnist")
     assert victim_label(narrow, [narrow, wide, grey]) == "SIG · CIFAR-10 · PreActResNet-18, quarter width"
     assert victim_label(grey, [narrow, wide, grey]) == "SIG · MNIST"
+    mine = replace(narrow, name="mine")
+    assert victim_label(mine, [narrow, mine]) == "SIG · mine"
+    assert victim_label(narrow, [narrow, mine]) == f"SIG · {narrow.name}"
 
 
 def test_the_classes_take_turns():
