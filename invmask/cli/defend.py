@@ -136,7 +136,11 @@ class _Bar:
             self.show(entry)
 
     def show(self, entry: RoundEntry) -> None:
-        """One more round."""
+        """One more round. Whoever read the bar may be gone: that is no fault of the run."""
+        with contextlib.suppress(OSError):
+            self._show(entry)
+
+    def _show(self, entry: RoundEntry) -> None:
         record, pruned = entry.record, entry.views.pruned
         self.shown = record.round
         if record.phase_ended and self.run.want().until is None:

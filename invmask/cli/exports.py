@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from invmask.cli.runs import store
@@ -9,6 +10,8 @@ from invmask.cli.tables import print_json
 from invmask.errors import UserError
 from invmask.masks.state import View
 from invmask.runs.run import Run
+
+LOOK_AGAIN_SECONDS = 0.3
 
 SUFFIXES = (".safetensors", ".onnx")
 NOT_MEASURED = (
@@ -47,6 +50,7 @@ def figures(arguments: argparse.Namespace) -> int:
 def _measure(run: Run, round_taken: int) -> None:
     """Measure what the figures of Neurons and Tune rest on, as far as it is not; a minute or two."""
     from invmask.runs import evidence, tuning
+    from invmask.runs.advance import Outcome
     from invmask.runs.cutting import measure_cuts
     from invmask.runs.gather import gather
 
@@ -56,7 +60,9 @@ def _measure(run: Run, round_taken: int) -> None:
     ):
         print(f"Measuring {words}", file=sys.stderr)
         errand.ask(run, round_taken)
-        work(run.path)
+        while work(run.path) is Outcome.BUSY:
+            # A dashboard's worker is at it, for a few seconds at a time.
+            time.sleep(LOOK_AGAIN_SECONDS)
         if (problem := errand.problem(run)) is not None:
             print(problem, file=sys.stderr)
 

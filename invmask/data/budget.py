@@ -7,6 +7,8 @@ from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 
 MAX_SPC = 100
+MOST_PROBED = 200
+"""Images of a probe, where every class has one: what a network makes of them is kept in memory."""
 
 
 def clean_budget(dataset: str, spc: int, seed: int) -> LabelledImages:
@@ -25,7 +27,9 @@ def clean_budget(dataset: str, spc: int, seed: int) -> LabelledImages:
 
 
 def probe(dataset: str, per_class: int) -> LabelledImages:
-    """The first `per_class` embedded test images of every class, class by class."""
+    """The first `per_class` embedded test images of every class, class by class; of many classes fewer of each."""
     images = load_embedded(dataset, "test").images
-    chosen = [np.flatnonzero(images.labels == c)[:per_class] for c in np.unique(images.labels)]
+    classes = np.unique(images.labels)
+    count = max(1, min(per_class, MOST_PROBED // len(classes)))
+    chosen = [np.flatnonzero(images.labels == c)[:count] for c in classes]
     return images.take(np.concatenate(chosen))

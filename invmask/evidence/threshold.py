@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from invmask.evidence.scores import ranking
-from invmask.masks.state import Masks, View
+from invmask.masks.state import HARD, Masks, View
 from invmask.metrics import Measures
 
 THRESHOLDS = (0.001, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.999)
@@ -92,12 +92,12 @@ def hard_masks(masks: Masks, chosen: Sequence[int]) -> Masks:
     view, cut in the inverse. All others get s = 1, and both views leave them alone.
 
     Returns:
-        masks with values 0 and 1 only. At a steepness of 20 their gates are within 0.0001 of 0 or 1.
+        masks with values 0 and 1 only, of a steepness of at least 20: their gates are within 0.0001 of 0 or 1.
     """
     mask, selection = torch.ones_like(masks.mask), (masks.selection >= 0.5).to(masks.selection.dtype)
     cut = torch.tensor(list(chosen), dtype=torch.long, device=mask.device)
     mask[cut], selection[cut] = 0.0, 0.0
-    return Masks(mask, selection, masks.steepness)
+    return Masks(mask, selection, max(masks.steepness, HARD))
 
 
 def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPoint | None:

@@ -146,7 +146,12 @@ def rests_on(run: Run, request: Request) -> dict[str, Any]:
     # A run gets a result at its end, evidence and cuts when they are asked for; curves are of several runs.
     measured = [path for folder in MEASURED for path in run.path.glob(f"{folder}/*") if path.name.startswith("round-")]
     measured += [*run.path.glob(evidence.VICTIM), *run.path.parent.glob("*/result.json")]
-    return basis | {"measured": {str(path): path.stat().st_mtime_ns for path in sorted(measured)}}
+    # Curves and captions tell how far the run is and why it ended, whatever round they are of.
+    committed = run.committed()
+    return basis | {
+        "measured": {str(path): path.stat().st_mtime_ns for path in sorted(measured)},
+        "rounds": 0 if committed is None else committed.round,
+    }
 
 
 def start(run: Run, request: Request) -> None:

@@ -64,8 +64,11 @@ def read_mask(path: Path) -> MaskFile:
             layers.append(MaskedLayer(str(name), int(channels), offset))
             offset += int(channels)
         for vector in (mask, selection):
-            if vector.dtype != torch.float32 or vector.shape != (offset,) or vector.min() < 0 or vector.max() > 1:
+            if vector.dtype != torch.float32 or vector.shape != (offset,) or not ((vector >= 0) & (vector <= 1)).all():
                 raise ValueError("not a mask")
-        return MaskFile(Masks(mask, selection, float(about["steepness"])), MaskLayout(tuple(layers)), about)
+        steepness = float(about["steepness"])
+        if not 0 < steepness < float("inf"):
+            raise ValueError("no steepness")
+        return MaskFile(Masks(mask, selection, steepness), MaskLayout(tuple(layers)), about)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{path} is not a mask that invmask wrote; export it again.") from error

@@ -21,6 +21,7 @@ from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TopSet, VictimEvidence, top_set, victim_evidence
+from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
@@ -209,8 +210,9 @@ def read_records(run: Run, round_taken: int | None = None, picks: Picks | None =
     """A run at a round, the latest if None.
 
     Raises:
-        UserError: no such round, no round yet, or a damaged run.
+        UserError: no such round, no round yet, a damaged run, or a victim that is another one by now.
     """
+    check_victim(run)
     committed = run.committed()
     if committed is None or committed.round == 0:
         raise UserError(f"Run {run.id} has no rounds yet; take a step first.")

@@ -20,7 +20,7 @@ from invmask.runs import files
 from invmask.runs.entries import Views
 
 MEASURES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
-_TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class", "defense": "Defence"}
+_TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class, at most", "defense": "Defence"}
 
 
 def write_report(

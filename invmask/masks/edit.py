@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 
-from invmask.masks.state import Masks
+from invmask.masks.state import HARD, Masks
 
 
 def cut(masks: Masks, channels: Iterable[int]) -> Masks:
-    """The masks with these channels selected and cut in the pruned view (a = 0, s = 0)."""
+    """The masks with these channels selected and cut in the pruned view (a = 0, s = 0).
+
+    At a steepness under `state.HARD` that would leave part of them: then all masks are told at that one instead, which
+    changes no other gate.
+    """
     return _with(masks, channels, mask=0.0, selection=0.0)
 
 
@@ -16,7 +20,10 @@ def restored(masks: Masks, channels: Iterable[int]) -> Masks:
 
 
 def _with(masks: Masks, channels: Iterable[int], mask: float, selection: float) -> Masks:
-    places = list(channels)
+    places, steepness = list(channels), max(masks.steepness, HARD)
     new_mask, new_selection = masks.mask.clone(), masks.selection.clone()
+    if steepness > masks.steepness:
+        # So that k (a - 1/2) stays what it was.
+        new_mask = 0.5 + (new_mask - 0.5) * (masks.steepness / steepness)
     new_mask[places], new_selection[places] = mask, selection
-    return Masks(new_mask, new_selection, masks.steepness)
+    return Masks(new_mask, new_selection, steepness)

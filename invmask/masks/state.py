@@ -63,6 +63,10 @@ class MaskLayout:
         return cls(tuple(layers))
 
 
+HARD = 20.0
+"""Steepness from which a mask value of 0 or 1 cuts a channel or leaves it, to within 0.0001."""
+
+
 @dataclass(frozen=True)
 class Masks:
     """The learned vectors, `mask` (a) and `selection` (s): float32 [channels] in [0, 1]; `steepness` k."""

@@ -13,6 +13,7 @@ from invmask.evidence.views import view_probabilities
 from invmask.masks.state import Masks, View
 from invmask.runs import tuning
 from invmask.runs.advance import Outcome
+from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.subject import Bench, make_bench
@@ -47,6 +48,7 @@ def _pieces(run: Run) -> Iterator[None]:
     spec, round_taken = run.spec(), tuning.ERRAND.wanted(run)
     assert round_taken is not None
     torch.set_num_threads(spec.threads)
+    check_victim(run)
     masks = run.masks_at(round_taken)
     bench = make_bench(spec, victim_folders(run.path.parents[1]))
     masks = Masks(masks.mask.to(spec.device), masks.selection.to(spec.device), masks.steepness)

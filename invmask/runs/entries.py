@@ -118,17 +118,18 @@ class StoredExamples:
         indices: int32 [E], places in the run's clean budget.
         perturbations: float16 [E, C, H, W], in the units of [0, 1]; may be negative.
         probabilities: float32 [3, E, K], answers to the perturbed images of the original, pruned, inverse view.
+        one_for_all: whether the perturbation is one and the same, for any image.
     """
 
     indices: np.ndarray
     perturbations: np.ndarray
     probabilities: np.ndarray
+    one_for_all: bool = False
 
     @property
     def shared(self) -> np.ndarray | None:
         """The one perturbation that goes on every image, float32 [C, H, W]; None where each has its own."""
-        first = self.perturbations[0]
-        return first.astype(np.float32) if (self.perturbations == first).all() else None
+        return self.perturbations[0].astype(np.float32) if self.one_for_all else None
 
 
 def last_of_race(entries: Sequence[RoundEntry]) -> RoundRecord | None:

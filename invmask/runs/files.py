@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,16 @@ MOST_JSON_BYTES = 1 << 20
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file's content at once: readers see the old or the new, even if the power fails in between."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    # Several threads of a process may write the same file at once.
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

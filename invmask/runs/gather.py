@@ -19,6 +19,7 @@ from invmask.masks.state import MaskLayout
 from invmask.runs import evidence
 from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
+from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.subject import ProbeImages
@@ -55,6 +56,7 @@ def _pieces(run: Run) -> Iterator[None]:
     spec, round_taken = run.spec(), evidence.wanted(run)
     assert round_taken is not None
     torch.set_num_threads(spec.threads)
+    check_victim(run)
     bench = _bench(run)
     yield from _compare(run, bench, round_taken)
     yield from _examine(run, bench)

@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from invmask.masks.state import MaskLayout, Masks
 
 MOST_HEADER_BYTES = 1 << 20
-# A worker at work that has not been heard of for so long is taken for gone; one between two units of work, sooner.
+# A worker at work that has not been heard of for so long is taken for gone; one between two units of work, sooner. Of
+# one on this machine it is known whether it lives, and its round may take long.
 SILENT_SECONDS = 120.0
+SILENT_HERE_SECONDS = 3600.0
 BETWEEN_SECONDS = 5.0
 
 
@@ -219,11 +221,12 @@ class Run:
         try:
             with (self.path / files.EXAMPLES).open("rb") as file:
                 file.seek(round_taken * shapes.example_bytes)
-                return shapes.unpack_examples(file.read(shapes.example_bytes))
+                found = shapes.unpack_examples(file.read(shapes.example_bytes))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise damage(self.id) from error
+        return found and replace(found, one_for_all=self.spec().config.shared_cycles > 0)
 
     def advance_lock(self) -> FileLock:
         """Held by whoever advances the run; nobody else writes to it."""
@@ -247,9 +250,10 @@ class Run:
         try:
             silent = time.time() - path.stat().st_mtime
             worker = files.read_json(path) or {}
-            if silent > (SILENT_SECONDS if worker["busy"] else between):
+            here = worker.get("host") == socket.gethostname()
+            if silent > ((SILENT_HERE_SECONDS if here else SILENT_SECONDS) if worker["busy"] else between):
                 return False
-            if worker.get("host") == socket.gethostname():
+            if here:
                 os.kill(int(worker["pid"]), 0)
         except PermissionError:
             return True

@@ -21,7 +21,8 @@ class RunSpec:
         seed: draws the budget and the batches.
         config: the settings of IMS.
         precision, device, threads: how the networks run; records repeat exactly on one machine with the same.
-        probe_per_class: embedded test images a class on which each round's views are measured.
+        probe_per_class: embedded test images a class on which each round's views are measured; fewer of each where
+            there are many classes (`data.budget.probe`).
         defense: the defence's name.
     """
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from invmask.evidence.threshold import THRESHOLDS, TOP_STEPS, Cut, CutPoint, Order
+from invmask.masks.state import HARD
 from invmask.metrics import Measures
 from invmask.runs import files
 from invmask.runs.errands import Errand
@@ -55,7 +56,7 @@ def has_work(run: Run) -> bool:
 
 def curves_key(run: Run) -> str:
     """What curves of the run's masks rest on beside the masks."""
-    return result_key(run, THRESHOLDS, TOP_STEPS)
+    return result_key(run, THRESHOLDS, TOP_STEPS, HARD)
 
 
 def read_curves(run: Run, round_taken: int) -> CutCurves | None:

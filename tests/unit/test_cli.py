@@ -246,6 +246,20 @@ def test_a_pause_from_elsewhere_ends_the_command_and_says_how_to_go_on(
     assert run.summary().round == 1
 
 
+def test_whoever_reads_the_progress_may_go(
+    capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    from invmask.cli import defend
+
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    run = store.create(small_spec())
+    monkeypatch.setattr(defend.tqdm, "update", gone)
+    status, out, _ = call(capsys, "resume", run.id, "--json")
+    assert (status, json.loads(out)["run"]) == (0, run.id)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from invmask.cli import main
+from invmask.cli import exports, main
 from invmask.data.budget import probe
 from invmask.exports.mask_file import read_mask
 from invmask.runs import evidence
+from invmask.runs.advance import Outcome
 from invmask.runs.run import Run
 from tests.unit.run_helpers import small_spec, taken, write_victims
 
@@ -48,6 +49,16 @@ def test_figures_of_neurons_and_tune_are_measured_if_asked_for(
     assert "--measure" not in capsys.readouterr().err
     assert {f"{name}.csv" for name in only.split(",")} <= {path.name for path in tmp_path.iterdir()}
     assert "Channel conv1:1, picked" in (tmp_path / "neurons-channel-history.txt").read_text()
+
+
+def test_measuring_waits_for_a_worker_that_is_at_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = [Outcome.BUSY, Outcome.BUSY, Outcome.IDLE]
+    monkeypatch.setattr("invmask.runs.cutting.measure_cuts", lambda _: said.pop(0))
+    monkeypatch.setattr("invmask.runs.gather.gather", lambda _: Outcome.IDLE)
+    monkeypatch.setattr(exports, "LOOK_AGAIN_SECONDS", 0)
+    out = ["--out", str(tmp_path), "--format", "csv", "--only", "defend-losses"]
+    assert main(["figures", run.id, *out, "--measure"]) == 0
+    assert said == []
 
 
 def test_export_writes_the_model_and_says_that_it_agrees(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -7,6 +7,7 @@ import os
 import pickle
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from invmask.data import cifar10, embedded
+from invmask.data import budget, cifar10, embedded
 from invmask.data.budget import MAX_SPC, clean_budget, probe
 from invmask.data.cifar10 import SPRITES_FOLDER, TORCHVISION_FOLDER, check, fetch_cifar10, load_batches, load_cifar10
 from invmask.data.embedded import load_embedded, pick, write_part
@@ -256,6 +257,14 @@ def test_the_probe_takes_the_first_test_images_of_every_class():
     few = probe("cifar10", 20)
     assert few.labels.tolist() == [label for label in range(10) for _ in range(20)]
     np.testing.assert_array_equal(few.pixels[40:60], test.pixels[test.labels == 2][:20])
+
+
+@pytest.mark.parametrize(("classes", "of_each"), [(10, 20), (43, 4), (100, 2), (200, 1), (300, 1)])
+def test_of_many_classes_the_probe_takes_fewer_images(classes: int, of_each: int, monkeypatch: pytest.MonkeyPatch):
+    labels = np.repeat(np.arange(classes), 25)
+    images = LabelledImages(np.zeros((len(labels), 1, 1, 1), np.uint8), labels)
+    monkeypatch.setattr(budget, "load_embedded", lambda *_: SimpleNamespace(images=images))
+    assert np.bincount(probe("many", 20).labels).tolist() == [of_each] * classes
 
 
 def test_writing_and_reading_a_part_is_lossless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

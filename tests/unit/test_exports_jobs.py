@@ -7,14 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from invmask.errors import UserError
 from invmask.exports import jobs
 from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.mask_file import read_mask
+from invmask.exports.records import read_records
 from invmask.exports.work import make
 from invmask.masks.state import View
 from invmask.runs import files
+from invmask.runs.advance import advance
 from invmask.runs.run import Run
+from invmask.runs.store import RunStore
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 CSV = Request("figures", 2, ("csv",), ("defend-losses",))
@@ -77,6 +82,23 @@ def test_what_was_made_before_more_was_measured_is_made_anew(run: Run, monkeypat
     weights = run.path.parents[1] / "victims" / f"{VICTIM}.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     assert ask() == ["report", "model"]
+
+
+def test_what_was_made_before_the_run_went_on_is_made_anew(run: Run):
+    report, model = Request("report", 2), Request("model", 2, ("mask",))
+    before = [jobs.rests_on(run, request) for request in (report, model)]
+    RunStore(run.path.parent).advance(run.id, 1)
+    advance(run.path)
+    assert run.committed().round == 3
+    after = [jobs.rests_on(run, request) for request in (report, model)]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
+
+
+def test_nothing_is_told_of_a_run_with_another_network_than_its_own(run: Run):
+    path = run.path.parents[1] / "victims" / f"{VICTIM}.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(path).items()}, path)
+    with pytest.raises(UserError, match="is another one than when run"):
+        read_records(run)
 
 
 def test_the_model_is_checked_and_the_mask_comes_along(run: Run, monkeypatch: pytest.MonkeyPatch):

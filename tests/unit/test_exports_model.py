@@ -1,6 +1,7 @@
 """Exported models agree with the masked one on every embedded test image; a mask alone gives all views back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -136,6 +137,18 @@ def test_other_files_are_refused(run: Run, tmp_path: Path):
     ):
         with pytest.raises(UserError, match="export it again"):
             reader(wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "steepness"), [(float("nan"), "20.0"), (1.5, "20.0"), (-0.5, "20.0"), (0.5, "NaN"), (0.5, "-3")]
+)
+def test_numbers_that_are_no_mask_are_refused(run: Run, tmp_path: Path, value: float, steepness: str):
+    source = take_masks(run)
+    source.masks.mask[7] = value
+    path = tmp_path / "mask.safetensors"
+    write_mask(path, replace(source, masks=replace(source.masks, steepness=float(steepness))))
+    with pytest.raises(UserError, match="export it again"):
+        read_mask(path)
 
 
 def test_gates_that_cannot_be_folded_go_along_as_data(run: Run, tmp_path: Path):

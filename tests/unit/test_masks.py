@@ -255,3 +255,9 @@ def test_channels_are_cut_and_restored_by_hand(narrow):
     others = [channel for channel in range(layout.channels) if channel not in (3, 4, 7)]
     assert torch.equal(edited.mask[others], masks.mask[others])
     assert torch.equal(edited.selection[others], masks.selection[others])
+    soft = dataclasses.replace(masks, steepness=5.0)
+    cut = edit.cut(soft, [3])
+    assert float(cut.gate(View.PRUNED)[3]) < 1e-4
+    others = [channel for channel in range(layout.channels) if channel != 3]
+    for view in (View.PRUNED, View.INVERSE):
+        torch.testing.assert_close(cut.gate(view)[others], soft.gate(view)[others])

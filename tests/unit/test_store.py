@@ -1,21 +1,27 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from invmask.attacks.victims import load_victim
 from invmask.errors import UserError
+from invmask.masks.attach import sharing_copy
+from invmask.masks.state import MaskLayout, Masks
 from invmask.runs import advance as advance_module
-from invmask.runs import files, progress
+from invmask.runs import files, progress, scores
 from invmask.runs.advance import Limits, Outcome, advance
 from invmask.runs.entries import RunState
 from invmask.runs.marker import Marker
@@ -469,6 +475,66 @@ def test_a_run_does_not_go_on_with_another_network(store: RunStore, warm: bool):
     assert advance(run.path) is Outcome.FAILED
     assert "is another one than when run" in run.summary().message
     assert len(run.entries()) == 2
+
+
+def test_a_file_that_two_threads_write_at_once_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, sync = tmp_path / "want.json", os.fsync
+
+    def meanwhile(_: int) -> None:
+        monkeypatch.setattr(os, "fsync", sync)
+        files.write_bytes(path, b"short")
+        assert path.read_bytes() == b"short"
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    files.write_bytes(path, b"much longer")
+    assert path.read_bytes() == b"much longer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_long_round_is_told_from_a_worker_that_is_gone(store: RunStore):
+    run = store.create(small_spec())
+    store.advance(run.id, 2)
+    assert advance(run.path) is Outcome.IDLE
+    store.pause(run.id)
+    path = run.path / files.WORKER
+
+    def state(host: str, silent: float, pid: int = os.getpid()) -> RunState:
+        files.write_json(path, {**json.loads(path.read_text()), "busy": True, "host": host, "pid": pid})
+        os.utime(path, (time.time() - silent,) * 2)
+        return run.summary().state
+
+    here = socket.gethostname()
+    assert state(here, 1_000) is RunState.RUNNING
+    assert state(here, 1_000, pid=2**22 + 1) is RunState.PAUSED
+    assert state(here, 10_000) is RunState.PAUSED
+    assert state("elsewhere", 60) is RunState.RUNNING
+    assert state("elsewhere", 1_000) is RunState.PAUSED
+
+
+def test_one_example_of_ones_own_is_not_for_all_images(store: RunStore):
+    for cycles in (0.0, 4.0):
+        spec = small_spec(spc=1)
+        spec = replace(spec, config=replace(spec.config, shared_cycles=cycles, batch_size=1))
+        run = store.create(spec)
+        store.advance(run.id, 3)
+        advance(run.path)
+        found = run.examples_at(3)
+        assert len(found.perturbations) == 1
+        assert (found.shared is not None) == (cycles > 0)
+
+
+def test_scores_are_computed_where_the_network_is(finished: Run, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    def computed(model: Any, layout: MaskLayout, masks: Masks, images: Tensor, _: str) -> Tensor:
+        seen.append({tensor.device.type for tensor in (images, masks.mask, masks.selection, *model.parameters())})
+        return torch.zeros(layout.channels)
+
+    monkeypatch.setattr(scores, "channel_scores", computed)
+    victim = load_victim(VICTIM, victim_folders())
+    # No accelerator is at hand, but tensors can be elsewhere than in memory.
+    scores.run_scores(finished, 2, replace(victim, model=sharing_copy(victim.model).to("meta")))
+    assert seen == [{"meta"}]
 
 
 def test_wishes_survive_the_disk(tmp_path: Path):

@@ -99,6 +99,9 @@ def test_a_hard_cut_is_a_mask_whose_inverse_keeps_what_it_cuts():
     assert hard.selection.tolist() == [0, 0, 0, 0, 1, 1]
     assert hard.gate(View.PRUNED).round().tolist() == [0, 1, 1, 0, 1, 1]
     assert hard.gate(View.INVERSE).round().tolist() == [1, 0, 0, 1, 1, 1]
+    for view in (View.PRUNED, View.INVERSE):
+        # As hard where the run's own masks are soft.
+        assert torch.equal(hard_masks(replace(MASKS, steepness=5.0), [0, 3]).gate(view), hard.gate(view))
 
 
 def test_the_hardest_cut_within_the_rule_is_proposed():
@@ -120,8 +123,8 @@ def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, mo
     bench = make_bench(run.spec(), [home / "victims"])
     subject, stored = bench.subject, run.examples_at(3)
     changes = stored.perturbations
-    shared = replace(stored, perturbations=np.repeat(changes[:1], len(changes), 0) + np.float16(0.3))
-    own = replace(stored, perturbations=np.linspace(0, 1, changes.size).reshape(changes.shape))
+    shared = replace(stored, perturbations=np.repeat(changes[:1], len(changes), 0) + np.float16(0.3), one_for_all=True)
+    own = replace(stored, perturbations=np.linspace(0, 1, changes.size).reshape(changes.shape), one_for_all=False)
     clean = view_probabilities(subject.model, run.masks_at(3), [View.ORIGINAL], subject.images, "float32")[0].argmax(1)
     places = torch.from_numpy(stored.indices.astype(int))
     for examples, images, wanted in (
@@ -170,24 +173,27 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
     assert min(each.agreement for points in found.points.values() for each in points) < 0.98
 
 
-def test_cuts_of_another_score_or_another_victim_are_measured_anew(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_cuts_of_another_score_are_measured_anew_and_those_of_another_victim_not_at_all(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
     run = make_run(home)
     tuning.ERRAND.ask(run, 3)
     cutting.measure_cuts(run.path)
-    old = tuning.read_curves(run, 3)
     monkeypatch.setattr(scores, "SCORE_VERSION", scores.SCORE_VERSION + 1)
     assert tuning.read_curves(run, 3) is None
+    assert cutting.measure_cuts(run.path) is Outcome.IDLE
+    found = tuning.read_curves(run, 3)
+    assert found.complete
     # Another network under the same name, while the process that measures goes on.
     path = home / "victims" / f"{VICTIM}.safetensors"
     content = path.read_bytes()
     weights = load_file(path)
     save_file({**weights, "linear.bias": weights["linear.bias"] + 5 * torch.eye(10)[3]}, path)
-    assert cutting.measure_cuts(run.path) is Outcome.IDLE
-    new = tuning.read_curves(run, 3)
-    assert new.complete
-    assert new.original != old.original
+    assert tuning.read_curves(run, 3) is None
+    assert cutting.measure_cuts(run.path) is Outcome.FAILED
+    assert "is another one than when run" in tuning.ERRAND.problem(run)
     path.write_bytes(content)
-    assert tuning.has_work(run)
+    assert tuning.read_curves(run, 3) == found
 
 
 def test_a_clean_control_has_acc_alone(home: Path):
