@@ -211,6 +211,7 @@ def make_victim(
         asr=measures.asr,
         ra=measures.ra,
         n_test=len(test_set),
+        n_triggered=measures.n_triggered or None,
         attack_settings=attack.settings() if attack is not None else {},
         training={"device": device, "stages": record} | ({"trigger": prepared} if prepared else {}),
         versions=versions(),

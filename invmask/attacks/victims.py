@@ -44,6 +44,7 @@ class VictimCard:
     Attributes:
         target_label: None for all-to-all, too; what the backdoor answers to an image, `targets` knows.
         labels: how poisoned images were labelled (see `attacks.poison.LABELLINGS`).
+        n_triggered: images behind `asr` and `ra`; None where that was not noted, and for a clean control.
         trigger_file: where the networks are that make the trigger (a `TriggerFile`); empty where none do.
         folder: where the card was read from; never part of it.
     """
@@ -64,6 +65,7 @@ class VictimCard:
     machine: str = ""
     labels: Labels = ALL_TO_ONE
     trigger_file: dict[str, str] = field(default_factory=dict)
+    n_triggered: int | None = None
     folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property

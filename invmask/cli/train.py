@@ -138,6 +138,10 @@ def plan_of(arguments: argparse.Namespace) -> tuple[Plan, VictimCard | None]:
         raise UserError(f"Labels can be {' or '.join(LABELLINGS)}, not '{labels}'.")
     if labels == CLEAN_LABEL != plan.labels:
         plan = replace(plan, poisoning_ratio=CLEAN_LABEL_RATIO)
+    if plan.attack == CLEAN and any(
+        given is not None for given in (arguments.ratio, arguments.target, arguments.labels)
+    ):
+        raise UserError("A clean control has no backdoor: leave out --ratio, --target and --labels.")
     plan = replace(plan, labels=labels, poisoning_ratio=arguments.ratio or plan.poisoning_ratio)
     plan = replace(plan, target_label=plan.target_label if arguments.target is None else arguments.target)
     if arguments.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", arguments.name):

@@ -139,8 +139,8 @@ BOOK: tuple[Entry, ...] = (
     Entry(
         "defend-measures", "Defend", "ACC, ASR and RA over the rounds",
         "Clean accuracy (ACC) of the three views after every round; for a backdoored victim also the attack success "
-        "rate (ASR) and the recovery accuracy (RA) on triggered images of the other classes. The defence sees none "
-        "of these images.",
+        "rate (ASR) and the recovery accuracy (RA) on triggered images that are not of their target class already. "
+        "The defence sees none of these images.",
         _of_frame(frames.measures_figure), n=on_probe,
     ),
     Entry(

@@ -21,7 +21,7 @@ from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TopSet, VictimEvidence, top_set, victim_evidence
-from invmask.runs.keys import check_victim
+from invmask.runs.keys import check_victim, of_todays_victim
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
@@ -157,7 +157,8 @@ class RunRecords:
 
     @cached_property
     def _all_runs(self) -> list[RunSummary]:
-        return list(RunStore(self.run.path.parent).listing().runs)
+        folder = self.run.path.parent
+        return of_todays_victim(RunStore(folder).listing().runs, self.frame.summary.spec.victim, folder)
 
     @cached_property
     def samples(self) -> Samples:

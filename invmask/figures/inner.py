@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from invmask.figures.classes import of_many, short, shown_classes
 from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish
@@ -24,33 +25,37 @@ def flip_labels(
 ) -> go.Figure:
     """To which labels the perturbation flips the reference's answers: one bar a class, in the data set's order.
 
+    Of many classes those that most are flipped to.
+
     Args:
         flipped_to: images flipped to each label, [K].
         samples: images in the round's batch; the axis ends there.
         classes: the classes' names, [K].
         target_label: what the attacker aims at, marked for the reader; the defence does not know it.
     """
-    names = [f"<b>{name}</b> (target)" if place == target_label else name for place, name in enumerate(classes)]
-    share = 100 * np.asarray(flipped_to, dtype=float) / max(1, samples)
+    places = shown_classes(flipped_to, (target_label,))
+    titles, counts = [classes[place] for place in places], [flipped_to[place] for place in places]
+    names = [f"<b>{short(classes[at])}</b> (target)" if at == target_label else short(classes[at]) for at in places]
+    share = 100 * np.asarray(counts, dtype=float) / max(1, samples)
     figure = go.Figure(
         go.Bar(
             orientation="h",
             x=share,
-            y=list(range(len(classes))),
+            y=list(range(len(places))),
             width=0.7,
             marker={"color": view_colour("original", theme)},
-            text=[str(count) if count else "" for count in flipped_to],
+            text=[str(count) if count else "" for count in counts],
             textposition="outside",
             cliponaxis=False,
             textfont={"size": 12, "color": TEXT[theme]},
-            customdata=np.array([list(classes), list(flipped_to)], dtype=object).T,
+            customdata=np.array([titles, counts], dtype=object).T,
             hovertemplate=f"%{{customdata[1]}} of {samples} images flipped to <b>%{{customdata[0]}}</b><extra></extra>",
         )
     )
     figure.update_yaxes(
-        tickvals=list(range(len(classes))),
+        tickvals=list(range(len(places))),
         ticktext=names,
-        range=[len(classes) - 0.5, -0.5],
+        range=[len(places) - 0.5, -0.5],
         fixedrange=True,
         showgrid=False,
         zeroline=False,
@@ -61,9 +66,9 @@ def flip_labels(
         tickvals=[0, 50, 100],
         ticktext=["0", "50", "100 %"],
         fixedrange=True,
-        title_text=f"of {samples} clean images",
+        title_text=f"of {samples} clean images{of_many(len(places), len(classes))}",
     )
-    longest = max(len(name) + (9 if place == target_label else 0) for place, name in enumerate(classes))
+    longest = max(len(short(classes[at])) + (9 if at == target_label else 0) for at in places)
     figure.update_layout(margin={"l": 10 + round(7.4 * longest), "r": 26, "t": 10, "b": 46}, showlegend=False)
     return finish(figure, theme, 300)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from invmask.figures.classes import of_many, short, shown_classes
 from invmask.figures.palette import VIEW_TITLES, Theme, view_colour
 from invmask.figures.template import finish
 
@@ -23,7 +24,7 @@ def class_probabilities(
     theme: Theme,
     height: int = 400,
 ) -> go.Figure:
-    """One panel a view, one bar a class, on a shared axis from 0 to 100 %.
+    """One panel a view, one bar a class, on a shared axis from 0 to 100 %; of many classes the most probable ones.
 
     Args:
         probabilities: by view, each K shares in [0, 1].
@@ -32,7 +33,8 @@ def class_probabilities(
         target: the backdoor's target label; None without a trigger.
         height: in pixels.
     """
-    names = [_name(title, index, true, target) for index, title in enumerate(classes)]
+    places = shown_classes([max(shares) for shares in zip(*probabilities.values(), strict=True)], (true, target))
+    names = [_name(short(classes[place]), place, true, target) for place in places]
     figure = make_subplots(
         rows=1,
         cols=len(probabilities),
@@ -40,7 +42,7 @@ def class_probabilities(
         horizontal_spacing=0.13,
     )
     for column, (view, shares) in enumerate(probabilities.items(), start=1):
-        percents = [100 * share for share in shares]
+        percents = [100 * shares[place] for place in places]
         figure.add_bar(
             x=percents,
             y=names,
@@ -77,8 +79,10 @@ def class_probabilities(
     )
     figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False, ticklabelstandoff=5)
     middle = (len(probabilities) + 1) // 2
-    figure.update_xaxes(title_text="probability, %", row=1, col=middle)
-    return finish(figure, theme, height).update_layout(margin={"l": 108, "r": 12, "t": 52, "b": 48})
+    figure.update_xaxes(title_text=f"probability, %{of_many(len(places), len(classes))}", row=1, col=middle)
+    longest = max(len(short(classes[place])) + 2 * (place in (true, target)) for place in places)
+    left = max(108, 10 + round(7.4 * longest))
+    return finish(figure, theme, height).update_layout(margin={"l": left, "r": 12, "t": 52, "b": 48})
 
 
 def _name(title: str, index: int, true: int, target: int | None) -> str:

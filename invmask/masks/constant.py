@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.proxy import GraphAppendingTracer, TracerBase
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from invmask.masks.attach import sharing_copy
@@ -74,7 +75,7 @@ def _graph(model: nn.Module) -> fx.Graph:
     `fx.Tracer` would exchange `nn.Module.__call__` itself meanwhile, for all threads, and fail their passes.
     """
     graph = fx.Graph()
-    tracer = fx.proxy.GraphAppendingTracer(graph)
+    tracer = GraphAppendingTracer(graph)
     traced = sharing_copy(model)
     for name, module in traced.named_modules():
         # An attribute of the instance goes before the class's method, and before a parameter.
@@ -88,7 +89,7 @@ def _graph(model: nn.Module) -> fx.Graph:
     return graph
 
 
-def _called(tracer: fx.proxy.TracerBase, name: str, *given: Any, **named: Any) -> fx.Proxy:
+def _called(tracer: TracerBase, name: str, *given: Any, **named: Any) -> fx.Proxy:
     return tracer.create_proxy("call_module", name, given, named)
 
 

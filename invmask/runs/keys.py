@@ -1,11 +1,14 @@
 """What stored results about a run rest on: where any of it is another, they are stale and are computed anew."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from invmask.errors import UserError
+from invmask.runs.entries import RunSummary
 from invmask.runs.run import Run
 from invmask.settings import victim_folders
 
@@ -61,9 +64,27 @@ def has_other_victim(run: Run) -> bool:
     Raises:
         UserError: the run is damaged.
     """
+    return _is_of_another(run, weights_digest(run.spec().victim, victim_folders(run.path.parents[1])))
+
+
+def _is_of_another(run: Run, weights: str | None) -> bool:
     shapes = run.shapes()
-    weights = weights_digest(run.spec().victim, victim_folders(run.path.parents[1]))
     return shapes is not None and shapes.weights is not None and weights not in (None, shapes.weights)
+
+
+def of_todays_victim(runs: Iterable[RunSummary], victim: str, folder: Path) -> list[RunSummary]:
+    """The runs of a victim whose masks are of the network that has its name now.
+
+    Args:
+        folder: where the runs are.
+    """
+    found, weights = [], weights_digest(victim, victim_folders(folder.parent))
+    for summary in runs:
+        # A damaged or deleted one is none that a curve could have.
+        with contextlib.suppress(UserError):
+            if summary.spec.victim == victim and not _is_of_another(Run(folder / summary.id), weights):
+                found.append(summary)
+    return found
 
 
 def weights_digest(name: str, folders: list[Path]) -> str | None:

@@ -102,6 +102,8 @@ class Progress:
             views=Views(measures[View.ORIGINAL], measures[View.PRUNED], measures[View.INVERSE]),
         )
         journal.write_result(self.run, result)
+        # Its models need not stay in memory until eight other runs have come.
+        _benches.pop(self.run.path, None)
         return result
 
 

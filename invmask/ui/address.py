@@ -149,7 +149,15 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
         victim = None
     address.victim = victim or next(iter(cards), None)
     address.run = run if victim is not None else None
-    if address.run is not None and cache.has_other_victim(address.run):
+    if address.run is None or not cache.has_other_victim(address.run):
+        return
+    if not cache.fits_victim(address.run):
+        address.complaint = (
+            f"The victim of the run '{run}' is another network than when it began, and its masks do not fit that one. "
+            "Choose another run."
+        )
+        address.run = None
+    else:
         address.complaint = (
             f"The victim of the run '{run}' is another one than when it began: it was trained again, or one of that "
             "name comes with invmask now. What is measured here is of today's victim under the run's masks."

@@ -12,6 +12,7 @@ from invmask.attacks.victims import USUAL, Victim, VictimCard, find_cards, load_
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.masks.state import MaskLayout
 from invmask.runs import keys
 from invmask.runs.entries import RunSummary
 from invmask.runs.executor import Executor
@@ -99,6 +100,20 @@ def has_other_victim(run: str) -> bool:
         return keys.has_other_victim(store().run(run))
     except UserError:
         return False
+
+
+def fits_victim(run: str) -> bool:
+    """Whether the network that has the name of the run's victim now has the same layers, images and classes."""
+    try:
+        found = store().run(run)
+        shapes, today = found.shapes(), victim(found.spec().victim)
+        layout, image = found.layout(), load_embedded(today.card.dataset, "test").images.pixels.shape[1:]
+    except (UserError, OSError):
+        return False
+    assert shapes is not None
+    channels, *size = shapes.image
+    alike = shapes.classes == len(today.card.dataset_info.classes) and (*size, channels) == image
+    return alike and layout == MaskLayout.of(today.model)
 
 
 @st.cache_resource(show_spinner=False)

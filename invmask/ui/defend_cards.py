@@ -32,6 +32,8 @@ def probe_words(original: Measures) -> str:
     clean = f"ACC over {count(original.n_clean)} probe images of the test set"
     if original.asr is None:
         return f"{clean}. This victim has no backdoor, so there is no ASR and no RA."
+    if original.n_triggered == original.n_clean:
+        return f"{clean}; ASR and RA (recovery accuracy) over the same with the trigger on: every class has its target."
     return (
         f"{clean}; ASR and RA (recovery accuracy) over the {count(original.n_triggered)} of them that are not of the "
         "target class, with the trigger on."

@@ -13,15 +13,16 @@ _SAMPLE, _CHANNEL, _DRAW = "sample", "channel", "draw"
 
 
 def keep_sample(place: int | None, clean: bool) -> None:
-    """Tell Export which sample is picked on Flip; None where none is."""
-    sample = None if place is None else f"{CLEAN_SAMPLE if clean else ''}{place}"
-    address.choose(_SAMPLE, sample, PAGE)
+    """Tell Export which sample is picked on Flip; where none is (None), the one before stays."""
+    if place is not None:
+        address.choose(_SAMPLE, f"{CLEAN_SAMPLE if clean else ''}{place}", PAGE)
 
 
 def keep_channel(channel: str | None, draw: int) -> None:
-    """Tell Export which channel's page is open on Neurons, and which images it shows; None for the overview."""
-    address.choose(_CHANNEL, channel, PAGE)
-    address.choose(_DRAW, str(draw) if channel is not None and draw else None, PAGE)
+    """Tell Export which channel's page is open on Neurons, and which images it shows; on the overview, None."""
+    if channel is not None:
+        address.choose(_CHANNEL, channel, PAGE)
+        address.choose(_DRAW, str(draw) if draw else None, PAGE)
 
 
 def choose_picks(run: Run) -> Picks:

@@ -51,7 +51,9 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
             chosen += [
                 name
                 for name in of_page
-                if st.checkbox(_TITLES[name], value=True, key=f"export/figure/{name}", wrap=True)
+                if st.checkbox(
+                    _TITLES[name], value=True, key=f"export/figure/{name}", wrap=True, persist_state="session"
+                )
             ]
     if not set(_GROWING) <= dict(found).keys():
         st.caption(_MORE)
@@ -63,6 +65,7 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
         default=list(FORMATS),
         format_func=lambda name: _FORMAT_TITLES[name],
         key="export/formats",
+        persist_state="session",
         help="HTML opens offline and can be zoomed; all of them share the plotly.js beside them. CSV has the numbers "
         "behind the figure. A caption with victim, settings, seed and versions comes with each.",
     )
@@ -106,6 +109,7 @@ def model(run: Run, round_taken: int) -> None:
             format_func=lambda name: VIEW_TITLES[name],
             required=True,
             key="export/view",
+            persist_state="session",
             help="\n\n".join(f"**{VIEW_TITLES[name]}**: {VIEW_EXPLANATIONS[name]}" for name in View),
         )
         names = [named_masks.LEARNED, *named_masks.list_names(run)]
@@ -124,6 +128,7 @@ def model(run: Run, round_taken: int) -> None:
             default=list(_MODEL_TITLES),
             format_func=lambda name: _MODEL_TITLES[name],
             key="export/files",
+            persist_state="session",
             help="Every model is run on all embedded test images and held against the masked one.",
         )
     own = mask == named_masks.LEARNED

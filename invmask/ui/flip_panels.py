@@ -72,8 +72,8 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
                 required=True,
                 format_func=str.capitalize,
                 on_change=lambda: flip_choice.set_images(st.session_state["flip-images"]),
-                help="Poisoned: test images of all classes but the target, with the trigger on. "
-                "Clean: test images of all classes as they are.",
+                help="Poisoned: test images of all classes but the target (of an all-to-all backdoor: of all), with "
+                "the trigger on. Clean: test images of all classes as they are.",
             )
 
 

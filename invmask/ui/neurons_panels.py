@@ -1,6 +1,7 @@
 """The overview of Neurons: the map and the table of all channels, linked, and how far their numbers can be trusted."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
 MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 480, 510, 480
-_MAP = "neurons-map"
+_MAP, _DRAWN = "neurons-map", "neurons-table-drawn"
 COLUMN_TITLES = {
     "selection": "1 − s",
     "pruned": "m",
@@ -121,10 +122,12 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
     )
     shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]
     frame = _frame(found, names, order, shown, by_hand)
+    # Rows are named by their places: with another choice or order of rows it is another table.
+    key = f"neurons-table/{run.id}/{round_taken}/{wanted}"
     event = st.dataframe(
         frame,
-        # Rows are named by their places: of another choice or order of rows, the picks make no sense.
-        key=f"neurons-table/{run.id}/{round_taken}/{wanted}",
+        key=key,
+        selection_default={"selection": {"rows": _carried_over(key, run.id, shown)}},
         height=TABLE_HEIGHT,
         hide_index=True,
         on_select="rerun",
@@ -171,6 +174,35 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
             "start from the original to see what they do by themselves.",
         )
     return picked
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A table as it was drawn: its run, its key, the channels in its rows and the rows picked from the start."""
+
+    run: str
+    key: str
+    shown: list[int]
+    rows: list[int]
+
+
+def _carried_over(key: str, run: str, shown: list[int]) -> list[int]:
+    """The rows of the channels that were picked in the run's last table, which had other rows or another order.
+
+    While a run goes on, there is another table every second: what somebody picks must not be gone with the click.
+    """
+    before: _Drawn | None = st.session_state.get(_DRAWN)
+    rows: list[int] = []
+    if before is not None and before.run == run:
+        if before.key == key:
+            rows = before.rows
+        else:
+            event = st.session_state.get(before.key)
+            old = event["selection"]["rows"] if event else []
+            picked = {before.shown[row] for row in old if row < len(before.shown)}
+            rows = [row for row, channel in enumerate(shown) if channel in picked]
+    st.session_state[_DRAWN] = _Drawn(run, key, shown, rows)
+    return rows
 
 
 def _frame(

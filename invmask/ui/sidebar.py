@@ -10,8 +10,10 @@ from invmask.errors import UserError
 from invmask.runs.entries import RunState, RunSummary
 from invmask.settings import ASSETS
 from invmask.ui import address, cache
+from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.names import architecture_title, attack_title, count, dataset_title, target_title, victim_label
 
+LOOK_SECONDS = 2.0
 _VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"
 _NONE = ""
 
@@ -100,17 +102,37 @@ def _run(victim: str) -> None:
         "Newest first; everyone who opens this dashboard sees the same runs.",
     )
     if current is not None:
-        taken = runs[current].round if current in runs else 0
-        state = f", {STATE_WORDS[runs[current].state]}" if current in runs else ""
-        st.caption(f"{count(taken)} {'round' if taken == 1 else 'rounds'} taken{state}  \n{current}")
+        under_way = current in runs and runs[current].state in UNDER_WAY
+        st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(current)
     elif newest_first:
         st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
     else:
         st.caption("No run of this victim yet. The page Defend starts one.")
 
 
+def _how_far(run: str) -> None:
+    """Rounds and state of the run; of a damaged one its id alone."""
+    try:
+        found = cache.summary(run)
+        state = f"{count(found.round)} {'round' if found.round == 1 else 'rounds'} taken, {STATE_WORDS[found.state]}"
+    except UserError:
+        state = "Damaged"
+    st.caption(f"{state}  \n{run}")
+
+
 def _share() -> None:
-    with st.popover("Link to this", icon=":material/link:", width="stretch", help="The same screen for somebody else."):
+    menu = st.popover(
+        "Link to this",
+        icon=":material/link:",
+        width="stretch",
+        key="sidebar/link",
+        # Parts of a page change the address without the sidebar: whoever opens this sees it as it is now.
+        on_change="rerun",
+        help="The same screen for somebody else.",
+    )
+    if not menu.open:
+        return
+    with menu:
         st.write("Whoever opens this link on the same server sees what you see: page, victim, run and choices.")
         query = urlencode(st.query_params.to_dict())
         st.code((st.context.url or "").split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True)

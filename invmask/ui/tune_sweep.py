@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
+from invmask import settings
 from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS, preset
@@ -14,8 +15,10 @@ from invmask.exports.entry import measured_on
 from invmask.exports.sweeps import AXIS_TITLES, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.models import is_transformer
+from invmask.runs import keys
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.spec import RunSpec
+from invmask.runs.store import Listing
 from invmask.runs.subject import spec_with
 from invmask.runs.sweep import SPC, Place, lay_out
 from invmask.ui import address, cache, tune_choice
@@ -52,7 +55,7 @@ def show(card: VictimCard, run: RunSummary | None) -> None:
         st.info("Choose at least one value and one seed.")
         return
     try:
-        places = lay_out(base, axis, chosen, seeds, cache.listing().runs)
+        places = lay_out(base, axis, chosen, seeds, _runs(base, cache.listing()))
     except UserError as error:
         st.error(str(error))
         return
@@ -167,7 +170,7 @@ def _range(axis: str) -> tuple[str, float, float, bool]:
 def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], polled: bool) -> None:
     if st.session_state.pop(_MOVED, False):
         st.rerun()
-    places = lay_out(base, axis, values, seeds, cache.listing().runs)
+    places = lay_out(base, axis, values, seeds, _runs(base, cache.listing()))
     if polled != any(place.under_way for place in places):
         # Begin to look again and again, or end it.
         st.rerun()
@@ -232,11 +235,16 @@ def _table(places: Sequence[Place], axis: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _runs(base: RunSpec, listing: Listing) -> list[RunSummary]:
+    """Those of the same victim; not those of another network that had its name."""
+    return keys.of_todays_victim(listing.runs, base.victim, settings.runs_folder())
+
+
 def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int]) -> None:
     """Create what is missing and go on with what was left; looked up afresh, for somebody may have been quicker."""
     executor = cache.executor()
     try:
-        for place in lay_out(base, axis, values, seeds, cache.store().listing().runs):
+        for place in lay_out(base, axis, values, seeds, _runs(base, cache.store().listing())):
             if place.run is None:
                 spec = replace(base, spc=place.spc, seed=place.config.seed, config=place.config)
                 executor.go_on(executor.create(spec).id)

@@ -9,6 +9,9 @@ from invmask.ui import address, cache
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.ui.samples import percent
 
+_BALANCED = ("cifar10", "cifar100", "fashionmnist", "tinyimagenet")
+"""Data sets with equally many test images of every class, for cards that do not say how many were triggered."""
+
 
 def open_card() -> VictimCard | None:
     """The card of the victim that the page is about; where there is none on this machine, what to do and None."""
@@ -57,24 +60,29 @@ def title_and_slider(title: str, words: str | None = None) -> DeltaGenerator:
 
 def card_measures(card: VictimCard) -> None:
     """ACC, ASR and RA of a victim as its card has them, large, each with its n."""
-    # Images of their own target are left out of ASR and RA; we take classes to be equally large in the full test set.
-    targets = () if card.targets is None else card.targets.of_class
-    others = card.n_test - sum(label == wanted for label, wanted in enumerate(targets)) * (
-        card.n_test // len(card.dataset_info.classes)
-    )
+    others = _triggered(card)
+    of = "" if others is None else f", n\u00a0=\u00a0{count(others)}"
     target = target_title(card)
     columns = st.columns(3)
     values = {"acc": card.acc, "asr": card.asr, "ra": card.ra}
     nothing = "no trigger to measure it with"
     below = {
         "acc": f"of the full test set, n\u00a0=\u00a0{count(card.n_test)}",
-        "asr": f"answered {target} with the trigger on, n\u00a0=\u00a0{count(others)}" if target else nothing,
-        "ra": f"answered with their true class all the same, n\u00a0=\u00a0{count(others)}" if target else nothing,
+        "asr": f"answered {target} with the trigger on{of}" if target else nothing,
+        "ra": f"answered with their true class all the same{of}" if target else nothing,
     }
     for column, (measure, value) in zip(columns, values.items(), strict=True):
         with column, st.container(gap=None):
             st.metric(MEASURE_TITLES[measure], percent(value), help=MEASURE_HELP[measure])
             st.caption(below[measure])
+
+
+def _triggered(card: VictimCard) -> int | None:
+    """How many test images ASR and RA are shares of: those not of their own target. None if that is unknown."""
+    if card.n_triggered is not None or card.targets is None or card.dataset not in _BALANCED:
+        return card.n_triggered
+    own = sum(label == wanted for label, wanted in enumerate(card.targets.of_class))
+    return card.n_test - own * (card.n_test // len(card.dataset_info.classes))
 
 
 def _no_run(sentence: str, victim: str) -> None:

@@ -66,6 +66,11 @@ def test_what_is_unticked_is_left_out(asked):
     assert asked[-1].figures == ("defend-losses",)
     app.checkbox(key="export/figure/defend-losses").uncheck().run()
     assert button(app, "export/make/figures").disabled
+    # It stays so when one comes back from another page.
+    app.switch_page("pages/neurons.py").run()
+    app.switch_page("pages/export.py").run()
+    assert not any(box.value for box in app.checkbox)
+    assert button(app, "export/make/figures").disabled
 
 
 def test_the_model_is_asked_for_with_view_and_mask(asked):
@@ -130,6 +135,12 @@ def test_what_was_picked_on_flip_and_neurons_is_taken_along_in_the_address(asked
     }
     button(app, "export/make/report").click().run()
     assert asked[-1] == Request("report", 3, sample="4", channel="layer4.0.conv1:3", draw=2)
+    # Looked at last stays so after a look at the overview.
+    app.switch_page("pages/neurons.py").run()
+    app.query_params["channel"] = ""
+    app.run()
+    app.switch_page("pages/export.py").run()
+    assert app.query_params["channel"] == "layer4.0.conv1:3"
     app.selectbox(key="export/sample").set_value("clean-1").run()
     app.selectbox(key="export/channel").set_value("").run()
     assert app.query_params["sample"] == "clean-1"

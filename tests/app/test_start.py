@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from invmask import settings
 from invmask.attacks.registry import make_attack
-from invmask.attacks.victims import load_victim, save_victim
+from invmask.attacks.victims import load_victim, new_model, save_victim
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
-from invmask.ui import cache
+from invmask.ui import cache, widgets
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
@@ -124,6 +124,27 @@ def test_a_run_whose_victim_is_another_one_by_now_says_so(own_home):
     (sentence,) = sentences(app)
     assert sentence.startswith(f"The victim of the run '{run.id}' is another one than when it began")
     assert app.query_params["run"] == run.id
+
+
+def test_masks_are_shown_on_no_network_that_they_do_not_fit(own_home):
+    run = make_run()
+    card = replace(cache.victim_cards()[VICTIM], architecture="vgg6bnw2")
+    save_victim(own_home / "victims", card, new_model("cifar10", "vgg6bnw2"))
+    for page in ("start", "defend", "flip", "neurons", "tune", "export"):
+        app = visit(page, victim=VICTIM, run=run.id)
+        assert not app.exception
+        sentence = sentences(app)[0]
+        assert sentence.startswith(f"The victim of the run '{run.id}' is another network than when it began"), page
+        assert "run" not in app.query_params
+
+
+def test_asr_has_no_number_of_images_where_that_is_not_known(tiny_victims: Path):
+    card, model = cache.victim_cards()[VICTIM], cache.victim(VICTIM).model
+    save_victim(tiny_victims, replace(card, name="counted", n_triggered=8_765), model)
+    captions = [caption.value for caption in visit(victim="counted").caption]
+    assert sum("n\u00a0=\u00a08,765" in caption for caption in captions) == 2
+    assert widgets._triggered(replace(card, dataset="gtsrb", target_label=3)) is None
+    assert widgets._triggered(card) == 9_000
 
 
 def test_another_victim_is_chosen_in_the_sidebar():

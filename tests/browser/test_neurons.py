@@ -73,6 +73,25 @@ def test_a_channel_is_found_cut_and_kept_in_the_address(page: Page, served: Dash
     expect(page.get_by_role("button", name="Cut this channel")).to_be_enabled()
 
 
+def test_what_is_picked_in_the_table_stays_when_it_has_other_rows(page: Page, served: Dashboard, run: Run):
+    page.goto(f"{served.url}/neurons?victim={VICTIM}&run={run.id}")
+    expect(squares(page)).to_have_count(1_200)
+    find = page.get_by_role("textbox", name="Find channels")
+    find.fill("conv1:14")
+    find.press("Enter")
+    settled(page)
+    opens = page.get_by_role("button", name="Open", exact=True)
+    expect(opens).to_be_disabled()
+    # The box before the first row.
+    page.get_by_test_id("stDataFrame").first.click(position={"x": 15, "y": 52})
+    expect(opens).to_be_enabled()
+    find.fill("conv1")
+    find.press("Enter")
+    settled(page)
+    press(page, "Open")
+    expect(page.get_by_role("heading", name=re.compile("channel 14$"))).to_be_visible()
+
+
 def test_the_top_ten_are_cut_saved_and_flipped(page: Page, served: Dashboard, run: Run):
     page.goto(f"{served.url}/neurons?victim={VICTIM}&run={run.id}&base=nothing+cut")
     expect(squares(page)).to_have_count(1_200)

@@ -125,6 +125,8 @@ def test_settings_of_a_card_are_kept_when_it_is_made_again(asked: dict[str, Any]
         ([VICTIM, "--device", "gpu"], "A device is cpu, cuda or cuda:N, not 'gpu'"),
         ([VICTIM, "--device", "cuda:x"], "A device is cpu, cuda or cuda:N"),
         (["--attack", "ssba", "--name", "new", "--set", "width=6"], "from 4 to 128, a multiple of 4"),
+        (["--attack", "clean", "--ratio", "0.05"], "A clean control has no backdoor: leave out --ratio"),
+        (["--attack", "clean", "--labels", "all-to-all"], "A clean control has no backdoor: leave out --ratio"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from invmask.figures.classes import shown_classes
 from invmask.figures.palette import TEXT, VIEW_COLOURS, VIEW_COLOURS_DARK, view_colour
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.figures.template import PLOTLY_CONFIG, finish, template
@@ -66,6 +67,20 @@ def test_bars_hold_each_views_probabilities_in_per_cent(theme):
         assert trace.marker.color == view_colour(view, theme)
     assert list(figure.data[0].y) == [f"<b>{TARGET_MARK} airplane</b>", f"<b>{TRUE_MARK} cat</b>", "dog"]
     assert [tuple(figure.layout[axis].range) for axis in ("xaxis", "xaxis2", "xaxis3")] == [(0, 104)] * 3
+
+
+def test_of_many_classes_those_are_shown_that_matter():
+    titles = [f"class {place}" for place in range(42)] + ["a road sign with a very long name indeed"]
+    shares = {"original": [0.0] * 43, "pruned": [place / 1000 for place in range(43)]}
+    figure = class_probabilities(shares, titles, true=0, target=42, theme="light")
+    places = [0, *range(32, 43)]
+    marked = [f"<b>{TRUE_MARK} class 0</b>", *titles[32:42], f"<b>{TARGET_MARK} a road sign with a very…</b>"]
+    assert [list(trace.y) for trace in figure.data] == [marked] * 2
+    assert list(figure.data[1].x) == pytest.approx([100 * place / 1000 for place in places])
+    assert figure.layout.margin.l > 180
+    assert figure.layout.xaxis.title.text == "probability, %; 12 of 43 classes"
+    assert shown_classes([0.0] * 20, (3,)) == list(range(20))
+    assert len(shown_classes([0.0] * 21, (3, None))) == 12
 
 
 def test_small_bars_carry_no_number():

@@ -170,6 +170,16 @@ def test_flips_are_shares_of_the_batch():
     assert figure.layout.xaxis.range == (0, 100)
 
 
+def test_of_many_classes_those_are_shown_that_most_images_flip_to():
+    flipped = [0] * 100
+    flipped[40], flipped[7] = 30, 10
+    figure = flip_labels(flipped, 50, [f"class {place}" for place in range(100)], "light", target_label=99)
+    assert len(figure.data[0].x) == 12
+    found = dict(zip(figure.layout.yaxis.ticktext, figure.data[0].x, strict=True))
+    assert (found["class 40"], found["class 7"], found["<b>class 99</b> (target)"]) == (60, 20, 0)
+    assert "12 of 100 classes" in figure.layout.xaxis.title.text
+
+
 def test_inner_shares_begin_where_the_inner_problem_does():
     nan = np.nan
     shares = {

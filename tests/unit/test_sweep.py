@@ -1,17 +1,22 @@
 """Runs laid out by a setting, and the curves of both kinds."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from invmask.defenses.ims.config import Phase
 from invmask.errors import UserError
+from invmask.exports.records import read_records
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
 from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.keys import of_todays_victim
 from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
 from invmask.runs.sweep import SPC, lay_out
-from tests.unit.run_helpers import CONTROL, small_spec
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
 def summary(name: str, spec: RunSpec, state: RunState) -> RunSummary:
@@ -40,6 +45,20 @@ def test_every_value_meets_every_seed_and_the_furthest_run_is_taken():
         (False, False),
         (False, True),
     ]
+
+
+def test_runs_of_another_network_that_had_the_victims_name_are_on_no_curve(own_home: Path):
+    write_victims(own_home / "victims")
+    old = taken(own_home, small_spec(), 1)
+    listing = RunStore(own_home / "runs").listing
+    assert [run.id for run in of_todays_victim(listing().runs, VICTIM, own_home / "runs")] == [old.id]
+    path = own_home / "victims" / f"{VICTIM}.safetensors"
+    save_file({name: 2 * tensor for name, tensor in load_file(path).items()}, path)
+    new = taken(own_home, small_spec(), 1)
+    taken(own_home, small_spec(CONTROL), 1)
+    assert len(listing().runs) == 3
+    assert [run.id for run in of_todays_victim(listing().runs, VICTIM, own_home / "runs")] == [new.id]
+    assert [run.id for run in read_records(new)._all_runs] == [new.id]
 
 
 def test_a_setting_is_varied_and_all_else_kept():

@@ -268,6 +268,7 @@ def test_a_victim_is_made_with_its_card(attack_name: str, small_cifar10: dict[bo
     again = measure(victim.model, small_cifar10[False], card.make_attack(), card.targets)
     assert (again.acc, again.asr, again.ra) == (card.acc, card.asr, card.ra)
     assert card.n_test == 60
+    assert card.n_triggered == (again.n_triggered or None)
     assert (card.target_label, card.poisoning_ratio) == ((None, 0.0) if attack_name == CLEAN else (0, 0.1))
     assert [stage["epochs"] for stage in card.training["stages"]] == [2, 1]
     assert card.training["device"] == "cpu"
