@@ -80,7 +80,7 @@ def test_what_is_picked_in_the_table_stays_when_it_has_other_rows(page: Page, se
     find.fill("conv1:14")
     find.press("Enter")
     settled(page)
-    opens = page.get_by_role("button", name="Open", exact=True)
+    opens = page.get_by_test_id("stBaseButton-secondary").filter(has_text=re.compile("Open$"), visible=True)
     expect(opens).to_be_disabled()
     # The box before the first row.
     page.get_by_test_id("stDataFrame").first.click(position={"x": 15, "y": 52})
@@ -88,7 +88,7 @@ def test_what_is_picked_in_the_table_stays_when_it_has_other_rows(page: Page, se
     find.fill("conv1")
     find.press("Enter")
     settled(page)
-    press(page, "Open")
+    opens.click()
     expect(page.get_by_role("heading", name=re.compile("channel 14$"))).to_be_visible()
 
 
