@@ -1,5 +1,6 @@
 """All figures of a run as files: in a folder, or in one ZIP."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -85,7 +86,8 @@ def write_archive(
         UserError: no such figure or format.
         OSError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.part")
+    # Two people may have asked at the same moment, and two processes make it.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             made = _make(archive.writestr, records, formats, names, on_progress, LIBRARY)

@@ -1,5 +1,6 @@
 """Work beside the rounds of a run: asked for in a file, done a few seconds at a time, wrongs written down."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from invmask.errors import UserError
 from invmask.runs import files
-from invmask.runs.advance import Outcome
+from invmask.runs.advance import MOST_LOSSES, Outcome
 from invmask.runs.run import Run
 
 
@@ -82,7 +83,7 @@ class Errand:
         if not run.exists() or not has_work(run):
             return Outcome.IDLE
         try:
-            with FileLock(path / self.folder / "gather.lock").acquire(timeout=patience):
+            with FileLock(path / self.folder / "gather.lock").acquire(timeout=patience), self._marked(path):
                 for _ in pieces(run):
                     if seconds is not None and time.monotonic() - started >= seconds:
                         break
@@ -96,3 +97,23 @@ class Errand:
             files.write_json(path / self.status, {"message": f"{self.failure} {message}"})
             return Outcome.FAILED
         return Outcome.MORE if has_work(run) else Outcome.IDLE
+
+    @contextlib.contextmanager
+    def _marked(self, path: Path) -> Iterator[None]:
+        """A mark that stays where the process is killed within. Only for the holder of the lock.
+
+        Raises:
+            UserError: so many were killed there, one after the other, that another would be, too.
+        """
+        mark = path / self.folder / "at-work.json"
+        try:
+            losses = int((files.read_json(mark) or {}).get("losses", 0))
+        except (OSError, ValueError, TypeError):
+            losses = 0
+        try:
+            if losses >= MOST_LOSSES:
+                raise UserError(f"The worker was killed {losses} times, perhaps for want of memory; free some.")
+            files.write_json(mark, {"losses": losses + 1})
+            yield
+        finally:
+            mark.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Hard cuts: which channels, what they do, what is proposed, and that the curves are measured once and kept."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,25 @@ def test_what_goes_wrong_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPat
     assert cutting.measure_cuts(run.path) is Outcome.FAILED
     assert tuning.ERRAND.problem(run).startswith("The cuts could not be measured. ZeroDivisionError")
     assert not tuning.has_work(run)
+
+
+def test_work_that_kills_its_worker_again_and_again_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch):
+    run = make_run(home)
+    mark, written = run.path / "tuning" / "at-work.json", []
+    tuning.ERRAND.ask(run, 3)
+    monkeypatch.setattr(cutting.tuning, "write_curves", lambda *_: written.append(mark.read_text()))
+    cutting.measure_cuts(run.path, seconds=0)
+    assert (json.loads(written[0]), mark.exists()) == ({"losses": 1}, False)
+    for losses in (1, 2):
+        # As a worker that is killed leaves it.
+        mark.write_text(json.dumps({"losses": losses}))
+        assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
+        assert json.loads(written[-1]) == {"losses": losses + 1}
+    mark.write_text(json.dumps({"losses": 3}))
+    assert cutting.measure_cuts(run.path, seconds=0) is Outcome.FAILED
+    assert "The worker was killed 3 times" in tuning.ERRAND.problem(run)
+    tuning.ERRAND.ask(run, 3)
+    assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
 
 
 def test_an_executor_hands_it_to_a_worker(home: Path):
