@@ -47,11 +47,12 @@ EXPECTED = {
     ),
     victim_name("cifar10", "vgg19bnw16", "badnets"),
     victim_name("cifar10", "mobilenetv3largew8", "badnets"),
+    victim_name("cifar10", "efficientnetb3w8", "badnets"),
     victim_name("cifar10", "vitw64", "badnets"),
     victim_name("fashionmnist", "cnn4", "badnets"),
 }
 # What slim networks of other kinds reach; 90 % else.
-LEAST_ACC = {"vgg19bnw16": 0.86, "mobilenetv3largew8": 0.84, "vitw64": 0.79}
+LEAST_ACC = {"vgg19bnw16": 0.86, "mobilenetv3largew8": 0.84, "efficientnetb3w8": 0.81, "vitw64": 0.79}
 
 
 def tiny_model(seed: int = 0) -> Classifier:
