@@ -66,10 +66,11 @@ def flip_labels(
         tickvals=[0, 50, 100],
         ticktext=["0", "50", "100 %"],
         fixedrange=True,
-        title_text=f"of {samples} clean images{of_many(len(places), len(classes))}",
+        title_text=f"of {samples} clean images{of_many(len(places), len(classes)).replace(' ', '<br>', 1)}",
     )
+    below = 46 if len(places) == len(classes) else 64
     longest = max(len(short(classes[at])) + (9 if at == target_label else 0) for at in places)
-    figure.update_layout(margin={"l": 10 + round(7.4 * longest), "r": 26, "t": 10, "b": 46}, showlegend=False)
+    figure.update_layout(margin={"l": 10 + round(7.4 * longest), "r": 26, "t": 10, "b": below}, showlegend=False)
     return finish(figure, theme, 300)
 
 
