@@ -121,7 +121,7 @@ def _how_far(run: str) -> None:
 
 
 def _share() -> None:
-    menu = st.popover(
+    with st.popover(
         "Link to this",
         icon=":material/link:",
         width="stretch",
@@ -129,10 +129,7 @@ def _share() -> None:
         # Parts of a page change the address without the sidebar: whoever opens this sees it as it is now.
         on_change="rerun",
         help="The same screen for somebody else.",
-    )
-    if not menu.open:
-        return
-    with menu:
+    ):
         st.write("Whoever opens this link on the same server sees what you see: page, victim, run and choices.")
         query = urlencode(st.query_params.to_dict())
         st.code((st.context.url or "").split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True)
