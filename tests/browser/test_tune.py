@@ -42,6 +42,8 @@ def test_the_threshold_moves_on_the_curve_and_the_address_keeps_it(page: Page, s
     settled(page)
     after, asked = card.inner_text(), query(page)
     assert int(asked["n"]) > 10
+    page.get_by_role("button", name="Link to this").click()
+    expect(page.get_by_test_id("stPopoverBody")).to_contain_text(f"n={asked['n']}")
 
     page.reload()
     expect(card).to_have_text(after, use_inner_text=True)
