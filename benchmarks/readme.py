@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import defence, held, quality, sweep, unlike
+from benchmarks import defence, held, perturbations, quality, sweep, unlike
 from invmask.attacks.victims import CLEAN, find_cards, read_card
 from invmask.runs.grid_results import CaseResult, as_markdown, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
@@ -241,6 +241,24 @@ def _short(preset: str, results: list[CaseResult]) -> str:
     return "; ".join(said) + "."
 
 
+def perturbation_words() -> str:
+    """What δ was at the end of the runs of `paper`, in a sentence."""
+    found = list(json.loads(perturbations.RESULT.read_text()).values())
+
+    def between(measure: str) -> str:
+        shares = [100 * of[measure] for of in found]
+        return f"{min(shares):.0f} to {max(shares):.0f} %"
+
+    images = sorted({of["images"] for of in found})
+    return (
+        f"In the last round of the {len(found)} cases of `paper` above, δ moves no value of a pixel by more than "
+        f"{max(of['largest'] for of in found):.3f} of 1, and changes {between('flipped')} of the original's answers to "
+        f"the {', '.join(map(str, images))} clean images, {between('to_target')} of these to the backdoor's label; the "
+        f"pruned view gives back {between('pruned_restores')} of the changed ones "
+        "([perturbations.json](benchmarks/results/sweep/perturbations.json), `python -m benchmarks.perturbations`)."
+    )
+
+
 def _counted(what: Iterable[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in Counter(what).most_common())
 
@@ -272,6 +290,7 @@ def main() -> None:
         "held": held_table(),
         "sweep": sweep_table(sweep.RESULTS),
         "short": shortfalls(sweep.RESULTS),
+        "perturbations": perturbation_words(),
         "unlike": sweep_table(unlike.RESULTS),
     }
     for name, table in tables.items():
