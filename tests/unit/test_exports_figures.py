@@ -234,7 +234,9 @@ def test_a_trigger_that_all_images_share_goes_on_the_test_images(records: RunRec
     assert stored is not None
     assert stored.shared is None
     one = np.broadcast_to(stored.perturbations[:1], stored.perturbations.shape)
-    monkeypatch.setattr(type(records.run), "examples_at", lambda *_: replace(stored, perturbations=one))
+    monkeypatch.setattr(
+        type(records.run), "examples_at", lambda *_: replace(stored, perturbations=one, one_for_all=True)
+    )
     np.testing.assert_array_equal(one_channel.shared_trigger(records.run, 4), stored.perturbations[0])
     names = {entry.name for entry in entries_of(records)}
     assert "neurons-channel-maps" in names
