@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from invmask import __version__
 from invmask.errors import UserError
-from invmask.runs import evidence, files, tuning
+from invmask.runs import evidence, files, process, tuning
 from invmask.runs.child import PARENT_VARIABLE
 from invmask.runs.keys import victim_digest
 from invmask.runs.run import Run
@@ -79,7 +79,7 @@ class JobStatus:
         files: what can be taken away, by name in the job's folder.
         notes: sentences about it: what could not be made, whether the model agrees.
         agrees: of a model, whether all its files agree with the masked model; None for other jobs.
-        pid: the process that works on it.
+        pid, since: the process that works on it, and when that began (`process.began`).
     """
 
     state: Literal["working", "done", "failed"]
@@ -90,6 +90,13 @@ class JobStatus:
     notes: tuple[str, ...] = ()
     agrees: bool | None = None
     pid: int = 0
+    since: float = 0.0
+
+    @classmethod
+    def working(cls, done: int = 0, total: int = 1, doing: str = "", pid: int | None = None) -> "JobStatus":
+        """Of a job in the hands of process `pid`, or of this one."""
+        pid = os.getpid() if pid is None else pid
+        return cls("working", done, total, doing, pid=pid, since=process.began(pid))
 
 
 def folder_of(run: Run, request: Request) -> Path:
@@ -107,7 +114,7 @@ def read_status(run: Run, request: Request) -> JobStatus | None:
         status = JobStatus(**{**values, "files": tuple(values["files"]), "notes": tuple(values["notes"])})
     except (OSError, ValueError, TypeError, KeyError):
         return JobStatus("failed", notes=("What is stored of this export is damaged; make it again.",))
-    if status.state == "working" and not _lives(status.pid):
+    if status.state == "working" and not process.lives(status.pid, status.since):
         return JobStatus("failed", notes=("It was interrupted before it was finished; make it again.",))
     if status.state == "done" and not all((folder / name).is_file() for name in status.files):
         return None
@@ -175,7 +182,7 @@ def start(run: Run, request: Request) -> None:
         path = os.pathsep.join([str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
         with (folder / LOG).open("wb") as log:
-            process = subprocess.Popen(
+            worker = subprocess.Popen(
                 [sys.executable, "-m", "invmask.exports.work", str(folder)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -183,11 +190,11 @@ def start(run: Run, request: Request) -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        write_status(folder, JobStatus("working", doing=STARTING, pid=process.pid))
+        write_status(folder, JobStatus.working(doing=STARTING, pid=worker.pid))
     except OSError as error:
         raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
     # Whoever ended stays in the list of processes until somebody has waited for it.
-    threading.Thread(target=process.wait, daemon=True).start()
+    threading.Thread(target=worker.wait, daemon=True).start()
 
 
 def _basis(folder: Path) -> dict[str, Any] | None:
@@ -208,13 +215,3 @@ def _changed(path: Path) -> float:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return 0.0
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True

@@ -4,7 +4,6 @@ import os
 import sys
 import threading
 import traceback
-from dataclasses import replace
 from pathlib import Path
 
 from invmask.errors import UserError
@@ -23,7 +22,7 @@ MODEL_STEPS = {
 
 def make(folder: Path) -> JobStatus:
     """Make what is asked for in the job's folder, and say so there."""
-    run, status = Run(folder.parents[1]), JobStatus("working", pid=os.getpid())
+    run, status = Run(folder.parents[1]), JobStatus.working()
     write_status(folder, status)
     try:
         request = Request.from_json(files.read_json(folder / REQUEST) or {})
@@ -50,7 +49,7 @@ def _pages(folder: Path, run: Run, request: Request) -> JobStatus:
     name = f"{run.id}-round{request.round}-{request.kind}" + (".zip" if request.kind == "figures" else ".html")
 
     def tell(done: int, total: int, title: str) -> None:
-        write_status(folder, JobStatus("working", done, total, title or "Packing", pid=os.getpid()))
+        write_status(folder, JobStatus.working(done, total, title or "Packing"))
 
     if request.kind == "report":
         write_report(folder / name, records, tell)
@@ -67,9 +66,8 @@ def _model(folder: Path, run: Run, request: Request) -> JobStatus:
     source = take_masks(run, None if request.mask else request.round, request.mask)
     view, names, notes, agrees = View(request.view), [], [], []
     stem = f"{source.victim.card.name}-{request.mask or f'round{request.round}'}".replace(" ", "_")
-    status = JobStatus("working", total=len(request.formats), pid=os.getpid())
     for done, kind in enumerate(request.formats):
-        write_status(folder, replace(status, done=done, doing=MODEL_STEPS[kind]))
+        write_status(folder, JobStatus.working(done, len(request.formats), MODEL_STEPS[kind]))
         if kind == "mask":
             names.append(f"{stem}-mask.safetensors")
             write_mask(folder / names[-1], source)

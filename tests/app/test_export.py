@@ -100,11 +100,9 @@ def test_what_was_made_is_found_again_by_anybody():
 
 
 def test_progress_failure_and_disagreement_are_told():
-    import os
-
     run = make_run(rounds=2)
     told = {
-        "figures": JobStatus("working", 1, 4, "Synthesized triggers", pid=os.getpid()),
+        "figures": JobStatus.working(1, 4, "Synthesized triggers"),
         "report": JobStatus("failed", notes=("The disk is full.",)),
         "model": JobStatus("done", notes=("model.onnx: It does NOT agree.",), agrees=False),
     }
