@@ -44,13 +44,33 @@ def load_embedded(dataset: str, part: Part) -> EmbeddedPart:
     """
     info = dataset_info(dataset)
     channels, height, width = info.shape
-    return _load(embedded_folder(dataset), part, (height, width, channels), info.classes)
+    folder = embedded_folder(dataset)
+    return _load(folder, part, (height, width, channels), info.classes, tuple(map(stamp, _files(folder, part))))
 
 
 def embedded_folder(dataset: str) -> Path:
     """Where the embedded images of a data set are, or would be."""
     own = ASSETS / dataset
     return own if own.is_dir() else settings.data_folder() / PREPARED / dataset
+
+
+def drawn_files(dataset: str) -> tuple[Path, ...]:
+    """The files of images drawn on this machine, which may be drawn again; none of those that come with invmask."""
+    folder = embedded_folder(dataset)
+    return () if folder.parent == ASSETS else (*_files(folder, "budget"), *_files(folder, "test"))
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Tells a file that was written again from the one before; (0, 0) where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _files(folder: Path, part: Part) -> tuple[Path, Path]:
+    return folder / f"{part}.png", folder / f"{part}.json"
 
 
 def is_embedded(dataset: str) -> bool:
@@ -64,7 +84,13 @@ def is_embedded(dataset: str) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _load(folder: Path, part: Part, shape: tuple[int, int, int], classes: tuple[str, ...]) -> EmbeddedPart:
+def _load(
+    folder: Path,
+    part: Part,
+    shape: tuple[int, int, int],
+    classes: tuple[str, ...],
+    stamps: tuple[tuple[int, int], ...],  # noqa: ARG001  (they tell images drawn again from known ones)
+) -> EmbeddedPart:
     height, width, channels = shape
     if not folder.is_dir():
         raise UserError(
@@ -72,8 +98,9 @@ def _load(folder: Path, part: Part, shape: tuple[int, int, int], classes: tuple[
             f"{folder.name}'."
         )
     try:
-        card: dict[str, Any] = json.loads((folder / f"{part}.json").read_text())
-        with Image.open(folder / f"{part}.png") as sheet:
+        picture, labelling = _files(folder, part)
+        card: dict[str, Any] = json.loads(labelling.read_text())
+        with Image.open(picture) as sheet:
             pixels = np.asarray(sheet.convert("L" if channels == 1 else "RGB"))
         tiles = pixels.reshape(-1, height, TILES_PER_ROW, width, channels).swapaxes(1, 2).reshape(-1, *shape)
         labels = np.asarray(card["labels"], dtype=np.int64)

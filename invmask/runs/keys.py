@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from invmask.data.embedded import stamp
 from invmask.errors import UserError
 from invmask.runs.entries import RunSummary
 from invmask.runs.run import Run
@@ -36,35 +37,41 @@ def victim_key(run: Run, *settings: Any) -> str:
 
 
 def victim_digest(name: str, folders: list[Path]) -> str:
-    """SHA-256 of a victim's card, which the trigger is on, and of its weights; of nothing where there is none."""
-    from invmask.attacks.victims import find_cards
+    """SHA-256 of a victim's card, which the trigger is on, its weights and images that were drawn for its data set.
 
-    card = find_cards(folders).get(name)
+    Of nothing where there is no such victim.
+    """
+    card = _card_of(name, folders)
     if card is None:
         return _digest()
-    return _digest(*(_of_file(path, *_stamp(path)) for path in (card, card.with_suffix(".safetensors"))))
+    return _digest(*map(_of_file, (card, card.with_suffix(".safetensors"), *_drawn(card))))
 
 
 def check_victim(run: Run) -> None:
-    """See that the run's masks are of the network that has the victim's name now.
+    """See that the run's masks are of what the victim's name means now.
 
     Raises:
         UserError: it is another one, or the run is damaged.
     """
-    if has_other_victim(run):
+    if why := another_victim(run):
         raise UserError(
-            f"The victim {run.spec().victim} is another one than when run {run.id} began: it was trained again, or one "
-            "of that name comes with invmask now. Begin a new run with it."
+            f"The victim {run.spec().victim} is another one than when run {run.id} began: {why}. Begin a new run with "
+            "it."
         )
 
 
-def has_other_victim(run: Run) -> bool:
-    """Whether another network has the name of the run's victim now.
+def another_victim(run: Run) -> str | None:
+    """Of a run whose victim's name means another network or other images by now, what may have happened, in words.
 
     Raises:
         UserError: the run is damaged.
     """
-    return _is_of_another(run, weights_digest(run.spec().victim, victim_folders(run.path.parents[1])))
+    victim, folders = run.spec().victim, victim_folders(run.path.parents[1])
+    if not _is_of_another(run, weights_digest(victim, folders)):
+        return None
+    if _drawn(_card_of(victim, folders)):
+        return "it was trained again, or the images of its data set were drawn again"
+    return "it was trained again, or one of that name comes with invmask now"
 
 
 def _is_of_another(run: Run, weights: str | None) -> bool:
@@ -73,7 +80,7 @@ def _is_of_another(run: Run, weights: str | None) -> bool:
 
 
 def of_todays_victim(runs: Iterable[RunSummary], victim: str, folder: Path) -> list[RunSummary]:
-    """The runs of a victim whose masks are of the network that has its name now.
+    """The runs of a victim whose masks are of what its name means now: the network, and images that were drawn.
 
     Args:
         folder: where the runs are.
@@ -88,26 +95,43 @@ def of_todays_victim(runs: Iterable[RunSummary], victim: str, folder: Path) -> l
 
 
 def weights_digest(name: str, folders: list[Path]) -> str | None:
-    """SHA-256 of a victim's weights; None where there is no such victim."""
-    from invmask.attacks.victims import find_cards
+    """SHA-256 of a victim's weights, or of these and the images that were drawn for its data set, where any were.
 
-    card = find_cards(folders).get(name)
+    Returns:
+        None where there is no such victim.
+    """
+    card = _card_of(name, folders)
     if card is None:
         return None
-    weights = card.with_suffix(".safetensors")
-    return _of_file(weights, *_stamp(weights))
+    weights, drawn = _of_file(card.with_suffix(".safetensors")), _drawn(card)
+    return _digest(weights, *map(_of_file, drawn)) if drawn else weights
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+def _card_of(name: str, folders: list[Path]) -> Path | None:
+    from invmask.attacks.victims import find_cards
+
+    return find_cards(folders).get(name)
+
+
+def _drawn(card: Path | None) -> tuple[Path, ...]:
+    """The images that may be drawn again under a victim."""
+    from invmask.attacks.victims import read_card
+    from invmask.data.embedded import drawn_files
+
+    if card is None:
+        return ()
+    # What is wrong with a card or its data set is told where they are loaded.
+    with contextlib.suppress(UserError, OSError):
+        return drawn_files(read_card(card).dataset)
+    return ()
+
+
+def _of_file(path: Path) -> str:
+    return _of_bytes(path, *stamp(path))
 
 
 @lru_cache(maxsize=64)
-def _of_file(path: Path, changed: int, size: int) -> str:  # noqa: ARG001  (they tell a changed file from a known one)
+def _of_bytes(path: Path, changed: int, size: int) -> str:  # noqa: ARG001  (they tell a changed file from a known one)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,7 +24,7 @@ class Shapes:
         classes: K.
         examples: E, the most examples a round.
         original: the unmasked victim on the run's probe; it does not change, so it is measured once.
-        weights: SHA-256 of the victim's weights; None in runs of before that was kept.
+        weights: what the victim was (`keys.weights_digest`); None in runs of before that was kept.
     """
 
     layers: tuple[tuple[str, int], ...]

@@ -149,7 +149,8 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
         victim = None
     address.victim = victim or next(iter(cards), None)
     address.run = run if victim is not None else None
-    if address.run is None or not cache.has_other_victim(address.run):
+    why = cache.another_victim(address.run) if address.run is not None else None
+    if address.run is None or why is None:
         return
     if not cache.fits_victim(address.run):
         address.complaint = (
@@ -159,8 +160,8 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
         address.run = None
     else:
         address.complaint = (
-            f"The victim of the run '{run}' is another one than when it began: it was trained again, or one of that "
-            "name comes with invmask now. What is measured here is of today's victim under the run's masks."
+            f"The victim of the run '{run}' is another one than when it began: {why}. What is measured here is of "
+            "today's victim under the run's masks."
         )
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from invmask import settings
 from invmask.attacks.victims import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
-from invmask.data.embedded import load_embedded
+from invmask.data.embedded import drawn_files, load_embedded, stamp
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.masks.state import MaskLayout
@@ -52,9 +52,15 @@ def victim(name: str) -> Victim:
 
 
 def victim_stamp(name: str) -> int:
-    """Changes when the victim is trained again; 0 where there is none. Caches of its answers are keyed by it."""
+    """Changes when the victim is trained again, or the images of its data set are drawn again; 0 where there is none.
+
+    Caches of its answers are keyed by it.
+    """
     path = find_cards(settings.victim_folders()).get(name)
-    return 0 if path is None else hash((str(path), path.stat().st_mtime_ns))
+    if path is None:
+        return 0
+    changed = path.stat().st_mtime_ns
+    return hash((str(path), changed, *map(stamp, drawn_files(_card(str(path), changed).dataset))))
 
 
 def test_images(dataset: str) -> LabelledImages:
@@ -94,12 +100,12 @@ def run_victim(run: str) -> str | None:
         return None
 
 
-def has_other_victim(run: str) -> bool:
-    """Whether another network has the name of the run's victim now. Of a damaged run its page tells."""
+def another_victim(run: str) -> str | None:
+    """See `keys.another_victim`; of a damaged run its page tells."""
     try:
-        return keys.has_other_victim(store().run(run))
+        return keys.another_victim(store().run(run))
     except UserError:
-        return False
+        return None
 
 
 def fits_victim(run: str) -> bool:
