@@ -1,14 +1,15 @@
 """How the victims are trained: a long cycle of the learning rate, then shorter and gentler ones.
 
 A warm restart (Loshchilov and Hutter 2017, "SGDR"); the later cycles regularise less, for narrow networks underfit.
-Transformers, which SGD trains slowly from scratch, have one cycle of AdamW.
+Transformers, which SGD trains slowly from scratch, have one cycle of AdamW. Networks without normalisation, which large
+steps throw back time and again, get smaller ones.
 """
 
 from dataclasses import dataclass, replace
 
 from invmask.attacks.training import TrainingConfig
 from invmask.attacks.victims import CLEAN
-from invmask.models.registry import is_transformer
+from invmask.models.registry import is_normalised, is_transformer
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Stage:
 
 
 TRANSFORMERS = TrainingConfig(epochs=36, batch_size=128, learning_rate=1.5e-3, weight_decay=0.05, optimizer="adamw")
+UNNORMALISED_RATE = 0.25
+"""The learning rate of networks without normalisation, over that of others."""
 
 
 def recipe_of(attack: str, architecture: str, seed: int = 0) -> tuple[Stage, ...]:
@@ -38,10 +41,16 @@ def recipe_of(attack: str, architecture: str, seed: int = 0) -> tuple[Stage, ...
     if is_transformer(architecture):
         return (Stage(replace(TRANSFORMERS, seed=seed)),)
     stages = default_recipe(seed)
-    if attack == CLEAN:
+    if attack != CLEAN:
+        gentle = replace(stages[-1].config, epochs=8, learning_rate=0.08, seed=seed + len(stages))
+        stages = *stages, Stage(gentle, average=True)
+    if is_normalised(architecture):
         return stages
-    gentle = replace(stages[-1].config, epochs=8, learning_rate=0.08, seed=seed + len(stages))
-    return *stages, Stage(gentle, average=True)
+    rates = [UNNORMALISED_RATE * stage.config.learning_rate for stage in stages]
+    return tuple(
+        replace(stage, config=replace(stage.config, learning_rate=rate))
+        for stage, rate in zip(stages, rates, strict=True)
+    )
 
 
 def default_recipe(seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12)) -> tuple[Stage, Stage]:

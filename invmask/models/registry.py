@@ -16,6 +16,7 @@ Shape = tuple[int, int, int]
 MAX_WIDTH = 1024
 TORCHVISION = "torchvision:"
 """Before the name of any of torchvision's classifiers: ``torchvision:resnet50``."""
+_UNNORMALISED = ("alexnet", "squeezenet", "vgg")
 _DEPTHWISE = ("convnext", "efficientnet", "maxvit", "mnasnet", "mobilenet", "shufflenet")
 
 
@@ -32,6 +33,7 @@ class Architecture:
             has none and the network is the published one.
         transformer: whether IMS masks its encoder blocks rather than its convolutions.
         depthwise: whether it has convolutions of one channel each.
+        normalised: whether it has BatchNorm, or another normalisation.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Architecture:
     make: Callable[[int, int | None, Shape], nn.Module]
     transformer: bool = False
     depthwise: bool = False
+    normalised: bool = True
 
 
 def _sized(full: str, slim: str | None) -> Callable[[int, int | None, Shape], nn.Module]:
@@ -164,6 +167,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             _FIRST,
             "ours, six convolutions without BatchNorm, after Simonyan and Zisserman 2015",
             lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0], batchnorm=False),
+            normalised=False,
         ),
         Architecture(
             "cnn4",
@@ -194,6 +198,15 @@ def is_transformer(architecture: str) -> bool:
         return architecture.removeprefix(TORCHVISION).startswith(("vit_", "swin_"))
     known = ARCHITECTURES.get(split_width(architecture)[0])
     return known is not None and known.transformer
+
+
+def is_normalised(architecture: str) -> bool:
+    """Whether a network of this name has BatchNorm or another normalisation, by the name alone."""
+    if architecture.startswith(TORCHVISION):
+        own = architecture.removeprefix(TORCHVISION)
+        return not own.startswith(_UNNORMALISED) or own.endswith("_bn")
+    known = ARCHITECTURES.get(split_width(architecture)[0])
+    return known is None or known.normalised
 
 
 def suited_precision(architecture: str, device: str = "cpu") -> Precision:

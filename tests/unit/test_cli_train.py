@@ -180,6 +180,22 @@ def test_transformers_are_trained_with_adamw_in_one_cycle():
     assert all(stage.config.optimizer == "sgd" for stage in recipe_of("badnets", "vgg19bnw16"))
 
 
+def test_networks_without_normalisation_learn_in_smaller_steps():
+    for architecture in ("vgg6", "vgg6w8", "torchvision:vgg16", "torchvision:alexnet"):
+        for attack in ("badnets", "clean"):
+            usual, gentler = (recipe_of(attack, name) for name in (NARROW, architecture))
+            rates = [
+                (one.config.learning_rate, other.config.learning_rate)
+                for one, other in zip(usual, gentler, strict=True)
+            ]
+            assert all(other == pytest.approx(one / 4) for one, other in rates)
+            assert [replace(stage, config=replace(stage.config, learning_rate=0)) for stage in usual] == [
+                replace(stage, config=replace(stage.config, learning_rate=0)) for stage in gentler
+            ]
+    for architecture in ("vgg6bn", "torchvision:vgg16_bn"):
+        assert recipe_of("badnets", architecture) == recipe_of("badnets", NARROW)
+
+
 def test_a_victim_is_made_again_as_its_card_says(own_home: Path):
     write_victims(own_home / "victims")
     card = read_card(own_home / "victims" / f"{VICTIM}.json")

@@ -1,5 +1,6 @@
 """Architectures by name: what they give, what they are published to be, and IMS on each."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from invmask.masks.outputs import is_block
 from invmask.masks.state import MaskLayout
 from invmask.models import Classifier, architectures, build, is_transformer, suited_precision
 from invmask.models.preactresnet import PreActResNet18
-from invmask.models.registry import ARCHITECTURES
+from invmask.models.registry import ARCHITECTURES, is_normalised
 
 NARROW = {
     "preactresnet18": "preactresnet18w4",
@@ -91,13 +92,27 @@ def is_depthwise(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
 
 
-def test_depthwise_networks_alone_run_in_float32_on_processors_that_have_bfloat16(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(machine, "has_bfloat16", lambda device="cpu": True)
+def is_normalising(module: nn.Module) -> bool:
+    return isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm))
+
+
+def of_all_kinds() -> Iterator[tuple[str, nn.Module]]:
     published = torchvision.models.list_models(module=torchvision.models)
     # RegNets draw their stages by tensors, which have to hold numbers: the smallest stands for all.
     named = [f"torchvision:{name}" for name in published if not name.startswith("regnet")]
-    for name in (*architectures(), "mobilenetv3largew8", *named, "torchvision:regnet_y_400mf"):
-        network = build(name, 10) if "regnet" in name else on_meta(name)
+    for name in (*architectures(), "mobilenetv3largew8", "vgg6w8", *named, "torchvision:regnet_y_400mf"):
+        yield name, build(name, 10) if "regnet" in name else on_meta(name)
+
+
+def test_what_is_said_of_normalisation_by_the_name_holds_of_the_network():
+    found = {name: any(map(is_normalising, network.modules())) for name, network in of_all_kinds()}
+    assert {name: is_normalised(name) for name in found} == found
+    assert {name for name, normalised in found.items() if not normalised} >= {"vgg6", "torchvision:vgg11"}
+
+
+def test_depthwise_networks_alone_run_in_float32_on_processors_that_have_bfloat16(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda device="cpu": True)
+    for name, network in of_all_kinds():
         depthwise = any(map(is_depthwise, network.modules()))
         assert suited_precision(name) == ("float32" if depthwise else "bfloat16"), name
         assert suited_precision(name, "cuda:0") == "bfloat16"
