@@ -30,6 +30,8 @@ EPOCHS = 12
 # Sets of few images have few steps an epoch, and learn the trigger late; without BatchNorm every step is a smaller one.
 MORE_EPOCHS = {f"{signs.DATASET}-preactresnet18w16-badnets-t20": 48, "cifar10-vgg6-blended": 24}
 PLANS = (
+    Plan("cifar10", "vgg19bnw16", "badnets"),
+    Plan("cifar10", "efficientnetb3w8", "badnets"),
     Plan("cifar10", "vgg6bn", "badnets"),
     Plan("cifar10", "vgg6bnelu", "badnets"),
     Plan("cifar10", "vgg6", "blended"),
