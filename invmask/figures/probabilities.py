@@ -34,7 +34,9 @@ def class_probabilities(
         height: in pixels.
     """
     places = shown_classes([max(shares) for shares in zip(*probabilities.values(), strict=True)], (true, target))
-    names = [_name(short(classes[place]), place, true, target) for place in places]
+    marks = {target: f"{TARGET_MARK} ", true: f"{TRUE_MARK} "}
+    marked = [marks.get(place, "") + classes[place] for place in places]
+    names = [f"<b>{marks[at]}{short(classes[at])}</b>" if at in marks else short(classes[at]) for at in places]
     figure = make_subplots(
         rows=1,
         cols=len(probabilities),
@@ -45,7 +47,10 @@ def class_probabilities(
         percents = [100 * shares[place] for place in places]
         figure.add_bar(
             x=percents,
-            y=names,
+            # By their places: names that are numbers would make an axis of numbers, and equal ones one bar.
+            y=list(range(len(places))),
+            customdata=[classes[place] for place in places],
+            meta={"class": marked, "probability, %": percents},
             orientation="h",
             name=VIEW_TITLES[view],
             marker={"color": view_colour(view, theme), "line": {"width": 0}},
@@ -56,7 +61,7 @@ def class_probabilities(
             textangle=0,
             textfont={"size": 12},
             cliponaxis=False,
-            hovertemplate="%{y}<br>" + VIEW_TITLES[view] + ": %{x:.1f} %<extra></extra>",
+            hovertemplate="%{customdata}<br>" + VIEW_TITLES[view] + ": %{x:.1f} %<extra></extra>",
             showlegend=False,
             row=1,
             col=column,
@@ -77,15 +82,17 @@ def class_probabilities(
     figure.update_xaxes(
         range=[0, 104], tickvals=[0, 50, 100], ticktext=["0", "", "100"], tickfont={"size": 12}, fixedrange=True
     )
-    figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False, ticklabelstandoff=5)
+    figure.update_yaxes(
+        tickvals=list(range(len(places))),
+        ticktext=names,
+        range=[len(places) - 0.5, -0.5],
+        fixedrange=True,
+        showgrid=False,
+        zeroline=False,
+        ticklabelstandoff=5,
+    )
     middle = (len(probabilities) + 1) // 2
     figure.update_xaxes(title_text=f"probability, %{of_many(len(places), len(classes))}", row=1, col=middle)
     longest = max(len(short(classes[place])) + 2 * (place in (true, target)) for place in places)
     left = max(108, 10 + round(7.4 * longest))
     return finish(figure, theme, height).update_layout(margin={"l": left, "r": 12, "t": 52, "b": 48})
-
-
-def _name(title: str, index: int, true: int, target: int | None) -> str:
-    if index == true:
-        return f"<b>{TRUE_MARK} {title}</b>"
-    return f"<b>{TARGET_MARK} {title}</b>" if index == target else title

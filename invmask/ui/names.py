@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN, USUAL_RATIO, VictimCard
+from invmask.data.folders import FOLDER
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
@@ -28,11 +29,12 @@ def attack_title(card: VictimCard) -> str:
 
 
 def dataset_title(dataset: str) -> str:
-    """`CIFAR-10` for `cifar10`; a name that is not known as it is."""
+    """`CIFAR-10` for `cifar10`, `pets` for `folder:pets@32`; a name that is not known as it is."""
     try:
         return dataset_info(dataset).title
     except UserError:
-        return dataset
+        # A folder that is not on this machine, as where only results were taken along.
+        return dataset.removeprefix(FOLDER).partition("@")[0]
 
 
 def architecture_title(architecture: str) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from invmask.exports.data import figure_table
 from invmask.figures.classes import shown_classes
 from invmask.figures.palette import TEXT, VIEW_COLOURS, VIEW_COLOURS_DARK, view_colour
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
@@ -65,7 +66,8 @@ def test_bars_hold_each_views_probabilities_in_per_cent(theme):
     for trace, (view, shares) in zip(figure.data, SHARES.items(), strict=True):
         assert list(trace.x) == pytest.approx([100 * share for share in shares])
         assert trace.marker.color == view_colour(view, theme)
-    assert list(figure.data[0].y) == [f"<b>{TARGET_MARK} airplane</b>", f"<b>{TRUE_MARK} cat</b>", "dog"]
+    assert list(figure.layout.yaxis.ticktext) == [f"<b>{TARGET_MARK} airplane</b>", f"<b>{TRUE_MARK} cat</b>", "dog"]
+    assert list(figure.data[0].customdata) == list(CLASSES)
     assert [tuple(figure.layout[axis].range) for axis in ("xaxis", "xaxis2", "xaxis3")] == [(0, 104)] * 3
 
 
@@ -75,7 +77,7 @@ def test_of_many_classes_those_are_shown_that_matter():
     figure = class_probabilities(shares, titles, true=0, target=42, theme="light")
     places = [0, *range(32, 43)]
     marked = [f"<b>{TRUE_MARK} class 0</b>", *titles[32:42], f"<b>{TARGET_MARK} a road sign with a very…</b>"]
-    assert [list(trace.y) for trace in figure.data] == [marked] * 2
+    assert list(figure.layout.yaxis.ticktext) == marked
     assert list(figure.data[1].x) == pytest.approx([100 * place / 1000 for place in places])
     assert figure.layout.margin.l > 180
     assert figure.layout.xaxis.title.text == "probability, %; 12 of 43 classes"
@@ -86,4 +88,17 @@ def test_of_many_classes_those_are_shown_that_matter():
 def test_small_bars_carry_no_number():
     figure = class_probabilities(SHARES, CLASSES, true=1, target=None, theme="light")
     assert [list(trace.text) for trace in figure.data] == [["97", "", ""], ["10", "85", "5"], ["", "50", "50"]]
-    assert "airplane" in figure.data[0].y
+    assert "airplane" in figure.layout.yaxis.ticktext
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [("0", "1", "2"), ("no passing for vehicles over 3.5 tonnes", "no passing for vehicles over 7.5 tonnes", "dog")],
+)
+def test_classes_that_are_numbers_or_look_alike_have_a_bar_each(titles: tuple[str, ...]):
+    figure = class_probabilities(SHARES, titles, true=1, target=0, theme="light")
+    for trace in figure.data:
+        assert list(trace.y) == list(figure.layout.yaxis.tickvals) == [0, 1, 2]
+    table = figure_table(figure)
+    assert list(table["class"][:3]) == [f"{TARGET_MARK} {titles[0]}", f"{TRUE_MARK} {titles[1]}", titles[2]]
+    assert list(table["probability, %"][:3]) == pytest.approx([100 * share for share in SHARES["original"]])
