@@ -1,8 +1,8 @@
 """The images that a defence and its measurements need: clean training images for budgets, and test images.
 
 Those of some data sets come with invmask, in `assets`; those of others are made from the full set (`data.prepare`) and
-kept beside it. Each part is one lossless PNG: square tiles, 100 to a row, in the order of the labels in the JSON
-beside it.
+kept beside it. Each part is one lossless PNG: square tiles, 100 to a row (or as many as there are), in the order of the
+labels in the JSON beside it.
 """
 
 import json
@@ -102,7 +102,7 @@ def _load(
         card: dict[str, Any] = json.loads(labelling.read_text())
         with Image.open(picture) as sheet:
             pixels = np.asarray(sheet.convert("L" if channels == 1 else "RGB"))
-        tiles = pixels.reshape(-1, height, TILES_PER_ROW, width, channels).swapaxes(1, 2).reshape(-1, *shape)
+        tiles = pixels.reshape(-1, height, pixels.shape[1] // width, width, channels).swapaxes(1, 2).reshape(-1, *shape)
         labels = np.asarray(card["labels"], dtype=np.int64)
         if card.get("classes", None if is_folder(folder.name) else list(classes)) != list(classes):
             raise UserError(
@@ -110,7 +110,7 @@ def _load(
                 f"invmask; draw them again with 'python -m invmask data {folder.name}'."
             )
         return EmbeddedPart(LabelledImages(tiles[: len(labels)].copy(), labels), np.asarray(card["indices"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, Image.DecompressionBombError) as error:
         again = "check out assets/ again" if folder.parent == ASSETS else f"delete {folder} and make them again"
         raise UserError(f"{folder / part}.png or .json is missing or damaged; {again}.") from error
 
@@ -124,10 +124,11 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
     """
     shape = images.pixels.shape[1:]
     height, _, channels = shape
-    rows = -(-len(images) // TILES_PER_ROW)
-    padded = np.zeros((rows * TILES_PER_ROW, *shape), np.uint8)
+    across = min(TILES_PER_ROW, len(images))
+    rows = -(-len(images) // across)
+    padded = np.zeros((rows * across, *shape), np.uint8)
     padded[: len(images)] = images.pixels
-    grid = padded.reshape(rows, TILES_PER_ROW, *shape).swapaxes(1, 2).reshape(rows * height, -1, channels)
+    grid = padded.reshape(rows, across, *shape).swapaxes(1, 2).reshape(rows * height, -1, channels)
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid[..., 0] if channels == 1 else grid).save(folder / f"{part}.png", optimize=True)
     card = {**about, "labels": images.labels.tolist(), "indices": np.asarray(indices).tolist()}

@@ -45,7 +45,7 @@ def read_tiny_imagenet(root: Path, train: bool) -> LabelledImages:
             lines = (folder / "val" / "val_annotations.txt").read_text().splitlines()
             rows = [line.split("\t") for line in lines if line]
             files = [(folder / "val" / "images" / row[0], places[row[1]]) for row in rows]
-        return stack(_pictures(files, TINY_IMAGENET.shape[1]), TINY_IMAGENET.shape)
+        return stack(_pictures(files, TINY_IMAGENET.shape[1]), len(files), TINY_IMAGENET.shape)
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"{folder} is incomplete or damaged; delete it and fetch Tiny-ImageNet again.") from error
 
@@ -130,7 +130,7 @@ def read_folder(info: DatasetInfo, train: bool) -> LabelledImages:
         if tuple(found.classes) != info.classes:
             raise UserError(f"{folder} has other classes than {base / 'train'}; give both the same folders.")
         files = [(Path(path), label) for path, label in found.samples]
-        return stack(_pictures(files, info.shape[1]), info.shape)
+        return stack(_pictures(files, info.shape[1]), len(files), info.shape)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be read: {error}.") from error
 
@@ -142,8 +142,11 @@ def _classes(train: str, _changed: int) -> tuple[str, ...]:
 
 def _pictures(files: list[tuple[Path, int]], side: int) -> Iterator[tuple[Image.Image, int]]:
     for path, label in files:
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+        try:
+            with Image.open(path) as opened:
+                picture = opened.convert("RGB")
+        except Image.DecompressionBombError as error:
+            raise OSError(f"the picture {path} is too large; make it smaller") from error
         if picture.size != (side, side):
             short = min(picture.size)
             left, top = (picture.width - short) // 2, (picture.height - short) // 2

@@ -8,27 +8,38 @@ from invmask.data.budget import MAX_SPC
 from invmask.data.embedded import Part, pick, write_part
 from invmask.data.folders import is_folder
 from invmask.data.registry import dataset_info, load_dataset
+from invmask.errors import UserError
 
 TEST_IMAGES = 2_000
 """About as many test images, the same number of every class."""
+MOST_PIXELS = 1 << 26
+"""Of a part. A sheet of many more is not opened again, and as numbers the images would not fit into memory."""
 SEEDS: dict[Part, int] = {"budget": 2025, "test": 2026}
 
 
 def prepare(dataset: str, root: Path, folder: Path) -> None:
     """Write both parts into `folder`: at most 100 clean training images of every class, and test images.
 
+    Of images so large that a part would have more than 64 megapixels, fewer.
+
     Args:
         root: the data folder with the full set.
 
     Raises:
-        UserError: the full set is not there, or cannot be read.
+        UserError: the full set is not there, or cannot be read, or one image of every class is too much already.
     """
     info = dataset_info(dataset)
     classes = {"classes": list(info.classes)} if is_folder(dataset) else {}
     wanted: dict[Part, int] = {"budget": MAX_SPC, "test": max(1, TEST_IMAGES // len(info.classes))}
+    room = MOST_PIXELS // (info.shape[1] * info.shape[2] * len(info.classes))
+    if room < 1:
+        raise UserError(
+            f"Images of {info.shape[1]}x{info.shape[2]} are too large for {len(info.classes)} classes; take a smaller "
+            "side."
+        )
     for part, most in wanted.items():
         images = load_dataset(dataset, root, train=part == "budget")
-        per_class = min(most, int(np.bincount(images.labels).min()))
+        per_class = min(most, room, int(np.bincount(images.labels).min()))
         chosen = pick(images, per_class, SEEDS[part])
         of = "training" if part == "budget" else "test"
         drawn = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"

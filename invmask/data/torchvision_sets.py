@@ -115,15 +115,15 @@ def _open(info: DatasetInfo, root: Path, train: bool, download: bool = False) ->
     return getattr(datasets, classes[info.name])(str(root), train=train, download=download)
 
 
-def stack(pictures: Iterator[tuple[Image.Image, int]], shape: tuple[int, int, int]) -> LabelledImages:
-    """Pictures of `shape` (C, H, W) with their labels as one array."""
-    pixels, labels = [], []
-    for picture, label in pictures:
-        pixels.append(np.asarray(picture, dtype=np.uint8).reshape(shape[1], shape[2], shape[0]))
-        labels.append(label)
-    if not pixels:
+def stack(pictures: Iterator[tuple[Image.Image, int]], count: int, shape: tuple[int, int, int]) -> LabelledImages:
+    """`count` pictures of `shape` (C, H, W) with their labels as one array."""
+    if not count:
         raise ValueError("no pictures")
-    return LabelledImages(np.stack(pixels), np.asarray(labels, dtype=np.int64))
+    pixels, labels = np.empty((count, shape[1], shape[2], shape[0]), np.uint8), np.empty(count, np.int64)
+    for place, (picture, label) in enumerate(pictures):
+        pixels[place] = np.asarray(picture, dtype=np.uint8).reshape(pixels.shape[1:])
+        labels[place] = label
+    return LabelledImages(pixels, labels)
 
 
 def _resized(dataset: Any, side: int) -> LabelledImages:
@@ -132,7 +132,7 @@ def _resized(dataset: Any, side: int) -> LabelledImages:
             picture, label = dataset[place]
             yield picture.resize((side, side), Image.Resampling.BILINEAR), label
 
-    return stack(pictures(), (3, side, side))
+    return stack(pictures(), len(dataset), (3, side, side))
 
 
 def _unpack(source: Path, target: Path) -> None:

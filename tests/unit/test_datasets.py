@@ -14,6 +14,7 @@ import torchvision
 from PIL import Image
 
 from invmask.data import cifar10, embedded, folders, torchvision_sets
+from invmask.data import prepare as prepare_module
 from invmask.data.budget import clean_budget, probe
 from invmask.data.classes import TINY_IMAGENET as TINY_NAMES
 from invmask.data.embedded import is_embedded, load_embedded, write_part
@@ -315,6 +316,32 @@ def test_images_for_defences_are_drawn_from_the_full_set(data: Path):
     (data / "pets" / "train" / "axolotl").mkdir()
     with pytest.raises(UserError, match="no valid file for the classes axolotl"):
         prepare(name, data, data / "again")
+
+
+def test_of_large_images_fewer_are_drawn(data: Path, monkeypatch: pytest.MonkeyPatch):
+    write_own(data, "pets", each=6)
+    name = "folder:pets@16"
+    monkeypatch.setattr(prepare_module, "MOST_PIXELS", 5 * 3 * 16 * 16 - 1)
+    prepare(name, data, embedded.embedded_folder(name))
+    assert np.bincount(load_embedded(name, "budget").images.labels).tolist() == [4, 4, 4]
+    assert np.bincount(load_embedded(name, "test").images.labels).tolist() == [4, 4, 4]
+    with Image.open(embedded.embedded_folder(name) / "test.png") as sheet:
+        assert sheet.size == (12 * 16, 16)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12 * 16 * 16 // 2 - 1)
+    embedded._load.cache_clear()
+    with pytest.raises(UserError, match="missing or damaged; delete"):
+        load_embedded(name, "test")
+    monkeypatch.setattr(prepare_module, "MOST_PIXELS", 3 * 16 * 16 - 1)
+    with pytest.raises(UserError, match="16x16 are too large for 3 classes; take a smaller side"):
+        prepare(name, data, data / "again")
+
+
+def test_a_picture_too_large_to_be_opened_is_named(data: Path, monkeypatch: pytest.MonkeyPatch):
+    write_own(data, "pets")
+    Image.new("RGB", (200, 200)).save(data / "pets" / "train" / "dog" / "2.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 19_999)
+    with pytest.raises(UserError, match=r"dog/2\.png is too large; make it smaller"):
+        load_dataset("folder:pets", data, train=True)
 
 
 def test_grey_images_and_any_number_of_them_are_written_without_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
