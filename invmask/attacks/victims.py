@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from invmask.attacks.base import Attack, Labels, TrainedAttack
+from invmask.attacks.card_values import check_values
 from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.attacks.registry import make_attack
 from invmask.attacks.stored import restore, write_trigger
@@ -181,7 +182,7 @@ def read_card(path: Path) -> VictimCard:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise ValueError("too large")
-        card = VictimCard(**{**json.loads(path.read_text()), "folder": path.parent})
+        card = VictimCard(**check_values(json.loads(path.read_text())), folder=path.parent)
         if card.labels not in LABELLINGS or (card.dataset in DATASETS and not _consistent(card)):
             raise ValueError("no such target")
         return card

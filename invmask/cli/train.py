@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from invmask import settings
 from invmask.attacks.base import EpochReport, Progress, TrainedAttack
+from invmask.attacks.card_values import NEEDED
 from invmask.attacks.make import Plan, check_network, make_victim
 from invmask.attacks.picture import PictureTrigger, picture_settings
 from invmask.attacks.poison import CLEAN_LABEL, LABELLINGS
@@ -23,7 +24,6 @@ from invmask.attacks.training import TrainingConfig
 from invmask.attacks.victims import CLEAN, USUAL, VictimCard, find_cards, read_card
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.values import changes
-from invmask.cli.victims import KEYS
 from invmask.data.embedded import ASSETS, embedded_folder, is_embedded
 from invmask.data.prepare import prepare
 from invmask.data.registry import dataset_info, fetch_dataset
@@ -42,7 +42,7 @@ def train(arguments: argparse.Namespace) -> int:
     _check_name(plan, out)
     made = carry_out(plan, out, arguments.epochs, arguments.seed, arguments.precision, arguments.device, like)
     if arguments.json:
-        print_json({key: value for key, value in asdict(made).items() if key in KEYS})
+        print_json({key: value for key, value in asdict(made).items() if key in NEEDED})
     else:
         row = [made.name, *map(per_cent, (made.acc, made.asr, made.ra)), str(made.n_test)]
         print_table(["victim", "ACC %", "ASR %", "RA %", "n"], [row])

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from invmask import settings
+from invmask.attacks.card_values import NEEDED, check_values
 from invmask.cli.tables import per_cent, print_json, print_table
-
-KEYS = ("name", "dataset", "architecture", "attack", "poisoning_ratio", "target_label", "acc", "asr", "ra", "n_test")
 
 
 def show_all(as_json: bool) -> int:
@@ -48,8 +47,8 @@ def all_victims() -> list[dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_text())
-        card = {key: values[key] for key in KEYS}
-    except (OSError, ValueError, KeyError, TypeError):
+        values = check_values(json.loads(path.read_text()))
+        card = {key: values[key] for key in NEEDED}
+    except (OSError, ValueError):
         return None
     return card if card["name"] == path.stem else None

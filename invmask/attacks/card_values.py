@@ -1,0 +1,39 @@
+"""What a victim's card may hold, without the engine: a card may come from anywhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+NEEDED = ("name", "dataset", "architecture", "attack", "poisoning_ratio", "target_label", "acc", "asr", "ra", "n_test")
+_WORDS = ("name", "dataset", "architecture", "attack", "machine", "labels")
+_SHARES = ("poisoning_ratio", "acc", "asr", "ra")
+_NUMBERS = ("target_label", "n_test", "n_triggered")
+_TABLES = ("attack_settings", "training", "versions", "trigger_file")
+_MAY_BE_NONE = ("target_label", "asr", "ra", "n_triggered")
+
+
+def check_values(values: Any) -> Mapping[str, Any]:
+    """`values`, read from JSON, as they are.
+
+    Raises:
+        ValueError: something is missing, of another type, or no share in [0, 1] or count from 0 where it has to be one.
+    """
+    if not isinstance(values, dict) or not set(NEEDED) <= set(values):
+        raise ValueError("something is missing")
+    for name, value in values.items():
+        fits = (
+            (name in _MAY_BE_NONE and value is None)
+            or (name in _WORDS and isinstance(value, str))
+            or (name in _SHARES and _is_number(value) and 0 <= value <= 1)
+            or (name in _NUMBERS and _is_number(value) and isinstance(value, int) and value >= 0)
+            or (name in _TABLES and isinstance(value, dict))
+        )
+        if not fits:
+            raise ValueError(f"'{name}' is no such thing")
+    words = [word for name in ("versions", "trigger_file") for word in values.get(name, {}).values()]
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError("no words")
+    return values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
