@@ -18,6 +18,7 @@ from invmask.errors import UserError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 BENCHMARKS = ASSETS.parent / "benchmarks"
+THREADS_LIMIT = 1024
 MOST_THREADS = 4
 MOST_WORKERS = 256
 
@@ -67,7 +68,7 @@ def threads() -> int:
     Raises:
         UserError: INVMASK_THREADS is not a whole number from 1 to 1024.
     """
-    return _whole("INVMASK_THREADS", 1024) or min(_cores(), MOST_THREADS)
+    return _whole("INVMASK_THREADS", THREADS_LIMIT) or min(_cores(), MOST_THREADS)
 
 
 def workers() -> int:

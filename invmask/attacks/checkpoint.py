@@ -1,5 +1,7 @@
 """What a training needs to go on after its last finished epoch, in a file of one's own machine."""
 
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from invmask.errors import UserError
 def write(path: Path | None, state: dict[str, Any]) -> None:
     """Replace the file by `state`, at once or not at all."""
     if path is not None:
-        partial = path.with_suffix(".part")
-        torch.save(state, partial)
+        partial = path.with_name(f".{path.name}.part")
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
 
 
@@ -23,12 +28,15 @@ def read(path: Path | None, device: torch.device, of: dict[str, Any]) -> dict[st
         of: what has to be in it, word for word, for it to belong here.
 
     Raises:
-        UserError: it belongs to another training, of which nothing shall be lost.
+        UserError: it is damaged, or belongs to another training, of which nothing shall be lost.
     """
     if path is None or not path.exists():
         return None
-    saved = torch.load(path, map_location=device, weights_only=True)
-    if not all(key in saved and saved[key] == value for key, value in of.items()):
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} is damaged; delete it to begin anew.") from error
+    if not isinstance(saved, dict) or not all(key in saved and saved[key] == value for key, value in of.items()):
         raise UserError(
             f"{path} is of a training with other settings, or of an earlier invmask: delete it to begin anew, or give "
             "this victim another name."
@@ -45,5 +53,6 @@ def random_state(device: torch.device) -> dict[str, Any]:
 def set_random_state(state: dict[str, Any], device: torch.device) -> None:
     """Go on drawing where `random_state` was asked for."""
     torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda":
+    # One that was begun on the CPU has none.
+    if device.type == "cuda" and "device" in state:
         torch.cuda.set_rng_state(state["device"].cpu(), device)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from invmask.attacks.base import Attack, Labels, Progress, TrainedAttack
 from invmask.attacks.loop import LoopAttack
@@ -110,10 +111,12 @@ class Plan:
         classes, ratio = len(dataset_info(self.dataset).classes), self.poisoning_ratio
         if self.target_label >= classes:
             raise UserError(f"The target label has to be between 0 and {classes - 1}, not {self.target_label}.")
-        if self.labels == CLEAN_LABEL and ratio > 1 / classes:
-            raise UserError(f"At most {1 / classes:g} of the images are of the target's class.")
-        if self.labels == ALL_TO_ONE and ratio > 1 - 1 / classes:
-            raise UserError(f"At most {1 - 1 / classes:g} of the images are of other classes than the target's.")
+        # What there is in others is only known with all their labels (`_check_share`).
+        if dataset_info(self.dataset).balanced and self.attack != CLEAN:
+            share = {CLEAN_LABEL: 1 / classes, ALL_TO_ONE: 1 - 1 / classes}.get(self.labels, 1.0)
+            if ratio > share:
+                of = "of the target's class" if self.labels == CLEAN_LABEL else "of other classes than the target's"
+                raise UserError(f"At most {share:g} of the images are {of}: ask for a poisoning ratio of at most that.")
         self.make_attack()
 
     def make_attack(self) -> Attack | None:
@@ -131,7 +134,12 @@ class Plan:
 
 
 def _check_share(plan: Plan, targets: Targets, images: LabelledImages) -> None:
-    """Raises UserError where fewer images can be poisoned than are to be."""
+    """Raises UserError where fewer images can be poisoned than are to be, or not one is."""
+    if round(plan.poisoning_ratio * len(images)) < 1:
+        raise UserError(
+            f"A poisoning ratio of {plan.poisoning_ratio:g} poisons none of {len(images):,} images; ask for at least "
+            f"{math.ceil(1e6 / len(images)) / 1e6:g}."
+        )
     attacked = targets.attacked(images.label_tensor())
     possible = int((~attacked if plan.labels == CLEAN_LABEL else attacked).sum())
     if round(plan.poisoning_ratio * len(images)) > possible:
@@ -158,8 +166,24 @@ def make_victim(
         watched: who is told of every part of the work; its checkpoints lie in `folder`.
 
     Raises:
-        UserError: unknown names, a data set that is not there, or one with too few images to poison that share.
+        UserError: unknown names, a data set that is not there, one with too few images to poison that share, or a
+            victim that another process is training.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / f".{plan.name}.lock"
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            try:
+                return _make(plan, stages, data_root, folder, device, watched)
+            finally:
+                lock.unlink(missing_ok=True)
+    except Timeout as error:
+        raise UserError(f"Another process is training {plan.name} in {folder}; wait for its end.") from error
+
+
+def _make(
+    plan: Plan, stages: Sequence[Stage], data_root: Path, folder: Path, device: str, watched: Progress | None
+) -> VictimCard:
     attack, targets, name = plan.make_attack(), plan.targets, plan.name
     seed, where = stages[0].config.seed, torch.device(device)
     torch.manual_seed(seed)
@@ -167,7 +191,6 @@ def make_victim(
     training_set, test_set = (load_dataset(plan.dataset, data_root, train) for train in (True, False))
     if attack is not None and targets is not None:
         _check_share(plan, targets, training_set)
-    folder.mkdir(parents=True, exist_ok=True)
     untouched = poisoned = PoisonedSet.untouched(training_set)
     checkpoints, record, prepared = [], [], {}
 
@@ -178,8 +201,12 @@ def make_victim(
 
     if isinstance(attack, TrainedAttack):
         started = time.perf_counter()
-        attack = attack.prepare(training_set, where, stages[0].config.bfloat16, progress("trigger", []))
-        prepared = {"epochs": attack.prepare_epochs, "seconds": round(time.perf_counter() - started, 1)}
+        told = progress("trigger", [])
+        whole = not checkpoints[-1].exists()
+        attack = attack.prepare(training_set, where, stages[0].config.bfloat16, told)
+        # How long an earlier process took, which was interrupted, is not known.
+        seconds = round(time.perf_counter() - started, 1) if whole else None
+        prepared = {"epochs": attack.prepare_epochs, "seconds": seconds}
     if attack is not None and targets is not None and not isinstance(attack, LoopAttack):
         poisoned = poison(training_set, attack, plan.poisoning_ratio, targets, seed, plan.labels)
     for number, stage in enumerate(stages):
@@ -194,7 +221,6 @@ def make_victim(
             average(model, before, images, stage.config, session)
         if session is not None:
             attack = session.trained()
-        # How long an earlier process took, which was interrupted, is not known.
         seconds = round(time.perf_counter() - started, 1) if whole else None
         how = {"poisoned": stage.poisoned, "average": stage.average}
         record.append({**asdict(stage.config), **how, "seconds": seconds})

@@ -30,8 +30,8 @@ from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
 from invmask.models import suited_precision
 
-# Half of the target class on a data set of ten: more of it, and its clean images are forgotten.
-CLEAN_LABEL_RATIO = 0.05
+# Of the target class: more of it, and its clean images are forgotten.
+CLEAN_LABEL_SHARE = 0.5
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -137,7 +137,7 @@ def plan_of(arguments: argparse.Namespace) -> tuple[Plan, VictimCard | None]:
     if labels not in LABELLINGS:
         raise UserError(f"Labels can be {' or '.join(LABELLINGS)}, not '{labels}'.")
     if labels == CLEAN_LABEL != plan.labels:
-        plan = replace(plan, poisoning_ratio=CLEAN_LABEL_RATIO)
+        plan = replace(plan, poisoning_ratio=round(CLEAN_LABEL_SHARE / len(dataset_info(plan.dataset).classes), 4))
     if plan.attack == CLEAN and any(
         given is not None for given in (arguments.ratio, arguments.target, arguments.labels)
     ):

@@ -20,6 +20,7 @@ class DatasetInfo:
         shape: C, H, W of an image as it is used.
         train, test: how many images the parts have; 0 where that is not fixed.
         mirrors: whether an image keeps its class when left and right are exchanged.
+        balanced: whether its training set has as many images of every class.
         source, citation: where it comes from.
     """
 
@@ -32,6 +33,7 @@ class DatasetInfo:
     train: int = 0
     test: int = 0
     mirrors: bool = True
+    balanced: bool = True
     source: str = ""
     citation: str = ""
 
@@ -71,6 +73,7 @@ GTSRB = DatasetInfo(
     train=26_640,
     test=12_630,
     mirrors=False,
+    balanced=False,
     source="https://benchmark.ini.rub.de/gtsrb_dataset.html",
     citation="J. Stallkamp et al., The German Traffic Sign Recognition Benchmark, IJCNN 2011.",
 )
@@ -110,6 +113,7 @@ MNIST = DatasetInfo(
     train=60_000,
     test=10_000,
     mirrors=False,
+    balanced=False,
     source="http://yann.lecun.com/exdb/mnist/",
     citation="Y. LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE, 1998.",
 )

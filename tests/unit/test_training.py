@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from invmask.attacks import make
 from invmask.attacks.badnets import BadNets
 from invmask.attacks.base import EpochReport, Progress
+from invmask.attacks.checkpoint import random_state, set_random_state
 from invmask.attacks.make import Plan
 from invmask.attacks.poison import PoisonedSet, poison
 from invmask.attacks.recipe import Stage
@@ -126,6 +128,21 @@ def test_a_checkpoint_of_other_settings_is_neither_gone_on_from_nor_lost(trainin
         train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\3\4junk", b"[]"])
+def test_a_damaged_checkpoint_is_named(content: bytes, training_set: PoisonedSet, tmp_path: Path):
+    checkpoint = tmp_path / "victim.checkpoint"
+    checkpoint.write_bytes(content)
+    with pytest.raises(UserError, match=r"victim\.checkpoint is damaged; delete it to begin anew"):
+        train(tiny_model(), training_set, CONFIG, CPU, Progress(checkpoint))
+    assert checkpoint.read_bytes() == content
+
+
+def test_random_states_of_a_training_begun_on_the_cpu_are_enough_elsewhere():
+    before = random_state(CPU)
+    set_random_state(before, torch.device("cuda"))
+    assert torch.equal(torch.get_rng_state(), before["cpu"])
+
+
 @pytest.mark.parametrize("config", [CONFIG, ADAMW], ids=lambda config: config.optimizer)
 def test_training_reports_steps_and_epochs_and_learns(config: TrainingConfig, training_set: PoisonedSet):
     steps: list[tuple[int, int]] = []
@@ -225,12 +242,22 @@ def test_only_the_same_victim_is_gone_on_with(change: dict[str, Any], tmp_path: 
     assert_same_weights(made, anew)
 
 
+@pytest.mark.usefixtures("small_cifar10")
+def test_no_two_processes_train_a_victim_at_once(tmp_path: Path):
+    stages = [Stage(TrainingConfig(epochs=1, batch_size=20))]
+    with FileLock(tmp_path / ".mine.lock"), pytest.raises(UserError, match="Another process is training mine in"):
+        make.make_victim(PLAN, stages, tmp_path, tmp_path)
+    assert make.make_victim(PLAN, stages, tmp_path, tmp_path).name == "mine"
+
+
 @pytest.mark.parametrize(
     ("plan", "sentence"),
     [
         (Plan("cifar10", TINY, "badnets", 0.1), "only 7 are of other classes than their target's.* at most 0.0933"),
         (Plan("cifar10", TINY, "bpp", 0.1), "only 7 are of other classes"),
         (Plan("cifar10", TINY, "sig", 0.1, 1, "clean-label"), "only 7 are of the target's class"),
+        (Plan("cifar10", TINY, "badnets", 0.006), "poisons none of 75 images; ask for at least 0.013334"),
+        (Plan("cifar10", TINY, "iab", 0.006), "poisons none of 75 images"),
         (Plan("cifar10", TINY, "badnets", 7 / 75), None),
         (Plan("cifar10", TINY, "sig", 0.1, 0, "clean-label"), None),
     ],
@@ -248,7 +275,7 @@ def test_too_few_images_to_poison_are_told_of(
         return
     with pytest.raises(UserError, match=sentence):
         make.make_victim(plan, stages, tmp_path, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("attack_name", ["badnets", CLEAN])
