@@ -86,7 +86,7 @@ def folder_info(dataset: str, root: Path) -> DatasetInfo:
     Raises:
         UserError: not such a name, or no such folder.
     """
-    match = re.fullmatch(rf"{FOLDER}([A-Za-z0-9_.]+)(?:@(\d{{1,4}}))?", dataset)
+    match = re.fullmatch(rf"{FOLDER}([A-Za-z0-9_.]+)(?:@([1-9]\d{{0,3}}))?", dataset)
     if match is None or set(match[1]) == {"."} or not 8 <= int(match[2] or FOLDER_SIDE) <= 1024:
         raise UserError(
             f"A folder of pictures is named {FOLDER}NAME or {FOLDER}NAME@SIDE, in letters, digits, dots and "
@@ -109,6 +109,7 @@ def folder_info(dataset: str, root: Path) -> DatasetInfo:
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         shape=(3, side, side),
+        balanced=False,
         source=str(root / match[1]),
     )
 

@@ -1,12 +1,14 @@
 """Make the images that a defence needs out of a full data set, drawn by seed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from invmask.data.budget import MAX_SPC
 from invmask.data.embedded import Part, pick, write_part
 from invmask.data.folders import is_folder
+from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info, load_dataset
 from invmask.errors import UserError
 
@@ -37,11 +39,15 @@ def prepare(dataset: str, root: Path, folder: Path) -> None:
             f"Images of {info.shape[1]}x{info.shape[2]} are too large for {len(info.classes)} classes; take a smaller "
             "side."
         )
+    drawn: dict[Part, tuple[LabelledImages, np.ndarray, dict[str, Any]]] = {}
     for part, most in wanted.items():
         images = load_dataset(dataset, root, train=part == "budget")
         per_class = min(most, room, int(np.bincount(images.labels).min()))
         chosen = pick(images, per_class, SEEDS[part])
         of = "training" if part == "budget" else "test"
-        drawn = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"
-        about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": drawn, **classes}
-        write_part(folder, part, images.take(chosen), chosen, about)
+        how = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"
+        about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": how, **classes}
+        drawn[part] = images.take(chosen), chosen, about
+    # Only now: half a set of images would be taken for a damaged one.
+    for part, (images, chosen, about) in drawn.items():
+        write_part(folder, part, images, chosen, about)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import pickle
+import shutil
 import struct
 import urllib.error
 from pathlib import Path
@@ -275,6 +276,7 @@ def test_the_middle_of_a_picture_is_kept(data: Path):
         ("folder:..", "named folder:NAME"),
         ("folder:a/b", "named folder:NAME"),
         ("folder:pets@4", "side from 8 to 1024"),
+        ("folder:pets@0016", "named folder:NAME"),
         ("folder:birds", "There is no folder .*birds/train"),
         ("svhn", "There is no data set 'svhn'; choose one of: cifar10, cifar100, fashionmnist"),
     ],
@@ -316,6 +318,13 @@ def test_images_for_defences_are_drawn_from_the_full_set(data: Path):
     (data / "pets" / "train" / "axolotl").mkdir()
     with pytest.raises(UserError, match="no valid file for the classes axolotl"):
         prepare(name, data, data / "again")
+
+
+def test_images_are_drawn_whole_or_not_at_all(data: Path):
+    shutil.rmtree(write_own(data, "pets") / "val")
+    with pytest.raises(UserError, match="no pictures to test on"):
+        prepare("folder:pets@16", data, data / "drawn")
+    assert not (data / "drawn").exists()
 
 
 def test_of_large_images_fewer_are_drawn(data: Path, monkeypatch: pytest.MonkeyPatch):
