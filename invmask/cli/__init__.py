@@ -5,11 +5,13 @@ for gives one sentence and exit status 2. Whatever needs torch is imported by th
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from invmask import settings
 from invmask.errors import UserError
 
 WRONG, FAILED, INTERRUPTED = 2, 1, 130
@@ -18,21 +20,35 @@ WRONG, FAILED, INTERRUPTED = 2, 1, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     try:
-        parsed = build_parser().parse_args(arguments)
-        return parsed.command(parsed)
+        try:
+            parsed = build_parser().parse_args(arguments)
+            return parsed.command(parsed)
+        finally:
+            # What is written at exit goes wrong where nobody can say so.
+            sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
         return WRONG
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing may be flushed to them at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _forget_output()
         return FAILED
     except OSError as error:
+        _forget_output()
         print(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _forget_output() -> None:
+    """Nothing more may be flushed to stdout at exit, where that may be what failed."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--target", type=whole(0), metavar="LABEL", help="the label that the backdoor answers")
     train.add_argument("--seed", type=whole(0), metavar="S", help="draws weights, poisoned images and augmentation")
     train.add_argument("--precision", choices=["float32", "bfloat16"])
-    train.add_argument("--threads", type=whole(1), metavar="N")
+    train.add_argument("--threads", type=whole(1, settings.THREADS_LIMIT), metavar="N")
     train.add_argument("--out", metavar="FOLDER", help="default: victims in the home")
     train.add_argument("--device", help="cpu, cuda or cuda:N")
     _json(train)
@@ -162,13 +178,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number from `least`."""
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An argparse type: a whole number from `least` to `most`."""
 
     def convert(text: str) -> int:
         # Digits of other scripts and underscores are numbers to int().
-        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < least:
-            raise argparse.ArgumentTypeError(f"has to be a whole number from {least}, not '{text}'")
+        is_number = text.isascii() and text.isdigit() and len(text) < 10
+        if not is_number or int(text) < least or (most is not None and int(text) > most):
+            to = "" if most is None else f" to {most}"
+            raise argparse.ArgumentTypeError(f"has to be a whole number from {least}{to}, not '{text}'")
         return int(text)
 
     return convert

@@ -77,6 +77,9 @@ def _finish(runs: RunStore, run: Run, as_json: bool) -> int:
         while advance(run.path, on_round=bar.show) is Outcome.BUSY:
             time.sleep(LOOK_AGAIN_SECONDS)
             bar.catch_up()
+    if not run.exists():
+        print(f"Run {run.id} was deleted.", file=sys.stderr)
+        return 1
     summary = run.summary()
     if summary.state is RunState.FAILED:
         print(f"Run {run.id} failed: {summary.message}", file=sys.stderr)

@@ -32,6 +32,7 @@ def figures(arguments: argparse.Namespace) -> int:
         raise UserError(f"--out has to name a directory, and {folder} is a file.")
     run, picks = store().run(arguments.run), Picks(arguments.sample, arguments.channel, arguments.draw)
     records = read_records(run, arguments.round, picks)
+    records.check_picks()
     if arguments.measure:
         _measure(run, records.frame.round)
         records = read_records(run, arguments.round, picks)
@@ -72,6 +73,8 @@ def export(arguments: argparse.Namespace) -> int:
     path = Path(arguments.out)
     if path.suffix not in SUFFIXES:
         raise UserError(f"--out has to end in {' or '.join(SUFFIXES)}, not in '{path.name[-40:]}'.")
+    if path.is_dir():
+        raise UserError(f"--out has to name a file, and {path} is a directory.")
     if not path.parent.is_dir():
         raise UserError(f"There is no directory {path.parent} to write to.")
     if arguments.view not in [*View, "mask"]:

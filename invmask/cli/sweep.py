@@ -26,7 +26,15 @@ from invmask.errors import UserError
 from invmask.runs.entries import RunState, RunSummary, last_of_race
 from invmask.runs.executor import Executor
 from invmask.runs.grid import Case, expand
-from invmask.runs.grid_results import CaseResult, read_case, read_folder, write_case, write_tables
+from invmask.runs.grid_results import (
+    CaseResult,
+    as_markdown,
+    read_case,
+    read_folder,
+    summarise,
+    write_case,
+    write_tables,
+)
 from invmask.runs.keys import weights_digest
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
@@ -79,6 +87,8 @@ def sweep(arguments: argparse.Namespace) -> int:
     results = [read_case(file_of(folder, case)) for case in cases]
     if arguments.json:
         print_json([_brief(result) for result in results])
+    else:
+        print(as_markdown(summarise(results)))
     print(f"Stored in {folder}.", file=sys.stderr)
     without = [result for result in results if result.problem is not None]
     for result in without:

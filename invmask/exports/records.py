@@ -188,6 +188,16 @@ class RunRecords:
             )
         return int(found[2])
 
+    def check_picks(self) -> None:
+        """See that what was picked is there, before any figure is made.
+
+        Raises:
+            UserError: it is not.
+        """
+        _ = self.picked_sample
+        if self.picks.channel is not None:
+            _ = self.channel
+
     def _samples(self, per_class: int, triggered: bool) -> Samples:
         card, model, spec = self.victim.card, self.victim.model, self.frame.summary.spec
         images, attack = probe(card.dataset, per_class), card.make_attack() if triggered else None

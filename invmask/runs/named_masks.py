@@ -107,8 +107,10 @@ def stamp(run: Run, name: str) -> int:
 
 
 def _existing(run: Run, name: str) -> Path:
-    if name not in list_names(run):
-        raise UserError(f"Run {run.id} has no mask named '{name[:40]}'; choose another on the page.")
+    names = list_names(run)
+    if name not in names:
+        there = f"it has: {', '.join(names)}" if names else "none was saved on Neurons or Tune"
+        raise UserError(f"Run {run.id} has no mask named '{name[:40]}'; {there}.")
     return run.path / FOLDER / (name + SUFFIX)
 
 

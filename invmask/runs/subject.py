@@ -155,7 +155,9 @@ def check_device(device: str) -> None:
     if device != "cpu":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(device.partition(":")[2] or 0) >= count:
-            raise UserError(f"This machine has no device '{device}'; set INVMASK_DEVICE to cpu or to one it has.")
+            raise UserError(
+                f"This machine has no device '{device}'; choose cpu or one that it has, by --device or INVMASK_DEVICE."
+            )
 
 
 @torch.no_grad()

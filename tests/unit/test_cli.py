@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.cli import main
+from invmask.cli import defend, main
 from invmask.defenses.ims import config
+from invmask.runs.advance import Outcome
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench
@@ -92,6 +93,25 @@ def test_victims(capsys: pytest.CaptureFixture[str], home: Path):
     assert status == 0
     assert VICTIM in out
     assert "broken.json is not a victim's card" in err
+
+
+WRONG_VALUES = {"acc": [float("nan"), [1], "high", 1.5], "dataset": [5], "attack": [["x"]], "architecture": [7, None]}
+WRONG_VALUES |= {"attack_settings": [[1]], "poisoning_ratio": [None, True], "n_test": [0.5, -1], "trigger_file": [5]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG_VALUES.items() for value in values], ids=str
+)
+def test_a_card_with_a_wrong_value_is_told_of_and_hides_no_other(
+    capsys: pytest.CaptureFixture[str], home: Path, name: str, value: object
+):
+    card = json.loads((home / "victims" / f"{VICTIM}.json").read_text())
+    (home / "victims" / "odd.json").write_text(json.dumps({**card, "name": "odd", name: value}))
+    sentence = f"{home / 'victims' / 'odd.json'} is not a victim's card; delete it or train the victim again.\n"
+    status, out, err = call(capsys, "victims", "--json")
+    assert (status, err) == (0, sentence)
+    assert VICTIM in {victim["name"] for victim in json.loads(out)}
+    assert call(capsys, "defend", "odd", "--spc", "1") == (2, "", sentence)
 
 
 def test_attacks(capsys: pytest.CaptureFixture[str]):
@@ -290,8 +310,9 @@ def test_whoever_reads_the_progress_may_go(
         (["train", "mnist-cnn4-badnets"], "MNIST is not in"),
         (["train", "cifar10-resnet9-badnets"], "no architecture 'resnet9'"),
         (["train", "dance"], "no attack 'dance'"),
-        (["train", "badnets", "--ratio", "0.95"], "At most 0.9"),
+        (["train", "badnets", "--ratio", "0.95"], "At most 0.9 of the images are of other classes"),
         (["train", "badnets", "--ratio", "much"], "fraction"),
+        (["train", "badnets", "--threads", "1025"], "from 1 to 1024, not '1025'"),
         (["train", "badnets", "--target", "10"], "between 0 and 9"),
         (["train"], "either as a victim's name or by --attack"),
         (["train", "badnets", "--attack", "sig"], "either as a victim's name or by --attack"),
@@ -375,6 +396,34 @@ assert "torch" not in sys.modules
 """
     ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("target", "status", "said"), [("| true", 1, ""), ("> /dev/full", 2, "No space left on device.\n")]
+)
+def test_output_that_nobody_takes_ends_quietly_or_in_a_sentence(target: str, status: int, said: str):
+    line = f"{sys.executable} -m invmask attacks --json {target}; exit ${{PIPESTATUS[0]}}"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ran = subprocess.run(["bash", "-c", line], check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert (ran.returncode, ran.stdout) == (status, "")
+    assert ran.stderr.endswith(said)
+    assert ran.stderr.count("\n") == bool(said)
+
+
+def test_a_run_that_is_deleted_meanwhile_is_told_of(
+    capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    run = store.create(small_spec())
+
+    def deleted(*_: object, **__: object) -> Outcome:
+        store.delete(run.id)
+        return Outcome.IDLE
+
+    monkeypatch.setattr(defend, "advance", deleted)
+    status, out, err = call(capsys, "resume", run.id)
+    assert (status, out) == (1, "")
+    assert err.endswith(f"Run {run.id} was deleted.\n")
 
 
 def test_control_c_pauses_and_the_run_can_be_resumed(store: RunStore):

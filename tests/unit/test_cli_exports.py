@@ -78,13 +78,16 @@ def test_export_writes_the_model_and_says_that_it_agrees(run: Run, tmp_path: Pat
         (["figures", "RUN", "--out", "OUT", "--only", "nothing"], "no figure 'nothing'"),
         (["figures", "RUN", "--out", "OUT", "--round", "9"], "no round 9"),
         (["figures", "RUN", "--out", "FILE"], "is a file"),
+        (["figures", "RUN", "--out", "OUT", "--sample", "abc"], "no sample 'abc'"),
+        (["figures", "RUN", "--out", "OUT", "--channel", "x:1"], "no channel 'x:1'"),
+        (["export", "RUN", "--out", "FOLDER.onnx"], "FOLDER.onnx is a directory"),
         (["figures", "20260101-000000-badnets-0000", "--out", "OUT"], "no run"),
         (["figures", "RUN"], "--out"),
         (["export", "RUN", "--out", "OUT/model.pt"], "no directory"),
         (["export", "RUN", "--out", "FILE"], ".safetensors or .onnx"),
         (["export", "RUN", "--out", "model.onnx", "--view", "sideways"], "no view 'sideways'"),
         (["export", "RUN", "--out", "model.onnx", "--view", "mask"], "written as .safetensors"),
-        (["export", "RUN", "--out", "model.onnx", "--mask", "nobody"], "no mask named 'nobody'"),
+        (["export", "RUN", "--out", "model.onnx", "--mask", "nobody"], "no mask named 'nobody'; none was saved"),
         (["export", "RUN", "--out", "model.onnx", "--round", "9"], "no round 9"),
     ],
 )
@@ -93,6 +96,7 @@ def test_a_mistake_gets_one_sentence_and_status_2(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE").touch()
+    (tmp_path / "FOLDER.onnx").mkdir()
     given = [{"RUN": run.id}.get(argument, argument) for argument in arguments]
     if "model.pt" in given[-1]:
         given[-1] = "OUT/model.onnx"
@@ -100,3 +104,4 @@ def test_a_mistake_gets_one_sentence_and_status_2(
     told = capsys.readouterr()
     assert words in told.err
     assert (told.out, told.err.count("\n")) == ("", 1)
+    assert not (tmp_path / "OUT").exists()

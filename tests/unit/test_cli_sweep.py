@@ -48,6 +48,9 @@ def test_a_grid_is_done_by_workers_once_and_goes_on_where_it_was(home, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert len(before) == 2
 
+    assert main([*GRID[:-1], "--seeds", "0"]) == 0
+    assert "| badnets 10 % |" in capsys.readouterr().out
+
     # One more seed: what is done is not done again, and the table has both.
     assert main([*GRID, "--seeds", "0,1", "--attacks", "badnets"]) == 0
     assert [case["seed"] for case in json.loads(capsys.readouterr().out)] == [0, 1]
