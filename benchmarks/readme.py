@@ -241,6 +241,21 @@ def _short(preset: str, results: list[CaseResult]) -> str:
     return "; ".join(said) + "."
 
 
+def trials_table() -> str:
+    """Single runs of the network that does not hold, with other settings."""
+    lines = [
+        "| setting | seed | pruned ACC | pruned ASR | pruned RA | inverse ASR |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted((unlike.RESULTS / "trials").glob("*.json")):
+        found = json.loads(path.read_text())
+        setting = re.search(r"--set (\S+)", found["command"])
+        assert setting is not None
+        shares = [found["pruned_view"][of] for of in ("acc", "asr", "ra")] + [found["inverse_view"]["asr"]]
+        lines.append(f"| `{setting[1]}` | {found['seed']} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |")
+    return "\n".join(lines)
+
+
 def perturbation_words() -> str:
     """What δ was at the end of the runs of `paper`, in a sentence."""
     found = list(json.loads(perturbations.RESULT.read_text()).values())
@@ -292,6 +307,7 @@ def main() -> None:
         "short": shortfalls(sweep.RESULTS),
         "perturbations": perturbation_words(),
         "unlike": sweep_table(unlike.RESULTS),
+        "trials": trials_table(),
     }
     for name, table in tables.items():
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- /numbers: {name} -->)"
