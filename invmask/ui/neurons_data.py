@@ -1,6 +1,5 @@
 """What the page Neurons knows of a run's channels: read or computed once for all sessions, and bounded."""
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,10 @@ from invmask.attacks.victims import CLEAN, VictimCard
 from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
-from invmask.evidence.ablation import Ablation
+from invmask.evidence.views import view_probabilities
 from invmask.exports.channels import Channels, Synthesized, known_channels, synthesized_change
 from invmask.machine import Precision
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.state import Masks, View
 from invmask.metrics import Measures
 from invmask.runs import evidence, named_masks
 from invmask.runs.entries import RunSummary
@@ -25,6 +24,7 @@ from invmask.ui import cache
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided
 
 HIGH_SCORE = 0.25
+_UNTOUCHED = Decided((), ())
 
 
 @dataclass(frozen=True)
@@ -165,41 +165,35 @@ def _decided_key(by_hand: Decided) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={Decided: _decided_key})
 def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
-    spec = cache.store().run(run_id).spec()
-    masks = base_masks(run_id, round_taken, base)
-    bench = _bench(run_id, round_taken, base, base_stamp, stamp)
-    before, gates = bench.before, by_hand.apply(masks).gate(View.PRUNED)
-    with bench.lock:
-        after = bench.ablation.answers(gates[None])[0]
-    original = _original(spec.victim, stamp, spec.probe_per_class, _precision(run_id))
-    measure = bench.ablation.measure_answers
-    return WhatIf(original, measure(before.argmax(1)), measure(after.argmax(1)), before, after)
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """For one thread at a time. `before` are the softmax answers to the masks that cuts start from, [N + M, K]."""
-
-    ablation: Ablation
-    before: Tensor
-    lock: threading.Lock
-
-
-@st.cache_resource(max_entries=3, show_spinner=False)
-def _bench(run_id: str, round_taken: int, base: str, base_stamp: int, stamp: int) -> _Bench:  # noqa: ARG001
-    spec = cache.store().run(run_id).spec()
-    model = cache.victim(spec.victim).model
+    run = cache.store().run(run_id)
+    spec, masks = run.spec(), base_masks(run_id, round_taken, base)
     _, images = probe_images(spec.victim, spec.probe_per_class)
-    gates = base_masks(run_id, round_taken, base).gate(View.PRUNED)
-    ablation = Ablation(model, MaskLayout.of(model), images, gates, _precision(run_id))
-    return _Bench(ablation, ablation.answers(gates[None])[0], threading.Lock())
+    original, learned = run.summary().original, run.entry(round_taken).views.pruned if round_taken else None
+    assert original is not None
+    before = _answers(run_id, round_taken, base, base_stamp, _UNTOUCHED, stamp)
+    # What the run has measured is said as on the other pages: measured again, an answer may be rounded otherwise.
+    recorded = {LEARNED: learned, NOTHING: original}.get(base)
+    measured = recorded or images.flags(before.argmax(1)).measures()
+    if torch.equal(by_hand.apply(masks).gate(View.PRUNED), masks.gate(View.PRUNED)):
+        return WhatIf(original, measured, measured, before, before)
+    after = _answers(run_id, round_taken, base, base_stamp, by_hand, stamp)
+    return WhatIf(original, measured, images.flags(after.argmax(1)).measures(), before, after)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _original(victim: str, stamp: int, per_class: int, precision: Precision) -> Measures:  # noqa: ARG001
-    model = cache.victim(victim).model
-    ablation = Ablation(model, MaskLayout.of(model), probe_images(victim, per_class)[1], precision=precision)
-    return ablation.cut([[]])[0]
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={Decided: _decided_key})
+def _answers(
+    run_id: str,
+    round_taken: int,
+    base: str,
+    base_stamp: int,  # noqa: ARG001
+    by_hand: Decided,
+    stamp: int,  # noqa: ARG001
+) -> Tensor:
+    """Softmax answers of the pruned view, float32 [N + M, K], by the computation that measures a run's views."""
+    spec = cache.store().run(run_id).spec()
+    model, masks = cache.victim(spec.victim).model, by_hand.apply(base_masks(run_id, round_taken, base))
+    _, images = probe_images(spec.victim, spec.probe_per_class)
+    return view_probabilities(model, masks, [View.PRUNED], images.images, _precision(run_id))[0]
 
 
 def _precision(run_id: str) -> Precision:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import evidence, named_masks
 from invmask.runs.advance import Outcome
 from invmask.runs.gather import gather
+from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.ui import neurons_choice
 from invmask.ui.neurons_data import HIGH_SCORE
@@ -94,6 +96,21 @@ def test_cuts_by_hand_are_recomputed_exactly(home):
     assert "cut" not in app.query_params
     assert "base" not in app.query_params
     assert measures(app) == learned
+
+
+def test_before_a_cut_the_numbers_are_those_that_the_run_recorded(monkeypatch):
+    run = make_run(rounds=6)
+    entry, summary = run.entry(6), run.summary()
+    pruned, original = replace(entry.views.pruned, acc=0.912), replace(entry.views.original, acc=0.987)
+    entry, summary = replace(entry, views=replace(entry.views, pruned=pruned)), replace(summary, original=original)
+    monkeypatch.setattr(Run, "entry", lambda *_: entry)
+    monkeypatch.setattr(Run, "summary", lambda *_: summary)
+    app = visit("neurons", run=run.id)
+    assert (measures(app)[0], app.metric[0].delta) == ("91.2 %", "as before")
+    said = "learned 91.2 %, original 98.7 %, n = 20"
+    assert said in [caption.value.replace("\u00a0", " ") for caption in app.caption]
+    app = visit("neurons", run=run.id, base="nothing cut")
+    assert (measures(app)[0], app.metric[0].delta) == ("98.7 %", "as before")
 
 
 def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
