@@ -19,12 +19,22 @@ VIEWS_HELP = (
 )
 
 
-def show_cards(views: Views) -> None:
-    """The views side by side, on the run's probe of the test images."""
+RESULT_HELP = (
+    "The views at the end, measured once. The cards above show a smaller probe of the same images, which is measured "
+    "after every round, so their numbers differ a little."
+)
+
+
+def show_cards(views: Views, note: str = "") -> None:
+    """The views side by side, on the run's probe of the test images.
+
+    Args:
+        note: a further sentence below them.
+    """
     shown = {"original": views.original, "pruned": views.pruned, "inverse": views.inverse}
     cards = "".join(_card(view, measures, views.original) for view, measures in shown.items())
     st.html(f'{_STYLE}<div class="dv-cards">{cards}</div>')
-    st.caption(probe_words(views.original))
+    st.caption(f"{probe_words(views.original)} {note}".strip())
 
 
 def probe_words(original: Measures) -> str:
@@ -42,6 +52,7 @@ def probe_words(original: Measures) -> str:
 
 def show_result(result: RunResult) -> None:
     """The views at the end, on all embedded test images."""
+    st.subheader("The result, on all embedded test images", anchor=False, help=RESULT_HELP)
     show_table(result.views)
 
 

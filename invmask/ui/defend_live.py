@@ -103,9 +103,10 @@ def _trouble(summary: RunSummary | None) -> None:
 def _body(card: VictimCard, frame: Frame) -> None:
     theme, classes = current_theme(), card.dataset_info.classes
     st.subheader(f"The three views, round {frame.round:,}", anchor=False, help=VIEWS_HELP)
-    show_cards(frame.views)
-    if frame.summary.result is not None and frame.round == frame.last:
-        show_result(frame.summary.result)
+    result = frame.summary.result if frame.round == frame.last else None
+    show_cards(frame.views, "" if result is None else "These are the smaller probe of every round, not the result.")
+    if result is not None:
+        show_result(result)
 
     st.subheader("All channels by layer", anchor=False, help=MAP_HELP)
     quantity = st.segmented_control(

@@ -411,6 +411,10 @@ def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):
     assert "The last phase, sparsify, reached its 2 rounds." in body
     assert "45.6 %" in body
     assert "n = 2,000 clean, 1,800 triggered" in body
+    assert heads(at)[:2] == ["The three views, round 5", "The result, on all embedded test images"]
+    probe = next(caption.value for caption in at.main.caption if "200 probe images" in caption.value)
+    assert probe.endswith("not the result.")
+    assert not any("the result" in head.lower() for head in heads(defend(run=run.id, round="4")))
     assert not enabled(at) & {"Step", "Run", "Pause", "Stop"}
 
 
