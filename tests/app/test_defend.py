@@ -253,6 +253,15 @@ def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):
     assert not store(home).runs()
 
 
+def test_a_run_without_any_round_is_not_begun():
+    at = defend(victim=VICTIM)
+    for phase in ("initialise", "minimise", "sparsify"):
+        at.number_input(key=f"defend/set/rounds_{phase}").set_value(0)
+    at.run()
+    assert [error.value for error in at.sidebar.error] == ["At least one phase needs a round."]
+    assert not enabled(at) & {"Step", "Run", "Reset"}
+
+
 def test_step_makes_a_run_of_the_settings_shown_and_asks_for_one_round(home: Path):
     at = defend(victim=VICTIM)
     at.slider(key="defend/spc").set_value(2).run()

@@ -357,6 +357,14 @@ def test_mistakes_in_settings_are_told_in_one_sentence() -> None:
         IMSConfig.from_json({"colour": 1})
 
 
+def test_a_run_without_any_round_is_refused():
+    with pytest.raises(UserError, match=r"At least one phase needs a round\."):
+        IMSConfig(rounds_initialise=0, rounds_minimise=0, rounds_sparsify=0)
+    for phase in ("initialise", "minimise", "sparsify"):
+        others = {f"rounds_{each}": 0 for each in ("initialise", "minimise", "sparsify") if each != phase}
+        assert sum(map(IMSConfig(**others).rounds, Phase)) == IMSConfig().rounds(Phase(phase))
+
+
 class OneIdleChannel(nn.Module):
     """A network in which nothing listens to the first of four channels."""
 

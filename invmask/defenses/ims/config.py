@@ -123,6 +123,8 @@ class IMSConfig:
                 raise UserError(
                     f"{setting.title} has to be between {setting.minimum:g} and {setting.maximum:g}, not {value:g}."
                 )
+        if not any(self.rounds(phase) for phase in Phase):
+            raise UserError("At least one phase needs a round.")
 
     def rounds(self, phase: Phase) -> int:
         """The most rounds that `phase` may take."""
