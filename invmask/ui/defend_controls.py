@@ -101,8 +101,6 @@ def show(card: VictimCard, run: str | None) -> Draft:
         with st.expander("Rarely changed"):
             values |= {name: _number(name, start) for name in _RARELY}
         draft = _draft(card, preset_name, int(spc), values)
-        if draft.problem:
-            st.error(draft.problem)
         note.caption(_note(draft, run))
     return draft
 
@@ -121,9 +119,9 @@ def set_up(preset_name: str, spc: int, config: IMSConfig, transformer: bool) -> 
 
 
 def _note(draft: Draft, run: str | None) -> str:
-    """What the settings are for; the same number of lines whatever it says."""
-    if draft.config is None:
-        return "These make no sense yet: see the sentence below them."
+    """What the settings are for, or why they make no sense."""
+    if draft.problem is not None:
+        return f":red[{draft.problem}]"
     if run is None:
         return "For a new run: Step or Run begins it."
     try:

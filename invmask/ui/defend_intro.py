@@ -18,7 +18,7 @@ PHASES = (
 
 
 def show_intro(begun: bool, draft: Draft | None) -> None:
-    """What to press, and what will happen then.
+    """What to press, and what will happen then; or what to change before anything can be pressed.
 
     Args:
         draft: of the run that would begin; None where there is one.
@@ -28,6 +28,8 @@ def show_intro(begun: bool, draft: Draft | None) -> None:
             "The worker loads the victim and the clean images; the first round follows.",
             icon=":material/hourglass_top:",
         )
+    elif draft is not None and draft.problem is not None:
+        st.error(f"{draft.problem} Change it in the sidebar; Step and Run begin then.", icon=":material/error:")
     else:
         settings = ""
         if draft is not None and draft.config is not None:

@@ -246,9 +246,12 @@ def test_the_presets_of_transformers_are_taken_for_one_and_those_of_others_for_o
 def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):
     at = defend(victim=VICTIM)
     at.number_input(key="defend/set/outer_learning_rate").set_value(50.0).run()
-    assert [error.value for error in at.sidebar.error] == [
-        "Outer learning rate has to be between 0.0001 and 1, not 50."
-    ]
+    problem = "Outer learning rate has to be between 0.0001 and 1, not 50."
+    assert [error.value for error in at.main.error] == [f"{problem} Change it in the sidebar; Step and Run begin then."]
+    assert not at.main.info
+    # Above all settings: the sidebar is longer than the screen.
+    captions = [caption.value for caption in at.sidebar.caption]
+    assert captions.index(f":red[{problem}]") < captions.index("**100 clean images**: 10 of each class.")
     assert not enabled(at) & {"Step", "Run", "Reset"}
     assert not store(home).runs()
 
@@ -258,7 +261,7 @@ def test_a_run_without_any_round_is_not_begun():
     for phase in ("initialise", "minimise", "sparsify"):
         at.number_input(key=f"defend/set/rounds_{phase}").set_value(0)
     at.run()
-    assert [error.value for error in at.sidebar.error] == ["At least one phase needs a round."]
+    assert ":red[At least one phase needs a round.]" in [caption.value for caption in at.sidebar.caption]
     assert not enabled(at) & {"Step", "Run", "Reset"}
 
 
