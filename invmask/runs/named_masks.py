@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FOLDER = "masks"
 SUFFIX = ".safetensors"
-LEARNED = "learned"
-"""What a run's own mask is called beside these; no name for another."""
+LEARNED, NOTHING = "learned", "nothing cut"
+"""What a run's own mask and the one that cuts nothing are called beside these; no names for others."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9 _-]{0,38}[A-Za-z0-9_-])?", re.ASCII)
 # Two floats a channel and a short header: no honest file of any network comes near.
@@ -29,13 +29,14 @@ def check_name(name: str) -> str:
     """`name` without spaces around it.
 
     Raises:
-        UserError: not 1 to 40 letters, digits, spaces, - and _; or `learned`, which is the run's own.
+        UserError: not 1 to 40 letters, digits, spaces, - and _; or a name that every run has, `LEARNED` or `NOTHING`.
     """
     name = name.strip(" ")
     if not _NAME.fullmatch(name):
         raise UserError("The name of a mask is 1 to 40 letters a to z, digits, spaces, - and _; choose another.")
-    if name.lower() == LEARNED:
-        raise UserError(f"'{name}' is what the run's own mask is called; choose another name.")
+    if name.lower() in (LEARNED, NOTHING):
+        whose = "the run's own mask" if name.lower() == LEARNED else "the original network"
+        raise UserError(f"'{name}' is what {whose} is called; choose another name.")
     return name
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from invmask.masks import edit
 from invmask.masks.state import Masks
+from invmask.runs import named_masks
 from invmask.ui import address
 
-LEARNED, NOTHING = "learned", "nothing cut"
+LEARNED, NOTHING = named_masks.LEARNED, named_masks.NOTHING
 MOST_CHANNELS = 100_000
 """More than any network here has; an address that names more is not taken at its word."""
 MOST_ACTIONS = 200

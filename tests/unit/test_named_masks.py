@@ -54,7 +54,10 @@ def test_names_are_listed_replaced_and_deleted(run):
             ask(run, "b")
 
 
-@pytest.mark.parametrize("name", ["", " ", "a" * 41, "../x", "a/b", "a.b", "ä", "a\n", "a\0", "learned", "Learned"])
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a" * 41, "../x", "a/b", "a.b", "ä", "a\n", "a\0", "learned", "Learned", "nothing cut", " Nothing Cut"],
+)
 def test_bad_names_are_told(run, name):
     with pytest.raises(UserError):
         named_masks.save(run, name, some_masks())
