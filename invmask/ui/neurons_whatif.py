@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.errors import UserError
 from invmask.exports.channels import channel_name
 from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs import named_masks
 from invmask.runs.entries import RunSummary
-from invmask.ui import cache, neurons_choice, neurons_data
+from invmask.ui import cache, neurons_choice, neurons_data, save_mask
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided, NeuronsChoice
 from invmask.ui.neurons_data import WhatIf
@@ -21,7 +20,6 @@ from invmask.ui.save_figure import save_pictures
 
 SAMPLES = 8
 _NAMED_FEW = 6
-_SAVED, _PROBLEM = "neurons/saved", "neurons/problem"
 _HELP = (
     "The pruned view, recomputed for the channels that you cut or restore, on the same test images that the run is "
     "measured on. Nothing of the run changes. The address holds it all."
@@ -81,20 +79,7 @@ def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Dec
     directory = cache.store().run(run.id)
     if not changed:
         st.caption("Nothing is decided by hand yet; what you save now is the mask that you start from.")
-    name = st.text_input("Name", key="neurons-name", max_chars=40, help="Letters, digits, spaces, - and _.")
-    st.button(
-        "Save",
-        key="neurons-save",
-        type="primary",
-        disabled=not name.strip(),
-        on_click=_store,
-        args=(run.id, round_taken, choice.base, by_hand),
-    )
-    saved, problem = st.session_state.pop(_SAVED, None), st.session_state.pop(_PROBLEM, None)
-    if saved is not None:
-        st.success(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
-    if problem is not None:
-        st.error(problem)
+    save_mask.show("neurons", run.id, lambda: by_hand.apply(neurons_data.base_masks(run.id, round_taken, choice.base)))
     for known in named_masks.list_names(directory):
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.write(known)
@@ -106,15 +91,6 @@ def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Dec
             on_click=_delete,
             args=(run.id, known, choice.base),
         )
-
-
-def _store(run: str, round_taken: int, base: str, by_hand: Decided) -> None:
-    try:
-        masks = by_hand.apply(neurons_data.base_masks(run, round_taken, base))
-        name = named_masks.save(cache.store().run(run), st.session_state["neurons-name"], masks)
-        st.session_state[_SAVED] = name
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
 
 
 def _delete(run: str, name: str, base: str) -> None:

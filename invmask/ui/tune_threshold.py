@@ -7,10 +7,11 @@ from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
 from invmask.evidence.threshold import LEAST_AGREEMENT, CutPoint, Order, cut_order, hard_masks, propose
 from invmask.exports.tuning import cut_figure, cut_words
-from invmask.runs import named_masks, tuning
+from invmask.masks.state import Masks
+from invmask.runs import tuning
 from invmask.runs.entries import RunSummary, Views
 from invmask.runs.tuning import CutCurves
-from invmask.ui import cache, tune_choice
+from invmask.ui import cache, save_mask, tune_choice
 from invmask.ui.defend_cards import show_cards
 from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.neurons_data import scores_at
@@ -18,7 +19,7 @@ from invmask.ui.samples import percent
 from invmask.ui.theme import chart, current_theme
 
 LOOK_SECONDS = 1.0
-_SAVED, _PROBLEM, _MOVED, _NAME = "tune/saved", "tune/problem", "tune/pinned", "tune-name"
+_MOVED = "tune/pinned"
 ORDER_TITLES = {Order.MASK: "threshold on m", Order.SCORE: "channel score"}
 _ORDER_HELP = (
     "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
@@ -171,7 +172,7 @@ def _buttons(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
             help="Keep this cut in sight below, beside another of this or of another run.",
         )
         with st.popover("Save mask", icon=":material/save:", help="Give this cut a name that Flip and Export know."):
-            _save(run, round_taken, order, point)
+            save_mask.show("tune", run, lambda: _hard(run, round_taken, order, point.cut.channels))
 
 
 def _pin(pin: tune_choice.Pin) -> None:
@@ -179,32 +180,11 @@ def _pin(pin: tune_choice.Pin) -> None:
     st.session_state[_MOVED] = True
 
 
-def _save(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
-    name = st.text_input("Name", key=_NAME, max_chars=40, help="Letters, digits, spaces, - and _.")
-    st.button(
-        "Save",
-        key="tune-save",
-        type="primary",
-        disabled=not name.strip(),
-        on_click=_store,
-        args=(run, round_taken, order, point.cut.channels),
-    )
-    saved, problem = st.session_state.pop(_SAVED, None), st.session_state.pop(_PROBLEM, None)
-    if saved is not None:
-        st.success(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
-    if problem is not None:
-        st.error(problem)
-
-
-def _store(run: str, round_taken: int, order: Order, channels: int) -> None:
+def _hard(run: str, round_taken: int, order: Order, channels: int) -> Masks:
     directory = cache.store().run(run)
-    try:
-        learned = directory.masks_at(round_taken)
-        scores = torch.from_numpy(scores_at(run, round_taken, cache.victim_stamp(directory.spec().victim)))
-        masks = hard_masks(learned, cut_order(learned, order, scores)[:channels])
-        st.session_state[_SAVED] = named_masks.save(directory, st.session_state[_NAME], masks)
-    except UserError as error:
-        st.session_state[_PROBLEM] = str(error)
+    learned = directory.masks_at(round_taken)
+    scores = torch.from_numpy(scores_at(run, round_taken, cache.victim_stamp(directory.spec().victim)))
+    return hard_masks(learned, cut_order(learned, order, scores)[:channels])
 
 
 def _progress_of(run: str, round_taken: int) -> None:

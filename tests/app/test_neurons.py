@@ -172,6 +172,23 @@ def test_a_bad_name_is_told_and_saves_nothing():
     assert named_masks.list_names(run) == []
 
 
+def test_a_mask_is_replaced_only_where_the_button_says_so():
+    run = make_run()
+    before = run.masks_at(1)
+    named_masks.save(run, "mine", before)
+    app = visit("neurons", run=run.id)
+    app.text_input(key="neurons-name").set_value("min").run()
+    save = app.button(key="neurons-save")
+    assert save.label == "Save"
+    app.text_input(key="neurons-name").set_value("mine")
+    save.click().run()
+    assert torch.equal(named_masks.load(run, "mine").mask, before.mask)
+    assert app.button(key="neurons-save").label == "Replace 'mine'"
+    app.button(key="neurons-save").click().run()
+    assert torch.equal(named_masks.load(run, "mine").mask, run.masks_at(3).mask)
+    assert any("Saved as 'mine'" in element.value for element in app.success)
+
+
 def test_one_channels_page_has_an_address(home):
     run = make_run(rounds=6)
     name = "layer4.0.conv1:3"

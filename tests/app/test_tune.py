@@ -71,6 +71,7 @@ def test_a_cut_is_saved_for_flip_and_export():
     saved, wanted = named_masks.load(run, "hard"), hard_masks(run.masks_at(5), first)
     assert saved.mask.tolist() == wanted.mask.tolist()
     assert saved.selection.tolist() == wanted.selection.tolist()
+    assert app.button(key="tune-save").label == "Replace 'hard'"
 
 
 def test_two_cuts_are_pinned_side_by_side():
