@@ -84,6 +84,7 @@ def test_a_curve_over_runs_has_their_mean_and_spread():
     assert [row[0] for row in runs.customdata] == ["run0", "run1", "run2"]
     assert list(runs.y) == [50, 70, 80]
     assert list(figure.layout.xaxis.ticktext) == ["1", "2", "10"]
+    assert runs.cliponaxis is False
 
 
 def test_a_curve_of_cuts_marks_the_one_that_is_shown():
@@ -96,3 +97,5 @@ def test_a_curve_of_cuts_marks_the_one_that_is_shown():
     assert [shape.x0 for shape in figure.layout.shapes] == [5, 9]
     words = [annotation.text for annotation in figure.layout.annotations]
     assert {"Pruned 80.0", "Inverse 20.0", "proposed"} <= set(words)
+    # At 0 and 100 % half of a marker lies outside.
+    assert all(trace.cliponaxis is False for trace in figure.data)
