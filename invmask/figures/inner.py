@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from invmask.figures.classes import of_many, short, shown_classes
-from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
+from invmask.figures.palette import GROUND, NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish
 
@@ -119,6 +119,8 @@ def inner_curves(
             xanchor="left",
             xshift=6,
             showarrow=False,
+            bgcolor=GROUND[theme],
+            borderpad=0,
             font={"size": 13, "color": view_colour(SHARES[name][0], theme)},
         )
     if not latest:
@@ -129,6 +131,7 @@ def inner_curves(
             xref="paper",
             yref="paper",
             showarrow=False,
+            bgcolor=GROUND[theme],
             font={"size": 13, "color": NEUTRAL[theme]},
         )
     mark_phases(figure, spans, end, theme, narrow=True)

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
+from invmask.figures.palette import GROUND, NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.ramps import SELECTED_COLOURS
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, nice_ceiling, thinned
 from invmask.figures.template import finish, panel_title
@@ -127,6 +127,7 @@ def _say_why_empty(figure: go.Figure, row: int, axis: str, early: bool, theme: T
         xref=f"x{axis} domain",
         yref=f"y{axis} domain",
         showarrow=False,
+        bgcolor=GROUND[theme],
         font={"size": 12, "color": NEUTRAL[theme]},
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.palette import VIEW_DASHES, VIEW_TITLES, Theme, view_colour
+from invmask.figures.palette import GROUND, VIEW_DASHES, VIEW_TITLES, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish, panel_title
 
@@ -87,6 +87,8 @@ def _add_panel(
             xanchor="left",
             xshift=6,
             showarrow=False,
+            bgcolor=GROUND[theme],
+            borderpad=0,
             font={"size": 13, "color": view_colour(view, theme)},
         )
     panel_title(figure, f"<b>{MEASURE_TITLES[measure]}</b>", row, axis, theme)

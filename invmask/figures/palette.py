@@ -28,6 +28,8 @@ NEUTRAL: Mapping[str, str] = {"light": "#6B7280", "dark": "#A8B0BD", "paper": "#
 """Quiet things: rules, second lines, what is not one of the views."""
 
 TEXT: Mapping[str, str] = {"light": "#1F2937", "dark": "#E5E7EB", "paper": "#111827"}
+GROUND: Mapping[str, str] = {"light": "#FFFFFF", "dark": "#0F131A", "paper": "#FFFFFF"}
+"""What a figure lies on: words on a line of the grid stand before it."""
 GRID: Mapping[str, str] = {"light": "#E5E7EB", "dark": "#30363F", "paper": "#E5E7EB"}
 
 SEQUENCE: Mapping[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.palette import GRID, NEUTRAL, SEQUENCE, TEXT, VIEW_TITLES, Theme, view_colour
+from invmask.figures.palette import GRID, GROUND, NEUTRAL, SEQUENCE, TEXT, VIEW_TITLES, Theme, view_colour
 from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, gate_scale, selection_scale
 from invmask.figures.template import template
 
@@ -52,7 +52,7 @@ def _paper_colours() -> dict[str, str]:
     screens: tuple[Theme, ...] = ("light", "dark")
     for theme in screens:
         pairs += [(view_colour(view, theme), view_colour(view, "paper")) for view in VIEW_TITLES]
-        pairs += [(colours[theme], colours["paper"]) for colours in (NEUTRAL, TEXT, GRID, SELECTED_COLOURS)]
+        pairs += [(colours[theme], colours["paper"]) for colours in (NEUTRAL, TEXT, GRID, SELECTED_COLOURS, GROUND)]
         pairs += [(RECEDING_COLOURS[theme], RECEDING_COLOURS["paper"])]
         pairs += list(zip(SEQUENCE[theme], SEQUENCE["paper"], strict=True))
         scales = [selection_scale, *(partial(gate_scale, view) for view in VIEW_TITLES)]

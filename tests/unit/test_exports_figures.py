@@ -271,6 +271,7 @@ def test_a_dark_figure_is_light_on_paper(records: RunRecords):
     printed = on_paper(entry.draw(records, "dark"))
     assert {trace.line.color for trace in printed.data} == set(VIEW_COLOURS.values())
     assert printed.layout.template.layout.paper_bgcolor == "#FFFFFF"
+    assert {words.bgcolor for words in printed.layout.annotations} == {None, "#FFFFFF"}
     (entry,) = entries_of(records, ["defend-map-inverse"])
     scale = on_paper(entry.draw(records, "dark")).layout.coloraxis.colorscale
     wanted = entry.draw(records, "paper").layout.coloraxis.colorscale

@@ -1,12 +1,15 @@
 """The look that all figures share, and the values in the bars of class probabilities."""
 
+import tomllib
+
 import pytest
 
 from invmask.exports.data import figure_table
 from invmask.figures.classes import shown_classes
-from invmask.figures.palette import TEXT, VIEW_COLOURS, VIEW_COLOURS_DARK, view_colour
+from invmask.figures.palette import GROUND, TEXT, VIEW_COLOURS, VIEW_COLOURS_DARK, view_colour
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.figures.template import PLOTLY_CONFIG, finish, template
+from tests.unit.run_helpers import ROOT
 
 THEMES = ("light", "dark", "paper")
 CLASSES = ("airplane", "cat", "dog")
@@ -42,7 +45,9 @@ def test_the_background_is_the_pages_own_or_white_on_paper(theme):
     layout = template(theme).layout
     wanted = "#FFFFFF" if theme == "paper" else "rgba(0,0,0,0)"
     assert (layout.paper_bgcolor, layout.plot_bgcolor) == (wanted, wanted)
-    assert contrast(TEXT[theme], "#0F131A" if theme == "dark" else "#FFFFFF") >= 7
+    assert contrast(TEXT[theme], GROUND[theme]) >= 7
+    own = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    assert GROUND[theme] == ("#FFFFFF" if theme == "paper" else own[theme]["backgroundColor"])
 
 
 def test_a_finished_figure_has_a_fixed_height_and_keeps_the_zoom():

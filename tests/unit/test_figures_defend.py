@@ -7,9 +7,10 @@ import pytest
 
 from invmask.figures.attack_sheet import SheetColumn, attack_sheet
 from invmask.figures.channels import ChannelState, channel_map, layer_counts, map_height, short_names
-from invmask.figures.inner import flip_labels, inner_curves
+from invmask.figures.inner import SHARES, flip_labels, inner_curves
 from invmask.figures.losses import LOSS_EXPLANATIONS, LOSS_TITLES, loss_curves
 from invmask.figures.measures import measure_curves
+from invmask.figures.palette import GROUND
 from invmask.figures.ramps import gate_scale, oklab, ramp, selection_scale
 from invmask.figures.rounds import axis_end, nice_ceiling, phase_spans, spread_labels, thinned
 from invmask.figures.triggers import amplification, trigger_tiles
@@ -193,6 +194,22 @@ def test_inner_shares_begin_where_the_inner_problem_does():
     nothing = inner_curves(np.array([1]), {name: np.array([nan]) for name in shares}, (), 20, "dark")
     assert "from the second phase on" in texts(nothing)
     assert nothing.layout.height == figure.layout.height
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_no_line_of_the_grid_goes_through_words(theme):
+    one, first = np.array([1]), phase_spans(["initialise"])
+    figures = (
+        inner_curves(one, {name: np.array([np.nan]) for name in SHARES}, first, 20, theme),
+        inner_curves(one, {name: np.ones(1) for name in SHARES}, first, 20, theme),
+        loss_curves(one, {"total": np.ones(1)}, first, 20, theme),
+        measure_curves(one, {"acc": {"original": np.ones(1), "pruned": np.ones(1)}}, first, 20, theme),
+    )
+    for figure in figures:
+        # Names of panels and phases stand above them.
+        inside = [words for words in figure.layout.annotations if words.yanchor != "bottom"]
+        assert inside
+        assert {words.bgcolor for words in inside} == {GROUND[theme]}
 
 
 def test_the_axis_of_rounds_grows_in_large_steps_and_stops_at_the_most():
