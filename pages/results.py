@@ -72,6 +72,7 @@ def _page() -> None:
         + (", measured beforehand and part of invmask" if name in results_data.BUILT_IN else " so far")
         + (f", {count(failed)} of them without a result." if failed else ".")
         + results_data.in_common(results)
+        + results_data.sizes(results)
     )
     of_preset = [result for result in results if result.preset == preset]
     results_panels.show_map(of_preset, view, results_data.said_once(results))

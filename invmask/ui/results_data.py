@@ -13,7 +13,7 @@ from invmask.errors import UserError
 from invmask.figures.grid_map import GridCell
 from invmask.masks.state import View
 from invmask.runs.grid_results import MEASURES, CaseResult, in_words, read_folder, summarise
-from invmask.ui.names import architecture_title, dataset_title
+from invmask.ui.names import architecture_title, count, dataset_title
 
 _MEASURED = settings.BENCHMARKS / "results"
 # No sweep of one's own has a dot in its name.
@@ -130,6 +130,31 @@ def in_common(results: list[CaseResult]) -> str:
     }
     same = [titles[key] for key in said_once(results)]
     return f" All: {' · '.join(same)}." if same else ""
+
+
+def sizes(results: list[CaseResult]) -> str:
+    """` n = 2,000 clean and 1,800 triggered test images a case.`; of each data set where they differ."""
+    by_dataset: dict[str, list[CaseResult]] = {}
+    for result in results:
+        if result.problem is None:
+            by_dataset.setdefault(dataset_title(result.dataset), []).append(result)
+    said = {dataset: _sizes(members) for dataset, members in by_dataset.items()}
+    if len(set(said.values())) > 1:
+        return f" Test images a case: {'; '.join(f'{dataset} {words}' for dataset, words in said.items())}."
+    return "".join(f" {words} test images a case." for words in set(said.values()))
+
+
+def _sizes(results: list[CaseResult]) -> str:
+    # A clean control has none with a trigger.
+    triggered = {result.n_triggered for result in results} - {0}
+    parts = [f"{_span({result.n_clean for result in results})} clean"]
+    parts += [f"{_span(triggered)} triggered"] if triggered else []
+    return f"n\u00a0=\u00a0{' and '.join(parts)}"
+
+
+def _span(numbers: set[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
 
 
 def stamp(name: str) -> tuple[int, int]:

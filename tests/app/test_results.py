@@ -118,8 +118,11 @@ def test_the_table_shows_means_in_per_cent_and_cases_without_result():
     assert (row["seeds"], row["problems"]) == (2, 1)
     assert row["pruned asr"] == pytest.approx(20)
     assert not {"pruned asr sd", "dataset", "architecture", "preset"} & set(row)
-    said = "3 cases so far, 1 of them without a result. All: CIFAR-10 · PreActResNet-18, width 2 · default."
-    assert said in [caption.value for caption in app.caption]
+    said = (
+        "3 cases so far, 1 of them without a result. All: CIFAR-10 · PreActResNet-18, width 2 · default. "
+        "n = 2,000 clean and 1,800 triggered test images a case."
+    )
+    assert said in [caption.value.replace("\u00a0", " ") for caption in app.caption]
     app = visit("results", victim=VICTIM, values="Standard deviations")
     (row,) = app.dataframe[0].value.to_dict("records")
     assert "pruned asr" not in row
@@ -138,6 +141,22 @@ def test_a_cell_is_the_mean_over_seeds_and_knows_its_cases():
     assert "2 seeds" in cells[0].hovers[1]
     assert "no ASR" in cells[1].hovers[1]
     assert results_data.cells([CASE], View.INVERSE, [])[0][0].shares == (0.1, 0.9, 0.0)
+
+
+def test_how_many_images_is_said_once_or_of_each_data_set():
+    clean = replace(CASE, attack="clean", n_triggered=0)
+    other = replace(CASE, dataset="gtsrb", n_clean=1_978, n_triggered=1_932)
+    failed = replace(CASE, n_clean=0, n_triggered=0, views={}, problem="It failed.")
+
+    def said(*cases):
+        return results_data.sizes(list(cases)).replace("\u00a0", " ")
+
+    assert said(CASE, clean, failed) == " n = 2,000 clean and 1,800 triggered test images a case."
+    assert said(clean) == " n = 2,000 clean test images a case."
+    assert said(CASE, replace(CASE, n_triggered=1_790)).startswith(" n = 2,000 clean and 1,790 to 1,800 triggered test")
+    differ = "CIFAR-10 n = 2,000 clean and 1,800 triggered; GTSRB n = 1,978 clean and 1,932 triggered."
+    assert said(CASE, other) == f" Test images a case: {differ}"
+    assert said(failed) == ""
 
 
 def test_rows_are_named_by_what_differs_and_stand_in_the_order_of_the_attacks():
