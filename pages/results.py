@@ -10,10 +10,18 @@ from invmask.ui import address, results_data, results_panels, widgets
 from invmask.ui.names import count
 
 COMMAND = "python -m invmask sweep --attacks badnets,blended,sig,clean --spc 1,10 --seeds 0,1,2"
+SWEEP_HELP = (
+    "Many victims, defended one after the other under the same settings. Those that are built in were measured "
+    "beforehand; your own are named as you called them in the terminal."
+)
+PRESET_HELP = (
+    "The settings that the cases on the map ran with; the table has those of all presets. **(earlier)**: made before "
+    "the preset or the victim was changed."
+)
 NONE_YET = "A sweep defends many victims one after the other. Start one in a terminal, and look here while it goes on:"
 
 
-def _choose(label: str, name: str, options: list[str], width: int, title: Callable[[str], str] = str) -> str:
+def _choose(label: str, name: str, options: list[str], width: int, tip: str, title: Callable[[str], str] = str) -> str:
     """A choice that the address keeps."""
     key = f"results-{name}"
     st.session_state[key] = address.choice(name, options[0], options)
@@ -24,6 +32,7 @@ def _choose(label: str, name: str, options: list[str], width: int, title: Callab
         width=width,
         format_func=title,
         on_change=lambda: address.choose(name, st.session_state[key]),
+        help=tip,
     )
 
 
@@ -55,10 +64,10 @@ def _page() -> None:
         st.code(COMMAND, language="bash")
         return
     with st.container(horizontal=True, vertical_alignment="top", gap="medium"):
-        name = _choose("Sweep", "sweep", names, 190, results_data.title)
+        name = _choose("Sweep", "sweep", names, 190, SWEEP_HELP, results_data.title)
         results, problems = results_data.read(name)
         presets = list(dict.fromkeys(result.preset for result in results))
-        preset = _choose("Preset", "preset", presets, 150) if presets else ""
+        preset = _choose("Preset", "preset", presets, 150, PRESET_HELP) if presets else ""
         view = _choose_view()
     results_panels.watch(name)
     for problem in problems:

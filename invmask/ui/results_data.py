@@ -97,10 +97,15 @@ def case_title(result: CaseResult) -> str:
     return " · ".join([*victim, f"SPC {result.spc}", result.preset])
 
 
-def _attack(result: CaseResult) -> str:
-    if result.attack == CLEAN:
+def attack_title(attack: str) -> str:
+    """`BadNets` for `badnets`; one that is not known as it is."""
+    if attack == CLEAN:
         return "Clean control"
-    title = ATTACKS[result.attack].title if result.attack in ATTACKS else result.attack
+    return ATTACKS[attack].title if attack in ATTACKS else attack
+
+
+def _attack(result: CaseResult) -> str:
+    title = attack_title(result.attack)
     return f"{title} {100 * result.poisoning_ratio:.3g}\u00a0%" if result.poisoning_ratio else title
 
 
@@ -138,10 +143,13 @@ def sizes(results: list[CaseResult]) -> str:
     for result in results:
         if result.problem is None:
             by_dataset.setdefault(dataset_title(result.dataset), []).append(result)
-    said = {dataset: _sizes(members) for dataset, members in by_dataset.items()}
-    if len(set(said.values())) > 1:
-        return f" Test images a case: {'; '.join(f'{dataset} {words}' for dataset, words in said.items())}."
-    return "".join(f" {words} test images a case." for words in set(said.values()))
+    said: dict[str, list[str]] = {}
+    for dataset, members in by_dataset.items():
+        said.setdefault(_sizes(members), []).append(dataset)
+    if len(said) > 1:
+        each = [" ".join([", ".join(datasets), words]) for words, datasets in said.items()]
+        return f" Test images a case: {'; '.join(each)}."
+    return "".join(f" {words} test images a case." for words in said)
 
 
 def _sizes(results: list[CaseResult]) -> str:

@@ -1,6 +1,7 @@
 """The pieces of Results: the map of all victims with the runs behind a cell, and the table."""
 
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.defenses.ims.config import IMSConfig
 from invmask.figures.grid_map import grid_map
@@ -8,7 +9,7 @@ from invmask.masks.state import View
 from invmask.models import is_transformer
 from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.ui import address, cache, defend_controls, results_data
-from invmask.ui.names import count
+from invmask.ui.names import count, dataset_title
 from invmask.ui.theme import chart, current_theme
 
 CELL = "cell"
@@ -29,7 +30,7 @@ MAP_HELP = (
 MEANS, SPREADS = "Means", "Standard deviations"
 TABLE_HELP = (
     "Over seeds, in per cent; one seed has no standard deviation. What is the same in every row is left out here and "
-    "said above. The CSV has everything."
+    "said above. The CSV has everything, by the names that the command line takes."
 )
 
 
@@ -174,11 +175,16 @@ def show_table(results: list[CaseResult], name: str) -> None:
     shares = [column for column in every if column.endswith(" sd") == (values == SPREADS)]
     alike = [key for key in results_data.said_once(results) if key in table]
     shown = table.assign(poisoning_ratio=100 * table["poisoning_ratio"], **{key: 100 * table[key] for key in shares})
+    shown["attack"] = shown["attack"].map(results_data.attack_title)
+    shown["dataset"] = shown["dataset"].map(dataset_title)
     shown = shown.drop(columns=[*alike, *(column for column in every if column not in shares)])
     if not any(table["problems"].tolist()):
         shown = shown.drop(columns="problems")
-    config = {column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=87) for column in shares}
+    config: dict[str, ColumnConfig] = {
+        column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=87) for column in shares
+    }
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
+    config["dataset"] = st.column_config.TextColumn("data set")
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
     config["spc"] = st.column_config.NumberColumn("SPC", width=50)
     config["seeds"] = st.column_config.NumberColumn("seeds", width=56)

@@ -57,11 +57,14 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
     (choice,) = (box for box in app.selectbox if box.label == "Sweep")
     assert choice.options == ["Built in: attacks", "Built in: networks"]
     assert " cases, measured beforehand and part of invmask." in " ".join(caption.value for caption in app.caption)
-    assert set(ATTACKS) - {"picture"} <= set(app.dataframe[0].value["attack"])
+    titles = {attack.title for name, attack in ATTACKS.items() if name != "picture"}
+    assert titles | {"Clean control"} <= set(app.dataframe[0].value["attack"])
+    assert all(box.help for box in app.main.selectbox)
     assert "python -m invmask sweep" in app.code[0].value
     choice.select("built.networks").run()
     assert app.query_params["sweep"] == "built.networks"
     assert "vitw64" in set(app.dataframe[0].value["architecture"])
+    assert {"CIFAR-10", "signs43"} <= set(app.dataframe[0].value["dataset"])
     store("mine", CASE)
     app = visit("results", victim=VICTIM)
     (choice,) = (box for box in app.selectbox if box.label == "Sweep")
@@ -156,6 +159,8 @@ def test_how_many_images_is_said_once_or_of_each_data_set():
     assert said(CASE, replace(CASE, n_triggered=1_790)).startswith(" n = 2,000 clean and 1,790 to 1,800 triggered test")
     differ = "CIFAR-10 n = 2,000 clean and 1,800 triggered; GTSRB n = 1,978 clean and 1,932 triggered."
     assert said(CASE, other) == f" Test images a case: {differ}"
+    alike = said(CASE, other, replace(CASE, dataset="fashionmnist"))
+    assert alike == f" Test images a case: {differ.replace(' n', ', Fashion-MNIST n', 1)}"
     assert said(failed) == ""
 
 
