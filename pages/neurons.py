@@ -8,6 +8,7 @@ from invmask.runs.entries import RunSummary
 from invmask.ui import (
     cache,
     export_picks,
+    neurons_agreement,
     neurons_channel,
     neurons_choice,
     neurons_data,
@@ -42,7 +43,7 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         with st.container(width=neurons_panels.PANEL_WIDTH):
             neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
         with st.container(width=neurons_panels.PANEL_WIDTH):
-            neurons_panels.show_agreement(found)
+            neurons_agreement.show_agreement(found)
 
 
 def _page() -> None:

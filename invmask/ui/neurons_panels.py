@@ -9,10 +9,8 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.attacks.victims import VictimCard
-from invmask.evidence.agreement import rank_agreement, top_overlap
-from invmask.exports.channels import OF_THE_MASKS, Channels, channel_name, comparable
+from invmask.exports.channels import OF_THE_MASKS, Channels, channel_name
 from invmask.exports.neurons import top_set_figure
-from invmask.figures.agreement import agreement_matrix
 from invmask.figures.network_map import network_map
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TOP, TopSet
@@ -50,15 +48,6 @@ TOP_HELP = (
     f"The {TOP} highest-scored channels of this round, cut in the original network, against random sets that have as "
     "many channels of each layer."
 )
-AGREEMENT_HELP = (
-    "Spearman's rank correlation over all channels: +1 where two numbers put the channels into the same order, 0 "
-    "where they have nothing to do with each other. The changes of ASR and ACC are taken with the sign turned: a "
-    "channel whose cut lowers them more ranks higher. The score looks for the few channels that carry the backdoor, "
-    "and is 0 for all that the mask leaves alone; evidence has some number for every channel. So the score may order "
-    "a thousand channels otherwise and still agree on those at the top: the second sentence counts these."
-)
-COMPARED = 20
-"""Channels at the top of two rankings that are held against each other."""
 
 
 def overview(
@@ -291,29 +280,4 @@ def top_set(card: VictimCard, found: TopSet | None) -> None:
         top_set_figure(found, current_theme()),
         key="neurons-top",
         alt=said,
-    )
-
-
-def show_agreement(found: Channels) -> None:
-    """How well the score and each piece of evidence agree: over all channels, and at the top."""
-    st.subheader("How well they agree", anchor=False, help=AGREEMENT_HELP)
-    values = comparable(found.values)
-    matrix = rank_agreement(values)
-    correlations = {name: value for name, value in matrix["score"].items() if name != "score" and np.isfinite(value)}
-    if not correlations:
-        st.caption("There is no evidence to compare the score with yet.")
-        return
-    channels, zero = found.layout.channels, int((found.scores == 0).sum())
-    said = ", ".join(f"{name} {value:+.2f}".replace("-", "−") for name, value in correlations.items())
-    score = values.pop("score")
-    tops = ", ".join(f"{top_overlap(score, each, COMPARED)} by {name}" for name, each in values.items())
-    st.write(
-        f"Rank correlation of the score with: {said}; {count(channels)} channels, of which {count(zero)} score 0. "
-        f"Of the {COMPARED} highest-scored channels, among the {COMPARED} highest are: {tops} "
-        f"(by chance {COMPARED * COMPARED / channels:.1f})."
-    )
-    chart(
-        agreement_matrix(list(matrix), matrix.to_numpy(), current_theme()),
-        key="neurons-agreement",
-        alt="Rank correlations between all pairs",
     )

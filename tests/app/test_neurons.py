@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -226,7 +227,20 @@ def test_evidence_is_asked_for_and_shown_when_it_is_there():
     assert np.allclose(table(app)["asr"].sort_values(), np.sort(100 * found.asr_change))
     said = next(text.value for text in app.markdown if text.value.startswith("With the 10 highest-scored"))
     assert f"ASR is {100 * evidence.top_set(run, 6).top.asr:.1f}\u00a0%" in said
-    assert any(text.value.startswith("Rank correlation of the score with: trigger change") for text in app.markdown)
+    said = next(text.value for text in app.markdown if text.value.startswith("Rank correlation of the score with: "))
+    assert said.startswith("Rank correlation of the score with: trigger change")
+    numbers = r"\d+ (is|are) also among the 20 highest by trigger change, \d+ by [^\d]+, \d+ by"
+    assert re.search(rf"Of the 20 channels with the highest score, {numbers}", said)
+    assert "How well score and evidence agree" in [heading.value for heading in app.subheader]
+    assert any(element.proto.id.endswith("neurons-agreement") for element in app.get("plotly_chart"))
+
+
+def test_one_kind_of_evidence_gets_a_sentence_and_no_chart():
+    # Of a clean control nothing is known at first but the synthesized triggers.
+    app = visit("neurons", run=make_run(CONTROL).id)
+    said = next(text.value for text in app.markdown if text.value.startswith("Rank correlation of the score with: "))
+    assert re.search(r"highest score, \d+ (is|are) also among the 20 highest by synthesized change \(by", said)
+    assert not any(element.proto.id.endswith("neurons-agreement") for element in app.get("plotly_chart"))
 
 
 def test_the_round_can_be_chosen(home):
