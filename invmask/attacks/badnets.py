@@ -14,7 +14,7 @@ class BadNets(Attack):
 
     name: ClassVar[str] = "badnets"
     title: ClassVar[str] = "BadNets"
-    explanation: ClassVar[str] = "A white 3x3 square in the bottom right corner."
+    explanation: ClassVar[str] = "A white 3×3 square in the bottom right corner."
     paper = Paper(
         "T. Gu, B. Dolan-Gavitt, S. Garg",
         "BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ def test_the_registry_names_every_attack_as_it_names_itself():
         assert kind.name == name
         assert kind.title
         assert kind.explanation.endswith(".")
+        assert not re.search(r"\dx\d", kind.explanation), "a size is written with a times sign"
         assert (kind.paper is None) == (name == "picture")
         assert set(kind.labellings) <= set(LABELLINGS)
 
