@@ -13,7 +13,7 @@ from invmask.figures.ramps import SELECTED_COLOURS, gate_scale, selection_scale
 from invmask.figures.template import finish
 
 QUANTITIES = {
-    "selection": "Selection score 1 − s",
+    "selection": "Selection 1 − s",
     "pruned": "Pruned gate m",
     "inverse": "Inverse gate m\u0304",
 }

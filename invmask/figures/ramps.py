@@ -59,7 +59,7 @@ def ramp(start: str, end: str, stops: int = 9) -> list[tuple[float, str]]:
 
 
 def selection_scale(theme: Theme) -> list[tuple[float, str]]:
-    """For the selection score 1 - s in [0, 1]: what is left alone recedes, what is selected stands out."""
+    """For the selection 1 - s in [0, 1]: what is left alone recedes, what is selected stands out."""
     return ramp(RECEDING_COLOURS[theme], SELECTED_COLOURS[theme])
 
 

@@ -26,7 +26,7 @@ from invmask.ui.theme import chart, current_theme
 LIVE_SECONDS = 1.0
 WATCH_SECONDS = 4.0
 MAP_HELP = (
-    "One cell a channel, one row or more a layer. **Selection score**: how much the defence has picked the channel "
+    "One cell a channel, one row or more a layer. **Selection**: how much the defence has picked the channel "
     "out. **Pruned gate** and **inverse gate**: what the view multiplies the channel by; 1 lets it pass, 0 cuts it. "
     "Point at a cell for its numbers. The bars count each layer's channels past one half: selected, pruned, cut in "
     "the inverse."

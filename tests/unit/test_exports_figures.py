@@ -73,7 +73,7 @@ def test_csv_holds_colours_bases_and_what_is_kept_beside(records: RunRecords):
     figure = by_name(records, "defend-map-selection", "paper")
     table = figure_table(figure)
     cells = table[table.trace == "channels"]
-    np.testing.assert_allclose(cells["Selection score 1 − s"], figure.data[0].marker.color)
+    np.testing.assert_allclose(cells["Selection 1 − s"], figure.data[0].marker.color)
     np.testing.assert_allclose(cells["base"], np.asarray(figure.data[0].base, float))
     assert cells["hovertext"].iloc[0].startswith("conv1, channel 0; mask a")
     selected = table[table.trace == "selected"]
