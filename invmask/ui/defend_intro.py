@@ -21,7 +21,7 @@ def show_intro(begun: bool, draft: Draft | None) -> None:
     """What to press, and what will happen then; or what to change before anything can be pressed.
 
     Args:
-        draft: of the run that would begin; None where there is one.
+        draft: of the run that would begin; None where there is one, whose state says what to press.
     """
     if begun:
         st.info(
@@ -30,15 +30,10 @@ def show_intro(begun: bool, draft: Draft | None) -> None:
         )
     elif draft is not None and draft.problem is not None:
         st.error(f"{draft.problem} Change it in the sidebar; Step and Run begin then.", icon=":material/error:")
-    else:
-        settings = ""
-        if draft is not None and draft.config is not None:
-            settings = (
-                f", with the settings in the sidebar: preset **{draft.preset}**, SPC **{draft.spc}**, "
-                f"seed **{draft.config.seed}**"
-            )
+    elif draft is not None and draft.config is not None:
         st.info(
-            f"Press **Step** to take one round, or **Run** to go to the end{settings}.",
+            "Press **Step** to take one round, or **Run** to go to the end, with the settings in the sidebar: preset "
+            f"**{draft.preset}**, SPC **{draft.spc}**, seed **{draft.config.seed}**.",
             icon=":material/play_circle:",
         )
     cells = "".join(f"<div><h4>{title}</h4><p>{text}</p></div>" for title, text in PHASES)

@@ -323,6 +323,9 @@ def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(hom
     assert (new.spec().config.inner_steps, new.spec().spc) == (9, old.spec().spc)
     assert (new.summary().state, old.summary().state) == (RunState.NEW, RunState.PAUSED)
     assert "Not begun" in html(at)
+    # The line of the run's state says what to press, and nothing else does.
+    assert "Step takes one round" in html(at)
+    assert not at.main.info
 
 
 def test_the_controls_take_over_the_settings_of_the_run_looked_at(home: Path):
