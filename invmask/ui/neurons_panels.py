@@ -23,15 +23,17 @@ from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
-MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 480, 510, 480
+MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 472, 542, 480
+_WIDTHS = {"conductance": 58, "asr": 50}
+"""Of columns that need more or less than others; all evidence is in sight where map and table stand side by side."""
 _MAP, _DRAWN = "neurons-map", "neurons-table-drawn"
 COLUMN_TITLES = {
     "selection": "1 − s",
     "pruned": "m",
     "inverse": "m\u0304",
-    "trigger": "Trigger",
-    "synthesized": "Synth.",
-    "conductance": "Conduct.",
+    "trigger": "Trig.",
+    "synthesized": "Syn.",
+    "conductance": "Cond.",
     "asr": "ΔASR",
     "acc": "ΔACC",
 }
@@ -56,7 +58,7 @@ def overview(
     """Map and table side by side."""
     st.subheader("All channels", anchor=False, help=MAP_HELP)
     # Of a fixed width, for the squares have one; where there is no room beside it, the table goes below.
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         left, right = st.container(width=MAP_WIDTH), st.container(width=TABLE_WIDTH)
     with right:
         picked = _table(run, round_taken, found, by_hand)
@@ -122,6 +124,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
         on_select="rerun",
         selection_mode="multi-row",
         column_config=_columns(found),
+        column_order=_in_order(frame),
         placeholder="–",
     )
     rows = event["selection"]["rows"]
@@ -207,11 +210,16 @@ def _frame(
     return pd.DataFrame(columns)
 
 
+def _in_order(frame: pd.DataFrame) -> list[str]:
+    """Evidence first: the map shows the masks as well."""
+    return sorted(frame, key=lambda name: name in OF_THE_MASKS)
+
+
 def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
     config: dict[str, ColumnConfig | None] = {
-        "rank": st.column_config.NumberColumn("#", width=46, help="Place by score; equal scores in layer order."),
-        "channel": st.column_config.TextColumn("Channel", width=150),
-        "score": st.column_config.ProgressColumn("Score", min_value=0, max_value=1, format="%.2f", width=90),
+        "rank": st.column_config.NumberColumn("#", width=40, help="Place by score; equal scores in layer order."),
+        "channel": st.column_config.TextColumn("Channel", width=134),
+        "score": st.column_config.NumberColumn("Score", format="%.2f", width=54),
         "hand": st.column_config.TextColumn("By hand", width=74),
     }
     for name, values in found.values.items():
@@ -219,7 +227,7 @@ def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
             config[name] = st.column_config.NumberColumn(
                 COLUMN_TITLES[name],
                 format=f"%.{values.digits}f",
-                width=64 if name in OF_THE_MASKS else 88,
+                width=_WIDTHS.get(name, 52),
                 help=f"{values.title}{f' ({values.sample})' if values.sample else ''}",
             )
     return config

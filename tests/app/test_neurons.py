@@ -13,7 +13,7 @@ from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence.scores import ranking
-from invmask.exports.channels import channel_name, find_channel
+from invmask.exports.channels import OF_THE_MASKS, channel_name, find_channel
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import evidence, named_masks
@@ -23,6 +23,7 @@ from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.ui import neurons_choice
 from invmask.ui.neurons_data import HIGH_SCORE
+from invmask.ui.neurons_panels import TABLE_WIDTH
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
@@ -233,6 +234,14 @@ def test_evidence_is_asked_for_and_shown_when_it_is_there():
     assert re.search(rf"Of the 20 channels with the highest score, {numbers}", said)
     assert "How well score and evidence agree" in [heading.value for heading in app.subheader]
     assert any(element.proto.id.endswith("neurons-agreement") for element in app.get("plotly_chart"))
+
+
+def test_all_evidence_is_in_sight_beside_the_map():
+    shown = visit("neurons", run=make_run().id).dataframe[0].proto
+    columns, order = json.loads(shown.columns), list(shown.column_order)
+    assert order[-3:] == list(OF_THE_MASKS)
+    boxes = 46
+    assert boxes + sum(columns[name]["width"] for name in order[:-3]) <= TABLE_WIDTH
 
 
 def test_one_kind_of_evidence_gets_a_sentence_and_no_chart():
