@@ -11,6 +11,7 @@ from invmask.defenses.ims.config import Phase
 from invmask.exports.frames import most_rounds
 from invmask.figures.rounds import PHASE_TITLES
 from invmask.runs.entries import RoundEntry, RunState, RunSummary, last_of_race
+from invmask.ui import cache
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
 STATE_HELP = (
@@ -35,7 +36,7 @@ _RECENT = 10
 def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
     """Draw the line and the bar. Takes the same height whatever the run does."""
     most = most_rounds(summary.spec.config, entries)
-    first, second = state_words(summary, entries, most, classes)
+    first, second = state_words(summary, entries, most, classes, _others_under_way(summary))
     st.html(
         f'{_STYLE}<div class="dv-state" role="status"><div class="dv-line">{html.escape(first)}</div>'
         f'<div class="dv-next">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
@@ -43,9 +44,13 @@ def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Se
 
 
 def state_words(
-    summary: RunSummary, entries: tuple[RoundEntry, ...], most: int, classes: Sequence[str]
+    summary: RunSummary, entries: tuple[RoundEntry, ...], most: int, classes: Sequence[str], others: bool = False
 ) -> tuple[str, str]:
-    """What is said of a run: where it is, and what happens next (or why nothing does)."""
+    """What is said of a run: where it is, and what happens next (or why nothing does).
+
+    Args:
+        others: whether other runs are under way, so that this one may have to wait for its turn.
+    """
     taken = len(entries)
     phase = PHASE_TITLES[summary.phase]
     place = f"{phase}, round {taken:,} of at most {most:,}"
@@ -55,7 +60,9 @@ def state_words(
         case RunState.NEW:
             return f"Not begun, at most {most:,} rounds", "Step takes one round, Run goes on to the end."
         case RunState.WAITING:
-            return f"{place} · waiting for a worker", f"Next: {coming}"
+            # On a slow machine it takes a while from one unit of work to the next.
+            why = "between two rounds" if taken and not others else "waiting for a worker"
+            return f"{place} · {why}", f"Next: {coming}"
         case RunState.RUNNING if taken >= most:
             return f"{place} · measuring the result", "The views are measured on all embedded test images."
         case RunState.RUNNING if summary.ending:
@@ -78,6 +85,12 @@ def state_words(
             raced = _race_end(summary, entries, classes)
             ended = _sentence(summary.stopped_because)
             return f"Finished after round {taken:,}{pace}", f"{ended} {raced}" if raced else ended
+
+
+def _others_under_way(summary: RunSummary) -> bool:
+    if summary.state is not RunState.WAITING:
+        return False
+    return any(run.state in UNDER_WAY and run.id != summary.id for run in cache.listing().runs)
 
 
 def _sentence(text: str | None) -> str:

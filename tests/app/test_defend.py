@@ -280,6 +280,16 @@ def test_step_makes_a_run_of_the_settings_shown_and_asks_for_one_round(home: Pat
     assert not enabled(at) & {"Step", "Run"}
 
 
+def test_a_run_waits_for_a_worker_only_where_another_is_under_way(home: Path):
+    run = write_run(home)
+    store(home).go_on(run.id)
+    assert "Minimise, round 5 of at most 402 · between two rounds" in html(defend(run=run.id))
+    other = store(home).create(small_spec())
+    store(home).go_on(other.id)
+    cache._listing.clear()
+    assert "Minimise, round 5 of at most 402 · waiting for a worker" in html(defend(run=run.id))
+
+
 def test_run_pause_and_stop_write_down_what_is_wanted(home: Path):
     run = write_run(home)
     at = defend(run=run.id)
