@@ -23,8 +23,9 @@ SIDE = 64
 def show_gallery(gallery: Gallery, classes: Sequence[str]) -> None:
     """Draw the examples; the same space is taken whether or not the round made perturbations."""
     cells = "".join(_example(gallery, place, classes) for place in range(len(gallery.true_labels)))
-    st.html(f'{_STYLE}<div class="dv-gallery">{cells}</div>')
+    # Above: in the first phase the cards are empty, and this says why.
     st.caption(gallery_words(gallery))
+    st.html(f'{_STYLE}<div class="dv-gallery">{cells}</div>')
 
 
 def gallery_words(gallery: Gallery) -> str:

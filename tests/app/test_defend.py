@@ -372,7 +372,11 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
     assert asked(at, "round") == "0"
     assert heads(at)[0] == "The three views, round 0"
     assert not map_colours(at).any()
-    assert "inner problem begins with the second phase" in " ".join(caption.value for caption in at.main.caption)
+    elements = [element.proto for element in at.main if hasattr(element, "proto")]
+    said = next(place for place, proto in enumerate(elements) if "No perturbations in this round" in str(proto))
+    cards = next(place for place, proto in enumerate(elements) if "dv-gallery" in str(proto))
+    assert said < cards
+    assert "inner problem begins with the second phase" in str(elements[said])
     # The curves stay whole, and mark the round.
     assert len(decoded(figure(at, 3)["data"][1]["y"])) == ROUNDS + 1
     assert at.main.toggle[0].value is False
