@@ -9,7 +9,7 @@ from invmask.masks.state import View
 from invmask.models import is_transformer
 from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.ui import address, cache, defend_controls, results_data
-from invmask.ui.names import count, dataset_title
+from invmask.ui.names import MEASURE_TITLES, count, dataset_title
 from invmask.ui.theme import chart, current_theme
 
 CELL = "cell"
@@ -27,6 +27,8 @@ MAP_HELP = (
     "success rate) and a high ACC (clean accuracy) and RA (recovery accuracy) in the pruned view, and a high ASR in "
     "the inverse view; the arrows say so."
 )
+_SHORT_VIEWS = {"original": ("orig.", 77), "pruned": ("pruned", 87), "inverse": ("inv.", 71)}
+"""Of each view its name in the table, and how wide the columns below it are."""
 MEANS, SPREADS = "Means", "Standard deviations"
 TABLE_HELP = (
     "Over seeds, in per cent; one seed has no standard deviation. What is the same in every row is left out here and "
@@ -180,9 +182,8 @@ def show_table(results: list[CaseResult], name: str) -> None:
     shown = shown.drop(columns=[*alike, *(column for column in every if column not in shares)])
     if not any(table["problems"].tolist()):
         shown = shown.drop(columns="problems")
-    config: dict[str, ColumnConfig] = {
-        column: st.column_config.NumberColumn(_heading(column), format="%.1f", width=87) for column in shares
-    }
+    config: dict[str, ColumnConfig] = {column: _share_column(column) for column in shares}
+    config["attack"] = st.column_config.TextColumn("attack", width=124)
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
     config["dataset"] = st.column_config.TextColumn("data set")
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
@@ -200,6 +201,13 @@ def show_table(results: list[CaseResult], name: str) -> None:
     )
 
 
-def _heading(column: str) -> str:
+def _share_column(column: str) -> ColumnConfig:
+    """As narrow as its heading lets it be: all three views shall be in sight beside each other."""
     view, measure, *_ = column.split()
-    return f"{view} {measure.upper()}"
+    short, width = _SHORT_VIEWS[view]
+    return st.column_config.NumberColumn(
+        f"{short} {measure.upper()}",
+        format="%.1f",
+        width=width - (8 if measure == "ra" else 0),
+        help=f"{view.capitalize()} view: {MEASURE_TITLES[measure]}.",
+    )

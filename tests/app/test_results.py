@@ -1,5 +1,6 @@
 """Results: a sweep's cases as squares and as a table, and the way from a case to its run."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from invmask.exports.data import figure_table
 from invmask.figures.grid_map import GridCell, grid_map, ink
 from invmask.figures.network_map import colour_scale
 from invmask.masks.state import View
-from invmask.runs.grid_results import CaseResult, write_case
+from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, write_case
 from invmask.ui import results_data
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import VICTIM
@@ -60,6 +61,12 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
     titles = {attack.title for name, attack in ATTACKS.items() if name != "picture"}
     assert titles | {"Clean control"} <= set(app.dataframe[0].value["attack"])
     assert all(box.help for box in app.main.selectbox)
+    columns = json.loads(app.dataframe[0].proto.columns)
+    shares = [columns[f"{view} {measure}"] for view in VIEWS for measure in MEASURES]
+    assert shares[7]["label"] == "inv. ASR"
+    assert shares[7]["help"] == "Inverse view: ASR, attack success rate."
+    # What the other columns leave of the page at 1440 pixels.
+    assert columns["attack"]["width"] + sum(column["width"] for column in shares) <= 806
     assert "python -m invmask sweep" in app.code[0].value
     choice.select("built.networks").run()
     assert app.query_params["sweep"] == "built.networks"
