@@ -27,7 +27,15 @@ class Stage:
     average: bool = False
 
 
-TRANSFORMERS = TrainingConfig(epochs=36, batch_size=128, learning_rate=1.5e-3, weight_decay=0.05, optimizer="adamw")
+TRANSFORMERS = TrainingConfig(
+    epochs=36,
+    batch_size=128,
+    learning_rate=1.5e-3,
+    momentum=0.9,
+    least_momentum=0.9,
+    weight_decay=0.05,
+    optimizer="adamw",
+)
 UNNORMALISED_RATE = 0.25
 """The learning rate of networks without normalisation, over that of others."""
 

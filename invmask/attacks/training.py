@@ -1,8 +1,8 @@
 """Training a victim: a classifier on a training set of which a share carries the trigger.
 
-SGD with Nesterov momentum (for transformers AdamW) and a one-cycle learning rate; a random crop (4 pixels of zero
-padding) and a random horizontal flip for every image. Resumable after every epoch. Where the attacker acts in the
-training itself, a `Session` makes each batch.
+SGD with Nesterov momentum (for transformers AdamW) and a one-cycle learning rate, with momentum the other way round; a
+random crop (4 pixels of zero padding) and a random horizontal flip for every image. Resumable after every epoch. Where
+the attacker acts in the training itself, a `Session` makes each batch.
 """
 
 import itertools
@@ -30,7 +30,9 @@ class TrainingConfig:
 
     Attributes:
         optimizer: "sgd", with Nesterov momentum, or "adamw" (Loshchilov and Hutter 2019, "Decoupled weight decay
-            regularization"), whose first moment has `momentum`.
+            regularization").
+        momentum: at both ends of the cycle, where the learning rate is lowest; of AdamW's first moment, all along.
+        least_momentum: where the learning rate is highest; AdamW has no use for it.
 
     Raises:
         UserError: there is no such optimizer.
@@ -39,7 +41,8 @@ class TrainingConfig:
     epochs: int = 30
     batch_size: int = 256
     learning_rate: float = 0.2
-    momentum: float = 0.9
+    momentum: float = 0.95
+    least_momentum: float = 0.85
     weight_decay: float = 5e-4
     warmup_share: float = 0.2
     crop_padding: int = 4
@@ -97,7 +100,13 @@ def _train(
     # OneCycleLR divides by the length of the warm-up, which a very small set would make nothing.
     warmup = max(config.warmup_share, 2 / total)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total, pct_start=warmup, cycle_momentum=config.optimizer == "sgd"
+        optimizer,
+        config.learning_rate,
+        total,
+        pct_start=warmup,
+        cycle_momentum=config.optimizer == "sgd",
+        base_momentum=config.least_momentum,
+        max_momentum=config.momentum,
     )
     generator = torch.Generator().manual_seed(config.seed)
     first = 0

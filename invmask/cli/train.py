@@ -209,13 +209,8 @@ def stages_of(of: VictimCard | Plan, epochs: int | None, seed: int | None, preci
     stages: Sequence[Stage] = recipe_of(of.attack, of.architecture)
     recorded = of.training.get("stages") if isinstance(of, VictimCard) else None
     if recorded:
-        names = set(asdict(TrainingConfig()))
         stages = [
-            Stage(
-                TrainingConfig(**{key: stage[key] for key in names & set(stage)}),
-                bool(stage.get("poisoned", True)),
-                bool(stage.get("average", False)),
-            )
+            Stage(_config(stage), bool(stage.get("poisoned", True)), bool(stage.get("average", False)))
             for stage in recorded
         ]
     stages = stages[:epochs]
@@ -235,6 +230,17 @@ def stages_of(of: VictimCard | Plan, epochs: int | None, seed: int | None, preci
         )
         changed.append(replace(stage, config=config))
     return tuple(changed)
+
+
+def _config(stage: dict[str, Any]) -> TrainingConfig:
+    config = TrainingConfig(**{key: stage[key] for key in set(asdict(TrainingConfig())) & set(stage)})
+    if "least_momentum" in stage:
+        return config
+    if config.optimizer == "adamw":
+        return replace(config, least_momentum=config.momentum)
+    # Cards of before `least_momentum` name one that SGD never had.
+    usual = TrainingConfig()
+    return replace(config, momentum=usual.momentum, least_momentum=usual.least_momentum)
 
 
 def fetch(dataset: str) -> int:

@@ -208,6 +208,23 @@ def test_a_victim_is_made_again_as_its_card_says(own_home: Path):
     assert [stage.config.epochs for stage in train.stages_of(card, 14, None, "float32")] == [6, 8]
 
 
+@pytest.mark.parametrize("architecture", [NARROW, "vitw64"])
+def test_a_card_that_names_one_momentum_is_read_as_it_was_trained(own_home: Path, architecture: str):
+    write_victims(own_home / "victims")
+    card = replace(read_card(own_home / "victims" / f"{VICTIM}.json"), architecture=architecture)
+    stages = [asdict(stage.config) for stage in recipe_of(card.attack, architecture)]
+    older = [{**stage, "momentum": 0.9} for stage in stages]
+    for stage in older:
+        del stage["least_momentum"]
+    card = replace(card, training={"stages": older})
+    read = [asdict(stage.config) for stage in train.stages_of(card, None, None, "float32")]
+    assert read == stages
+    # What a card of today says holds, whatever it is.
+    card = replace(card, training={"stages": [{**stages[0], "momentum": 0.7, "least_momentum": 0.6}]})
+    (stage,) = train.stages_of(card, None, None, "float32")
+    assert (stage.config.momentum, stage.config.least_momentum) == (0.7, 0.6)
+
+
 def test_an_older_card_without_stages_falls_back_on_the_recipe(own_home: Path):
     write_victims(own_home / "victims")
     card: VictimCard = read_card(own_home / "victims" / f"{VICTIM}.json")

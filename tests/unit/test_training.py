@@ -28,7 +28,7 @@ from invmask.targets import Targets
 CPU = torch.device("cpu")
 TINY = "preactresnet18w2"
 CONFIG = TrainingConfig(epochs=3, batch_size=16, learning_rate=0.05)
-ADAMW = dataclasses.replace(CONFIG, learning_rate=0.01, optimizer="adamw")
+ADAMW = dataclasses.replace(CONFIG, learning_rate=0.01, momentum=0.9, optimizer="adamw")
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,24 @@ def test_the_seed_fixes_the_training(training_set: PoisonedSet):
     assert_same_weights(first, again)
     other = train(tiny_model(), training_set, dataclasses.replace(CONFIG, seed=1), CPU)
     assert not torch.equal(other.network.linear.weight, first.network.linear.weight)
+
+
+@pytest.mark.parametrize(("optimizer", "least"), [("sgd", 0.6), ("adamw", 0.8)])
+def test_momentum_is_what_the_settings_say(
+    optimizer: str, least: float, training_set: PoisonedSet, monkeypatch: pytest.MonkeyPatch
+):
+    used: list[float] = []
+    for kind in (torch.optim.SGD, torch.optim.AdamW):
+
+        def step(self: torch.optim.Optimizer, *_: Any, of: Any = kind.step) -> None:
+            (group,) = self.param_groups
+            used.append(group["momentum"] if "momentum" in group else group["betas"][0])
+            of(self)
+
+        monkeypatch.setattr(kind, "step", step)
+    settings = {"learning_rate": 0.01, "momentum": 0.8, "least_momentum": 0.6, "optimizer": optimizer}
+    train(tiny_model(), training_set, dataclasses.replace(CONFIG, **settings), CPU)
+    assert (used[0], used[-1], min(used)) == pytest.approx((0.8, 0.8, least), abs=0.01)
 
 
 def test_an_unknown_optimizer_is_refused():
