@@ -94,7 +94,7 @@ def _train(
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = torch.from_numpy(training_set.images.pixels).permute(0, 3, 1, 2).contiguous().to(device)
     labels = training_set.images.label_tensor().to(device)
-    steps = -(-len(pixels) // config.batch_size)
+    steps = _steps(len(pixels), config.batch_size)
     optimizer = _optimizer(model, config)
     total = config.epochs * steps + 1
     # OneCycleLR divides by the length of the warm-up, which a very small set would make nothing.
@@ -164,12 +164,19 @@ def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
     return torch.optim.SGD(model.parameters(), rate, config.momentum, weight_decay=decay, nesterov=True)
 
 
+def _steps(images: int, batch_size: int) -> int:
+    """Batches in an epoch; the last one takes in a single image left over, of which BatchNorm could make nothing."""
+    left_over = images % batch_size
+    return max(1, images // batch_size + (left_over > 1))
+
+
 def _batches(
     pixels: Tensor, labels: Tensor, config: TrainingConfig, generator: torch.Generator, session: Session | None
 ) -> Iterator[tuple[Batch, int]]:
     """An epoch's batches, each with its size. `pixels` are uint8 [N, C, H, W]."""
-    start = 0
-    for drawn in torch.randperm(len(pixels), generator=generator).split(config.batch_size):
+    start, order = 0, torch.randperm(len(pixels), generator=generator)
+    ends = range(config.batch_size, config.batch_size * _steps(len(pixels), config.batch_size), config.batch_size)
+    for drawn in order.tensor_split(list(ends)):
         chosen = drawn.to(pixels.device)
         images = augment(pixels[chosen], generator, config.crop_padding, config.flip).float().div(255)
         if session is None:

@@ -1,5 +1,6 @@
 """Training goes on from its checkpoint bit for bit, and ends in a victim with its card."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,27 @@ def test_training_reports_steps_and_epochs_and_learns(config: TrainingConfig, tr
     assert epochs[-1].loss < 0.8 * epochs[0].loss
     assert epochs[-1].accuracy > 0.4
     assert not model.training
+
+
+def test_a_single_image_left_over_goes_with_the_batch_before(
+    training_set: PoisonedSet,
+):
+    sizes: list[int] = []
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 2, 32), torch.nn.BatchNorm2d(2), torch.nn.Flatten(), torch.nn.Linear(2, 10)
+    )
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    expected = {72: [16, 16, 16, 16, 8], 66: [16, 16, 16, 16, 2], 65: [16, 16, 16, 17], 17: [17], 16: [16], 9: [9]}
+    for count, wanted in expected.items():
+        few, steps = PoisonedSet.untouched(training_set.images.take(np.arange(count))), []
+        progress = Progress(on_step=lambda step, of, seen=steps: seen.append((step, of)))
+        config = dataclasses.replace(CONFIG, epochs=1)
+        sizes.clear()
+        train(network, few, config, CPU, progress)
+        assert sizes == wanted
+        assert steps == [(step, len(wanted)) for step in range(1, len(wanted) + 1)]
+        average(network, copy.deepcopy(network.state_dict()), few, config)
+        assert sizes == 2 * wanted
 
 
 def test_the_seed_fixes_the_training(training_set: PoisonedSet):
