@@ -115,7 +115,7 @@ class _Session(Session):
     def batch(self, images: Tensor, labels: Tensor, start: int, generator: torch.Generator) -> Batch:
         drawn = self.draw(labels, start, generator)
         poisoned, helpers = drawn.poisoned.to(images.device), drawn.helpers.to(images.device)
-        if len(poisoned) == 0:
+        if len(poisoned) + len(helpers) == 0:
             return Batch(images, labels)
         attack, made = self.attack, images.clone()
         # Every helper has a donor, another image, whose trigger it wears; the donors' patterns shall differ from those

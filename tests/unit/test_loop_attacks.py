@@ -9,7 +9,7 @@ from torch import Tensor
 
 from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.iab import IAB, diversity_loss
-from invmask.attacks.loop import Batch, LoopAttack, Session
+from invmask.attacks.loop import Batch, Drawn, LoopAttack, Session
 from invmask.attacks.poison import PoisonedSet
 from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.attacks.training import TrainingConfig, train
@@ -97,6 +97,35 @@ def test_poisoned_images_get_trigger_and_target_and_helpers_keep_their_labels(at
     assert torch.equal(batch.images[others], images[others])
     made = batch.images.detach()
     assert 0 <= float(made.min()) <= float(made.max()) <= 1
+
+
+def test_a_batch_without_poisoned_images_has_its_helpers(attack: LoopAttack):
+    images, labels = some(16)
+    labels = torch.zeros_like(labels)  # none is to be attacked
+    batch = attack.session(ZERO, 0.2, CPU).batch(images, labels, 0, torch.Generator().manual_seed(0))
+    drawn = Session(attack, ZERO, 0.2).draw(labels, 0, torch.Generator().manual_seed(0))
+    assert (len(drawn.poisoned), len(drawn.helpers)) == (0, round(attack.helper_ratio(0.2) * 16))
+    changed = (batch.images != images).flatten(1).any(1).nonzero().flatten()
+    assert changed.tolist() == drawn.helpers.sort().values.tolist()
+    assert torch.equal(batch.labels, labels)
+    assert batch.loss is None
+
+
+def test_an_epoch_that_ends_in_a_single_image_is_poisoned_to_the_exact_share(
+    attack: LoopAttack, test_images: LabelledImages
+):
+    starts: list[tuple[int, int]] = []
+    session, config = attack.session(ZERO, 0.2, CPU), dataclasses.replace(CONFIG, epochs=1)
+    draw = session.draw
+
+    def seen(labels: Tensor, start: int, generator: torch.Generator) -> Drawn:
+        starts.append((start, len(labels)))
+        return draw(labels, start, generator)
+
+    session.draw = seen  # type: ignore[method-assign]
+    train(tiny_model(), PoisonedSet.untouched(test_images.take(slice(0, 33))), config, CPU, session=session)  # type: ignore[arg-type]
+    assert starts == [(0, 16), (16, 17)]
+    assert session._done == (round(0.2 * 33), round(attack.helper_ratio(0.2) * 33))
 
 
 def test_helpers_of_iab_wear_the_trigger_of_another_image():
