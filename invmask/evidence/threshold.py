@@ -15,6 +15,8 @@ from invmask.metrics import Measures
 THRESHOLDS = (0.001, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.999)
 """Of the effective mask; closer together at the ends, where most masks lie."""
 TOP_STEPS = 24
+ORDER_VERSION = 2
+"""Raised with every change of `cut_order`, so that curves that rest on it are measured anew."""
 LEAST_AGREEMENT = 0.98
 """See `propose`."""
 
@@ -25,7 +27,7 @@ class Order(StrEnum):
     MASK = "mask"
     """Those whose effective mask m is below a threshold."""
     SCORE = "score"
-    """Those with the highest channel score."""
+    """Those with the highest channel score; of equal scores, those with the lowest m."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,13 @@ class CutPoint:
 def cut_order(masks: Masks, order: Order, scores: Tensor) -> list[int]:
     """All channels, the first to be cut first; equal ones in the network's order.
 
+    Channels of the same score, as many have none, go by effective mask: what the mask cuts least comes last.
+
     Args:
         scores: of the channels (`evidence.scores`), float32 [channels].
     """
-    return ranking(-masks.gate(View.PRUNED) if order is Order.MASK else scores).tolist()
+    by_mask = ranking(-masks.gate(View.PRUNED))
+    return (by_mask if order is Order.MASK else by_mask[ranking(scores[by_mask])]).tolist()
 
 
 def cuts(masks: Masks, order: Order) -> list[Cut]:

@@ -163,7 +163,7 @@ BOOK: tuple[Entry, ...] = (
     ),
     *NEURONS,
     _cuts(Order.MASK, "by the effective mask, the lowest first"),
-    _cuts(Order.SCORE, "by the channel score, the highest first"),
+    _cuts(Order.SCORE, "by the channel score, the highest first, and where it is equal by the effective mask"),
     *(_sweep(axis) for axis in AXIS_TITLES),
 )  # fmt: skip
 """Every figure, in the order of the pages."""

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from invmask.evidence.threshold import THRESHOLDS, TOP_STEPS, Cut, CutPoint, Order
+from invmask.evidence.threshold import ORDER_VERSION, THRESHOLDS, TOP_STEPS, Cut, CutPoint, Order
 from invmask.masks.state import HARD
 from invmask.metrics import Measures
 from invmask.runs import files
@@ -56,7 +56,7 @@ def has_work(run: Run) -> bool:
 
 def curves_key(run: Run) -> str:
     """What curves of the run's masks rest on beside the masks."""
-    return result_key(run, THRESHOLDS, TOP_STEPS, HARD)
+    return result_key(run, THRESHOLDS, TOP_STEPS, HARD, ORDER_VERSION)
 
 
 def read_curves(run: Run, round_taken: int) -> CutCurves | None:

@@ -23,7 +23,7 @@ _MOVED = "tune/pinned"
 ORDER_TITLES = {Order.MASK: "threshold on m", Order.SCORE: "channel score"}
 _ORDER_HELP = (
     "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
-    "channels with the highest score, as ranked on Neurons."
+    "channels with the highest score, as ranked on Neurons; those of equal score, or of none, by m."
 )
 HELP = (
     "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "

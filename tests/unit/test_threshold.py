@@ -79,6 +79,25 @@ def test_channels_go_by_effective_mask_or_by_score():
     assert cut_order(MASKS, Order.SCORE, SCORES) == [4, 1, 5, 2, 0, 3]
 
 
+def test_of_channels_of_the_same_score_the_mask_cuts_those_it_cuts_most_first():
+    gate = MASKS.gate(View.PRUNED)
+    assert cut_order(MASKS, Order.SCORE, torch.zeros(6)) == cut_order(MASKS, Order.MASK, SCORES)
+    few = torch.tensor([0.0, 0.0, 0.5, 0.0, 0.5, 0.0])
+    found = cut_order(MASKS, Order.SCORE, few)
+    assert sorted(found[:2]) == [2, 4]
+    for part in (found[:2], found[2:]):
+        assert gate[part].tolist() == sorted(gate[part].tolist())
+    # Where the score ranks no channel that is whole, the hardest cut has none of these.
+    scores, most = torch.where(gate < 0.5, SCORES, 0), cuts(MASKS, Order.SCORE)[-1].channels
+    assert float(gate[cut_order(MASKS, Order.SCORE, scores)[:most]].max()) < THRESHOLDS[-1]
+
+
+def test_curves_of_another_order_are_measured_anew(measured: Run, monkeypatch: pytest.MonkeyPatch):
+    assert tuning.read_curves(measured, 3) is not None
+    monkeypatch.setattr(tuning, "ORDER_VERSION", 1)
+    assert tuning.read_curves(measured, 3) is None
+
+
 def test_each_threshold_cuts_what_lies_below_it():
     gate = MASKS.gate(View.PRUNED)
     found = cuts(MASKS, Order.MASK)
