@@ -21,7 +21,8 @@ def layer_conductance(
     """Conductance (Dhamdhere et al. 2018) of one layer's channels toward `target`'s logit.
 
     It follows the straight way from the clean image to its triggered version: what flows through a channel on the
-    way is that channel's part in the rise of the target's logit, and over a layer the parts add up to the rise.
+    way is that channel's part in the rise of the target's logit. Over a layer the parts add up to the rise where all
+    that reaches the answer goes through the layer; what a shortcut takes past it is in none of them.
 
     Args:
         model: in eval mode; left as it is.
