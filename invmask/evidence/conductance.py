@@ -52,12 +52,14 @@ class ChannelConductance:
 
     Attributes:
         maps: of each of the channel's neurons, in logits, float32 [N, h, w].
-        neurons: row and column of the neuron that carries most, int64 [N, 2].
+        class_token: of the neuron that has no place in the image, float32 [N]; None where the layer has none such.
+        neurons: row and column of the one in `maps` that carries most, int64 [N, 2].
         inputs: of each pixel through that neuron, in logits, float32 [N, H, W], summed over colours. Over all pixels
             they add up to what the neuron has in `maps`.
     """
 
     maps: Tensor
+    class_token: Tensor | None
     neurons: Tensor
     inputs: Tensor
 
@@ -85,6 +87,7 @@ def channel_conductance(
         found = LayerConductance(copy, module).attribute(images, **how)
         assert isinstance(found, Tensor)
         maps = as_maps(module, found.detach())[:, number].float()
+        every = channels_first(module, found.detach())[:, number].float().cpu()
         places = maps.flatten(1).argmax(1)
         neurons = torch.stack([places // maps.shape[2], places % maps.shape[2]], 1)
         method = NeuronConductance(copy, module)
@@ -92,4 +95,5 @@ def channel_conductance(
             method.attribute(image[None], neuron_index(module, found, number, *neuron), **how).detach().sum(1)
             for image, neuron in zip(images, neurons.tolist(), strict=True)
         ]
-    return ChannelConductance(maps.cpu(), neurons.cpu(), torch.cat(inputs).float().cpu())
+    class_token = every[:, 0] if every.shape[1] > maps[0].numel() else None
+    return ChannelConductance(maps.cpu(), class_token, neurons.cpu(), torch.cat(inputs).float().cpu())

@@ -106,7 +106,8 @@ NEURONS: tuple[Entry, ...] = (
         "neurons-channel-conductance", "Neurons", "What reaches the target label through one channel",
         "Conductance of each of the channel's neurons toward the target label (of a clean control, toward the true "
         "class), from a black image to the one shown; and, over the image in grey, the pixels that reach the label "
-        "through the neuron that carries most (neuron conductance): the more violet, the more. Original network.",
+        "through the neuron that carries most (neuron conductance): the more violet, the more. A transformer's class "
+        "token has no place in the picture; what it carries is part of the channel's sum. Original network.",
         neurons.conductance_figure, which=neurons.which_channel_and_images,
     ),
     Entry(

@@ -151,11 +151,14 @@ def conductance_figure(records: RunRecords, theme: Theme) -> go.Figure:
     for i, caption in enumerate(found.captions):
         line, column = found.neurons[i].tolist()
         pictures: list[Tile] = [found.pixels[i], Heat(found.maps[i]), Heat(found.inputs[i], found.pixels[i])]
-        lines = [
-            f"channel: {_number(float(found.maps[i].sum()))} logits",
-            f"most: {_number(float(found.maps[i, line, column]))}, in row {line + 1},",
-            f"column {column + 1} of {found.maps.shape[2]}",
-        ]
+        whole, most = _number(float(found.sums[i])), _number(float(found.maps[i, line, column]))
+        lines = [f"channel: {whole} logits", f"most: {most}, in row {line + 1},"]
+        lines.append(f"column {column + 1} of {found.maps.shape[2]}")
+        if found.class_token is not None:
+            # A row has room for three lines.
+            token = _number(float(found.class_token[i]))
+            lines = [f"channel: {whole} logits,", f"of these class token: {token}"]
+            lines.append(f"most: {most}, row {line + 1}, column {column + 1}")
         rows.append(PictureRow(caption, pictures, lines))
     title = f"conductance toward {records.classes[found.wanted]}, logits"
     return picture_rows(rows, ["image", "neurons", "pixels"], theme, title)

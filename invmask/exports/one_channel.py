@@ -80,6 +80,7 @@ class Conducted:
         inputs: of each pixel, through the neuron that carries most, in logits, float32 [V, H, W].
         neurons: row and column of that neuron, int [V, 2].
         wanted: the class.
+        class_token: of a transformer's class token, which is in no map, float32 [V]; None where there is none.
     """
 
     captions: tuple[str, ...]
@@ -88,6 +89,13 @@ class Conducted:
     inputs: np.ndarray
     neurons: np.ndarray
     wanted: int
+    class_token: np.ndarray | None = None
+
+    @property
+    def sums(self) -> np.ndarray:
+        """Of the whole channel, the class token included, float32 [V]."""
+        sums = self.maps.sum((1, 2))
+        return sums if self.class_token is None else sums + self.class_token
 
 
 def drawn(victim: Victim, test: LabelledImages, seed: int, number: int = SAMPLES) -> LabelledImages:
@@ -173,6 +181,7 @@ def conducted(victim: Victim, images: LabelledImages, channel: int) -> Conducted
         found.inputs.numpy(),
         found.neurons.numpy(),
         wanted,
+        None if found.class_token is None else found.class_token.numpy(),
     )
 
 

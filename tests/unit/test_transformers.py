@@ -12,10 +12,14 @@ from invmask.attacks.victims import VictimCard, new_model, save_victim
 from invmask.data.embedded import load_embedded
 from invmask.evidence.activation import activation_change, feature_maps
 from invmask.evidence.attribution import grad_cam, integrated_gradients
-from invmask.evidence.conductance import layer_conductance
+from invmask.evidence.conductance import channel_conductance, layer_conductance
 from invmask.evidence.scores import channel_scores
 from invmask.exports import model as exported
+from invmask.exports import one_channel
+from invmask.exports.channels import channel_name
 from invmask.exports.mask_file import read_mask, write_mask
+from invmask.exports.neurons import conductance_figure
+from invmask.exports.records import Picks, read_records
 from invmask.exports.source import MaskSource, take_masks
 from invmask.masks.attach import attached, gated_logits
 from invmask.masks.fold import fold
@@ -165,6 +169,21 @@ def test_conductance_of_a_block_adds_up_to_the_rise_of_the_logit(vit):
     assert float(parts.sum()) == pytest.approx(float(rise), rel=0.02, abs=1e-3)
 
 
+@pytest.mark.parametrize("block", [2, 5])
+def test_what_flows_through_a_channel_takes_in_the_class_token(vit, block):
+    layout = MaskLayout.of(vit)
+    layer, batch = layout.layers[block], images(2)
+    whole = layer_conductance(vit, layer, batch, torch.zeros_like(batch), target=1, steps=48)
+    found = channel_conductance(vit, layout, layer.offset + 7, batch, target=1)
+    assert found.class_token is not None
+    together = found.maps.sum((1, 2)) + found.class_token
+    assert float(together.mean()) == pytest.approx(float(whole[7]), rel=0.01, abs=1e-5)
+    assert float(found.class_token.abs().min()) > 1e-3
+    # After the last block nothing is read but the class token.
+    assert (float(found.maps.abs().max()) < 1e-6) == (block == 5)
+    assert clean(vit)
+
+
 def test_attributions_are_as_large_as_the_images_and_not_empty(vit):
     layout = MaskLayout.of(vit)
     for found in (
@@ -223,6 +242,18 @@ def source(own_home: Path) -> MaskSource:
     taken = take_masks(run)
     assert len(taken.masks.mask) == 6 * 32
     return MaskSource(run, taken.spec, taken.victim, taken.layout, Masks(*torch.rand(2, 192)), taken.round)
+
+
+def test_figures_of_a_transformer_say_what_they_are_of(source):
+    name = channel_name(source.layout.layers, source.layout.layers[-1].offset + 7)
+    records = read_records(source.run, source.round, Picks(channel=name))
+    found = one_channel.conducted(records.victim, records.channel_images, records.channel)
+    assert found.class_token is not None
+    assert found.sums.tolist() == pytest.approx(found.class_token.tolist(), abs=1e-5)
+    said = [note.text for note in conductance_figure(records, "paper").layout.annotations]
+    for token in found.class_token:
+        words = f"{token:.2f}".replace("-", "−")
+        assert any(f"channel: {words} logits,<br>of these class token: {words}<br>" in text for text in said)
 
 
 @pytest.mark.parametrize("view", [View.PRUNED, View.INVERSE])
