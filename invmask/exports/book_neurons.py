@@ -113,9 +113,9 @@ NEURONS: tuple[Entry, ...] = (
     Entry(
         "neurons-attributions", "Neurons", "What speaks for the target label under the three views",
         "Over one test image in grey, the more violet, the more the place speaks for the target label (of a clean "
-        "control, for the true class): Grad-CAM of the last convolution, and integrated gradients of the pixels from "
-        "a black image. Beside each view its probability for the label.",
-        neurons.attribution_figure, which=neurons.which_image,
+        "control, for the true class): Grad-CAM, and integrated gradients of the pixels from a black image. Beside "
+        "each view its probability for the label.",
+        neurons.attribution_figure, which=neurons.which_image_and_layer,
     ),
 )  # fmt: skip
 """In the order of the page."""

@@ -17,6 +17,7 @@ from invmask.figures.palette import VIEW_TITLES, Theme
 from invmask.figures.pictures import Heat, PictureRow, Tile, picture_rows
 from invmask.figures.rounds import axis_end, phase_spans
 from invmask.figures.top_set import top_set_strip
+from invmask.masks.outputs import is_transformer
 from invmask.masks.state import View
 from invmask.runs.evidence import TopSet
 from invmask.runs.subject import ProbeImages
@@ -86,6 +87,12 @@ def which_image(records: RunRecords) -> str:
     kind = "triggered" if records.has_trigger else "clean"
     name = records.classes[int(records.channel_images.labels[0])]
     return f"The image: {kind}, true class {name}, the first of the test images drawn with seed {records.picks.draw}."
+
+
+def which_image_and_layer(records: RunRecords) -> str:
+    """Which image the attributions are of, and which layer Grad-CAM."""
+    layer = "encoder block but one" if is_transformer(records.victim.model) else "convolution"
+    return f"Grad-CAM is of the last {layer}. {which_image(records)}"
 
 
 def history_figure(records: RunRecords, theme: Theme) -> go.Figure:

@@ -16,6 +16,7 @@ from invmask.evidence.conductance import channel_conductance, layer_conductance
 from invmask.evidence.scores import channel_scores
 from invmask.exports import model as exported
 from invmask.exports import one_channel
+from invmask.exports.book_neurons import NEURONS
 from invmask.exports.channels import channel_name
 from invmask.exports.mask_file import read_mask, write_mask
 from invmask.exports.neurons import conductance_figure
@@ -254,6 +255,9 @@ def test_figures_of_a_transformer_say_what_they_are_of(source):
     for token in found.class_token:
         words = f"{token:.2f}".replace("-", "−")
         assert any(f"channel: {words} logits,<br>of these class token: {words}<br>" in text for text in said)
+    (entry,) = (entry for entry in NEURONS if entry.name == "neurons-attributions")
+    assert "Grad-CAM is of the last encoder block but one." in entry.words(records)
+    assert "convolution" not in entry.words(records)
 
 
 @pytest.mark.parametrize("view", [View.PRUNED, View.INVERSE])
