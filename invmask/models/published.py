@@ -72,7 +72,10 @@ def torchvision_classifier(name: str, num_classes: int, shape: tuple[int, int, i
     weights = next(iter(get_model_weights(name)))
     smallest = max(weights.meta["min_size"])
     fit_channels(network, shape[0])
-    if min(shape[1:]) >= smallest and not isinstance(network, VisionTransformer):
+    if isinstance(network, VisionTransformer):
+        # Its weights may be of another size than the network that has none.
+        return Enlarged(network, network.image_size)
+    if min(shape[1:]) >= smallest:
         return network
     return Enlarged(network, weights.transforms.keywords["crop_size"])
 

@@ -20,6 +20,7 @@ from invmask.masks.outputs import is_block
 from invmask.masks.state import MaskLayout
 from invmask.models import Classifier, architectures, build, is_transformer, suited_precision
 from invmask.models.preactresnet import PreActResNet18
+from invmask.models.published import torchvision_names
 from invmask.models.registry import ARCHITECTURES, is_normalised
 
 NARROW = {
@@ -235,6 +236,13 @@ def test_small_images_are_enlarged_for_networks_that_cannot_take_them():
     network.network.conv_proj.register_forward_hook(lambda m, inputs, o: seen.append(inputs[0].shape))
     network.eval()(torch.rand(1, 3, 32, 32))
     assert seen == [(1, 3, 224, 224)]
+
+
+@pytest.mark.parametrize("name", [name for name in torchvision_names() if name.startswith("vit_")])
+def test_a_vision_transformer_gets_images_of_its_own_size(name: str):
+    network = on_meta(f"torchvision:{name}")
+    assert network.side == network.network.image_size
+    assert network.eval()(torch.empty(1, 3, 32, 32, device="meta")).shape == (1, 10)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "PreActResNet18", "preactresnet18w", "preactresnet18 w16", ""])
