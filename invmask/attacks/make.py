@@ -42,10 +42,20 @@ def check_network(dataset: str, architecture: str) -> None:
     """
     try:
         with torch.device("meta"):
-            new_model(dataset, architecture)
+            model = new_model(dataset, architecture)
     except RuntimeError:
         # Some networks cannot be built without memory.
-        new_model(dataset, architecture)
+        model = new_model(dataset, architecture).to("meta")
+    info = dataset_info(dataset)
+    try:
+        with torch.no_grad():
+            model.eval()(torch.empty(1, *info.shape, device="meta"))
+    except RuntimeError as error:
+        size = "x".join(map(str, info.shape[1:]))
+        raise UserError(
+            f"Images of {size} pixels, as in {info.title}, are too small for the architecture '{architecture}'; "
+            "choose one that halves the picture less often."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from invmask import settings
 from invmask.attacks import make
@@ -177,7 +178,7 @@ def test_the_results_that_come_along_are_each_of_one_making_and_of_victims_that_
 
 def test_a_grid_builds_no_network_twice(monkeypatch):
     built = []
-    monkeypatch.setattr(make, "new_model", lambda *names: built.append(names))
+    monkeypatch.setattr(make, "new_model", lambda *names: built.append(names) or nn.Identity())
     make.check_network.cache_clear()
     expand(["badnets", "sig"], ["cnn4", "vit"], ["cifar10", "mnist"], [0.1, 0.05], ["default"], [1, 10], [0, 1])
     make.check_network.cache_clear()

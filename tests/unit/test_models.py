@@ -9,6 +9,7 @@ import torchvision
 from torch import nn
 
 from invmask import machine
+from invmask.attacks.make import check_network
 from invmask.attacks.victims import new_model
 from invmask.data.images import CIFAR10, DATASETS
 from invmask.defenses.base import Subject, drive
@@ -243,6 +244,30 @@ def test_a_vision_transformer_gets_images_of_its_own_size(name: str):
     network = on_meta(f"torchvision:{name}")
     assert network.side == network.network.image_size
     assert network.eval()(torch.empty(1, 3, 32, 32, device="meta")).shape == (1, 10)
+
+
+@pytest.mark.parametrize("side", [4, 8, 12, 16, 28])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_is_refused_where_nothing_of_the_images_is_left_for_it(
+    name: str, side: int, monkeypatch: pytest.MonkeyPatch
+):
+    tiny = replace(CIFAR10, name="tiny", title="Tiny pictures", shape=(3, side, side))
+    monkeypatch.setitem(DATASETS, "tiny", tiny)
+    check_network.cache_clear()
+    try:
+        new_model("tiny", name).eval()(torch.rand(1, 3, side, side))
+    except RuntimeError:
+        said = f"Images of {side}x{side} pixels, as in Tiny pictures, are too small for the architecture '{name}'"
+        with pytest.raises(UserError, match=said):
+            check_network("tiny", name)
+    else:
+        check_network("tiny", name)
+    check_network.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "swin_t", "maxvit_t", "inception_v3", "vit_b_32", "densenet121"])
+def test_networks_of_torchvision_are_for_small_images(name: str):
+    check_network("cifar10", f"torchvision:{name}")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "PreActResNet18", "preactresnet18w", "preactresnet18 w16", ""])
