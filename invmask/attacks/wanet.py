@@ -27,7 +27,7 @@ class WaNet(LoopAttack):
 
     name: ClassVar[str] = "wanet"
     title: ClassVar[str] = "WaNet"
-    explanation: ClassVar[str] = "The whole picture is warped a little, each pixel by half a pixel or so."
+    explanation: ClassVar[str] = "The whole picture is warped a little, each pixel by a third of a pixel or so."
     paper = Paper("T. A. Nguyen, A. T. Tran", "WaNet: Imperceptible Warping-based Backdoor Attack", 2021, "2102.10369")
     limits: ClassVar[dict[str, tuple[float, float]]] = {"grid": (2, 64), "strength": (0, 64), "noise_ratio": (0, 8)}
 

@@ -107,6 +107,11 @@ def test_wanet_moves_no_pixel_further_than_its_strength_allows(strength: float):
     assert wanet.farthest() == pytest.approx(strength * WaNet(strength=1.0).farthest())
 
 
+def test_wanet_moves_a_pixel_as_far_as_it_is_said_to():
+    assert float(WaNet().field(32, 32).norm(dim=2).mean()) == pytest.approx(1 / 3, abs=0.05)
+    assert "by a third of a pixel or so" in WaNet.explanation
+
+
 def test_wanet_of_no_strength_leaves_every_image_as_it_is(images: Tensor):
     assert torch.equal(WaNet(strength=0.0).apply(images), images)
 
