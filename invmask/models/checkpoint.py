@@ -19,6 +19,7 @@ MAX_BYTES = 2 << 30
 WRAPPED = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
 """Entries under which training programs keep the `state_dict` beside other things."""
 _SHOWN = 3
+_DEEPEST = 8
 
 
 class _PassedOver:
@@ -61,17 +62,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with _reading, warnings.catch_warnings(), safe_globals(_PASSED_OVER):
             warnings.simplefilter("ignore")  # of the age of the file's form: either it can be read or it cannot
             found = torch.load(path, map_location="cpu", weights_only=True)
-        while isinstance(found, Mapping) and (
-            inside := [name for name in WRAPPED if isinstance(found.get(name), Mapping)]
-        ):
-            found = found[inside[0]]
-        if not isinstance(found, Mapping):
-            raise ValueError("no state_dict")
-        return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+        return {str(name): tensor for name, tensor in _unwrapped(found).items() if isinstance(tensor, Tensor)}
     except (*_UNREADABLE, pickle.UnpicklingError, SafetensorError) as error:
         raise UserError(
             f"{path} holds no weights that can be read safely; store the network's state_dict as safetensors."
         ) from error
+
+
+def _unwrapped(found: Any) -> Mapping[Any, Any]:
+    """Raises ValueError where no mapping is found, or a mapping in it without end: one may hold itself."""
+    for _ in range(_DEEPEST):
+        if not isinstance(found, Mapping):
+            raise ValueError("no state_dict")
+        inside = [name for name in WRAPPED if isinstance(found.get(name), Mapping)]
+        if not inside:
+            return found
+        found = found[inside[0]]
+    raise ValueError("no end")
 
 
 def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

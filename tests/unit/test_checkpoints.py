@@ -147,7 +147,8 @@ class Dangerous:
         return (Path.touch, (Path("was-run"),))
 
 
-@pytest.mark.parametrize("content", ["pickle", "noise", "empty", "list", "missing"])
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("content", ["pickle", "noise", "empty", "list", "missing", "itself"])
 def test_nothing_but_weights_is_read(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.pt"
@@ -159,6 +160,10 @@ def test_nothing_but_weights_is_read(tmp_path: Path, content: str, monkeypatch: 
         path.write_bytes(b"")
     elif content == "list":
         torch.save([torch.ones(2)], path)
+    elif content == "itself":
+        endless: dict[str, object] = {"weight": torch.ones(2)}
+        endless["model"] = endless
+        torch.save(endless, path)
     with pytest.raises(UserError, match="store the network's state_dict as safetensors"):
         read_state(path)
     assert not (tmp_path / "was-run").exists()
