@@ -18,7 +18,7 @@ TOP_STEPS = 24
 ORDER_VERSION = 2
 """Raised with every change of `cut_order`, so that curves that rest on it are measured anew."""
 LEAST_AGREEMENT = 0.98
-"""See `propose`."""
+"""See `propose` and `is_dear`."""
 
 
 class Order(StrEnum):
@@ -112,7 +112,7 @@ def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPo
     view answers as the original view does, and of images with the round's synthesized trigger on that it answers as
     the original does without. The latter are the whole budget where one trigger is for all, and else the few examples
     that are kept with the run. Of equals, the cut of the fewest channels. Labels, the attacker's trigger and test
-    images do not enter it.
+    images do not enter it. The first share may be small where the second is large: see `is_dear`.
 
     Where the round made no perturbation nothing tells what a cut is good for: then it is the hardest cut under which
     that answer stays for at least `least` of the budget; with fewer than 50 images, that is for all of them.
@@ -122,3 +122,8 @@ def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPo
         return max(restored, key=lambda point: (point.agreement + (point.restored or 0.0), -point.cut.channels))
     good = [point for point in points if point.agreement >= least]
     return max(good, key=lambda point: point.cut.channels, default=None)
+
+
+def is_dear(point: CutPoint, least: float = LEAST_AGREEMENT) -> bool:
+    """Whether a cut changes more of the answers to clean images than `propose` allows where no trigger was made."""
+    return point.agreement < least

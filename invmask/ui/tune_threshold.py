@@ -5,7 +5,7 @@ import torch
 
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
-from invmask.evidence.threshold import LEAST_AGREEMENT, CutPoint, Order, cut_order, hard_masks, propose
+from invmask.evidence.threshold import LEAST_AGREEMENT, CutPoint, Order, cut_order, hard_masks, is_dear, propose
 from invmask.exports.tuning import cut_figure, cut_words
 from invmask.masks.state import Masks
 from invmask.runs import tuning
@@ -149,6 +149,11 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
             f"{'The trigger itself and test images have' if card.targets is not None else 'Test images have'} no "
             "part in it."
         )
+        if is_dear(found):
+            why += (
+                f" It changes {percent(1 - found.agreement)} of the answers to the clean budget, and so may cost "
+                "accuracy that the soft mask, or a cut of fewer channels, keeps."
+            )
     st.caption(f"{why} {here} The soft mask itself, pruned view: {soft}.".replace(" %", "\u00a0%"))
 
 

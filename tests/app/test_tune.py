@@ -1,6 +1,7 @@
 """Tune: the slider's numbers are the measured ones, the address, saving, pins, and runs that are laid out."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,20 @@ def test_the_slider_shows_what_was_measured_and_the_address_keeps_it():
     button(app, "Take the proposed cut").click().run()
     assert "n" not in app.query_params
     assert marked(app) == {proposed}
+
+
+@pytest.mark.parametrize(("agreement", "told"), [(0.98, False), (0.979, True)])
+def test_a_proposal_that_changes_many_clean_answers_says_so(agreement, told):
+    run, curves = measured_run()
+    points = {
+        order: tuple(replace(point, agreement=agreement) for point in curves.points[order]) for order in curves.points
+    }
+    tuning.write_curves(run, 5, replace(curves, points=points))
+    for order in Order:
+        words = " ".join(caption.value for caption in visit("tune", run=run.id, by=order.value).caption)
+        assert "**Proposed: " in words
+        assert ("It changes 2.1\u00a0% of the answers to the clean budget" in words) == told
+        assert ("the soft mask, or a cut of fewer channels, keeps" in words) == told
 
 
 def test_a_cut_is_saved_for_flip_and_export():
