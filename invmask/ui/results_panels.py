@@ -185,7 +185,7 @@ def show_table(results: list[CaseResult], name: str) -> None:
     config: dict[str, ColumnConfig] = {column: _share_column(column) for column in shares}
     config["attack"] = st.column_config.TextColumn("attack", width=124)
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
-    config["dataset"] = st.column_config.TextColumn("data set")
+    config["dataset"] = st.column_config.TextColumn("data set", width=112)
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
     config["spc"] = st.column_config.NumberColumn("SPC", width=50)
     config["seeds"] = st.column_config.NumberColumn("seeds", width=56)
