@@ -175,6 +175,8 @@ def _panels(measures: Sequence[str] | Mapping[str, object], title: str, span: li
     figure.update_yaxes(
         range=[-4, 104], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"], zeroline=False
     )
+    # A marker at the left end reaches out to the words.
+    figure.update_yaxes(ticklabelstandoff=6)
     figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": 112, "t": 46, "b": 46})
     return finish(figure, theme, 92 + PANEL_HEIGHT * len(names))
 

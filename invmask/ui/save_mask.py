@@ -35,11 +35,11 @@ def show(page: str, run: str, masks: Callable[[], Masks]) -> None:
 
 
 def _store(page: str, run: str, masks: Callable[[], Masks], shown: str) -> None:
-    directory, name = cache.store().run(run), st.session_state[f"{page}-name"].strip(" ")
-    if name != shown and name in named_masks.list_names(directory):
-        # Pressed straight out of the field, before the button could say what it would replace.
-        return
+    name = st.session_state[f"{page}-name"].strip(" ")
     try:
-        st.session_state[f"{page}/saved"] = named_masks.save(directory, name, masks())
+        directory = cache.store().run(run)
+        # Pressed straight out of the field, the button could not say yet what it would replace.
+        if name == shown or name not in named_masks.list_names(directory):
+            st.session_state[f"{page}/saved"] = named_masks.save(directory, name, masks())
     except UserError as error:
         st.session_state[f"{page}/problem"] = str(error)
