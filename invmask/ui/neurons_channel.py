@@ -8,7 +8,7 @@ from invmask.exports import neurons
 from invmask.exports.channels import OF_THE_MASKS, SHORT, Channels, channel_name, find_channel
 from invmask.exports.entry import Draw
 from invmask.exports.frames import most_rounds
-from invmask.exports.one_channel import MapRow
+from invmask.exports.one_channel import Conducted, MapRow
 from invmask.exports.records import Picks, read_records
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
@@ -204,13 +204,19 @@ def _conductance(card: VictimCard, stamp: int, channel: int, draw: int) -> None:
     veils = overlay_pixels(found.pixels, found.inputs, current_theme())
     samples = []
     for i, caption in enumerate(found.captions):
-        line, column = found.neurons[i].tolist()
         pictures = (Picture(found.pixels[i], "image"), Picture(flows[i], "neurons"), Picture(veils[i], "pixels"))
-        most = f"most in row {line + 1}, column {column + 1}: {found.maps[i, line, column]:.2f}"
-        note = f"channel {found.maps[i].sum():+.2f} logits; {most}".replace("-", "−")
-        samples.append(Sample(caption, pictures, note))
+        samples.append(Sample(caption, pictures, conductance_note(found, i)))
     sample_grid(samples, 84)
     st.caption(f"Full colour of neurons at ±{limit:.2f} logits.")
+
+
+def conductance_note(found: Conducted, place: int) -> str:
+    """What flows through the channel in one of its images, in logits: all of it, and where most does."""
+    line, column = found.neurons[place].tolist()
+    most = f"most in row {line + 1}, column {column + 1}: {found.maps[place, line, column]:.2f}"
+    # It has no place in the picture.
+    token = f", class token {found.class_token[place]:+.2f}" if found.class_token is not None else ""
+    return f"channel {found.sums[place]:+.2f} logits{token}; {most}".replace("-", "−")
 
 
 def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: int, draw: int) -> None:

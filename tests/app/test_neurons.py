@@ -14,6 +14,7 @@ from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence.scores import ranking
 from invmask.exports.channels import OF_THE_MASKS, channel_name, find_channel
+from invmask.exports.one_channel import Conducted
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import evidence, named_masks
@@ -22,6 +23,7 @@ from invmask.runs.gather import gather
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.ui import neurons_choice
+from invmask.ui.neurons_channel import conductance_note
 from invmask.ui.neurons_data import HIGH_SCORE
 from invmask.ui.neurons_panels import TABLE_WIDTH
 from tests.app.conftest import make_run, sentences, visit
@@ -306,3 +308,11 @@ def test_a_channel_that_is_not_there_is_a_sentence():
 def test_without_a_run_or_a_round_it_says_what_to_do():
     assert "Defend this victim" in sentences(visit("neurons", victim=VICTIM))[0]
     assert "no round yet" in sentences(visit("neurons", run=make_run(rounds=0).id))[0]
+
+
+def test_what_a_class_token_carries_is_part_of_the_channels_sum():
+    maps = np.array([[[0.5, 0.25], [0.0, -1.0]]], np.float32)
+    found = Conducted(("triggered",), np.zeros((1, 4, 4, 3)), maps, np.zeros((1, 4, 4)), np.array([[0, 0]]), 3)
+    assert conductance_note(found, 0) == "channel −0.25 logits; most in row 1, column 1: 0.50"
+    token = replace(found, class_token=np.array([1.5], np.float32))
+    assert conductance_note(token, 0) == "channel +1.25 logits, class token +1.50; most in row 1, column 1: 0.50"
