@@ -65,9 +65,10 @@ def write_figures(
         UserError: no such figure or format.
         OSError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
 
     def write(name: str, content: bytes) -> None:
+        # Only now, when it is known that there is something to write.
+        folder.mkdir(parents=True, exist_ok=True)
         files.write_bytes(folder / name, content)
 
     return _make(write, records, formats, names, on_progress)
