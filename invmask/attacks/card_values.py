@@ -12,13 +12,14 @@ _MAY_BE_NONE = ("target_label", "asr", "ra", "n_triggered")
 
 
 def check_values(values: Any) -> Mapping[str, Any]:
-    """`values`, read from JSON, as they are.
+    """`values`, read from JSON, as they are; but for a `folder`, which is where the card lies and not what it says.
 
     Raises:
         ValueError: something is missing, of another type, or no share in [0, 1] or count from 0 where it has to be one.
     """
     if not isinstance(values, dict) or not set(NEEDED) <= set(values):
         raise ValueError("something is missing")
+    values = {name: value for name, value in values.items() if name != "folder"}
     for name, value in values.items():
         fits = (
             (name in _MAY_BE_NONE and value is None)
