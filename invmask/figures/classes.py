@@ -1,6 +1,7 @@
 """Which classes a chart shows, and how they are named in it: many do not fit."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 ALL_UP_TO = 20
 OF_MANY = 12
@@ -28,6 +29,16 @@ def shown_classes(weights: Sequence[float], always: Iterable[int | None]) -> lis
 def short(title: str) -> str:
     """A class's name, cut where it is too long."""
     return title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
+
+
+def axis_of(names: Sequence[str]) -> dict[str, Any]:
+    """The axis of bars at the places 0, 1, 2 and so on, from top to bottom.
+
+    By places and not by names: names that are numbers would make an axis of numbers, and equal ones one bar.
+    """
+    places = list(range(len(names)))
+    steady = {"fixedrange": True, "showgrid": False, "zeroline": False}
+    return {"tickvals": places, "ticktext": list(names), "range": [len(names) - 0.5, -0.5], **steady}
 
 
 def of_many(shown: int, classes: int) -> str:

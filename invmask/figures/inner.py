@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.classes import of_many, short, shown_classes
+from invmask.figures.classes import axis_of, of_many, short, shown_classes
 from invmask.figures.palette import GROUND, NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish
@@ -52,15 +52,7 @@ def flip_labels(
             hovertemplate=f"%{{customdata[1]}} of {samples} images flipped to <b>%{{customdata[0]}}</b><extra></extra>",
         )
     )
-    figure.update_yaxes(
-        tickvals=list(range(len(places))),
-        ticktext=names,
-        range=[len(places) - 0.5, -0.5],
-        fixedrange=True,
-        showgrid=False,
-        zeroline=False,
-        tickfont={"size": 13},
-    )
+    figure.update_yaxes(**axis_of(names), tickfont={"size": 13})
     figure.update_xaxes(
         range=[0, 100],
         tickvals=[0, 50, 100],

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.classes import of_many, short, shown_classes
+from invmask.figures.classes import axis_of, of_many, short, shown_classes
 from invmask.figures.palette import VIEW_TITLES, Theme, view_colour
 from invmask.figures.template import finish
 
@@ -47,7 +47,6 @@ def class_probabilities(
         percents = [100 * shares[place] for place in places]
         figure.add_bar(
             x=percents,
-            # By their places: names that are numbers would make an axis of numbers, and equal ones one bar.
             y=list(range(len(places))),
             customdata=[classes[place] for place in places],
             meta={"class": marked, "probability, %": percents},
@@ -82,15 +81,7 @@ def class_probabilities(
     figure.update_xaxes(
         range=[0, 104], tickvals=[0, 50, 100], ticktext=["0", "", "100"], tickfont={"size": 12}, fixedrange=True
     )
-    figure.update_yaxes(
-        tickvals=list(range(len(places))),
-        ticktext=names,
-        range=[len(places) - 0.5, -0.5],
-        fixedrange=True,
-        showgrid=False,
-        zeroline=False,
-        ticklabelstandoff=5,
-    )
+    figure.update_yaxes(**axis_of(names), ticklabelstandoff=5)
     middle = (len(probabilities) + 1) // 2
     figure.update_xaxes(title_text=f"probability, %{of_many(len(places), len(classes))}", row=1, col=middle)
     longest = max(len(short(classes[place])) + 2 * (place in (true, target)) for place in places)
