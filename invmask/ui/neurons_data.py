@@ -168,12 +168,17 @@ def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand:
     run = cache.store().run(run_id)
     spec, masks = run.spec(), base_masks(run_id, round_taken, base)
     _, images = probe_images(spec.victim, spec.probe_per_class)
-    original, learned = run.summary().original, run.entry(round_taken).views.pruned if round_taken else None
-    assert original is not None
     before = _answers(run_id, round_taken, base, base_stamp, _UNTOUCHED, stamp)
-    # What the run has measured is said as on the other pages: measured again, an answer may be rounded otherwise.
-    recorded = {LEARNED: learned, NOTHING: original}.get(base)
-    measured = recorded or images.flags(before.argmax(1)).measures()
+    recorded: dict[str, Measures | None] = {}
+    if cache.another_victim(run_id) is None:
+        # What the run has measured is said as on the other pages: measured again, an answer may be rounded otherwise.
+        learned = run.entry(round_taken).views.pruned if round_taken else None
+        recorded = {LEARNED: learned, NOTHING: run.summary().original}
+    original = recorded.get(NOTHING)
+    if original is None:
+        untouched = _answers(run_id, round_taken, NOTHING, 0, _UNTOUCHED, stamp)
+        original = images.flags(untouched.argmax(1)).measures()
+    measured = recorded.get(base) or images.flags(before.argmax(1)).measures()
     if torch.equal(by_hand.apply(masks).gate(View.PRUNED), masks.gate(View.PRUNED)):
         return WhatIf(original, measured, measured, before, before)
     after = _answers(run_id, round_taken, base, base_stamp, by_hand, stamp)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
@@ -24,7 +25,7 @@ from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.ui import neurons_choice
 from invmask.ui.neurons_channel import conductance_note
-from invmask.ui.neurons_data import HIGH_SCORE
+from invmask.ui.neurons_data import HIGH_SCORE, what_if
 from invmask.ui.neurons_panels import TABLE_WIDTH
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
@@ -316,3 +317,13 @@ def test_what_a_class_token_carries_is_part_of_the_channels_sum():
     assert conductance_note(found, 0) == "channel −0.25 logits; most in row 1, column 1: 0.50"
     token = replace(found, class_token=np.array([1.5], np.float32))
     assert conductance_note(token, 0) == "channel +1.25 logits, class token +1.50; most in row 1, column 1: 0.50"
+
+
+def test_of_another_victim_no_number_is_the_earlier_ones(home):
+    run = make_run()
+    path = home / f"{VICTIM}.safetensors"
+    # The same answer to every image, and so one class in ten is right.
+    weights = load_file(path)
+    save_file({name: 0 * tensor if tensor.is_floating_point() else tensor for name, tensor in weights.items()}, path)
+    found = what_if(run.id, 1, neurons_choice.LEARNED, neurons_choice.Decided((), ()))
+    assert (found.original.acc, found.base.acc, found.now.acc) == (0.1, 0.1, 0.1)

@@ -325,7 +325,7 @@ def test_whoever_reads_the_progress_may_go(
         (["train", "bpp", "--picture", "x.png"], "--picture is for the attack 'picture'"),
         (["train", "picture", "--picture", "/none/x.png"], "cannot be read"),
         (["train", "badnets", "--name", "../x"], "has small letters"),
-        (["train", "badnets", "--name", "mine", "--device", "cuda:99"], "no device 'cuda:99'"),
+        (["train", "badnets", "--name", "mine", "--device", "cuda:99"], "no device 'cuda:99'; choose cpu or one that"),
         (["train", "badnets", "--name", "mine"], "CIFAR-10 is not in"),
         (["train", "badnets"], "give yours another name with --name"),
         (["data", "svhn"], "no data set 'svhn'"),

@@ -491,6 +491,14 @@ def test_a_file_that_two_threads_write_at_once_is_whole(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path):
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        files.write_bytes(tmp_path / "model.onnx", b"content")
+    assert raised.value.filename == str(tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
 def test_a_long_round_is_told_from_a_worker_that_is_gone(store: RunStore):
     run = store.create(small_spec())
     store.advance(run.id, 2)
