@@ -7,7 +7,7 @@ import torch
 
 from invmask import settings
 from invmask.cli.tables import print_json, print_table
-from invmask.data.embedded import ASSETS, embedded_folder
+from invmask.data.embedded import ASSETS, embedded_folder, is_embedded
 from invmask.data.images import DATASETS, DatasetInfo
 from invmask.data.registry import is_fetched
 from invmask.masks.state import MaskLayout
@@ -82,7 +82,7 @@ def datasets(as_json: bool) -> int:
 
 def _dataset(info: DatasetInfo) -> dict[str, Any]:
     images = embedded_folder(info.name)
-    kept = "embedded" if images.parent == ASSETS else "prepared" if images.is_dir() else "none"
+    kept = "embedded" if images.parent == ASSETS else "prepared" if is_embedded(info.name) else "none"
     return {
         "name": info.name,
         "title": info.title,

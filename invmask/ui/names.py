@@ -1,6 +1,7 @@
 """How victims and runs are called on screen, and the words that every page explains in the same way."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
@@ -63,19 +64,23 @@ def victim_title(card: VictimCard) -> str:
 
 
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
-    """Short enough for a chooser, told apart from the others: `SIG · CIFAR-10`, or `BadNets · ViT, small`.
+    """Short enough for a chooser, told apart from the others: `SIG · PreActResNet-18`, or `BadNets · Fashion-MNIST`.
 
-    A width is left out unless it is needed. Those that are of one kind in everything go by their own names.
+    Of the data set that most were trained on the network is named, of others the data set. More than that, and the
+    network's width, only where they are needed. Those that are of one kind in everything go by their own names.
     """
-    forms: tuple[Callable[[VictimCard], str], ...] = (
-        lambda of: f"{variant_title(of)} · {dataset_title(of.dataset)}",
-        lambda of: f"{variant_title(of)} · {architecture_title(split_width(of.architecture)[0])}",
-        lambda of: f"{variant_title(of)} · {architecture_title(of.architecture)}",
-        lambda of: f"{variant_title(of)} · {dataset_title(of.dataset)} · {architecture_title(of.architecture)}",
-    )
-    for form in forms:
-        if sum(form(other) == form(card) for other in among) < 2:
-            return form(card)
+    usual = Counter(other.dataset for other in among).most_common(1)[0][0]
+
+    def forms(of: VictimCard) -> list[str]:
+        kind, dataset = variant_title(of), dataset_title(of.dataset)
+        short, full = (architecture_title(name) for name in (split_width(of.architecture)[0], of.architecture))
+        if of.dataset == usual:
+            return [f"{kind} · {short}", f"{kind} · {full}"]
+        return [f"{kind} · {dataset}", f"{kind} · {dataset} · {short}", f"{kind} · {dataset} · {full}"]
+
+    for form in forms(card):
+        if sum(form in forms(other) for other in among) < 2:
+            return form
     # A browser knows options by their titles alone: no two may be alike.
     return f"{variant_title(card)} · {card.name}"
 

@@ -7,10 +7,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from invmask.attacks.registry import ATTACKS, make_attack
 from invmask.cli import defend, main
+from invmask.data.embedded import write_part
+from invmask.data.images import LabelledImages
 from invmask.defenses.ims import config
 from invmask.runs.advance import Outcome
 from invmask.runs.run import Run
@@ -63,7 +66,11 @@ def test_models(capsys: pytest.CaptureFixture[str]):
 
 def test_datasets(capsys: pytest.CaptureFixture[str], home: Path):
     (home / "data" / "MNIST").mkdir(parents=True)
-    (home / "data" / "prepared" / "gtsrb").mkdir(parents=True)
+    drawn = LabelledImages(np.zeros((43, 32, 32, 3), np.uint8), np.arange(43))
+    for part in ("budget", "test"):
+        write_part(home / "data" / "prepared" / "gtsrb", part, drawn, np.arange(43), {})
+    # A folder alone, as somebody's deletion of its files leaves it, is of no use to a defence.
+    (home / "data" / "prepared" / "cifar100").mkdir()
     status, out, err = call(capsys, "datasets", "--json")
     assert (status, err) == (0, "")
     found = {dataset["name"]: dataset for dataset in json.loads(out)}

@@ -57,18 +57,25 @@ def test_victims_have_human_names():
     assert architecture_title("preactresnet18w24") == "PreActResNet-18, width 24"
     assert architecture_title("somebody's") == "somebody's"
     wide, narrow = card("preactresnet18", "sig"), card("preactresnet18w16", "sig")
-    assert victim_label(wide, [wide, card("preactresnet18", "clean")]) == "SIG · CIFAR-10"
+    control = card("preactresnet18", "clean")
+    assert victim_label(wide, [wide, control]) == "SIG · PreActResNet-18"
     rare = replace(narrow, poisoning_ratio=0.01, labels="all-to-all", target_label=None)
-    assert victim_label(rare, [narrow, rare]) == "SIG, 1\u00a0%, all-to-all · CIFAR-10"
+    assert victim_label(rare, [narrow, rare]) == "SIG, 1\u00a0%, all-to-all · PreActResNet-18"
     assert (target_title(rare), target_title(narrow)) == ("the next class", "airplane")
-    assert victim_label(narrow, [narrow, rare]) == "SIG · CIFAR-10"
+    assert victim_label(narrow, [narrow, rare]) == "SIG · PreActResNet-18"
     assert victim_label(narrow, [wide, narrow]) == "SIG · PreActResNet-18, quarter width"
     small = card("vitw64", "sig")
     assert victim_label(small, [wide, small]) == "SIG · ViT, small"
     assert victim_label(wide, [wide, small]) == "SIG · PreActResNet-18"
-    grey = replace(narrow, dataset="mnist")
-    assert victim_label(narrow, [narrow, wide, grey]) == "SIG · CIFAR-10 · PreActResNet-18, quarter width"
-    assert victim_label(grey, [narrow, wide, grey]) == "SIG · MNIST"
+    # The data set of the fewest is named, and of two of one kind there the network, too.
+    grey, grey_small = replace(narrow, dataset="mnist"), replace(small, dataset="mnist")
+    assert victim_label(narrow, [grey, narrow, control]) == "SIG · PreActResNet-18"
+    assert victim_label(grey, [grey, narrow, control]) == "SIG · MNIST"
+    among = [grey, grey_small, narrow, wide, control]
+    assert victim_label(narrow, among) == "SIG · PreActResNet-18, quarter width"
+    assert victim_label(grey, among) == "SIG · MNIST · PreActResNet-18"
+    among += [control, replace(wide, dataset="mnist")]
+    assert victim_label(grey, among) == "SIG · MNIST · PreActResNet-18, quarter width"
     mine = replace(narrow, name="mine")
     assert victim_label(mine, [narrow, mine]) == "SIG · mine"
     assert victim_label(narrow, [narrow, mine]) == f"SIG · {narrow.name}"
