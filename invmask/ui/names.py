@@ -1,5 +1,6 @@
 """How victims and runs are called on screen, and the words that every page explains in the same way."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -72,7 +73,8 @@ def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
     usual = Counter(other.dataset for other in among).most_common(1)[0][0]
 
     def forms(of: VictimCard) -> list[str]:
-        kind, dataset = variant_title(of), dataset_title(of.dataset)
+        # Without what explains a title, as in `IAB (input-aware)`: there is no room for it.
+        kind, dataset = re.sub(r" \(.*?\)", "", variant_title(of)), dataset_title(of.dataset)
         short, full = (architecture_title(name) for name in (split_width(of.architecture)[0], of.architecture))
         if of.dataset == usual:
             return [f"{kind} · {short}", f"{kind} · {full}"]

@@ -59,6 +59,7 @@ def test_victims_have_human_names():
     wide, narrow = card("preactresnet18", "sig"), card("preactresnet18w16", "sig")
     control = card("preactresnet18", "clean")
     assert victim_label(wide, [wide, control]) == "SIG · PreActResNet-18"
+    assert victim_label(card("preactresnet18w16", "iab"), [wide, control]) == "IAB · PreActResNet-18"
     rare = replace(narrow, poisoning_ratio=0.01, labels="all-to-all", target_label=None)
     assert victim_label(rare, [narrow, rare]) == "SIG, 1\u00a0%, all-to-all · PreActResNet-18"
     assert (target_title(rare), target_title(narrow)) == ("the next class", "airplane")
