@@ -32,9 +32,13 @@ def processor(device: str = "cpu") -> str:
 
 
 def has_bfloat16(device: str = "cpu") -> bool:
-    """Whether the processor multiplies bfloat16 in hardware (AMX or AVX512-BF16; CUDA's own answer there)."""
+    """Whether the processor multiplies bfloat16 in hardware (AMX or AVX512-BF16; CUDA devices from Ampere on)."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        # That there is no such device is told where networks are put on it.
+        if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+            return False
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     info = Path("/proc/cpuinfo")
     words = set(info.read_text().split()) if info.exists() else set()
     return bool(words & {"amx_bf16", "avx512_bf16"})

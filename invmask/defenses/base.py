@@ -28,12 +28,14 @@ class Subject:
         images: the clean budget, float32 [N, C, H, W] in [0, 1].
         num_classes: number of logits K.
         precision: arithmetic of the networks' passes.
+        mirrors: whether an image keeps its class when left and right are exchanged.
     """
 
     model: nn.Module
     images: Tensor
     num_classes: int
     precision: Precision = "float32"
+    mirrors: bool = True
 
     @property
     def device(self) -> torch.device:

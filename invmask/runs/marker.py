@@ -5,10 +5,10 @@ Whoever gets the run's lock and finds the mark still set knows that the worker b
 
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from invmask.runs import files
+from invmask.runs import files, process
 from invmask.runs.run import Run
 
 
@@ -18,7 +18,7 @@ class Marker:
 
     Attributes:
         path: of the file.
-        pid, host: the process.
+        pid, since, host: the process, and when it began.
         round: the round that the run stood at when it was taken.
         losses: how many workers were killed there before, one after the other.
         busy: still at work.
@@ -26,6 +26,7 @@ class Marker:
 
     path: Path
     pid: int
+    since: float
     host: str
     round: int
     losses: int
@@ -44,7 +45,7 @@ class Marker:
         losses = 0
         if before.get("busy"):
             losses = 1 + (int(before.get("losses", 0)) if before.get("round") == taken else 0)
-        marker = cls(path, os.getpid(), socket.gethostname(), taken, losses)
+        marker = cls(path, os.getpid(), process.began(os.getpid()), socket.gethostname(), taken, losses)
         marker._write()
         return marker
 
@@ -55,7 +56,7 @@ class Marker:
     def leave(self) -> None:
         """Take the mark away; the file goes on to say who was there last."""
         if self.path.parent.is_dir():
-            Marker(self.path, self.pid, self.host, self.round, 0, busy=False)._write()
+            replace(self, losses=0, busy=False)._write()
 
     def _write(self) -> None:
         files.write_json(self.path, {key: value for key, value in asdict(self).items() if key != "path"})

@@ -5,7 +5,6 @@ half written, does not exist yet. So two readers never see different rounds, and
 """
 
 import json
-import os
 import socket
 import struct
 import time
@@ -19,7 +18,7 @@ from filelock import FileLock
 
 from invmask.defenses.ims.config import Phase
 from invmask.errors import UserError
-from invmask.runs import files
+from invmask.runs import files, process
 from invmask.runs.entries import RoundEntry, RunResult, RunState, RunSummary, StoredExamples, result_from_json
 from invmask.runs.parsed import PARSED
 from invmask.runs.shapes import Shapes
@@ -253,13 +252,9 @@ class Run:
             here = worker.get("host") == socket.gethostname()
             if silent > ((SILENT_HERE_SECONDS if here else SILENT_SECONDS) if worker["busy"] else between):
                 return False
-            if here:
-                os.kill(int(worker["pid"]), 0)
-        except PermissionError:
-            return True
+            return not here or process.lives(int(worker["pid"]), float(worker["since"]))
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        return True
 
     def _check(self, round_taken: int, first: int = 0) -> int:
         committed = self.committed()

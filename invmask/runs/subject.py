@@ -83,7 +83,7 @@ def spec_of(
 
     Args:
         changed: settings unlike the preset's.
-        precision: None for what suits the machine and the network.
+        precision: None for what suits the machine and the network; for `paper`, float32.
 
     Raises:
         UserError: no such preset, or a setting out of range.
@@ -103,19 +103,21 @@ def spec_with(
     Args:
         architecture: the victim's.
         preset_name: what `config` started from.
-        precision: None for what suits the machine and the network.
+        precision: None for what suits the machine and the network; for `paper`, float32.
 
     Raises:
         UserError: the machine's own settings make no sense.
     """
     device = settings.device()
+    # bfloat16 rounds the first steps of a perturbation partly away, and other masks come of it.
+    suited = "float32" if preset_name == "paper" else suited_precision(architecture, device)
     return RunSpec(
         victim=victim,
         preset=preset_name,
         spc=spc,
         seed=config.seed,
         config=config,
-        precision=precision or suited_precision(architecture, device),
+        precision=precision or suited,
         device=device,
         threads=settings.threads(),
         versions=versions(),
@@ -137,7 +139,8 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     victim = _victim(spec.victim, spec.device, tuple(folders), victim_digest(spec.victim, folders))
     images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor()
     model = sharing_copy(victim.model)
-    subject = Subject(model, images.to(spec.device), len(victim.card.dataset_info.classes), spec.precision)
+    info = victim.card.dataset_info
+    subject = Subject(model, images.to(spec.device), len(info.classes), spec.precision, info.mirrors)
     return Bench(
         spec=spec,
         defense=DEFENSES[spec.defense](spec.config),

@@ -215,6 +215,21 @@ def test_perturbations_and_those_that_people_see_are_led_to_a_label_held_to(monk
         assert labels == [wanted, wanted]
 
 
+@pytest.mark.parametrize("mirrors", [True, False])
+def test_images_are_mirrored_only_where_they_keep_their_class(monkeypatch: pytest.MonkeyPatch, mirrors: bool) -> None:
+    seen = []
+    real = stepper.augment
+
+    def spy(images: torch.Tensor, generator: torch.Generator, padding: int, flip: bool) -> torch.Tensor:
+        seen.append(flip)
+        return real(images, generator, padding, flip)
+
+    monkeypatch.setattr(stepper, "augment", spy)
+    defense, subject = IMS(replace(RACE, crop_padding=2)), replace(make_subject(), mirrors=mirrors)
+    defense.step(subject, defense.init(subject))
+    assert set(seen) == {mirrors}
+
+
 def test_the_last_record_of_a_race_counts_the_masks_that_are_kept() -> None:
     config = replace(RACE, label_lead=20, outer_learning_rate=0.2)
     subject, defense = make_subject(), IMS(config)

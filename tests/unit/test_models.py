@@ -1,5 +1,6 @@
 """Architectures by name: what they give, what they are published to be, and IMS on each."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -120,6 +121,22 @@ def test_depthwise_networks_alone_run_in_float32_on_processors_that_have_bfloat1
         assert suited_precision(name, "cuda:0") == "bfloat16"
     monkeypatch.setattr(machine, "has_bfloat16", lambda device="cpu": False)
     assert suited_precision("preactresnet18") == suited_precision("preactresnet18", "cuda") == "float32"
+
+
+def test_a_cuda_device_that_has_to_emulate_bfloat16_has_none(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def supported(including_emulation: bool = True) -> bool:
+        asked.append(including_emulation)
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device", lambda name: contextlib.nullcontext(asked.append(name)))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert not machine.has_bfloat16("cuda:0")
+    assert asked == ["cuda:0", False]
+    assert not machine.has_bfloat16("cuda:1")
+    assert len(asked) == 2
 
 
 # Torchvision's own counts for 1,000 classes (its documentation), less the classes that are not there.

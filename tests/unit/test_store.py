@@ -16,7 +16,11 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invmask.attacks.victims import load_victim
+from invmask import machine
+from invmask.attacks.victims import load_victim, new_model, read_card, save_victim
+from invmask.data.embedded import embedded_folder, write_part
+from invmask.data.images import LabelledImages
+from invmask.defenses.ims.config import PRESETS
 from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout, Masks
@@ -25,9 +29,10 @@ from invmask.runs import files, progress, scores
 from invmask.runs.advance import Limits, Outcome, advance
 from invmask.runs.entries import RunState
 from invmask.runs.marker import Marker
+from invmask.runs.process import began
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench, ProbeImages, make_bench
+from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
 from invmask.runs.wants import Goal, Want, read_want, write_want
 from invmask.settings import victim_folders
 from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
@@ -499,6 +504,27 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.usefixtures("store")
+def test_paper_runs_in_float32_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda device="cpu": True)
+    assert spec_of(VICTIM, "paper", 1, 0).precision == "float32"
+    assert spec_of(VICTIM, "paper", 1, 0, precision="bfloat16").precision == "bfloat16"
+    assert {spec_of(VICTIM, name, 1, 0).precision for name in PRESETS if name != "paper"} == {"bfloat16"}
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("dataset", "mirrors"), [("cifar10", True), ("gtsrb", False)])
+def test_a_defence_is_told_whether_images_may_be_mirrored(own_home: Path, dataset: str, mirrors: bool):
+    card = read_card(own_home / "victims" / f"{VICTIM}.json")
+    if dataset != card.dataset:
+        card = replace(card, name="signs", dataset=dataset)
+        save_victim(own_home / "victims", card, new_model(dataset, card.architecture))
+        images = LabelledImages(np.zeros((43, 32, 32, 3), np.uint8), np.arange(43))
+        for part in ("budget", "test"):
+            write_part(embedded_folder(dataset), part, images, np.arange(43), {})
+    assert make_bench(small_spec(card.name), victim_folders()).subject.mirrors is mirrors
+
+
 def test_a_long_round_is_told_from_a_worker_that_is_gone(store: RunStore):
     run = store.create(small_spec())
     store.advance(run.id, 2)
@@ -506,14 +532,18 @@ def test_a_long_round_is_told_from_a_worker_that_is_gone(store: RunStore):
     store.pause(run.id)
     path = run.path / files.WORKER
 
-    def state(host: str, silent: float, pid: int = os.getpid()) -> RunState:
-        files.write_json(path, {**json.loads(path.read_text()), "busy": True, "host": host, "pid": pid})
+    def state(host: str, silent: float, pid: int = os.getpid(), since: float = began(os.getpid())) -> RunState:
+        mark = {**json.loads(path.read_text()), "busy": True, "host": host, "pid": pid, "since": since}
+        files.write_json(path, mark)
         os.utime(path, (time.time() - silent,) * 2)
         return run.summary().state
 
     here = socket.gethostname()
     assert state(here, 1_000) is RunState.RUNNING
+    assert json.loads(path.read_text())["since"] == began(os.getpid())
     assert state(here, 1_000, pid=2**22 + 1) is RunState.PAUSED
+    # After a restart another process may have the number.
+    assert state(here, 1_000, since=began(os.getpid()) - 60) is RunState.PAUSED
     assert state(here, 10_000) is RunState.PAUSED
     assert state("elsewhere", 60) is RunState.RUNNING
     assert state("elsewhere", 1_000) is RunState.PAUSED

@@ -240,7 +240,7 @@ class IMS:
         chosen = chosen.to(subject.device)
         images, reference = subject.images[chosen], state.reference[chosen]
         if self.config.crop_padding:
-            images = augment(images, generator, self.config.crop_padding, flip=True)
+            images = augment(images, generator, self.config.crop_padding, flip=subject.mirrors)
             reference = subject.answers(subject.reference, images)
         return chosen, images, reference, generator.get_state()
 
