@@ -24,14 +24,10 @@ class TriggerFile:
     sha256: str
 
 
-def write_trigger(folder: Path, victim: str, attack: TrainedAttack) -> TriggerFile:
-    """Store what `attack` needs beside its settings."""
+def trigger_file(victim: str, attack: TrainedAttack) -> tuple[TriggerFile, bytes]:
+    """What `attack` needs beside its settings: the file as a card names it, and its content."""
     content = save(attack.tensors())
-    name = f"{victim}.trigger.safetensors"
-    partial = folder / f"{name}.part"
-    partial.write_bytes(content)
-    partial.replace(folder / name)
-    return TriggerFile(name, hashlib.sha256(content).hexdigest())
+    return TriggerFile(f"{victim}.trigger.safetensors", hashlib.sha256(content).hexdigest()), content
 
 
 def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Attack:

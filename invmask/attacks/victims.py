@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from invmask.attacks.base import Attack, Labels, TrainedAttack
 from invmask.attacks.card_values import check_values
 from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.attacks.registry import make_attack
-from invmask.attacks.stored import restore, write_trigger
+from invmask.attacks.stored import restore, trigger_file
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
@@ -154,6 +154,8 @@ def measure(
 def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attack | None = None) -> VictimCard:
     """Write all files; the card last, so that a card always has its weights.
 
+    A victim of that name that is there already stays as it is until all of the new one is on disk.
+
     Args:
         attack: with the networks to store; where it has none, it is as good as the card's settings.
 
@@ -161,15 +163,26 @@ def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attac
         The card as it was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    card = replace(card, folder=folder)
+    card, contents = replace(card, folder=folder), dict[str, bytes]()
     if isinstance(attack, TrainedAttack):
-        card = replace(card, trigger_file=asdict(write_trigger(folder, card.name, attack)))
+        trigger, content = trigger_file(card.name, attack)
+        card, contents[trigger.file] = replace(card, trigger_file=asdict(trigger)), content
     weights: dict[str, Tensor] = {
         key: value.detach().cpu().contiguous() for key, value in model.network.state_dict().items()
     }
-    save_file(weights, folder / f"{card.name}.safetensors")
-    content = {key: value for key, value in asdict(card).items() if key != "folder"}
-    (folder / f"{card.name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    contents[f"{card.name}.safetensors"] = save(weights)
+    said = {key: value for key, value in asdict(card).items() if key != "folder"}
+    contents[f"{card.name}.json"] = (json.dumps(said, indent=2) + "\n").encode()
+    parts = {folder / name: folder / f"{name}.part" for name in contents}
+    try:
+        for part, content in zip(parts.values(), contents.values(), strict=True):
+            part.write_bytes(content)
+        (folder / f"{card.name}.json").unlink(missing_ok=True)
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     return card
 
 

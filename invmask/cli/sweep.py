@@ -21,8 +21,9 @@ from invmask.cli.train import carry_out
 from invmask.data.budget import clean_budget
 from invmask.data.embedded import load_embedded
 from invmask.data.registry import dataset_info, is_fetched
-from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
+from invmask.models import is_transformer
 from invmask.runs.entries import RunState, RunSummary, last_of_race
 from invmask.runs.executor import Executor
 from invmask.runs.grid import Case, expand
@@ -139,9 +140,11 @@ def is_done(folder: Path, case: Case) -> bool:
     except (UserError, TypeError):
         return False
     # A victim that is not there, as where only results were taken along, does not make them another's.
-    weights = found.details.get("weights")
-    same_victim = weights is None or _weights(case.plan.name) in (None, weights)
-    return found.problem is None and settings_then == _spec(case).config and same_victim
+    weights, here = found.details.get("weights"), _weights(case.plan.name)
+    settings_now = _spec(case).config
+    if here is None and is_transformer(case.plan.architecture):
+        settings_now = preset(case.preset, transformer=True, seed=case.seed)
+    return found.problem is None and settings_then == settings_now and (weights is None or here in (None, weights))
 
 
 def check_before(cases: list[Case]) -> None:

@@ -58,6 +58,10 @@ def _check_name(plan: Plan, out: Path) -> None:
     asked, expected = (replace(plan, settings=of).make_attack() for of in ({**usual, **plan.settings}, usual))
     if plan.called is None and asked != expected:
         raise UserError("Settings are not part of a victim's name: give this one a name of its own with --name.")
+    if card is not None and asked != expected:
+        raise UserError(
+            f"{out} has '{plan.name}' with other settings; choose another --name, or delete that victim's files."
+        )
     if (out / f"{plan.name}.json").exists() and card is None:
         raise UserError(f"{out} has another victim '{plan.name}'; choose another --name, or delete that one's files.")
     folders = settings.victim_folders()
@@ -114,6 +118,8 @@ def carry_out(
     if not dataset_info(plan.dataset).mirrors:
         stages = tuple(replace(stage, config=replace(stage.config, flip=False)) for stage in stages)
     total = sum(stage.config.epochs for stage in stages)
+    if (out / f"{plan.name}.json").exists():
+        print(f"{plan.name} is in {out} already; the new one will take its place.", file=sys.stderr)
     with _Bar(total + (attack.prepare_epochs if isinstance(attack, TrainedAttack) else 0)) as bar:
         watched = Progress(on_resume=bar.resume, on_epoch=bar.epoch, on_step=bar.step)
         return make_victim(plan, stages, settings.data_folder(), out, device, watched)

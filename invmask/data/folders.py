@@ -148,6 +148,9 @@ def _pictures(files: list[tuple[Path, int]], side: int) -> Iterator[tuple[Image.
                 picture = opened.convert("RGB")
         except Image.DecompressionBombError as error:
             raise OSError(f"the picture {path} is too large; make it smaller") from error
+        except SyntaxError as error:
+            # Pillow's word for a PNG with a broken part.
+            raise OSError(f"the picture {path} is damaged; delete it or put it there again") from error
         if picture.size != (side, side):
             short = min(picture.size)
             left, top = (picture.width - short) // 2, (picture.height - short) // 2

@@ -249,6 +249,17 @@ def test_a_case_that_other_settings_made_is_done_again(tmp_path):
     assert not done()
 
 
+@pytest.mark.parametrize("architecture", ["preactresnet18w4", "vitw32"])
+def test_a_case_whose_victim_is_not_here_is_done_if_its_result_is(own_home: Path, architecture: str):
+    (case,) = expand(["badnets"], [architecture], ["cifar10"], [0.1], ["default"], [1], [3])
+    made_then = preset("default", architecture == "vitw32", seed=3).as_json()
+    views = {view: {"acc": 0.9} for view in VIEWS}
+    for settings_then, done in ((made_then, True), ({**made_then, "inner_steps": 3}, False)):
+        details: dict[str, object] = {"settings": settings_then, "weights": "somebody's"}
+        write_case(own_home, case.name, CaseResult(**case.description(), views=views, details=details))
+        assert sweep.is_done(own_home, case) is done
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

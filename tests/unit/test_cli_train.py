@@ -140,7 +140,9 @@ def test_nothing_is_trained_that_would_not_be_found_or_would_take_anothers_place
     assert asked == {}
 
 
-def test_a_victim_of_a_name_of_its_own_is_made_again_as_its_card_says(asked: dict[str, Any], own_home: Path):
+def test_a_victim_of_a_name_of_its_own_is_made_again_as_its_card_says(
+    asked: dict[str, Any], own_home: Path, capsys: pytest.CaptureFixture[str]
+):
     folder = own_home / "victims"
     card = json.loads((folder / f"{VICTIM}.json").read_text())
     own = {"name": "mine", "attack_settings": {"size": 5, "value": 1.0}, "poisoning_ratio": 0.02, "target_label": 3}
@@ -151,6 +153,13 @@ def test_a_victim_of_a_name_of_its_own_is_made_again_as_its_card_says(asked: dic
     )
     stages = [{**asdict(stage.config), "seconds": 1.0} for stage in default_recipe(seed=5, epochs=(3, 4))]
     (folder / "mine.json").write_text(json.dumps({**card, **own, "training": {"stages": stages}}))
+    asked.clear()
+    capsys.readouterr()
+    assert main(["train", "mine", "--set", "value=0.5"]) == 2
+    assert "has 'mine' with other settings; choose another --name" in capsys.readouterr().err
+    assert asked == {}
+    assert main(["train", "mine", "--epochs", "2"]) == 0
+    assert "mine is in" in capsys.readouterr().err
     assert main(["train", "mine", "--name", "copy", "--set", "value=0.5"]) == 0
     assert (asked["name"], asked["ratio"]) == ("copy", 0.02)
     assert asked["plan"].settings == {"size": 5, "value": 0.5}

@@ -353,6 +353,18 @@ def test_a_picture_too_large_to_be_opened_is_named(data: Path, monkeypatch: pyte
         load_dataset("folder:pets", data, train=True)
 
 
+def test_a_damaged_picture_is_named(data: Path):
+    write_own(data, "pets")
+    path, noise = data / "pets" / "train" / "dog" / "2.png", np.random.default_rng(0).integers(0, 256, (200, 200, 3))
+    Image.fromarray(noise.astype(np.uint8)).save(path)
+    parts = path.read_bytes().split(b"IDAT")
+    assert len(parts) > 2
+    # The name of its second piece of pixels is none.
+    path.write_bytes(parts[0] + b"IDAT" + parts[1] + b"\0\0\0\0" + b"IDAT".join(parts[2:]))
+    with pytest.raises(UserError, match=r"dog/2\.png is damaged; delete it or put it there again"):
+        load_dataset("folder:pets", data, train=True)
+
+
 def test_grey_images_and_any_number_of_them_are_written_without_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     images = draw(130, (28, 28, 1), 10, 4)
     write_part(tmp_path / "mnist", "test", images, np.arange(130), {})

@@ -1,6 +1,7 @@
 """Victims are stored and read without trust, and the embedded ones measure as their cards say."""
 
 import dataclasses
+import errno
 import json
 import math
 import pickle
@@ -98,6 +99,41 @@ def test_a_victim_comes_back_as_it_was_stored(tmp_path: Path):
     assert_same_weights(victim.model, model)
     assert not victim.model.training
     assert not any(parameter.requires_grad for parameter in victim.model.parameters())
+
+
+def test_a_victim_stays_until_all_of_the_one_that_takes_its_place_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before, card = tiny_model(), make_card()
+    save_victim(tmp_path, card, before)
+    real, full = Path.write_bytes, card.name + ".json.part"
+
+    def no_room(path: Path, content: bytes) -> int:
+        if path.name == full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    with pytest.raises(OSError, match="No space"):
+        save_victim(tmp_path, make_card(acc=0.5), tiny_model(1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{card.name}.json", f"{card.name}.safetensors"]
+    victim = load_victim(card.name, [tmp_path])
+    assert victim.card == card
+    assert_same_weights(victim.model, before)
+
+
+def test_no_card_stands_beside_weights_that_it_does_not_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_victim(tmp_path, make_card(), tiny_model())
+    real, beside = Path.replace, []
+
+    def replaced(path: Path, target: Path) -> Path:
+        beside.append((target.suffix, bool(find_cards([tmp_path]))))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    save_victim(tmp_path, make_card(acc=0.5), tiny_model(1))
+    assert beside == [(".safetensors", False), (".json", False)]
+    assert load_victim(make_card().name, [tmp_path]).card.acc == 0.5
 
 
 def test_a_clean_control_has_no_attack():
