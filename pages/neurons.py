@@ -33,7 +33,8 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     if choice.channel is not None:
         channel = neurons_channel.show(card, found, choice)
         if channel is not None:
-            neurons_channel.body(card, run, round_taken, asked, choice, channel)
+            marked = None if asked is None else round_taken
+            neurons_channel.body(card, run, round_taken, marked, choice, channel)
             neurons_whatif.show_samples(card, run, result, choice.base)
         return
     neurons_panels.overview(card, run, round_taken, found, choice, by_hand)

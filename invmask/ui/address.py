@@ -13,6 +13,8 @@ from invmask.ui import cache, navigation
 
 _KEY = "address"
 VICTIM, RUN = "victim", "run"
+_OF_A_NETWORK = {"Neurons": ("channel", "cut"), "Export": ("channel",)}
+"""Choices by page that name channels: in another network they would be others."""
 
 
 @dataclass
@@ -79,9 +81,7 @@ def set_victim(name: str) -> None:
     address = _address()
     if name != address.victim:
         address.last_runs[address.victim or ""] = address.run
-        address.complaint = None
-        _settle(address, name, address.last_runs.get(name))
-        _write(address)
+        _change(address, name, address.last_runs.get(name))
 
 
 def set_run(run: str | None) -> None:
@@ -90,9 +90,7 @@ def set_run(run: str | None) -> None:
     Called later in a page than that, it has to be followed by `st.rerun()`, for the sidebar is drawn already.
     """
     address = _address()
-    address.complaint = None
-    _settle(address, address.victim, run)
-    _write(address)
+    _change(address, address.victim, run)
 
 
 def number(name: str) -> int | None:
@@ -132,6 +130,17 @@ def _address() -> _Address:
     return st.session_state[_KEY]
 
 
+def _change(address: _Address, victim: str | None, run: str | None) -> None:
+    """Look at another victim or run; choices that are of another network go."""
+    before, address.complaint = address.victim, None
+    _settle(address, victim, run)
+    if address.victim != before:
+        for page, names in _OF_A_NETWORK.items():
+            for name in names:
+                address.choices.get(page, {}).pop(name, None)
+    _write(address)
+
+
 def _settle(address: _Address, victim: str | None, run: str | None) -> None:
     """Take over valid names; a wrong one gives a complaint and the nearest thing that exists."""
     cards = cache.victim_cards()
@@ -159,10 +168,10 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
         )
         address.run = None
     else:
-        address.complaint = (
-            f"The victim of the run '{run}' is another one than when it began: {why}. What is measured here is of "
-            "today's victim under the run's masks."
-        )
+        measured = "What is measured here is of today's victim under the run's masks."
+        if address.page == "Defend":
+            measured = "What stands here was recorded of the earlier one; the other pages measure today's."
+        address.complaint = f"The victim of the run '{run}' is another one than when it began: {why}. {measured}"
 
 
 def _write(address: _Address) -> None:

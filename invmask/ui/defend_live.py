@@ -69,13 +69,17 @@ def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> N
     if take_moved():
         st.rerun()
     try:
-        summary = cache.summary(run) if run is not None else None
-        if summary is not None and (summary.state in UNDER_WAY) != under_way:
-            st.rerun()
-        frame = read_frame(run, asked_round()) if run is not None else None
+        _parts(card, draft, run, under_way)
     except UserError as error:
+        # In a fragment: what a page says of a damaged run is not reached from here.
         st.error(str(error))
-        return
+
+
+def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> None:
+    summary = cache.summary(run) if run is not None else None
+    if summary is not None and (summary.state in UNDER_WAY) != under_way:
+        st.rerun()
+    frame = read_frame(run, asked_round()) if run is not None else None
     show_buttons(draft, summary)
     show_problem()
     _trouble(summary)

@@ -113,10 +113,15 @@ def model(run: Run, round_taken: int) -> None:
             help="\n\n".join(f"**{VIEW_TITLES[name]}**: {VIEW_EXPLANATIONS[name]}" for name in View),
         )
         names = [named_masks.LEARNED, *named_masks.list_names(run)]
+        key = f"export/mask/{run.id}"
+        if st.session_state.get(key) not in names:
+            # Deleted by now.
+            st.session_state.pop(key, None)
         mask = st.selectbox(
             "Mask",
             names,
-            key="export/mask",
+            key=key,
+            persist_state="session",
             width=220,
             format_func=lambda name: f"Learned, round {round_taken:,}" if name == names[0] else name,
             help="The run's own mask, or one that was made by hand and given a name.",

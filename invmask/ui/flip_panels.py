@@ -172,7 +172,7 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
         gallery(tiles, choice.picked, current, colour, flip_choice.toggle_pick, "flip-gallery", GALLERY_HEIGHT)
     else:
         with st.container(height=GALLERY_HEIGHT, border=False):
-            st.info(_nothing(choice.show))
+            st.info(_nothing(choice.show, choice.mask))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Before",
@@ -228,7 +228,10 @@ def _kind(answer: int, true: int, target: int | None) -> Kind:
     return "true" if answer == true else "target" if answer == target else "other"
 
 
-def _nothing(show: str) -> str:
+def _nothing(show: str, mask: str | None) -> str:
     if show == "picked":
         return "No sample is picked. Show all of them, then click on those you want to keep in view."
-    return f"At this round no sample is {_FILTER_TITLES[show].lower()}. Show all, or move to another round."
+    fate = _FILTER_TITLES[show].lower()
+    if mask is not None:
+        return f"Under this mask no sample is {fate}. Show all, or choose another mask."
+    return f"At this round no sample is {fate}. Show all, or move to another round."

@@ -25,7 +25,11 @@ def show_agreement(found: Channels) -> None:
     st.subheader("How well score and evidence agree", anchor=False, help=AGREEMENT_HELP)
     values = comparable(found.values)
     matrix = rank_agreement(values)
-    correlations = {name: value for name, value in matrix["score"].items() if name != "score" and np.isfinite(value)}
+    of_score = dict(matrix["score"]) if "score" in matrix else {}
+    correlations = {name: value for name, value in of_score.items() if name != "score" and np.isfinite(value)}
+    if (found.scores == 0).all():
+        st.caption("In this round every channel scores 0: there is no order to compare.")
+        return
     if not correlations:
         st.caption("There is no evidence to compare the score with yet.")
         return

@@ -52,12 +52,12 @@ def _progress(run_id: str, shown: tuple[int, ...]) -> None:
     try:
         if _stage(run_id) != shown:
             st.rerun()
+        found = evidence.victim_evidence(cache.store().run(run_id))
+        doing = _doing(_top_of(run_id), found)
     except UserError:
         return
-    directory = cache.store().run(run_id)
-    found = evidence.victim_evidence(directory)
     share = 0.0 if found is None else found.done / max(1, found.total)
-    st.progress(share, f"Gathering evidence in the background: {_doing(_top_of(run_id), found)}")
+    st.progress(share, f"Gathering evidence in the background: {doing}")
     if (trouble := cache.executor().problem) is not None:
         st.warning(trouble, icon=":material/info:")
 

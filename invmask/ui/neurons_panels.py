@@ -109,6 +109,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
         "Find channels",
         key="neurons-find",
         placeholder=names[-1].rpartition(":")[0],
+        persist_state="session",
         help=f"Part of a channel's name: its layer, or layer and number as in {names[-1]}.",
     )
     shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]

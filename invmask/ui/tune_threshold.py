@@ -64,6 +64,14 @@ def _body(card: VictimCard, run: str, round_taken: int) -> None:
     if st.session_state.pop(_MOVED, False):
         # What is pinned is shown outside this fragment.
         st.rerun()
+    try:
+        _parts(card, run, round_taken)
+    except UserError as error:
+        # In a fragment: what the page says of a deleted run is not reached from here.
+        st.error(str(error))
+
+
+def _parts(card: VictimCard, run: str, round_taken: int) -> None:
     curves = tuning.read_curves(cache.store().run(run), round_taken)
     order = tune_choice.order()
     left, right = st.columns(2, gap="large", vertical_alignment="bottom")
@@ -207,9 +215,9 @@ def _progress(run: str, round_taken: int, shown: int) -> None:
     try:
         if _stage(run, round_taken) != shown:
             st.rerun()
+        found = tuning.read_curves(cache.store().run(run), round_taken)
     except UserError:
         return
-    found = tuning.read_curves(cache.store().run(run), round_taken)
     done, total = (0, 0) if found is None else (found.done, found.total)
     words = f"{done} of {total}" if total else "about to begin"
     st.progress(done / max(1, total), f"Measuring cuts in the background, round {round_taken:,}: {words}")

@@ -25,7 +25,7 @@ from invmask.runs.shapes import Shapes
 from invmask.runs.store import RunStore
 from invmask.ui import cache
 from invmask.ui.defend_state import state_words
-from tests.app.conftest import visit
+from tests.app.conftest import sentences, visit
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
 
@@ -320,6 +320,15 @@ def test_of_a_damaged_run_the_controls_show_the_preset(home: Path):
     assert not at.exception
     before = defend()
     assert [box.value for box in at.number_input] == [box.value for box in before.number_input]
+
+
+def test_a_run_whose_masks_are_cut_off_gets_a_sentence(home: Path):
+    run = write_run(home)
+    masks = run.path / "masks.bin"
+    masks.write_bytes(masks.read_bytes()[:100])
+    at = defend(run=run.id)
+    assert not at.exception
+    assert any("is damaged" in sentence for sentence in sentences(at))
 
 
 def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(home: Path):

@@ -80,7 +80,10 @@ def test_the_model_is_asked_for_with_view_and_mask(asked):
     button(app, "export/make/model").click().run()
     assert asked[-1] == Request("model", 3, ("safetensors", "onnx", "mask"), view="pruned")
     next(group for group in app.get("button_group") if group.key == "export/view").set_value("inverse").run()
-    app.selectbox(key="export/mask").select("by hand").run()
+    app.selectbox(key=f"export/mask/{run.id}").select("by hand").run()
+    # It stays so when one comes back from another page.
+    app.switch_page("pages/flip.py").run()
+    app.switch_page("pages/export.py").run()
     button(app, "export/make/model").click().run()
     assert (asked[-1].view, asked[-1].mask) == ("inverse", "by hand")
     assert asked[-1].stamp == named_masks.stamp(run, "by hand") != 0

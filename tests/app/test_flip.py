@@ -1,6 +1,7 @@
 """Flip: counts against an independent computation, filters, picks, the address, and what empty pages say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
+from invmask.runs import named_masks
 from invmask.ui import flip_panels
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
@@ -131,6 +133,15 @@ def test_the_filter_lets_through_what_the_pruned_view_changed(tiny_victims):
         else:
             assert "Show all" in sentences(app)[0]
         assert app.query_params.get("show", "all") == show
+
+
+def test_under_a_mask_by_hand_nobody_is_sent_to_another_round():
+    run = make_run()
+    named_masks.save(run, "all pass", replace(masks := run.masks_at(1), mask=torch.ones_like(masks.mask)))
+    app = visit("flip", run=run.id, mask="all pass", show="recovered")
+    assert "Under this mask no sample is recovered. Show all, or choose another mask." in sentences(app)
+    app = visit("flip", run=run.id, show="recovered", round="0")
+    assert "At this round no sample is recovered. Show all, or move to another round." in sentences(app)
 
 
 def test_an_address_says_it_all():

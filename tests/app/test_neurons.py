@@ -255,6 +255,43 @@ def test_one_kind_of_evidence_gets_a_sentence_and_no_chart():
     assert not any(element.proto.id.endswith("neurons-agreement") for element in app.get("plotly_chart"))
 
 
+def test_where_no_channel_scores_nobody_is_told_to_wait_for_evidence():
+    run = make_run(rounds=6)
+    assert gather(run.path) is Outcome.IDLE
+    captions = [caption.value for caption in visit("neurons", run=run.id, round="0").caption]
+    assert "In this round every channel scores 0: there is no order to compare." in captions
+    assert not any("no evidence to compare" in caption for caption in captions)
+
+
+def test_what_was_searched_for_is_there_after_a_look_at_a_channel():
+    app = visit("neurons", run=make_run().id)
+    app.text_input(key="neurons-find").set_value("layer4").run()
+    app.switch_page("pages/flip.py").run()
+    app.switch_page("pages/neurons.py").run()
+    assert app.text_input(key="neurons-find").value == "layer4"
+    assert table(app)["channel"].str.startswith("layer4").all()
+
+
+def test_the_history_marks_no_round_that_the_run_does_not_have():
+    run = make_run(rounds=2)
+    app = visit("neurons", run=run.id, channel="layer4.0.conv1:3", round="4")
+    assert not app.exception
+    shapes = figure(app, "pruned gate m")["layout"]["shapes"]
+    assert max(shape["x0"] for shape in shapes if shape["type"] == "line") == 2
+
+
+def test_cuts_by_hand_and_an_open_channel_stay_with_their_network():
+    app = visit("neurons", run=make_run(rounds=2).id, cut="3,7", colour="selection")
+    app.selectbox(key="sidebar/victim").set_value(CONTROL).run()
+    assert "cut" not in app.query_params
+    assert app.query_params["colour"] == "selection"
+    app = visit("neurons", run=make_run(CONTROL).id, channel="conv1:1")
+    app.switch_page("pages/defend.py").run()
+    app.selectbox(key="sidebar/victim").set_value(VICTIM).run()
+    app.switch_page("pages/neurons.py").run()
+    assert "channel" not in app.query_params
+
+
 def test_the_round_can_be_chosen(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id, round="2")

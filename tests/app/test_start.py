@@ -123,7 +123,11 @@ def test_a_run_whose_victim_is_another_one_by_now_says_so(own_home):
     assert not app.exception
     (sentence,) = sentences(app)
     assert sentence.startswith(f"The victim of the run '{run.id}' is another one than when it began")
+    assert sentence.endswith("What is measured here is of today's victim under the run's masks.")
     assert app.query_params["run"] == run.id
+    # Defend measures nothing: it shows what was recorded.
+    (sentence,) = sentences(visit("defend", victim=VICTIM, run=run.id))
+    assert sentence.endswith("What stands here was recorded of the earlier one; the other pages measure today's.")
 
 
 def test_masks_are_shown_on_no_network_that_they_do_not_fit(own_home):
