@@ -13,6 +13,7 @@ MOST_PINS = 2
 MOST_SEEDS = 20
 MOST_VALUES = 20
 MOST_SEED = 2**31 - 1
+MOST_DECIMALS = 6
 NO_VALUES = "none"
 
 
@@ -102,6 +103,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def plain(value: float) -> str:
+    """A value as it is read again: no exponent, at most six digits after the point; `0` where it is smaller."""
+    text = f"{value:.{MOST_DECIMALS}f}"
+    return text.rstrip("0").rstrip(".")
+
+
 def parse_values(text: str, title: str, least: float, most: float, whole: bool) -> tuple[float, ...]:
     """`3, 7.5` as numbers: each once, rising.
 
@@ -111,16 +118,18 @@ def parse_values(text: str, title: str, least: float, most: float, whole: bool) 
         whole: it is a whole number.
 
     Raises:
-        UserError: not numbers, out of range, or more than 20.
+        UserError: not numbers, out of range, finer than the address keeps them, or more than 20.
     """
     found: set[float] = set()
     for part in re.split(r"[,;\s]+", text.strip(" ,;")):
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", part, re.ASCII):
+        if not re.fullmatch(r"\d{1,9}(\.\d+)?", part, re.ASCII):
             raise UserError(f"{title}: numbers such as '3, 7', not '{text[:40]}'.")
+        if len(part.partition(".")[2].rstrip("0")) > MOST_DECIMALS:
+            raise UserError(f"{title}: at most {MOST_DECIMALS} digits after the point, not {part[:40]}.")
         value = float(part)
         if not least <= value <= most or (whole and not value.is_integer()):
             kind = "a whole number" if whole else "a number"
-            raise UserError(f"{title} has to be {kind} from {least:g} to {most:g}, not {part}.")
+            raise UserError(f"{title} has to be {kind} from {least:g} to {most:g}, not {part[:40]}.")
         found.add(value)
     if len(found) > MOST_VALUES:
         raise UserError(f"At most {MOST_VALUES} values at a time, not {len(found)}.")
@@ -138,4 +147,4 @@ def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...] | 
 
 def set_values(values: Sequence[float]) -> None:
     """Lay out other values."""
-    address.choose("values", "~".join(f"{value:g}" for value in sorted(set(values))) or NO_VALUES)
+    address.choose("values", "~".join(plain(value) for value in sorted(set(values))) or NO_VALUES)

@@ -25,6 +25,7 @@ from invmask.ui import address, cache, tune_choice
 from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC
 from invmask.ui.sidebar import STATE_WORDS
 from invmask.ui.theme import chart, current_theme
+from invmask.ui.tune_choice import MOST_DECIMALS, plain
 
 LOOK_SECONDS = 2.0
 _THIS = "run"
@@ -119,9 +120,14 @@ def _choose_values(axis: str, base: RunSpec) -> list[float]:
     title, least, most, whole = _range(axis)
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
     asked = tune_choice.asked_values(least, most, whole)
-    options = sorted({*map(float, PROPOSED[axis]), own, *(asked or ())})
+    # By their text, for pills with the same words are one; the run's own value, which may have more digits, comes last.
+    values = {plain(value): float(value) for value in (*PROPOSED[axis], *(asked or ()))}
+    too_small = own > 0 and plain(own) == "0"
+    if not too_small:
+        values[plain(own)] = own
+    options = sorted(values.values())
     key = f"tune-values-{axis}"
-    st.session_state[key] = options if asked is None else list(asked)
+    st.session_state[key] = options if asked is None else [values[plain(value)] for value in asked]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         chosen = st.pills(
             "Values",
@@ -129,7 +135,7 @@ def _choose_values(axis: str, base: RunSpec) -> list[float]:
             key=key,
             selection_mode="multi",
             width="content",
-            format_func=lambda value: f"{value:g}",
+            format_func=plain,
             on_change=lambda: tune_choice.set_values(st.session_state[key]),
             help="Choose which values to lay out."
             if axis == SPC
@@ -156,6 +162,8 @@ def _choose_values(axis: str, base: RunSpec) -> list[float]:
             on_change=add,
             help=f"{kind} from {least:g} to {most:g}, then Enter.",
         )
+    if too_small:
+        st.caption(f"The run's or preset's own value, {own:g}, needs more than {MOST_DECIMALS} digits after the point.")
     return sorted(chosen)
 
 
@@ -226,7 +234,7 @@ def _table(places: Sequence[Place], axis: str) -> pd.DataFrame:
     for place in places:
         run = place.run
         state = "missing" if run is None else f"{STATE_WORDS[run.state]}, {run.round} rounds"
-        row: dict[str, object] = {AXIS_TITLES[axis]: f"{place.value:g}", "seed": place.seed, "state": state}
+        row: dict[str, object] = {AXIS_TITLES[axis]: plain(place.value), "seed": place.seed, "state": state}
         pruned = run.result.views.pruned if run is not None and run.result is not None else None
         for name in MEASURE_TITLES:
             value = getattr(pruned, name) if pruned is not None else None

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from invmask import settings
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order, hard_masks, propose
 from invmask.masks.state import View
@@ -13,7 +14,7 @@ from invmask.runs.cutting import measure_cuts
 from invmask.runs.wants import Goal
 from invmask.ui import cache, tune_choice
 from tests.app.conftest import make_run, sentences, visit
-from tests.unit.run_helpers import CONTROL, VICTIM
+from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,14 @@ def test_missing_runs_are_started_and_those_there_are_used():
     assert not app.exception
 
 
-@pytest.mark.parametrize(("axis", "typed", "shown"), [("spc", "3, 7", "3~7"), ("sparsity_weight", "0.25 7", "0.25~7")])
+@pytest.mark.parametrize(
+    ("axis", "typed", "shown"),
+    [
+        ("spc", "3, 7", "3~7"),
+        ("sparsity_weight", "0.25 7", "0.25~7"),
+        ("sparsity_weight", "0.00001, 12.345678", "0.00001~12.345678"),
+    ],
+)
 def test_any_values_can_be_typed(axis, typed, shown):
     run = make_run(rounds=1)
     app = visit("tune", run=run.id, axis=axis, values="1~2")
@@ -137,6 +145,9 @@ def test_any_values_can_be_typed(axis, typed, shown):
     assert not app.exception
     low, high = shown.split("~")
     assert set(app.query_params["values"].split("~")) == {"1", "2", low, high}
+    pills = app.button_group(key=f"tune-values-{axis}")
+    assert {low, high} <= set(pills.options)
+    assert set(pills.value) == {1, 2, float(low), float(high)}
     assert any("0 of 4 runs finished" in caption.value for caption in app.caption)
     assert app.text_input(key=f"tune-more-{axis}").value == ""
     app.text_input(key=f"tune-more-{axis}").set_value("many").run()
@@ -156,9 +167,39 @@ def test_with_the_last_value_off_nothing_is_laid_out():
 def test_values_are_read_as_typed():
     assert tune_choice.parse_values(" 7, 3;3 ", "SPC", 1, 100, True) == (3, 7)
     assert tune_choice.parse_values("0.5", "Norm bound", 0, 1, False) == (0.5,)
+    assert tune_choice.parse_values("0.10000000", "Norm bound", 0, 1, False) == (0.1,)
+    with pytest.raises(UserError, match=r"Norm bound: at most 6 digits after the point, not 0\.0000001"):
+        tune_choice.parse_values("0.0000001", "Norm bound", 0, 1, False)
     for wrong in ("", "0", "101", "2.5", "-1", "1e2", "٣", ",".join(map(str, range(1, 22)))):
         with pytest.raises(UserError):
             tune_choice.parse_values(wrong, "SPC", 1, 100, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.00001, "0.00001"), (12.345678, "12.345678"), (0.1 + 0.2, "0.3"), (100, "100")]
+)
+def test_values_are_written_as_they_are_read(value, text):
+    assert tune_choice.plain(value) == text
+    assert tune_choice.parse_values(text, "Sparsity weight", 0, 1000, False) == pytest.approx((value,))
+
+
+def test_the_own_value_of_a_run_is_laid_out_once_as_it_is():
+    run = made_with(norm_bound=0.1 + 0.2)
+    app = visit("tune", run=run.id, axis="norm_bound", values="0.3")
+    pills = app.button_group(key="tune-values-norm_bound")
+    assert (pills.value, pills.options.count("0.3")) == ([0.1 + 0.2], 1)
+
+
+def test_an_own_value_too_small_for_the_address_is_told_of():
+    run = made_with(sparsity_weight=1e-7)
+    app = visit("tune", run=run.id, axis="sparsity_weight")
+    pills = app.button_group(key="tune-values-sparsity_weight")
+    assert (pills.value[0], pills.options.count("0")) == (0, 1)
+    assert any("1e-07, needs more than 6 digits" in caption.value for caption in app.caption)
+
+
+def made_with(**changes):
+    return taken(settings.home(), small_spec(probe_per_class=2, config=replace(small_spec().config, **changes)), 1)
 
 
 def test_wrong_seeds_get_a_sentence():
