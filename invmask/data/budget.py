@@ -19,11 +19,21 @@ def clean_budget(dataset: str, spc: int, seed: int) -> LabelledImages:
     """
     if not 1 <= spc <= MAX_SPC:
         raise UserError(f"SPC (samples per class) has to be between 1 and {MAX_SPC}, not {spc}.")
+    most = most_spc(dataset)
+    if spc > most:
+        raise UserError(f"The data set '{dataset}' has {most} clean images a class here; SPC can be at most that.")
     images = load_embedded(dataset, "budget").images
-    fewest = int(np.unique(images.labels, return_counts=True)[1].min())
-    if spc > fewest:
-        raise UserError(f"The data set '{dataset}' has {fewest} clean images a class here; SPC can be at most that.")
     return images.take(pick(images, spc, seed))
+
+
+def most_spc(dataset: str) -> int:
+    """The largest budget that every class of a data set has images for here, at most 100.
+
+    Raises:
+        UserError: its images are not on this machine, or damaged.
+    """
+    labels = load_embedded(dataset, "budget").images.labels
+    return min(MAX_SPC, int(np.unique(labels, return_counts=True)[1].min()))
 
 
 def probe(dataset: str, per_class: int) -> LabelledImages:

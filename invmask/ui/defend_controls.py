@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.data.budget import MAX_SPC
+from invmask.data.budget import MAX_SPC, most_spc
 from invmask.defenses.ims.config import PRESETS, SETTINGS, IMSConfig, Setting, preset
 from invmask.errors import UserError
 from invmask.models import is_transformer
@@ -86,7 +86,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
             width="stretch",
         )
         preset_name = chosen or FIRST_PRESET
-        spc = st.slider("SPC, samples per class", 1, MAX_SPC, key=SPC_KEY, help=SPC_HELP, persist_state="session")
+        spc = _choose_spc(spc_offered(card))
         classes = len(card.dataset_info.classes)
         st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
         start = preset(preset_name, transformer)
@@ -100,9 +100,17 @@ def show(card: VictimCard, run: str | None) -> Draft:
         values["norm_bound"] = _slider("norm_bound", start)
         with st.expander("Rarely changed"):
             values |= {name: _number(name, start) for name in _RARELY}
-        draft = _draft(card, preset_name, int(spc), values)
+        draft = _draft(card, preset_name, spc, values)
         note.caption(_note(draft, run))
     return draft
+
+
+def spc_offered(card: VictimCard) -> int:
+    """The largest data budget that can be asked for; where the images are not here, running says so."""
+    try:
+        return most_spc(card.dataset)
+    except UserError:
+        return MAX_SPC
 
 
 def set_up(preset_name: str, spc: int, config: IMSConfig, transformer: bool) -> None:
@@ -116,6 +124,17 @@ def set_up(preset_name: str, spc: int, config: IMSConfig, transformer: bool) -> 
     st.session_state[PRESET_KEY] = preset_name
     st.session_state[SPC_KEY] = spc
     _fill(config)
+
+
+def _choose_spc(most: int) -> int:
+    if most == 1:
+        # A slider needs two ends.
+        st.session_state[SPC_KEY] = 1
+        st.caption("**SPC, samples per class**: 1, for a class of this data set has no more.", help=SPC_HELP)
+        return 1
+    # What was set for another data set, or by a run made elsewhere, may be more than there is.
+    st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], most)
+    return st.slider("SPC, samples per class", 1, most, key=SPC_KEY, help=SPC_HELP, persist_state="session")
 
 
 def _note(draft: Draft, run: str | None) -> str:

@@ -1,5 +1,6 @@
 """What the page Tune has in its address: the cut looked at, what is pinned, and which runs are laid out."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,12 +138,16 @@ def parse_values(text: str, title: str, least: float, most: float, whole: bool) 
 
 
 def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...] | None:
-    """The values laid out by the address, rising; None where it says nothing of them, or nothing that makes sense."""
+    """The values laid out by the address, rising; None where it says nothing of them, or nothing that makes sense.
+
+    What is above `most` becomes that: what it is can differ between victims, and the address goes on to another one.
+    """
     text = address.choice("values", "")
     try:
-        return () if text == NO_VALUES else parse_values(text.replace("~", ","), "", least, most, whole)
+        found = () if text == NO_VALUES else parse_values(text.replace("~", ","), "", least, math.inf, whole)
     except UserError:
         return None
+    return tuple(sorted({min(value, most) for value in found}))
 
 
 def set_values(values: Sequence[float]) -> None:

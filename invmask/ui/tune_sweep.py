@@ -8,7 +8,6 @@ import streamlit as st
 
 from invmask import settings
 from invmask.attacks.victims import VictimCard
-from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import PRESETS, SETTINGS, preset
 from invmask.errors import UserError, cannot_be_used
 from invmask.exports.entry import measured_on
@@ -22,7 +21,7 @@ from invmask.runs.store import Listing
 from invmask.runs.subject import spec_with
 from invmask.runs.sweep import SPC, Place, lay_out
 from invmask.ui import address, cache, tune_choice
-from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC
+from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC, spc_offered
 from invmask.ui.sidebar import STATE_WORDS
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import MOST_DECIMALS, plain
@@ -51,7 +50,7 @@ def show(card: VictimCard, run: RunSummary | None) -> None:
         _choose_axis(axis)
         base = _choose_base(card, run)
         seeds = _choose_seeds()
-    chosen = _choose_values(axis, base)
+    chosen = _choose_values(axis, base, spc_offered(card))
     if not chosen or not seeds:
         st.info("Choose at least one value and one seed.")
         return
@@ -94,7 +93,7 @@ def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:
         on_change=lambda: address.choose("base", st.session_state["tune-base"]),
         help="What all runs of the curve have in common. SPC, where it is not varied, is that of the run shown.",
     )
-    spc = run.spec.spc if run is not None else FIRST_SPC
+    spc = min(run.spec.spc if run is not None else FIRST_SPC, spc_offered(card))
     if chosen == _THIS and run is not None:
         return spec_with(card.name, card.architecture, run.spec.preset, spc, run.spec.config)
     return spec_with(card.name, card.architecture, chosen, spc, preset(chosen, is_transformer(card.architecture)))
@@ -116,12 +115,12 @@ def _choose_seeds() -> tuple[int, ...]:
         return ()
 
 
-def _choose_values(axis: str, base: RunSpec) -> list[float]:
-    title, least, most, whole = _range(axis)
+def _choose_values(axis: str, base: RunSpec, most_spc: int) -> list[float]:
+    title, least, most, whole = _range(axis, most_spc)
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
     asked = tune_choice.asked_values(least, most, whole)
     # By their text, for pills with the same words are one; the run's own value, which may have more digits, comes last.
-    values = {plain(value): float(value) for value in (*PROPOSED[axis], *(asked or ()))}
+    values = {plain(value): float(value) for value in (*PROPOSED[axis], *(asked or ())) if value <= most}
     too_small = own > 0 and plain(own) == "0"
     if not too_small:
         values[plain(own)] = own
@@ -167,10 +166,10 @@ def _choose_values(axis: str, base: RunSpec) -> list[float]:
     return sorted(chosen)
 
 
-def _range(axis: str) -> tuple[str, float, float, bool]:
+def _range(axis: str, most_spc: int) -> tuple[str, float, float, bool]:
     """Title, least and greatest value, and whether it is a whole number."""
     if axis == SPC:
-        return "SPC", 1, MAX_SPC, True
+        return "SPC", 1, most_spc, True
     setting = _BY_NAME[axis]
     return setting.title, setting.minimum, setting.maximum, setting.whole
 

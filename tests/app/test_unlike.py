@@ -11,15 +11,16 @@ from PIL import Image
 from invmask import settings
 from invmask.attacks.victims import VictimCard, new_model, save_victim
 from invmask.cli import main
-from invmask.data.embedded import embedded_folder
+from invmask.data.budget import MAX_SPC
+from invmask.data.embedded import drawn_files, embedded_folder
 from invmask.data.prepare import prepare
 from invmask.exports.book import entries_of
 from invmask.exports.records import read_records
 from invmask.exports.report import report
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
-from invmask.ui import cache
-from tests.app.conftest import make_run, visit
+from invmask.ui import cache, defend_controls
+from tests.app.conftest import make_run, sentences, visit
 
 VICTIMS = {
     "grey": ("fashionmnist", "cnn4w4"),
@@ -88,6 +89,42 @@ def test_the_published_preset_has_no_sparsity_weight_on_a_transformer(run: Run, 
     assert main(["defend", run.spec().victim, "--preset", "paper", *short]) == 0
     made = json.loads(capsys.readouterr().out)["run"]
     assert RunStore(run.path.parent).run(made).spec().config.sparsity_weight == wanted
+
+
+def test_no_larger_budget_is_offered_than_the_data_set_has(run: Run):
+    victim = run.spec().victim
+    most = 3 if victim.startswith("folder:") else MAX_SPC
+    app = visit("defend", victim=victim)
+    slider = app.slider(key="defend/spc")
+    assert (slider.max, slider.value) == (most, min(10, most))
+    next(button for button in app.button if button.label == "Step").click().run()
+    assert max(each.spec().spc for each in cache.store().runs()) == min(10, most)
+    app = visit("tune", victim=victim, values="2~50")
+    pills = app.button_group(key="tune-values-spc")
+    assert pills.value == [2, min(50, most)]
+    assert max(map(int, pills.options)) == most
+    app.text_input(key="tune-more-spc").set_value(str(most + 1)).run()
+    assert any(f"from 1 to {most}, not {most + 1}" in words for words in sentences(app))
+
+
+@pytest.mark.usefixtures("tiny_victims")
+def test_with_one_image_a_class_there_is_no_budget_to_choose(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(defend_controls, "most_spc", lambda _: 1)
+    app = visit("defend")
+    assert not app.exception
+    assert any("samples per class**: 1" in caption.value for caption in app.sidebar.caption)
+    next(button for button in app.button if button.label == "Step").click().run()
+    (made,) = cache.store().runs()
+    assert made.spec().spc == 1
+
+
+@pytest.mark.parametrize("run", ["large"], indirect=True)
+def test_where_the_images_are_not_here_the_controls_are_all_the_same(run: Run):
+    for path in drawn_files("folder:pets"):
+        path.unlink()
+    app = visit("defend", victim=run.spec().victim)
+    assert not app.exception
+    assert app.slider(key="defend/spc").max == MAX_SPC
 
 
 def test_every_figure_and_the_report_are_drawn(run: Run):

@@ -16,7 +16,7 @@ import torchvision
 from PIL import Image
 
 from invmask.data import budget, cifar10, embedded
-from invmask.data.budget import MAX_SPC, clean_budget, probe
+from invmask.data.budget import MAX_SPC, clean_budget, most_spc, probe
 from invmask.data.cifar10 import SPRITES_FOLDER, TORCHVISION_FOLDER, check, fetch_cifar10, load_batches, load_cifar10
 from invmask.data.embedded import load_embedded, pick, write_part
 from invmask.data.images import CIFAR10, LabelledImages
@@ -235,6 +235,20 @@ def test_a_budget_has_so_many_images_of_every_class(spc: int):
     drawn = {image.tobytes() for image in budget.pixels}
     assert len(drawn) == 10 * spc
     assert drawn <= held
+
+
+def test_the_most_that_every_class_has_is_at_most_the_usual_most(monkeypatch: pytest.MonkeyPatch):
+    assert most_spc("cifar10") == MAX_SPC
+    images = load_embedded("cifar10", "budget").images
+    for fewest, most in ((3, 3), (MAX_SPC + 1, MAX_SPC)):
+        labels = np.repeat(np.arange(10), MAX_SPC + 2)[MAX_SPC + 2 - fewest :]
+        part = embedded.EmbeddedPart(LabelledImages(np.resize(images.pixels, (len(labels), 2, 2, 3)), labels), labels)
+        monkeypatch.setattr("invmask.data.budget.load_embedded", lambda *_, part=part: part)
+        assert most_spc("cifar10") == most
+        assert np.bincount(clean_budget("cifar10", most, 0).labels).tolist() == [most] * 10
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="not on this machine"):
+        most_spc("gtsrb")
 
 
 def test_a_budget_is_fixed_by_its_seed():
