@@ -55,9 +55,18 @@ def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
     return lambda records, theme: draw(records.frame, theme)
 
 
-def _in_batch(records: RunRecords) -> str:
+def _in_batch(records: RunRecords) -> str | None:
     inner = records.frame.inner
-    return "no perturbation in this round" if inner is None else f"n = {inner.samples:,} clean images in the batch"
+    return None if inner is None else f"n = {inner.samples:,} clean images in the batch"
+
+
+def _in_batches(records: RunRecords) -> str | None:
+    """Of all rounds, as the figure is."""
+    found = {entry.record.inner.samples for entry in records.frame.entries if entry.record.inner is not None}
+    if not found:
+        return None
+    least, most = min(found), max(found)
+    return f"n = {f'{least:,}' if least == most else f'{least:,} to {most:,}'} clean images in each round's batch"
 
 
 def _cuts(order: Order, words: str) -> Entry:
@@ -134,7 +143,7 @@ BOOK: tuple[Entry, ...] = (
         "defend-inner", "Defend", "How well the inner problem does",
         "Over the rounds: the share of the batch whose answer the perturbation flips, and of those the shares that "
         "the inverse view follows and that the pruned view restores.",
-        _of_frame(frames.inner_figure), n=_in_batch,
+        _of_frame(frames.inner_figure), n=_in_batches,
     ),
     Entry(
         "defend-measures", "Defend", "ACC, ASR and RA over the rounds",

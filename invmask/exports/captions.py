@@ -15,8 +15,9 @@ from invmask.models import is_transformer
 def caption(entry: Entry, records: RunRecords) -> str:
     """A paragraph that stands by itself under the figure."""
     parts = [f"{entry.title}.", entry.words(records)]
-    if entry.n is not None:
-        parts.append(f"Measured on {entry.n(records).removeprefix('n = ')}.")
+    n = entry.measured(records)
+    if n is not None:
+        parts.append(f"Measured on {n.removeprefix('n = ')}.")
     return " ".join([*parts, *provenance(records)])
 
 

@@ -23,7 +23,7 @@ class Entry:
         caption: what it shows, in a sentence or two; victim, settings and n are added to it by `captions.caption`.
         draw: the figure of a run's records in a theme.
         exists: whether a run has it.
-        n: on how many images it is measured, in words; None where nothing is measured.
+        n: on how many images it is measured, in words; None where nothing is measured, of any run or of this one.
         which: a sentence that says which sample, channel or runs it is about; None where there is one choice only.
     """
 
@@ -33,12 +33,16 @@ class Entry:
     caption: str
     draw: Draw
     exists: Callable[[RunRecords], bool] = lambda _: True
-    n: Callable[[RunRecords], str] | None = None
+    n: Callable[[RunRecords], str | None] | None = None
     which: Callable[[RunRecords], str] | None = None
 
     def words(self, records: RunRecords) -> str:
         """The caption, and which one it is about."""
         return self.caption if self.which is None else f"{self.caption} {self.which(records)}"
+
+    def measured(self, records: RunRecords) -> str | None:
+        """`n = 200 clean test images`: on how many it is measured; None where nothing is."""
+        return None if self.n is None else self.n(records)
 
 
 def measured_on(measures: Measures) -> str:

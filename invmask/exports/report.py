@@ -40,8 +40,9 @@ def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = l
     for done, entry in enumerate(entries):
         on_progress(done, len(entries), entry.title)
         picture = Markup(figure_part(entry.draw(records, "light"), with_library=False))
-        n = "" if entry.n is None else f" {entry.n(records)}."
-        figures.append({"title": entry.title, "caption": entry.words(records) + n, "picture": picture})
+        n = entry.measured(records)
+        words = entry.words(records) + ("" if n is None else f" {n}.")
+        figures.append({"title": entry.title, "caption": words, "picture": picture})
     on_progress(len(entries), len(entries), "")
     frame = records.frame
     views, measured = _measured(records)

@@ -321,6 +321,26 @@ def test_an_archive_holds_every_format_of_every_figure(records: RunRecords, tmp_
         assert VICTIM in archive.read("defend-measures.txt").decode()
 
 
+def test_a_round_without_perturbations_has_no_sentence_on_how_many(own_home: Path):
+    run = make_run(own_home, rounds=3)
+    for number, labels, inner in ((1, None, 8), (2, None, 8), (3, 8, 8)):
+        records = read_records(run, number)
+        for name, n in (("defend-labels", labels), ("defend-inner", inner)):
+            (entry,) = entries_of(records, [name])
+            said = re.findall(r"Measured on (\S+) clean images", caption(entry, records))
+            assert said == ([] if n is None else [str(n)])
+            assert "no perturbation in this round" not in caption(entry, records)
+    page = report(read_records(run, 1))
+    assert page.count("n = 8 clean images in each round") == 1
+    assert "no perturbation in this round" not in page
+
+
+def test_before_any_perturbation_no_batch_is_spoken_of(own_home: Path):
+    records = read_records(make_run(own_home, rounds=2))
+    for entry in entries_of(records, ["defend-labels", "defend-inner"]):
+        assert "Measured on" not in caption(entry, records)
+
+
 def test_files_in_a_folder_stand_by_themselves(records: RunRecords, tmp_path: Path):
     made = write_figures(tmp_path, records, ["html"], ["defend-losses"])
     assert made.names == ("defend-losses.html", "defend-losses.txt")
