@@ -4,6 +4,7 @@ A picture may be numbers instead: a feature map in colours that are even to the 
 its image. They stay numbers in the figure, so that they can be taken away with it.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,19 +12,24 @@ import numpy as np
 import plotly.graph_objects as go
 
 from invmask.figures.channels import flat_colour_bar
+from invmask.figures.lettering import LINE, shortened, text_width
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import NEUTRAL, TEXT, Theme
+from invmask.figures.paper import DRAWN_WIDTH
 from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
 from invmask.figures.template import finish
 
 GAP = 0.08
 """Between two pictures, as a share of a picture's side."""
-SIDE = 76
-"""Height of a row in pixels, where there is room for it."""
-WORDS = 2.5
-"""Room for the words, in pictures."""
-WIDTH = 412
+SIDE, LEAST_SIDE = 76, 40
+"""From one picture to the next in pixels, where there is room for it, and where the words are long."""
+MARGIN = 4
+WIDTH = DRAWN_WIDTH - 2 * MARGIN
 """Pixels between the margins of a figure for one column."""
+LETTERS = 12
+"""Height of all letters in pixels: 7 points in print, the least that can be read."""
+BESIDE = 4
+"""Pixels between the last picture, with its gap, and the words; and least between two titles of columns."""
 TITLES, BAR = 24, 54
 """Pixels over the pictures for the columns' titles, and over these for the colour bar."""
 VEIL = 0.75
@@ -68,6 +74,9 @@ def picture_rows(
 ) -> go.Figure:
     """All rows under the columns' titles; pixels are drawn crisp, each as one square.
 
+    Words have the room that the longest line takes. Pictures are smaller for it, down to `LEAST_SIDE`; lines that are
+    longer even then are shortened in their middle. Titles of columns that would touch are on two lines by turns.
+
     Args:
         columns: a title for each picture of a row.
         numbers: what `Heat` without an image shows, with its unit: the title of their colour bar.
@@ -76,51 +85,80 @@ def picture_rows(
     assert isinstance(rows[0].pictures[0], np.ndarray)
     side = rows[0].pictures[0].shape[0]
     step = side * (1 + GAP)
+    room, across, down = _layout(rows, len(columns))
+    # The rest of the figure is in pixels of the pictures.
+    row_step = step * down / across
     for number, row in enumerate(rows):
         for column, picture in enumerate(row.pictures):
             name = f"{row.title}, {columns[column]} ({number + 1}.{column + 1})"
-            figure.add_traces(_traces(picture, name, column * step, number * step, side, theme))
+            figure.add_traces(_traces(picture, name, column * step, number * row_step, side, theme))
+        lines = [shortened(line, room, LETTERS) for line in row.lines]
         figure.add_annotation(
-            text="<br>".join([f"<b>{row.title}</b>", *row.lines]),
+            text="<br>".join([f"<b>{shortened(row.title, room, LETTERS, bold=True)}</b>", *lines]),
             x=len(columns) * step,
-            y=number * step + side / 2,
+            y=number * row_step + side / 2,
             xanchor="left",
+            xshift=BESIDE,
             yanchor="middle",
             align="left",
             showarrow=False,
-            font={"size": 12, "color": TEXT[theme]},
+            font={"size": LETTERS, "color": TEXT[theme]},
         )
+    raised = _raised(columns, across)
     for column, title in enumerate(columns):
         figure.add_annotation(
             text=title,
             x=column * step + side / 2,
+            # None begins left of the figure.
+            xshift=max(0.0, text_width(title, LETTERS) / 2 - (column + 0.5) * across),
             y=0,
             yanchor="bottom",
-            yshift=3,
+            yshift=3 + LETTERS * LINE * (column in raised),
             showarrow=False,
-            font={"size": 12, "color": NEUTRAL[theme]},
+            font={"size": LETTERS, "color": NEUTRAL[theme]},
         )
     figure.update_xaxes(
-        range=[0, step * (len(columns) + WORDS)],
+        range=[0, step * WIDTH / across],
         visible=False,
         constrain="domain",
         constraintoward="left",
         fixedrange=True,
     )
     figure.update_yaxes(
-        range=[len(rows) * step, 0],
+        # The words of the first and the last row may be higher than its picture.
+        range=[len(rows) * row_step - (row_step - step) / 2, (step - row_step) / 2],
         visible=False,
         scaleanchor="x",
         constrain="domain",
         constraintoward="top",
         fixedrange=True,
     )
-    top, height = TITLES, round(min(SIDE, WIDTH / (len(columns) + WORDS)) * len(rows))
+    titles, height = TITLES + round(LETTERS * LINE) * bool(raised), round(down * len(rows))
+    top = titles
     if numbers is not None:
         top += BAR
-        figure.update_layout(coloraxis=_shared_scale(rows, numbers, 1 + TITLES / height, theme))
-    figure.update_layout(margin={"l": 4, "r": 4, "t": top, "b": 4}, showlegend=False)
-    return finish(figure, theme, top + 4 + height)
+        figure.update_layout(coloraxis=_shared_scale(rows, numbers, 1 + titles / height, theme))
+    figure.update_layout(margin={"l": MARGIN, "r": MARGIN, "t": top, "b": MARGIN}, showlegend=False)
+    return finish(figure, theme, top + MARGIN + height)
+
+
+def _layout(rows: Sequence[PictureRow], columns: int) -> tuple[float, float, float]:
+    """Pixels for the words, from one picture to the next, and from one row to the next."""
+    longest = max(
+        max(text_width(row.title, LETTERS, bold=True), *(text_width(line, LETTERS) for line in row.lines), 0)
+        for row in rows
+    )
+    across = max(min(SIDE, (WIDTH - BESIDE - longest) / columns), LEAST_SIDE)
+    lines = 1 + max(len(row.lines) for row in rows)
+    return WIDTH - BESIDE - columns * across, across, max(across, lines * LETTERS * LINE + BESIDE)
+
+
+def _raised(columns: Sequence[str], across: float) -> set[int]:
+    """The columns whose titles are a line higher: every other one, where else one would touch the next or the words."""
+    widths = [text_width(title, LETTERS) for title in columns]
+    touch = any((one + other) / 2 + BESIDE > across for one, other in itertools.pairwise(widths))
+    last = len(columns) - 1
+    return set(range(last % 2, last + 1, 2)) if touch or widths[last] > across + BESIDE else set()
 
 
 def _traces(picture: Tile, name: str, left: float, top: float, side: int, theme: Theme) -> list[go.Image | go.Heatmap]:
