@@ -132,15 +132,15 @@ def body(
         key="neurons-history",
         alt="Mask, selection and both gates of the channel after every round",
     )
-    head, draw = st.columns([5, 1], vertical_alignment="bottom")
-    head.subheader("Feature maps", anchor=False, help=MAPS_HELP)
-    draw.button(
-        "Other samples",
-        icon=":material/shuffle:",
-        on_click=address.choose,
-        args=("draw", str(choice.draw + 1)),
-        help="Draw other test images.",
-    )
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+        st.subheader("Feature maps", anchor=False, help=MAPS_HELP, width="content")
+        st.button(
+            "Other samples",
+            icon=":material/shuffle:",
+            on_click=address.choose,
+            args=("draw", str(choice.draw + 1)),
+            help="Draw other test images.",
+        )
     rows = neurons_pictures.test_rows(run.id, round_taken, stamp, channel, choice.draw)
     picks = Picks(channel=choice.channel, draw=choice.draw)
 
