@@ -78,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting; may be given repeatedly"
     )
     defend.add_argument(
-        "--precision", choices=["float32", "bfloat16"], help="default: what suits the processor and the network"
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="default: what suits the processor and the network; of paper, float32",
     )
     _json(defend)
 
