@@ -53,7 +53,10 @@ def query(page: Page) -> dict[str, str]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the page's script has ended and nothing is drawn any more."""
+    """Wait until the page's script has ended and nothing is drawn any more.
+
+    Right after an action that may be before it has begun: wait for something that the action changes.
+    """
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     page.wait_for_load_state("networkidle")
 
