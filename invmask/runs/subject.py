@@ -109,7 +109,7 @@ def spec_with(
         UserError: the machine's own settings make no sense.
     """
     device = settings.device()
-    # bfloat16 rounds the first steps of a perturbation partly away, and other masks come of it.
+    # In bfloat16 its iterates, and so its masks, are others than the published ones (README, "Measured").
     suited = "float32" if preset_name == "paper" else suited_precision(architecture, device)
     return RunSpec(
         victim=victim,

@@ -77,6 +77,19 @@ def test_a_proposal_that_changes_many_clean_answers_says_so(agreement, told):
         assert ("the soft mask, or a cut of fewer channels, keeps" in words) == told
 
 
+def test_a_run_that_is_gone_while_one_looks_at_it_gets_a_sentence(monkeypatch):
+    run, _ = measured_run()
+
+    def gone(*_):
+        raise UserError("There is no such run.")
+
+    # Within the fragment: what the page itself catches is over by then.
+    monkeypatch.setattr(tune_choice, "point_shown", gone)
+    app = visit("tune", run=run.id)
+    assert not app.exception
+    assert "There is no such run." in sentences(app)
+
+
 def test_a_cut_is_saved_for_flip_and_export():
     run, curves = measured_run()
     channels = curves.points[Order.MASK][-1].cut.channels
