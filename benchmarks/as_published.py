@@ -70,7 +70,9 @@ class AsPublished:
             loss = loss + agree(self.answers("pruned", perturbed), reference)
             loss = loss + agree(inverse, fooled) + disagree(inverse, reference)
         if phase != 2:
-            loss = loss + LAMBDA * (1 - torch.cat(self.selection)).mean()
+            selection = torch.cat(self.selection)
+            # The L1 norm's subgradient at s = 1 is 0.
+            loss = loss + LAMBDA * torch.linalg.vector_norm(1 - selection, 1) / len(selection)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

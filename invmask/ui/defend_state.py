@@ -110,7 +110,7 @@ def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
     here = last is not None and last.phase is phase
     stalled = last.rounds_without_progress if last is not None and here else 0
     return (
-        f"The phase ends after {config.rounds(phase):,} rounds, or {config.patience:,} without progress"
+        f"The phase ends after {config.rounds(phase):,} rounds, or after more than {config.patience:,} without progress"
         f" ({stalled:,} so far)."
     )
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invmask.defenses.base import Subject
-from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.defenses.base import Subject, drive
+from invmask.defenses.ims.config import IMSConfig, Phase, preset
 from invmask.defenses.ims.losses import agree, disagree
 from invmask.defenses.ims.state import IMSState
 from invmask.defenses.ims.stepper import IMS
@@ -29,7 +29,7 @@ CYCLES, PARTS, MU, KAPPA, OUR_WEIGHTS = (
     1.5,
     {"pruned clean": 4.0, "pruned perturbed": 0.3, "inverse perturbed": 0.6},
 )
-FLIPS_KEPT = 0.5
+FLIPS_KEPT, SLOPE = 0.5, 0.4
 EFFORT, INVERSE_CLEAN, LABEL, TURNED_UP, KAPPA_HELD, WEIGHT_HELD = 2.5, 0.4, 2, 0.8, 0.6, 0.9
 
 
@@ -165,7 +165,7 @@ def expected_round(
         losses["pruned perturbed"] = expected_agree(forward(net, x + d, m), reference)
         losses["inverse agrees perturbed"] = expected_agree(forward(net, x + d, m_bar), forward(net, x + d, one))
         losses["inverse perturbed"] = expected_disagree(forward(net, x + d, m_bar), reference)
-    losses["sparsity"] = (1 - s).mean()
+    losses["sparsity"] = ((1 - s) * torch.where(s == 1, SLOPE, 1)).mean() if ours else (1 - s).abs().mean()
     weights = {"sparsity": 0.0 if state.phase is Phase.MINIMISE else LAMBDA}
     if ours:
         losses["pressure"] = m.mean()
@@ -218,6 +218,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
             label_rounds=3,
             weight_turned_up=TURNED_UP,
             flips_kept=FLIPS_KEPT,
+            slope_at_one=SLOPE,
             held_amplification=KAPPA_HELD,
             weight_held=WEIGHT_HELD,
         )
@@ -251,6 +252,70 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
         largest = float(perturbation.abs().max()) / BOUND
         assert largest < 1 if ours else largest == pytest.approx(1), "the bound, or less, should matter here"
         torch.testing.assert_close(after.example_perturbations, perturbation, rtol=1e-9, atol=1e-12)
+
+
+def published(net: SmallNet, x: Tensor, rounds: int) -> list[tuple[int, Tensor, Tensor]]:
+    """The whole published procedure on one batch, from its first round: phase, mask and selection after each.
+
+    Every number in it is the paper's but the most rounds a phase.
+    """
+    one = torch.ones(sum(CHANNELS), dtype=torch.float64)
+    clean, a, s, course = forward(net, x, one), one, one, []
+    for phase in (1, 2, 3):
+        best, stalled = float("inf"), 0
+        a_mean = a_square = s_mean = s_square = torch.zeros_like(one)
+        for step in range(1, rounds + 1):
+            q = 1 / (1 + torch.exp(-20 * (a - 0.5)))
+            d = mean = square = torch.zeros_like(x)
+            for inner in range(1, 21) if phase > 1 else ():
+                free = d.clone().requires_grad_()
+                fooled = forward(net, x + free, one)
+                follows = expected_agree(forward(net, x + free, (1 - q) + s * q), fooled)
+                (follows + expected_disagree(fooled, clean)).backward()
+                assert free.grad is not None
+                d, mean, square = adamw(d, free.grad, mean, square, inner, 0.001)
+                d = d.clamp(-1, 1)
+            free_a, free_s = a.clone().requires_grad_(), s.clone().requires_grad_()
+            q = 1 / (1 + torch.exp(-20 * (free_a - 0.5)))
+            m, m_bar = q + free_s * (1 - q), (1 - q) + free_s * q
+            loss = expected_agree(forward(net, x, m), clean) + expected_disagree(forward(net, x, m_bar), clean)
+            if phase > 1:
+                inverse = forward(net, x + d, m_bar)
+                loss = loss + expected_agree(forward(net, x + d, m), clean) + expected_disagree(inverse, clean)
+                loss = loss + expected_agree(inverse, forward(net, x + d, one))
+            if phase != 2:
+                # The gradient of |.| at 0 is 0.
+                loss = loss + 10 * (1 - free_s).abs().sum() / len(one)
+            loss.backward()
+            assert free_a.grad is not None
+            assert free_s.grad is not None
+            a, a_mean, a_square = adamw(a, free_a.grad, a_mean, a_square, step, 0.02)
+            s, s_mean, s_square = adamw(s, free_s.grad, s_mean, s_square, step, 0.02)
+            a, s = a.clamp(0, 1), s.clamp(0, 1)
+            course.append((phase, a, s))
+            value = float(loss.detach())
+            if value < 0.98 * best:
+                best, stalled = value, 0
+            else:
+                stalled += 1
+            if stalled > 25:
+                break
+    return course
+
+
+def test_paper_equals_the_published_procedure_over_all_three_phases(subject: Subject) -> None:
+    rounds = 45
+    course = published(subject.model, subject.images, rounds)
+    defense = IMS(replace(preset("paper"), rounds_initialise=rounds, rounds_minimise=rounds, rounds_sparsify=rounds))
+    taken = [(record.phase, state) for state, record in drive(defense, subject, defense.init(subject))]
+    assert [list(Phase).index(phase) + 1 for phase, _ in taken] == [phase for phase, _, _ in course]
+    assert {phase for phase, _, _ in course} == {1, 2, 3}
+    lengths = [sum(phase == number for phase, _, _ in course) for number in (1, 2, 3)]
+    assert 26 < min(lengths) < rounds, f"some phase should end for want of progress: {lengths}"
+    for (_, state), (_, mask, selection) in zip(taken, course, strict=True):
+        torch.testing.assert_close(state.mask, mask, rtol=0, atol=1e-7)
+        torch.testing.assert_close(state.selection, selection, rtol=0, atol=1e-7)
+    assert min(float(selection.min()) for _, _, selection in course) < 0.5, "channels should be selected on the way"
 
 
 def test_losses_equal_the_formulas() -> None:

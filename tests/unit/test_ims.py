@@ -249,8 +249,8 @@ def test_no_phase_ends_before_its_race_is_decided() -> None:
     config = replace(RACE, rounds_initialise=20, label_lead=20, patience=1, progress_ratio=0.5)
     _, records = run_through(config, make_subject())
     first = [record for record in records if record.phase is Phase.INITIALISE]
-    assert [record.racing > 0 for record in first] == [True] * 6 + [False] * 2
-    assert first[-1].phase_ended == "no progress in 1 rounds"
+    assert [record.racing > 0 for record in first] == [True] * 6 + [False] * 3
+    assert first[-1].phase_ended == "no progress in 2 rounds"
 
 
 def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:
@@ -261,13 +261,13 @@ def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:
 
 
 def test_a_phase_ends_when_the_loss_stalls() -> None:
-    # Progress that no round can make: the first sets the best, two more are waited for.
+    # Progress that no round can make: the first sets the best, two more are waited for, and the next one ends it.
     config = preset("paper", **{**SHORT, "rounds_initialise": 50}, patience=2, progress_ratio=0.5)
     _, records = run_through(config, make_subject())
     first = [record for record in records if record.phase is Phase.INITIALISE]
-    assert len(first) == 3
-    assert first[-1].rounds_without_progress == 2
-    assert first[-1].phase_ended == "no progress in 2 rounds"
+    assert len(first) == 4
+    assert first[-1].rounds_without_progress == 3
+    assert first[-1].phase_ended == "no progress in 3 rounds"
 
 
 def test_phases_of_no_rounds_are_passed_over() -> None:

@@ -31,7 +31,7 @@ class IMSConfig:
         outer_learning_rate: of the one AdamW step a round on mask and selection.
         norm_bound: largest absolute change of a pixel.
         batch_size: clean images a round; the whole budget where it fits.
-        patience: rounds without progress after which a phase ends.
+        patience: a phase ends in the first round that makes more than so many in a row without progress.
         progress_ratio: progress is an outer loss below this share of the best before.
         seed: fixes the batches.
 
@@ -75,6 +75,8 @@ class IMSConfig:
         hold_images: with fewer clean images than this, no label is held to: among few, wrong ones lead far.
         held_amplification: see `hold_lead`.
         weight_held: of the term of a label held to after the first phase.
+        slope_at_one: of the sparsity term at s = 1, times -lambda / channels. 0 is the subgradient of an L1 norm there, as
+            published; at 1 the term holds channels that are not selected.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
             what was looked for.
@@ -93,6 +95,7 @@ class IMSConfig:
     patience: int = 25
     progress_ratio: float = 0.98
     seed: int = 0
+    slope_at_one: float = 0.0
     pressure: float = 0.0
     start_mask: float = 1.0
     amplification: float = 0.0
@@ -152,6 +155,7 @@ class IMSConfig:
 
 _DEFAULT = IMSConfig(
     sparsity_weight=0.2,
+    slope_at_one=1.0,
     rounds_initialise=32,
     rounds_minimise=10,
     rounds_sparsify=16,

@@ -39,7 +39,7 @@ class RoundRecord:
         total: the weighted sum that was minimised.
         inner: None in a phase without inner problem.
         channels, selected, pruned, inverse_cut: counts after the step (s < 0.5, m < 0.5, m-bar < 0.5).
-        rounds_without_progress: how long the total has not fallen enough; the phase ends at the configured patience.
+        rounds_without_progress: how long the total has not fallen enough; the phase ends above the configured patience.
         effort: what the next round's pressure or weight is multiplied by (`IMSConfig.keep_clean`); 1 without it.
         label: the label that the channels cut, turned up, are to lead to in the first phase, or to the end where it is
             held to (`IMSConfig.hold_lead`); while labels race for it, the one ahead; None where none is looked for or

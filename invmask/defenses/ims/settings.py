@@ -111,7 +111,7 @@ SETTINGS: tuple[Setting, ...] = (
         "patience",
         "Patience",
         "",
-        "A phase ends after so many rounds without progress.",
+        "A phase goes on for so many rounds without progress, and ends with the next one.",
         1,
         2000,
         1,
@@ -127,6 +127,16 @@ SETTINGS: tuple[Setting, ...] = (
         0.01,
     ),
     Setting("seed", "Seed", "", "Fixes which clean images are drawn, and the batches.", 0, 2**31 - 1, 1, True),
+    Setting(
+        "slope_at_one",
+        "Hold of unselected channels",
+        "",
+        "How strongly the sparsity term holds channels that are not selected at all. "
+        "0 lets them go freely, as published; 1 holds them as it holds all others.",
+        0,
+        1,
+        0.1,
+    ),
     Setting(
         "pressure",
         "Pressure",

@@ -149,7 +149,9 @@ class IMS:
             part, inner = on_perturbed(subject, gates, images, reference, perturbation, weights)
             parts.append(part)
         losses = {name: loss for part in parts for name, loss in part.losses.items()}
-        own = {"sparsity": (1 - selection).mean()}
+        unselected = 1 - selection
+        # Equal to 1 - s everywhere; only its slope at s = 1 is the setting's.
+        own = {"sparsity": torch.where(unselected > 0, unselected, config.slope_at_one * unselected).mean()}
         if config.pressure > 0:
             own["pressure"] = gates.pruned.mean()
         losses |= {name: loss.detach() for name, loss in own.items()}
@@ -273,8 +275,8 @@ class IMS:
         """Why the phase ends here, or None."""
         if state.round_in_phase >= self.config.rounds(state.phase):
             return f"reached its {self.config.rounds(state.phase)} rounds"
-        if state.rounds_without_progress >= self.config.patience:
-            return f"no progress in {self.config.patience} rounds"
+        if state.rounds_without_progress > self.config.patience:
+            return f"no progress in {state.rounds_without_progress} rounds"
         if state.phase is Phase.INITIALISE and self.config.keep_clean > 0 and state.one_label >= self.config.one_label:
             return f"the channels cut, turned up, lead {state.one_label:.0%} of the clean images to one label"
         return None
