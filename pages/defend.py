@@ -4,7 +4,6 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.ui import address, defend_controls, defend_live, widgets
-from invmask.ui.defend_state import STATE_HELP
 
 
 def _page() -> None:
@@ -14,8 +13,8 @@ def _page() -> None:
     st.title(
         "Defend",
         anchor=False,
-        help="Learn which channels carry the backdoor from a few clean images, without knowing the trigger. "
-        f"Every round is kept: go back to any of them.\n\n{STATE_HELP}",
+        help="Take the backdoor out with a few clean images, without knowing the trigger. Every round is kept: go back "
+        "to any of them.",
     )
     draft = defend_controls.show(card, address.current_run())
     try:

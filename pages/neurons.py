@@ -57,7 +57,7 @@ def _page() -> None:
         "There are no channels to look at yet. Defend this victim for a few rounds first.",
         "its mask leaves every channel alone",
     )
-    if run is None:
+    if run is None or not widgets.only_channels(run, run.spec.entry.capabilities.channels, "channels to score or cut"):
         return
     with beside:
         widgets.round_slider(run, "neurons-round")

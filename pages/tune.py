@@ -15,7 +15,7 @@ def _page() -> None:
         "There is no mask to cut by yet. Defend this victim for a few rounds, or start runs here.",
         "its mask leaves every channel alone",
     )
-    if run is not None:
+    if run is not None and widgets.only_channels(run, run.spec.entry.capabilities.cuts, "mask to make a hard cut of"):
         with beside:
             widgets.round_slider(run, "tune-round")
         round_taken = tune_threshold.round_to_show(run, widgets.asked_round())

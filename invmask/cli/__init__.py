@@ -68,10 +68,14 @@ def build_parser() -> argparse.ArgumentParser:
     attacks = _command(commands, "attacks", _attacks, "list the attacks that victims can be trained with")
     _json(attacks)
 
-    defend = _command(commands, "defend", _defend, "learn a mask on a victim, from the first round to the last")
+    defenses = _command(commands, "defenses", _defenses, "list the defences there are, with their settings and presets")
+    _json(defenses)
+
+    defend = _command(commands, "defend", _defend, "run a defence on a victim, from the first round to the last")
     defend.add_argument("victim", metavar="VICTIM")
     defend.add_argument("--spc", type=whole(1), default=10, metavar="N", help="clean images a class, 1 to 100")
-    defend.add_argument("--preset", default="default", help="settings to start from: default, adaptive or paper")
+    defend.add_argument("--defense", default="ims", metavar="NAME", help="one of 'defenses'; default: ims")
+    defend.add_argument("--preset", help="settings to start from, one of the defence's; default: its first")
     defend.add_argument("--seed", type=whole(0), default=0, metavar="S", help="draws the clean images and batches")
     defend.add_argument("--rounds-max", type=whole(1), metavar="N", help="end after so many rounds in any case")
     defend.add_argument(
@@ -111,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     export = _command(commands, "export", _export, "write the repaired model as safetensors or ONNX, or the mask alone")
     export.add_argument("run", metavar="RUN")
-    export.add_argument("--view", default="pruned", help="original, pruned or inverse; mask writes the mask alone")
+    export.add_argument("--view", help="default: pruned, or repaired where weights changed; mask writes the mask alone")
     export.add_argument("--out", required=True, metavar="FILE", help="FILE.safetensors or FILE.onnx")
     export.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
     export.add_argument("--mask", metavar="NAME", help="a mask made by hand, by its name; default: the learned one")
@@ -230,6 +234,12 @@ def _attacks(arguments: argparse.Namespace) -> int:
     from invmask.cli import attacks
 
     return attacks.show_all(arguments.json)
+
+
+def _defenses(arguments: argparse.Namespace) -> int:
+    from invmask.cli import defenses
+
+    return defenses.show_all(arguments.json)
 
 
 def _defend(arguments: argparse.Namespace) -> int:

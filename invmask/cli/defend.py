@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -19,7 +18,8 @@ from invmask import settings
 from invmask.cli import values
 from invmask.cli.runs import outcome, print_outcome, store
 from invmask.cli.tables import print_json
-from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.defenses import registry
+from invmask.defenses.entry import Entry
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.entries import RoundEntry, RunState
 from invmask.runs.run import Run
@@ -57,18 +57,26 @@ def resume(run_id: str, as_json: bool) -> int:
 
 
 def _spec(arguments: argparse.Namespace) -> RunSpec:
-    changed = changes(arguments.set)
-    return spec_of(arguments.victim, arguments.preset, arguments.spc, arguments.seed, changed, arguments.precision)
+    entry = registry.entry(arguments.defense)
+    return spec_of(
+        arguments.victim,
+        arguments.preset or entry.first_preset,
+        arguments.spc,
+        arguments.seed,
+        changes(arguments.set, entry),
+        arguments.precision,
+        entry.name,
+    )
 
 
-def changes(given: list[str]) -> dict[str, Any]:
-    """Settings of IMS from NAME=VALUE.
+def changes(given: list[str], entry: Entry) -> dict[str, Any]:
+    """Settings of a defence from NAME=VALUE.
 
     Raises:
         UserError: no such setting, or a value of another kind.
     """
-    kinds = {field.name: type(field.default) for field in fields(IMSConfig) if field.name != "seed"}
-    return values.changes(given, kinds, "IMS")
+    kinds = {each.name: int if each.whole else float for each in entry.config.settings() if each.name != "seed"}
+    return values.changes(given, kinds, entry.title)
 
 
 def _finish(runs: RunStore, run: Run, as_json: bool) -> int:
@@ -115,13 +123,13 @@ def _pausing(runs: RunStore, run: Run) -> Iterator[None]:
 
 
 class _Bar:
-    """Rounds on stderr. The total is the most there can be, and shrinks when a phase ends early."""
+    """Rounds on stderr. The total is the most there can be, and shrinks when a stage ends early."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.config = run, run.spec().config
-        self.shown = 0
+        self.run, spec = run, run.spec()
+        self.config, self.shown = spec.config, 0
         until = run.want().until
-        total = sum(self.config.rounds(phase) for phase in Phase)
+        total = sum(self.config.rounds(stage.name) for stage in spec.entry.stages)
         self.bar = tqdm(
             total=min(total, until or total), unit="round", file=sys.stderr, dynamic_ncols=True, mininterval=0.5
         )
@@ -144,11 +152,12 @@ class _Bar:
             self._show(entry)
 
     def _show(self, entry: RoundEntry) -> None:
-        record, pruned = entry.record, entry.views.pruned
+        record, defended = entry.record, entry.views.defended
         self.shown = record.round
-        if record.phase_ended and self.run.want().until is None:
-            self.bar.total -= self.config.rounds(record.phase) - record.round_in_phase
-        asr = "" if pruned.asr is None else f", ASR {100 * pruned.asr:.0f} %"
-        self.bar.set_description(record.phase, refresh=False)
-        self.bar.set_postfix_str(f"pruned ACC {100 * pruned.acc:.0f} %{asr}", refresh=False)
+        if record.stage_ended and self.run.want().until is None:
+            self.bar.total -= self.config.rounds(record.stage) - record.round_in_stage
+        view = list(entry.views.present())[1]
+        asr = "" if defended.asr is None else f", ASR {100 * defended.asr:.0f} %"
+        self.bar.set_description(record.stage, refresh=False)
+        self.bar.set_postfix_str(f"{view} ACC {100 * defended.acc:.0f} %{asr}", refresh=False)
         self.bar.update()

@@ -33,13 +33,13 @@ def figures(arguments: argparse.Namespace) -> int:
     run, picks = store().run(arguments.run), Picks(arguments.sample, arguments.channel, arguments.draw)
     records = read_records(run, arguments.round, picks)
     records.check_picks()
-    if arguments.measure:
+    if arguments.measure and records.capabilities.channels:
         _measure(run, records.frame.round)
         records = read_records(run, arguments.round, picks)
     made = write_figures(folder, records, formats, names, _tell)
     for problem in made.problems:
         print(problem, file=sys.stderr)
-    if not (records.top_set and records.evidence and records.cuts):
+    if records.capabilities.channels and not (records.top_set and records.evidence and records.cuts):
         print(NOT_MEASURED, file=sys.stderr)
     if arguments.json:
         print_json({"files": list(made.names), "problems": list(made.problems)})
@@ -77,7 +77,7 @@ def export(arguments: argparse.Namespace) -> int:
         raise UserError(f"--out has to name a file, and {path} is a directory.")
     if not path.parent.is_dir():
         raise UserError(f"There is no directory {path.parent} to write to.")
-    if arguments.view not in [*View, "mask"]:
+    if arguments.view not in [None, *View, "mask"]:
         raise UserError(f"There is no view '{arguments.view[:40]}'; choose from: {', '.join([*View, 'mask'])}.")
     from invmask.exports.mask_file import write_mask
     from invmask.exports.model import write_onnx, write_weights
@@ -91,8 +91,9 @@ def export(arguments: argparse.Namespace) -> int:
         print(f"{path}: the mask of {source.victim.card.name}, {source.words}")
         return 0
     write = write_onnx if path.suffix == ".onnx" else write_weights
-    check = write(path, source, View(arguments.view))
-    print(f"{path}: {arguments.view} view of {source.victim.card.name}, {source.words}")
+    view = View(arguments.view) if arguments.view else source.repair.views[1]
+    check = write(path, source, view)
+    print(f"{path}: {view} view of {source.victim.card.name}, {source.words}")
     print(check.sentence(), file=sys.stdout if check.holds else sys.stderr)
     return 0 if check.holds else 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from invmask import settings
 from invmask.cli.tables import per_cent, print_json, print_table
-from invmask.defenses.ims.config import Phase
+from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs.entries import RoundEntry, RunSummary, Views
 from invmask.runs.run import Run
@@ -28,10 +28,19 @@ def show_all(as_json: bool) -> int:
         print_json([brief(summary) for summary in listing.runs])
     elif listing.runs:
         rows = [
-            [run.id, run.spec.victim, run.spec.preset, str(run.spec.spc), str(run.spec.seed), run.state, str(run.round)]
+            [
+                run.id,
+                run.spec.victim,
+                run.spec.entry.title,
+                run.spec.preset,
+                str(run.spec.spc),
+                str(run.spec.seed),
+                run.state,
+                str(run.round),
+            ]
             for run in listing.runs
         ]
-        print_table(["run", "victim", "preset", "SPC", "seed", "state", "round"], rows)
+        print_table(["run", "victim", "defence", "preset", "SPC", "seed", "state", "round"], rows)
     else:
         print("There are no runs; make one with 'python -m invmask defend VICTIM'.", file=sys.stderr)
     return 0
@@ -44,7 +53,7 @@ def show(run_id: str, as_json: bool) -> int:
     if as_json:
         print_json({**full(run, summary), **brief(summary)})
         return 0
-    print(f"{summary.id}: {summary.state}, {summary.round} rounds, next or last phase {summary.phase}")
+    print(f"{summary.id}: {summary.state}, {summary.round} rounds, next or last stage {summary.stage}")
     if summary.message:
         print(summary.message)
     print_outcome(run, summary)
@@ -63,23 +72,26 @@ def outcome(run: Run, summary: RunSummary) -> dict[str, Any]:
     entries = run.entries()
     last, result, spec = entries[-1] if entries else None, summary.result, summary.spec
     views = result.views if result else last.views if last else None
-    counts = result or (last.record if last else None)
-    taken = Counter(entry.record.phase for entry in entries)
+    counts = result.counts if result else last.record.counts if last else {}
+    taken = Counter(entry.record.stage for entry in entries)
+    shapes = run.shapes()
     return {
         "run": summary.id,
         "victim": spec.victim,
         "spc": spec.spc,
         "seed": spec.seed,
+        "defense": spec.defense,
         "preset": spec.preset,
         "stopped_because": summary.stopped_because,
-        "rounds": {phase.value: taken[phase] for phase in Phase},
+        "rounds": {stage.name: taken[stage.name] for stage in spec.entry.stages},
         "seconds": sum(entry.seconds for entry in entries),
-        "channels": counts.channels if counts else None,
-        "selected": counts.selected if counts else None,
-        "pruned": counts.pruned if counts else None,
+        "channels": shapes.channels if shapes else None,
+        **counts,
         "original": _measures(views.original if views else summary.original),
-        "pruned_view": _measures(views.pruned if views else None),
-        "inverse_view": _measures(views.inverse if views else None),
+        **{
+            f"{view}_view": _measures(views.of(view) if views else None)
+            for view in (shapes.views[1:] if shapes else ())
+        },
     }
 
 
@@ -105,10 +117,11 @@ def brief(summary: RunSummary) -> dict[str, Any]:
         "victim": summary.spec.victim,
         "spc": summary.spec.spc,
         "seed": summary.spec.seed,
+        "defense": summary.spec.defense,
         "preset": summary.spec.preset,
         "created": datetime.fromtimestamp(summary.created, UTC).isoformat(),
         "state": summary.state.value,
-        "phase": summary.phase.value,
+        "stage": summary.stage,
         "round": summary.round,
         "stopped_because": summary.stopped_because,
         "message": summary.message,
@@ -119,21 +132,22 @@ def print_outcome(run: Run, summary: RunSummary) -> None:
     """The same for people."""
     values, entries = outcome(run, summary), run.entries()
     spec = summary.spec
-    print(f"{spec.victim}, SPC {spec.spc}, seed {spec.seed}, preset {spec.preset}, {spec.precision}")
+    print(f"{spec.victim}, SPC {spec.spc}, seed {spec.seed}, {spec.made_by}, {spec.precision}")
     if summary.stopped_because:
         print(summary.stopped_because)
-    rounds = ", ".join(f"{phase} {count}" for phase, count in values["rounds"].items())
+    rounds = ", ".join(f"{stage} {count}" for stage, count in values["rounds"].items())
     print(f"Rounds: {rounds}; {values['seconds']:.1f} s")
-    if values["channels"] is not None:
-        print(f"Channels: {values['channels']}, selected {values['selected']}, pruned {values['pruned']}")
+    counts = entries[-1].record.counts if entries else {}
+    if counts:
+        print(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()).capitalize())
     measured = _measured(summary, entries)
     if measured is None:
         return
     print(f"On {measured.n_clean} clean and {measured.n_triggered} triggered test images:")
     rows = [
         [name, *(per_cent(values[key][measure]) for measure in ("acc", "asr", "ra"))]
-        for name, key in (("original", "original"), ("pruned", "pruned_view"), ("inverse", "inverse_view"))
-        if values[key] is not None
+        for name, key in (("original", "original"), *((view, f"{view}_view") for view in View))
+        if values.get(key) is not None
     ]
     print_table(["view", "ACC %", "ASR %", "RA %"], rows)
 

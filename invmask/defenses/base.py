@@ -4,16 +4,17 @@ A defence sees a model and a clean budget, never a trigger, a target label or te
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from invmask.machine import Precision, autocast
 from invmask.masks.constant import ConstantView
-from invmask.masks.state import MaskLayout, Masks
+from invmask.masks.repair import Network, Repair
+from invmask.masks.state import MaskLayout
 
 PASS_SIZE = 256
 """Images a pass without a gradient."""
@@ -27,6 +28,7 @@ class Subject:
         model: the victim in eval mode, weights frozen; private to the defence (see `masks.attach.sharing_copy`).
         images: the clean budget, float32 [N, C, H, W] in [0, 1].
         num_classes: number of logits K.
+        labels: the images' true classes, int64 [N]; None where nobody gave them, as to a defence that needs none.
         precision: arithmetic of the networks' passes.
         mirrors: whether an image keeps its class when left and right are exchanged.
     """
@@ -36,6 +38,7 @@ class Subject:
     num_classes: int
     precision: Precision = "float32"
     mirrors: bool = True
+    labels: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -53,7 +56,7 @@ class Subject:
         return ConstantView(self.model, self.layout, ones)
 
     @torch.no_grad()
-    def answers(self, network: ConstantView, images: Tensor) -> Tensor:
+    def answers(self, network: Network, images: Tensor) -> Tensor:
         """Softmax answers [N, K] of one view to images [N, C, H, W], without a gradient."""
         with autocast(self.precision, self.device.type):
             logits = torch.cat([network(batch) for batch in images.split(PASS_SIZE)])
@@ -67,42 +70,94 @@ class Examples:
     Attributes:
         indices: int64 [E], places in the budget.
         perturbations: float32 [E, C, H, W], in the units of [0, 1]; may be negative.
-        probabilities: float32 [3, E, K], softmax answers to the perturbed images of the original, pruned and
-            inverse view (with the masks after the round).
+        probabilities: float32 [V, E, K], softmax answers to the perturbed images of each view of the repair (as it is
+            after the round).
+        one_for_all: whether the perturbation is one and the same for any image.
     """
 
     indices: Tensor
     perturbations: Tensor
     probabilities: Tensor
+    one_for_all: bool = False
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """How well the perturbations of a round do, on its clean batch. Shares in [0, 1].
+
+    Attributes:
+        flipped: share of images whose reference answer the perturbation changes.
+        flipped_to: for each label, how many images were flipped to it; length K.
+        inverse_agrees: share of the flipped images to which the inverse answers as the reference does.
+        pruned_restores: share of the flipped images to which the pruned view answers as the reference does to the
+            clean one.
+        largest: largest absolute change of a pixel, in the units of [0, 1].
+        samples: images in the batch.
+    """
+
+    flipped: float
+    flipped_to: tuple[int, ...]
+    inverse_agrees: float
+    pruned_restores: float
+    largest: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one round tells. JSON all the way down; equal rounds give equal records.
+
+    Attributes:
+        round: counted over all stages, from 1.
+        stage: the name of the stage that it belongs to.
+        round_in_stage: from 1.
+        terms: every term of the loss by name, unweighted, before the step; nats, or what the registry entry says.
+        total: the weighted sum that was minimised.
+        counts: whole numbers by name, after the step.
+        notes: what else the defence tells, by name: numbers, words, truths or None.
+        synthesis: how its perturbations did; None in a round that made none.
+        stage_ended: why the stage ended with this round, as the end of a sentence; None if it goes on.
+    """
+
+    round: int
+    stage: str
+    round_in_stage: int
+    terms: dict[str, float]
+    total: float
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    synthesis: Synthesis | None = None
+    stage_ended: str | None = None
 
 
 State = TypeVar("State")
-Record_co = TypeVar("Record_co", covariant=True)
 
 
-class Defense(Protocol, Generic[State, Record_co]):
+class Defense(Protocol[State]):
     """`init`, `step`, `done`. States are plain data and can be written to disk between any two rounds."""
-
-    name: str
 
     def init(self, subject: Subject) -> State:
         """The state before the first round."""
         ...
 
-    def step(self, subject: Subject, state: State) -> tuple[State, Record_co]:
+    def step(self, subject: Subject, state: State) -> tuple[State, Record]:
         """One round. The state given is left unchanged."""
+        ...
+
+    def stage(self, state: State) -> str:
+        """The stage of the next round, or at the end of the last one."""
         ...
 
     def done(self, state: State) -> str | None:
         """Why the defence has ended, as a sentence for people; None while there is more to do."""
         ...
 
-    def masks(self, state: State) -> Masks:
-        """The masks as they stand."""
+    def repair(self, state: State) -> Repair:
+        """What it has made of the network by now."""
         ...
 
     def examples(self, state: State) -> Examples | None:
-        """Example perturbations of the last round, if there was one."""
+        """Example perturbations of the last round, if it made any."""
         ...
 
     def pack(self, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -115,11 +170,23 @@ class Defense(Protocol, Generic[State, Record_co]):
 
 
 def drive(
-    defense: Defense[State, Record_co], subject: Subject, state: State, rounds: int | None = None
-) -> Iterator[tuple[State, Record_co]]:
+    defense: Defense[State], subject: Subject, state: State, rounds: int | None = None
+) -> Iterator[tuple[State, Record]]:
     """Step until the defence is done, or for at most `rounds` rounds; yields the state and record of each."""
     taken = 0
     while defense.done(state) is None and (rounds is None or taken < rounds):
         state, record = defense.step(subject, state)
         taken += 1
         yield state, record
+
+
+def pack_fields(state: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A state that is a dataclass of tensors and JSON values, by field name. Infinity, which JSON lacks, as None."""
+    tensors, numbers = {}, {}
+    for each in fields(state):
+        value = getattr(state, each.name)
+        if isinstance(value, Tensor):
+            tensors[each.name] = value.detach().cpu().contiguous()
+        else:
+            numbers[each.name] = None if value == float("inf") else value
+    return tensors, numbers

@@ -1,5 +1,6 @@
-"""What the three views of one network say of the same images, and what became of each image."""
+"""What the views of one network say of the same images, and what became of each image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from invmask.machine import Precision, autocast
-from invmask.masks.constant import ConstantView
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.repair import Repair, network_of
+from invmask.masks.state import GATED, View
 from invmask.targets import Targets
 
 BATCH_SIZE = 64
@@ -35,21 +36,32 @@ FATE_EXPLANATIONS: dict[Fate, str] = {
 
 @dataclass(frozen=True)
 class ViewAnswers:
-    """Softmax answers of the three views.
+    """Softmax answers of the views of a repair.
 
     Attributes:
-        probabilities: float32 [3, N, K] in [0, 1], views in the order of `View`.
+        probabilities: float32 [V, N, K] in [0, 1], a row for each of `views`.
         labels: int64 [N], the true classes.
+        views: the original first.
         targets: what the backdoor shall answer, if the images carry a trigger; else None.
     """
 
     probabilities: Tensor
     labels: Tensor
     targets: Targets | None = None
+    views: tuple[View, ...] = GATED
+
+    @property
+    def defended(self) -> View:
+        """The view to take away: the pruned or the repaired one."""
+        return self.views[1]
+
+    def of(self, view: View) -> Tensor:
+        """The view's probabilities, float32 [N, K]."""
+        return self.probabilities[self.views.index(view)]
 
     def answers(self, view: View) -> Tensor:
         """The view's answers, int64 [N]."""
-        return self.probabilities[list(View).index(view)].argmax(1)
+        return self.of(view).argmax(1)
 
     def fates(self, view: View) -> list[Fate]:
         """What became of each image under `view`; one fate an image, length N."""
@@ -75,22 +87,22 @@ def fate(before: int, after: int, true: int, target: int | None) -> Fate:
 
 @torch.no_grad()
 def view_probabilities(
-    model: nn.Module, masks: Masks, views: list[View], images: Tensor, precision: Precision = "float32"
+    model: nn.Module, repair: Repair, views: Sequence[View], images: Tensor, precision: Precision = "float32"
 ) -> Tensor:
     """Softmax answers of some views to the same images.
 
     Args:
         model: in eval mode; left as it is.
-        masks: over all `Conv2d` layers of `model`.
+        repair: of `model`.
         images: float32 [N, C, H, W] in [0, 1].
         precision: arithmetic of the passes.
 
     Returns:
         float32 [len(views), N, K] on the CPU.
     """
-    layout, answers = MaskLayout.of(model), []
+    answers = []
     with autocast(precision, images.device.type):
         for view in views:
-            network = ConstantView(model, layout, masks.gate(view))
+            network = network_of(repair, model, view)
             answers.append(torch.cat([network(batch).softmax(1).cpu() for batch in images.split(BATCH_SIZE)]))
     return torch.stack(answers)

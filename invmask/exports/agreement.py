@@ -1,4 +1,4 @@
-"""Whether an exported model answers as the masked one does, image by image."""
+"""Whether an exported model answers as the repaired one does, image by image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Agreement:
         """For people."""
         verdict = "It agrees" if self.holds else "It does NOT agree"
         return (
-            f"{verdict} with the masked model: same answer on {self.same:,} of {self.images:,} test images, "
+            f"{verdict} with the model on screen: same answer on {self.same:,} of {self.images:,} test images, "
             f"largest difference of a logit {self.largest:.1e} (allowed {TOLERANCE:.0e})."
         )
 
@@ -50,7 +50,8 @@ def compare(
         images: all embedded test images of the victim's data set if None.
     """
     images = images or load_embedded(source.victim.card.dataset, "test").images
-    model, gates = sharing_copy(source.victim.model), source.masks.gate(view)
+    model, gates = source.parts(view)
+    model = sharing_copy(model)
     same, largest = 0, 0.0
     for batch in images.tensor().split(BATCH_SIZE):
         with attached(model, source.layout, gates):

@@ -19,7 +19,7 @@ from invmask.exports.tuning import cut_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
 from invmask.metrics import Measures
-from invmask.runs.sweep import Place
+from invmask.runs.sweep import SPC, Place
 from invmask.runs.tuning import CutCurves
 
 
@@ -48,6 +48,7 @@ def _map(quantity: str) -> Entry:
         "share of each layer's channels that is selected (s < 0.5), pruned (m < 0.5) and cut in the inverse view "
         "(m\u0304 < 0.5).",
         lambda records, theme: frames.map_figure(records.frame, quantity, theme),
+        _has_channels,
     )
 
 
@@ -55,14 +56,23 @@ def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
     return lambda records, theme: draw(records.frame, theme)
 
 
+def _has_channels(records: RunRecords) -> bool:
+    return records.capabilities.channels
+
+
+def _has_triggers(records: RunRecords) -> bool:
+    return records.capabilities.triggers
+
+
 def _in_batch(records: RunRecords) -> str | None:
-    inner = records.frame.inner
-    return None if inner is None else f"n = {inner.samples:,} clean images in the batch"
+    found = records.frame.synthesis
+    return None if found is None else f"n = {found.samples:,} clean images in the batch"
 
 
 def _in_batches(records: RunRecords) -> str | None:
     """Of all rounds, as the figure is."""
-    found = {entry.record.inner.samples for entry in records.frame.entries if entry.record.inner is not None}
+    every = (entry.record.synthesis for entry in records.frame.entries)
+    found = {synthesis.samples for synthesis in every if synthesis is not None}
     if not found:
         return None
     least, most = min(found), max(found)
@@ -79,7 +89,7 @@ def _cuts(order: Order, words: str) -> Entry:
         "from the clean budget alone, the one that keeps most of the original's answers to it with and without the "
         "synthesized trigger on (where the round made none: the hardest that keeps 98 % of them).",
         lambda records, theme: cut_figure(_curves(records), order, theme),
-        lambda records: records.cuts is not None and records.cuts.complete,
+        lambda records: records.capabilities.cuts and records.cuts is not None and records.cuts.complete,
         on_probe,
     )
 
@@ -102,11 +112,15 @@ def _sweep(axis: str) -> Entry:
         "ACC, ASR and RA of the three views at the end of all finished runs that differ in this setting and in their "
         "seeds alone. Each marker is a run; lines: mean over the seeds; bars: one standard deviation.",
         draw,
-        lambda records: is_curve(records.sweep(axis)),
+        lambda records: _can_vary(records, axis) and is_curve(records.sweep(axis)),
         # Where a run has ended it is measured on all test images.
         lambda records: measured_on(_ended(records.sweep(axis)[0])),
         seeds,
     )
+
+
+def _can_vary(records: RunRecords, axis: str) -> bool:
+    return axis == SPC or axis in records.frame.defense.axes
 
 
 def _ended(place: Place) -> Measures:
@@ -130,24 +144,24 @@ BOOK: tuple[Entry, ...] = (
     Entry(
         "defend-synthesized", "Defend", "Synthesized triggers",
         "Perturbations of clean images that the defence made in this round: the clean image, the change, amplified "
-        "about mid grey, and both added; with the three views' answers to the perturbed image.",
-        samples.synthesized_figure,
+        "about mid grey, and both added; with the views' answers to the perturbed image.",
+        samples.synthesized_figure, _has_triggers,
     ),
     Entry(
         "defend-labels", "Defend", "Labels that the perturbations flip to",
         "How many clean images the perturbations of this round flip to each label.",
         lambda records, theme: frames.labels_figure(records.frame, records.classes, records.target, theme),
-        n=_in_batch,
+        _has_triggers, n=_in_batch,
     ),
     Entry(
         "defend-inner", "Defend", "How well the inner problem does",
         "Over the rounds: the share of the batch whose answer the perturbation flips, and of those the shares that "
         "the inverse view follows and that the pruned view restores.",
-        _of_frame(frames.inner_figure), n=_in_batches,
+        _of_frame(frames.inner_figure), _has_triggers, n=_in_batches,
     ),
     Entry(
         "defend-measures", "Defend", "ACC, ASR and RA over the rounds",
-        "Clean accuracy (ACC) of the three views after every round; for a backdoored victim also the attack success "
+        "Clean accuracy (ACC) of the views after every round; for a backdoored victim also the attack success "
         "rate (ASR) and the recovery accuracy (RA) on triggered images that are not of their target class already. "
         "The defence sees none of these images.",
         _of_frame(frames.measures_figure), n=on_probe,
@@ -159,14 +173,14 @@ BOOK: tuple[Entry, ...] = (
         _of_frame(frames.losses_figure),
     ),
     Entry(
-        "flip-samples", "Flip", "Samples under the three views",
-        "Test images, triggered where the victim has a trigger, and the three views' answers to each with their "
-        "probabilities; after the true class, what becomes of the sample under the pruned view.",
+        "flip-samples", "Flip", "Samples under the views",
+        "Test images, triggered where the victim has a trigger, and the views' answers to each with their "
+        "probabilities; after the true class, what becomes of the sample under the pruned or repaired view.",
         samples.flip_figure, which=samples.which_sample,
     ),
     Entry(
-        "flip-probabilities", "Flip", "Class probabilities of one sample under the three views",
-        "Softmax answers of the original, pruned and inverse view to one test image, triggered where the victim has a "
+        "flip-probabilities", "Flip", "Class probabilities of one sample under the views",
+        "Softmax answers of each view to one test image, triggered where the victim has a "
         "trigger; ✓ its true class, ◎ the target label.",
         samples.probabilities_figure, n=lambda _: "n = 1 test image", which=samples.which_sample,
     ),

@@ -40,9 +40,13 @@ def _map(quantity: str) -> Entry:
         f"neurons-map-{quantity}", "Neurons", f"All channels: {title}",
         f"Every channel of the network, layer by layer, one square each, coloured by its {title}: {meaning}.",
         lambda records, theme: neurons.map_figure(records, quantity, theme),
-        lambda records: neurons.knows(records, quantity),
+        lambda records: records.capabilities.channels and neurons.knows(records, quantity),
         None if quantity == "selection" else lambda records: _n(records, quantity),
     )  # fmt: skip
+
+
+def _has_channels(records: RunRecords) -> bool:
+    return records.capabilities.channels
 
 
 def _n(records: RunRecords, quantity: str) -> str:
@@ -50,7 +54,12 @@ def _n(records: RunRecords, quantity: str) -> str:
 
 
 def _top_known(records: RunRecords) -> bool:
-    return records.top_set is not None and records.top_set.complete and bool(records.top_set.channels)
+    return (
+        records.capabilities.channels
+        and records.top_set is not None
+        and records.top_set.complete
+        and bool(records.top_set.channels)
+    )
 
 
 def _top_n(records: RunRecords) -> str:
@@ -59,7 +68,9 @@ def _top_n(records: RunRecords) -> str:
 
 
 def _agreement_known(records: RunRecords) -> bool:
-    return any(neurons.knows(records, name) for name in _COLOURS if name not in ("score", "selection"))
+    return records.capabilities.channels and any(
+        neurons.knows(records, name) for name in _COLOURS if name not in ("score", "selection")
+    )
 
 
 NEURONS: tuple[Entry, ...] = (
@@ -81,14 +92,14 @@ NEURONS: tuple[Entry, ...] = (
         "neurons-channel-history", "Neurons", "One channel through the rounds",
         "Mask a, selection s, and the gates m and m\u0304 that the channel's output is multiplied by in the pruned and "
         "in the inverse view, after every round.",
-        neurons.history_figure, which=neurons.which_channel,
+        neurons.history_figure, _has_channels, which=neurons.which_channel,
     ),
     Entry(
         "neurons-channel-maps", "Neurons", "Feature maps of one channel",
         "The channel's output in the original network, place by place, for test images clean, triggered (where the "
         "victim has a trigger), and with the trigger that the defence synthesized in this round (where all images "
         "share one).",
-        neurons.maps_figure, which=neurons.which_channel_and_images,
+        neurons.maps_figure, _has_channels, which=neurons.which_channel_and_images,
     ),
     Entry(
         "neurons-channel-maps-synthesized", "Neurons", "Feature maps of one channel under synthesized triggers",
@@ -100,7 +111,7 @@ NEURONS: tuple[Entry, ...] = (
     Entry(
         "neurons-channel-exciting", "Neurons", "Images that excite one channel most",
         "The test images with the highest mean of the channel's output in the original network, and that output.",
-        neurons.excited_figure, n=on_probe, which=neurons.which_channel,
+        neurons.excited_figure, _has_channels, n=on_probe, which=neurons.which_channel,
     ),
     Entry(
         "neurons-channel-conductance", "Neurons", "What reaches the target label through one channel",
@@ -108,14 +119,14 @@ NEURONS: tuple[Entry, ...] = (
         "class), from a black image to the one shown; and, over the image in grey, the pixels that reach the label "
         "through the neuron that carries most (neuron conductance): the more violet, the more. A transformer's class "
         "token has no place in the picture; what it carries is part of the channel's sum. Original network.",
-        neurons.conductance_figure, which=neurons.which_channel_and_images,
+        neurons.conductance_figure, _has_channels, which=neurons.which_channel_and_images,
     ),
     Entry(
         "neurons-attributions", "Neurons", "What speaks for the target label under the three views",
         "Over one test image in grey, the more violet, the more the place speaks for the target label (of a clean "
         "control, for the true class): Grad-CAM, and integrated gradients of the pixels from a black image. Beside "
         "each view its probability for the label.",
-        neurons.attribution_figure, which=neurons.which_image_and_layer,
+        neurons.attribution_figure, _has_channels, which=neurons.which_image_and_layer,
     ),
 )  # fmt: skip
 """In the order of the page."""

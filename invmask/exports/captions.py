@@ -4,11 +4,13 @@ from importlib.metadata import version
 
 from invmask import __version__
 from invmask.attacks.poison import CLEAN_LABEL
-from invmask.defenses.ims.config import IMSConfig, preset
+from invmask.defenses.entry import Entry as Defense
+from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.exports.entry import Entry
+from invmask.exports.frames import stage_titles
 from invmask.exports.records import RunRecords
-from invmask.figures.rounds import PHASE_TITLES, phase_spans
+from invmask.figures.rounds import phase_spans
 from invmask.models import is_transformer
 
 
@@ -33,12 +35,13 @@ def provenance(records: RunRecords) -> list[str]:
         target = "each class's next (all-to-all)" if label is None else f"{label} ({info.classes[label]})"
         how = f"{100 * card.poisoning_ratio:.3g} % poisoning" + (", clean labels" if card.labels == CLEAN_LABEL else "")
         victim += f", attack {card.attack} at {how}, target label {target}."
-    spans = phase_spans([entry.record.phase for entry in frame.entries[: frame.round]])
-    phases = ", ".join(f"{PHASE_TITLES.get(s.phase, s.phase).lower()} {s.first} to {s.last}" for s in spans)
-    changed = _changes(spec.preset, is_transformer(card.architecture), spec.config)
+    stages = [entry.record.stage for entry in frame.entries[: frame.round]]
+    spans = phase_spans(stages, stage_titles(frame.defense))
+    phases = ", ".join(f"{s.title.lower()} {s.first} to {s.last}" for s in spans)
+    changed = _changes(spec.entry, spec.preset, is_transformer(card.architecture), spec.config)
     made_with = ", ".join(f"{name} {number}" for name, number in spec.versions.items()) or "unknown versions"
     defence = (
-        f"Defence {spec.defense.upper()}, preset {spec.preset}{changed}, SPC {spec.spc}, seed {spec.seed}, "
+        f"Defence {spec.made_by}{changed}, SPC {spec.spc}, seed {spec.seed}, "
         f"{spec.precision}; after round {frame.round} of {frame.last} ({phases}); run {records.run.id}."
     )
     return [
@@ -49,10 +52,10 @@ def provenance(records: RunRecords) -> list[str]:
     ]
 
 
-def _changes(name: str, transformer: bool, config: IMSConfig) -> str:
+def _changes(defense: Defense, name: str, transformer: bool, config: DefenseConfig) -> str:
     """`, with inner_steps 2`: what differs from the preset."""
     try:
-        usual = preset(name, transformer, seed=config.seed).as_json()
+        usual = defense.preset(name, transformer, seed=config.seed).as_json()
     except UserError:
         return ""
     changed = [f"{key} {value}" for key, value in config.as_json().items() if usual.get(key) != value]

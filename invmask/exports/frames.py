@@ -7,21 +7,21 @@ import plotly.graph_objects as go
 
 from invmask.data.budget import clean_budget
 from invmask.data.images import LabelledImages
-from invmask.defenses.ims.config import IMSConfig, Phase
-from invmask.defenses.ims.records import InnerReport
+from invmask.defenses.base import Synthesis
+from invmask.defenses.entry import Capabilities, Entry
 from invmask.figures.channels import ChannelState, channel_map
 from invmask.figures.inner import SHARES, flip_labels, inner_curves
-from invmask.figures.losses import loss_curves
+from invmask.figures.losses import TermWords, loss_curves
 from invmask.figures.measures import measure_curves
 from invmask.figures.palette import Theme
 from invmask.figures.rounds import PhaseSpan, axis_end, phase_spans
-from invmask.masks.state import View
+from invmask.masks.state import GATED, View
 from invmask.metrics import Measures
 from invmask.runs.entries import RoundEntry, RunSummary, Views
 from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
 
 EXAMPLES = 8
-VIEWS = tuple(view.value for view in View)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Frame:
     Attributes:
         shown: `round` if the reader went back to it, None while the latest is followed.
         entry: that round; None for round 0, before the first.
-        views: the three views on the run's probe; before the first round all three answer as the original.
+        views: the views on the run's probe; before the first round all of them answer as the original.
+        repair_views: which views there are, in order.
     """
 
     run: Run
@@ -41,15 +42,26 @@ class Frame:
     shown: int | None
     entry: RoundEntry | None
     views: Views
+    repair_views: tuple[View, ...] = GATED
 
     @property
     def last(self) -> int:
         return len(self.entries)
 
     @property
-    def inner(self) -> InnerReport | None:
-        """How well the inner problem did in that round; None where there was none."""
-        return self.entry.record.inner if self.entry else None
+    def synthesis(self) -> Synthesis | None:
+        """How well the perturbations of that round did; None where it made none."""
+        return self.entry.record.synthesis if self.entry else None
+
+    @property
+    def defense(self) -> Entry:
+        """What the defence says of itself."""
+        return self.summary.spec.entry
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the defence has to show."""
+        return self.defense.capabilities
 
 
 def read_frame(run: Run, asked: int | None = None) -> Frame | None:
@@ -65,7 +77,8 @@ def read_frame(run: Run, asked: int | None = None) -> Frame | None:
     shown = None if asked is None else min(asked, len(entries))
     number = len(entries) if shown is None else shown
     entry = entries[number - 1] if number else None
-    original = summary.original
+    original, shapes = summary.original, run.shapes()
+    assert shapes is not None
     return Frame(
         run=run,
         summary=summary,
@@ -73,27 +86,34 @@ def read_frame(run: Run, asked: int | None = None) -> Frame | None:
         round=number,
         shown=shown,
         entry=entry,
-        views=entry.views if entry else Views(original, original, original),
+        views=entry.views if entry else Views(**{view.value: original for view in shapes.views}),
+        repair_views=shapes.views,
     )
 
 
-def most_rounds(config: IMSConfig, entries: tuple[RoundEntry, ...]) -> int:
-    """The most rounds that the run can still come to: phases that ended early count as long as they were."""
-    taken = dict.fromkeys(Phase, 0)
+def most_rounds(spec: RunSpec, entries: tuple[RoundEntry, ...]) -> int:
+    """The most rounds that the run can still come to: stages that ended early count as long as they were."""
+    names = [stage.name for stage in spec.entry.stages]
+    taken = dict.fromkeys(names, 0)
     ended = set()
     for entry in entries:
-        taken[entry.record.phase] += 1
-        if entry.record.phase_ended is not None:
-            ended.add(entry.record.phase)
-    return sum(taken[phase] if phase in ended else config.rounds(phase) for phase in Phase)
+        taken[entry.record.stage] += 1
+        if entry.record.stage_ended is not None:
+            ended.add(entry.record.stage)
+    return sum(taken[name] if name in ended else spec.config.rounds(name) for name in names)
+
+
+def stage_titles(defense: Entry) -> dict[str, tuple[str, str]]:
+    """Of each stage its title, and a short one, as figures take them."""
+    return {stage.name: (stage.title, stage.short) for stage in defense.stages}
 
 
 def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, theme: Theme) -> go.Figure:
     """The labels that the frame's round flipped to."""
-    inner = frame.inner
-    if inner is None:
+    found = frame.synthesis
+    if found is None:
         return flip_labels([0] * len(classes), _batch(frame, len(classes)), classes, theme, target)
-    return flip_labels(inner.flipped_to, inner.samples, classes, theme, target)
+    return flip_labels(found.flipped_to, found.samples, classes, theme, target)
 
 
 def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
@@ -118,8 +138,10 @@ def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
     for name in ("acc", "asr", "ra"):
         if getattr(original, name) is not None:
             values[name] = {
-                view: np.array([_share(original, name), *(_share(getattr(e.views, view), name) for e in frame.entries)])
-                for view in VIEWS
+                view.value: np.array(
+                    [_share(original, name), *(_share(e.views.present()[view], name) for e in frame.entries)]
+                )
+                for view in frame.repair_views
             }
     spans, end = _axis(frame)
     return measure_curves(np.arange(frame.last + 1), values, spans, end, theme, frame.shown)
@@ -128,16 +150,19 @@ def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
 def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
     """Every loss term over all rounds recorded."""
     records = [entry.record for entry in frame.entries]
-    names = dict.fromkeys(name for record in records for name in record.losses)
-    terms = {name: np.array([record.losses.get(name, np.nan) for record in records]) for name in names}
+    names = dict.fromkeys(name for record in records for name in record.terms)
+    terms = {name: np.array([record.terms.get(name, np.nan) for record in records]) for name in names}
     terms["total"] = np.array([record.total for record in records])
+    words = {
+        name: TermWords(term.title, term.share, term.view, term.since) for name, term in frame.defense.terms.items()
+    }
     spans, end = _axis(frame)
-    return loss_curves(np.arange(1, frame.last + 1), terms, spans, end, theme, frame.shown)
+    return loss_curves(np.arange(1, frame.last + 1), terms, words, spans, end, theme, frame.shown)
 
 
 def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
     """The inner problem's shares over all rounds recorded."""
-    reports = [entry.record.inner for entry in frame.entries]
+    reports = [entry.record.synthesis for entry in frame.entries]
     shares = {name: np.array([np.nan if r is None else getattr(r, name) for r in reports]) for name in SHARES}
     spans, end = _axis(frame)
     return inner_curves(np.arange(1, frame.last + 1), shares, spans, end, theme, frame.shown)
@@ -150,12 +175,14 @@ class Examples:
     Attributes:
         images: the clean images, with their true classes.
         perturbations: float [E, C, H, W] in the units of [0, 1], may be negative; zeros where the round made none.
-        probabilities: answers of the three views to the perturbed images, float [3, E, K]; None where it made none.
+        probabilities: answers of the views to the perturbed images, float [V, E, K]; None where it made none.
+        views: which views these are.
     """
 
     images: LabelledImages
     perturbations: np.ndarray
     probabilities: np.ndarray | None
+    views: tuple[View, ...] = GATED
 
     @property
     def clean(self) -> np.ndarray:
@@ -169,18 +196,20 @@ def examples(frame: Frame, dataset: str) -> Examples:
     budget = clean_budget(dataset, spec.spc, spec.seed)
     chosen = budget.take(np.arange(min(EXAMPLES, len(budget))) if stored is None else stored.indices)
     if stored is None:
-        return Examples(chosen, np.zeros_like(chosen.pixels.transpose(0, 3, 1, 2), np.float32), None)
-    return Examples(chosen, stored.perturbations, stored.probabilities)
+        return Examples(
+            chosen, np.zeros_like(chosen.pixels.transpose(0, 3, 1, 2), np.float32), None, frame.repair_views
+        )
+    return Examples(chosen, stored.perturbations, stored.probabilities, frame.repair_views)
 
 
 def _axis(frame: Frame) -> tuple[tuple[PhaseSpan, ...], int]:
-    spans = phase_spans([entry.record.phase for entry in frame.entries])
-    return spans, axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries))
+    spans = phase_spans([entry.record.stage for entry in frame.entries], stage_titles(frame.defense))
+    return spans, axis_end(frame.last, most_rounds(frame.summary.spec, frame.entries))
 
 
 def _batch(frame: Frame, classes: int) -> int:
     spec = frame.summary.spec
-    return min(spec.spc * classes, spec.config.batch_size)
+    return min(spec.spc * classes, getattr(spec.config, "batch_size", spec.spc * classes))
 
 
 def _share(measures: Measures, name: str) -> float:

@@ -44,12 +44,17 @@ def write_weights(path: Path, source: MaskSource, view: View, test: LabelledImag
     Raises:
         OSError: the file cannot be written.
     """
-    folded = fold(source.victim.model, source.layout, source.masks.gate(view))
+    folded = _folded(source, view)
     network: torch.nn.Module = folded.model.network  # type: ignore[assignment]
     tensors = {key: value.detach().clone().contiguous() for key, value in network.state_dict().items()}
     tensors |= {GATE_PREFIX + name: gate.contiguous() for name, gate in folded.gates.items()}
     files.write_bytes(path, save(tensors, source.metadata(view, kind=KIND)))
     return compare(source, view, read_weights(path).run, test)
+
+
+def _folded(source: MaskSource, view: View) -> Folded:
+    model, gates = source.parts(view)
+    return fold(model, source.layout, gates)
 
 
 def read_weights(path: Path) -> Folded:
@@ -82,7 +87,7 @@ def write_onnx(path: Path, source: MaskSource, view: View, test: LabelledImages 
     Raises:
         OSError: the file cannot be written.
     """
-    content = onnx_bytes(fold(source.victim.model, source.layout, source.masks.gate(view)), source, view)
+    content = onnx_bytes(_folded(source, view), source, view)
     files.write_bytes(path, content)
     return compare(source, view, onnx_model(path), test)
 

@@ -7,7 +7,7 @@ from invmask.data.budget import probe
 from invmask.evidence.agreement import rank_agreement
 from invmask.exports import one_channel
 from invmask.exports.channels import channel_name, comparable
-from invmask.exports.frames import most_rounds
+from invmask.exports.frames import most_rounds, stage_titles
 from invmask.exports.one_channel import MapRow
 from invmask.exports.records import RunRecords
 from invmask.figures.agreement import agreement_matrix
@@ -18,7 +18,7 @@ from invmask.figures.pictures import Heat, PictureRow, Tile, picture_rows
 from invmask.figures.rounds import axis_end, phase_spans
 from invmask.figures.top_set import top_set_strip
 from invmask.masks.outputs import is_transformer
-from invmask.masks.state import View
+from invmask.masks.state import GATED
 from invmask.runs.evidence import TopSet
 from invmask.runs.subject import ProbeImages
 
@@ -100,8 +100,8 @@ def history_figure(records: RunRecords, theme: Theme) -> go.Figure:
     frame = records.frame
     return channel_history(
         one_channel.history(records.run, frame.last, records.channel),
-        phase_spans([entry.record.phase for entry in frame.entries]),
-        axis_end(frame.last, most_rounds(frame.summary.spec.config, frame.entries)),
+        phase_spans([entry.record.stage for entry in frame.entries], stage_titles(frame.defense)),
+        axis_end(frame.last, most_rounds(frame.summary.spec, frame.entries)),
         theme,
         frame.shown,
     )
@@ -117,7 +117,7 @@ def maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
 def has_own_triggers(records: RunRecords) -> bool:
     """Whether the round synthesized a trigger for each image."""
     stored = records.run.examples_at(records.frame.round)
-    return stored is not None and stored.shared is None
+    return records.capabilities.channels and stored is not None and stored.shared is None
 
 
 def synthesized_maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
@@ -144,7 +144,7 @@ def attribution_figure(records: RunRecords, theme: Theme) -> go.Figure:
     """Grad-CAM and integrated gradients of the target label on one image under the three views."""
     found = one_channel.attributed(records.victim, records.run.masks_at(records.frame.round), records.channel_images)
     rows = []
-    for row, view in enumerate(View):
+    for row, view in enumerate(GATED):
         said = f"{records.classes[found.wanted]} {100 * found.probabilities[row, found.wanted]:.1f} %"
         veils = [Heat(maps[row], found.pixels) for maps in (found.cam, found.gradients)]
         rows.append(PictureRow(VIEW_TITLES[view], [found.pixels, *veils], [said]))

@@ -14,7 +14,8 @@ from invmask.evidence.attribution import grad_cam, integrated_gradients
 from invmask.evidence.conductance import channel_conductance
 from invmask.evidence.views import view_probabilities
 from invmask.figures.channel_history import ChannelHistory
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.repair import Gates
+from invmask.masks.state import GATED, MaskLayout, Masks, View
 from invmask.runs.run import Run
 from invmask.runs.subject import ProbeImages
 
@@ -159,10 +160,10 @@ def attributed(victim: Victim, masks: Masks, images: LabelledImages) -> Attribut
     """
     image, label = _versions(victim, images.tensor()[:1])[0][-1], int(images.labels[0])
     wanted = _wanted(victim, label)
-    layout, gates = MaskLayout.of(victim.model), [masks.gate(view) for view in View]
+    layout, gates = MaskLayout.of(victim.model), [masks.gate(view) for view in GATED]
     cams = [grad_cam(victim.model, layout, gate, image, wanted)[0].numpy() for gate in gates]
     found = [integrated_gradients(victim.model, layout, gate, image, wanted)[0].numpy() for gate in gates]
-    said = view_probabilities(victim.model, masks, list(View), image)[:, 0].numpy()
+    said = view_probabilities(victim.model, Gates(masks), GATED, image)[:, 0].numpy()
     return Attributed(_pixels(image)[0], label, wanted, np.stack(cams), np.stack(found), said)
 
 
@@ -188,7 +189,7 @@ def conducted(victim: Victim, images: LabelledImages, channel: int) -> Conducted
 def history(run: Run, rounds: int, channel: int) -> ChannelHistory:
     """One channel after each round from 0 to `rounds`."""
     both = torch.from_numpy(np.array(run.mask_history()[: rounds + 1, :, channel]))
-    masks = Masks(both[:, 0], both[:, 1], run.spec().config.steepness)
+    masks = Masks(both[:, 0], both[:, 1], run.masks_at(0).steepness)
     pruned, inverse = masks.gate(View.PRUNED), masks.gate(View.INVERSE)
     return ChannelHistory(masks.mask.numpy(), masks.selection.numpy(), pruned.numpy(), inverse.numpy())
 

@@ -11,13 +11,13 @@ from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
+from invmask.defenses.entry import Capabilities
 from invmask.errors import UserError
 from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.exports.channels import Channels, find_channel, known_channels, synthesized_change
 from invmask.exports.frames import Examples, Frame, examples, read_frame
 from invmask.exports.one_channel import drawn
 from invmask.exports.sweeps import finished_along
-from invmask.machine import Precision
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TopSet, VictimEvidence, top_set, victim_evidence
@@ -51,7 +51,7 @@ class Picks:
 
 @dataclass(frozen=True)
 class Samples:
-    """Some embedded test images, and what the three views say of them.
+    """Some embedded test images, and what the views say of them.
 
     Attributes:
         clean, triggered: float32 [N, C, H, W] in [0, 1]; `triggered` is None where they are shown clean.
@@ -84,6 +84,11 @@ class RunRecords:
     @cached_property
     def victim(self) -> Victim:
         return load_victim(self.frame.summary.spec.victim, settings.victim_folders(self.run.path.parents[1]))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the run's defence has to show."""
+        return self.frame.capabilities
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -205,15 +210,15 @@ class RunRecords:
             images = images.take(card.attacked(images.labels))
         clean = images.tensor()
         shown = clean if attack is None else attack.apply(clean)
-        masks = self.run.masks_at(self.frame.round)
-        # Where the run was computed on an accelerator, its arithmetic is not at hand here.
-        precision: Precision = spec.precision if spec.device == "cpu" else "float32"
-        probabilities = view_probabilities(model, masks, list(View), shown, precision)
+        repair, precision = self.run.repair_at(self.frame.round), spec.probe_precision
+        probabilities = view_probabilities(model, repair, repair.views, shown, precision)
         return Samples(
             clean=clean.numpy(),
             triggered=None if attack is None else shown.numpy(),
-            answers=ViewAnswers(probabilities, images.label_tensor(), card.targets if attack is not None else None),
-            clean_answers=view_probabilities(model, masks, [View.ORIGINAL], clean, precision)[0].numpy(),
+            answers=ViewAnswers(
+                probabilities, images.label_tensor(), card.targets if attack is not None else None, repair.views
+            ),
+            clean_answers=view_probabilities(model, repair, [View.ORIGINAL], clean, precision)[0].numpy(),
         )
 
 

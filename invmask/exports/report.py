@@ -51,7 +51,7 @@ def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = l
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html.j2").render(
-        title=f"Invertible mask on {frame.summary.spec.victim}",
+        title=f"{frame.defense.title} on {frame.summary.spec.victim}",
         subtitle=provenance(records)[0],
         outcome=_outcome(records),
         measures=[MEASURES[name] for name in shown],
@@ -59,9 +59,9 @@ def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = l
             {
                 "name": name,
                 "title": VIEW_TITLES[name],
-                "values": [_percent(getattr(getattr(views, name), measure)) for measure in shown],
+                "values": [_percent(getattr(measures, measure)) for measure in shown],
             }
-            for name in VIEW_TITLES
+            for name, measures in views.present().items()
         ],
         measured=measured,
         facts=_facts(records),
@@ -80,14 +80,18 @@ def _measured(records: RunRecords) -> tuple[Views, str]:
 
 def _outcome(records: RunRecords) -> str:
     frame = records.frame
-    counts = Sparsity.of(records.run.masks_at(frame.round))
+    if frame.capabilities.channels:
+        counts = Sparsity.of(records.run.masks_at(frame.round))
+        made = (
+            f"of {counts.channels:,} channels, {counts.selected:,} are selected, {counts.pruned:,} pruned and "
+            f"{counts.inverse_cut:,} cut in the inverse view."
+        )
+    else:
+        made = f"{frame.defense.title} has changed the network's weights."
     reason = frame.summary.stopped_because
     ended = f" {reason}" if reason and frame.round == frame.last else ""
     going = "" if frame.summary.result or frame.round < frame.last else " The run has not ended."
-    return (
-        f"After round {frame.round} of {frame.last}: of {counts.channels:,} channels, {counts.selected:,} are "
-        f"selected, {counts.pruned:,} pruned and {counts.inverse_cut:,} cut in the inverse view.{ended}{going}"
-    )
+    return f"After round {frame.round} of {frame.last}: {made}{ended}{going}"
 
 
 def _facts(records: RunRecords) -> list[tuple[str, Any]]:

@@ -6,13 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from invmask.evidence.views import Fate, ViewAnswers
-from invmask.exports.frames import VIEWS
 from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES, Theme
 from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.figures.probabilities import class_probabilities
 from invmask.figures.triggers import trigger_tiles
-from invmask.masks.state import View
 
 SHOWN = 6
 
@@ -58,7 +56,7 @@ def trigger_pictures(
 
 
 def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The round's example perturbations, amplified, and what the three views answer to the perturbed images."""
+    """The round's example perturbations, amplified, and what the views answer to the perturbed images."""
     found, classes = records.examples, records.classes
     tiles = trigger_tiles(found.clean, found.perturbations)
     rows = []
@@ -66,14 +64,14 @@ def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
         pictures = [tiles.clean[place], tiles.perturbation[place], tiles.perturbed[place]]
         said = found.probabilities
         lines = [] if said is None else [
-            f"{VIEW_TITLES[view]}: {_answer(said[row, place], classes)}" for row, view in enumerate(VIEWS)
+            f"{VIEW_TITLES[view]}: {_answer(said[row, place], classes)}" for row, view in enumerate(found.views)
         ]  # fmt: skip
         rows.append(PictureRow(f"true class: {classes[true]}", pictures, lines or ["no perturbation in this phase"]))
     return picture_rows(rows, ["clean", f"change ×{tiles.factor}", "perturbed"], theme)
 
 
 def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """Samples of the page Flip with the three views' answers: the one picked, then the classes by turns."""
+    """Samples of the page Flip with the views' answers: the one picked, then the classes by turns."""
     found = records.flip_samples
     first = flip_sample(records)
     places = [first, *(place for place in by_turns(found.answers.labels.tolist()) if place != first)][:SHOWN]
@@ -85,28 +83,28 @@ def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
 def flip_pictures(
     images: Sequence[np.ndarray], answers: ViewAnswers, places: Sequence[int], classes: Sequence[str], theme: Theme
 ) -> go.Figure:
-    """Images, uint8 [H, W, C], with the three views' answers to them.
+    """Images, uint8 [H, W, C], with the views' answers to them.
 
     Args:
         places: of the images in `answers`.
     """
-    labels, fates = answers.labels.tolist(), answers.fates(View.PRUNED)
+    labels, fates = answers.labels.tolist(), answers.fates(answers.defended)
     rows = []
     for image, place in zip(images, places, strict=True):
         lines = [
             f"{VIEW_TITLES[view]}: {_answer(answers.probabilities[row, place].numpy(), classes)}"
-            for row, view in enumerate(VIEWS)
+            for row, view in enumerate(answers.views)
         ]
         rows.append(PictureRow(f"true class: {classes[labels[place]]}; {fates[place].value}", [image], lines))
     return picture_rows(rows, ["clean" if answers.targets is None else "triggered"], theme)
 
 
 def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The class probabilities of one sample under the three views."""
+    """The class probabilities of one sample under the views."""
     answers, place = records.flip_samples.answers, flip_sample(records)
     true = int(answers.labels[place])
     return class_probabilities(
-        {view.value: answers.probabilities[row, place].tolist() for row, view in enumerate(View)},
+        {view.value: answers.of(view)[place].tolist() for view in answers.views},
         records.classes,
         true,
         answers.target_of(true),
@@ -115,10 +113,11 @@ def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 
 def flip_sample(records: RunRecords) -> int:
-    """The sample picked; else the first that the pruned view recovers; the first of all where it recovers none."""
+    """The sample picked; else the first that the view to take away recovers; where it recovers none, the first."""
     if records.picked_sample is not None:
         return records.picked_sample
-    fates = records.flip_samples.answers.fates(View.PRUNED)
+    answers = records.flip_samples.answers
+    fates = answers.fates(answers.defended)
     return fates.index(Fate.RECOVERED) if Fate.RECOVERED in fates else 0
 
 
@@ -129,8 +128,9 @@ def which_sample(records: RunRecords) -> str:
     name = f"Sample {place}, {kind}, true class {records.classes[int(found.answers.labels[place])]}"
     if records.picked_sample is not None:
         return f"{name}, picked on the page Flip."
-    recovered = found.answers.fates(View.PRUNED)[place] is Fate.RECOVERED
-    return f"{name}, the first {'that the pruned view recovers' if recovered else 'of all'}."
+    view = found.answers.defended
+    recovered = found.answers.fates(view)[place] is Fate.RECOVERED
+    return f"{name}, the first {f'that the {view} view recovers' if recovered else 'of all'}."
 
 
 def by_turns(labels: Sequence[int]) -> list[int]:

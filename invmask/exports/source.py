@@ -3,19 +3,19 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import Tensor, nn
 
 from invmask import settings
 from invmask.attacks.victims import Victim, load_victim, versions
 from invmask.errors import UserError
-from invmask.masks.state import MaskLayout, View
+from invmask.masks.repair import Gates, Repair
+from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import named_masks
 from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
-
-if TYPE_CHECKING:
-    from invmask.masks.state import Masks
 
 METADATA_KEY = "invmask"
 """Files that carry metadata carry a JSON object under this name."""
@@ -23,22 +23,43 @@ METADATA_KEY = "invmask"
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Masks of a run.
+    """A repair of a run.
 
     Attributes:
-        victim: what they go on; shared, to be left as it is.
-        layout: of the victim; the masks lie over it.
-        round: the round that they are of; None for masks made by hand, which belong to none.
-        name: of masks made by hand; None for those that the run has learned.
+        victim: what it goes on; shared, to be left as it is.
+        layout: of the victim; masks lie over it.
+        round: the round that it is of; None for masks made by hand, which belong to none.
+        name: of masks made by hand; None for what the run itself has made.
     """
 
     run: Run
     spec: RunSpec
     victim: Victim
     layout: MaskLayout
-    masks: "Masks"
+    repair: Repair
     round: int | None
     name: str | None = None
+
+    @property
+    def masks(self) -> Masks:
+        """The masks.
+
+        Raises:
+            UserError: the repair is of weights.
+        """
+        if not isinstance(self.repair, Gates):
+            raise UserError(f"Run {self.run.id} has no masks: its defence, {self.spec.entry.title}, changes weights.")
+        return self.repair.masks
+
+    def parts(self, view: View) -> tuple[nn.Module, Tensor]:
+        """The network and the gates that make a view; see `Repair.parts`.
+
+        Raises:
+            UserError: the repair has no such view.
+        """
+        if view not in self.repair.views:
+            raise UserError(f"This run has no {view} view; choose from: {', '.join(self.repair.views)}.")
+        return self.repair.parts(self.victim.model, view)
 
     @property
     def words(self) -> str:
@@ -58,6 +79,7 @@ class MaskSource:
             "round": self.round,
             "mask": self.name or named_masks.LEARNED,
             "view": None if view is None else view.value,
+            "defense": self.spec.defense,
             "preset": self.spec.preset,
             "spc": self.spec.spc,
             "seed": self.spec.seed,
@@ -74,7 +96,7 @@ class MaskSource:
 
 
 def take_masks(run: Run, round_taken: int | None = None, name: str | None = None) -> MaskSource:
-    """The masks of a run after a round (the latest if None), or those made by hand under a name.
+    """What a run has made of its victim after a round (the latest if None), or masks made by hand under a name.
 
     Raises:
         UserError: no such round or name, no round yet, or the victim is not on this machine or another one by now.
@@ -89,8 +111,10 @@ def take_masks(run: Run, round_taken: int | None = None, name: str | None = None
     victim = load_victim(spec.victim, settings.victim_folders(run.path.parents[1]))
     own = name is None or name == named_masks.LEARNED
     number = (latest if round_taken is None else round_taken) if own else None
-    masks = named_masks.load(run, name or "") if number is None else run.masks_at(number)
+    repair = Gates(named_masks.load(run, name or "")) if number is None else run.repair_at(number)
     layout = MaskLayout.of(victim.model)
-    if len(masks.mask) != layout.channels:
+    if isinstance(repair, Gates) and len(repair.masks.mask) != layout.channels:
         raise UserError(f"Run {run.id} belongs to another network than {spec.victim} is now; train the victim again.")
-    return MaskSource(run, spec, victim, layout, masks, number, None if own else name)
+    if number is not None:
+        number = run.kept_round(number)
+    return MaskSource(run, spec, victim, layout, repair, number, None if own else name)

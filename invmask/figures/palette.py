@@ -9,20 +9,36 @@ from typing import Literal
 Theme = Literal["light", "dark", "paper"]
 """`light` and `dark` lie on the page's own background; `paper` is for print, on white."""
 
-VIEW_COLOURS: Mapping[str, str] = {"original": "#6B7280", "pruned": "#2563EB", "inverse": "#EA580C"}
-"""The three views' colours on a light background."""
+VIEW_COLOURS: Mapping[str, str] = {
+    "original": "#6B7280",
+    "pruned": "#2563EB",
+    "inverse": "#EA580C",
+    "repaired": "#0F766E",
+}
+"""The views' colours on a light background."""
 
-VIEW_COLOURS_DARK: Mapping[str, str] = {"original": "#A8B0BD", "pruned": "#6EA3FF", "inverse": "#FB8B4B"}
+VIEW_COLOURS_DARK: Mapping[str, str] = {
+    "original": "#A8B0BD",
+    "pruned": "#6EA3FF",
+    "inverse": "#FB8B4B",
+    "repaired": "#2DD4BF",
+}
 """The same hues, lighter, at 4.5 : 1 or better on the dark theme's background."""
 
-VIEW_TITLES: Mapping[str, str] = {"original": "Original", "pruned": "Pruned", "inverse": "Inverse"}
+VIEW_TITLES: Mapping[str, str] = {
+    "original": "Original",
+    "pruned": "Pruned",
+    "inverse": "Inverse",
+    "repaired": "Repaired",
+}
 VIEW_EXPLANATIONS: Mapping[str, str] = {
-    "original": "The victim as it came, nothing masked.",
+    "original": "The victim as it came.",
     "pruned": "The mask cuts the channels that the defence holds responsible for the backdoor.",
     "inverse": "The inverse mask keeps what the pruned view cuts and cuts its counterpart: the backdoor, laid bare.",
+    "repaired": "The network with the weights that the defence has changed.",
 }
-VIEW_MARKERS: Mapping[str, str] = {"original": "circle", "pruned": "square", "inverse": "diamond"}
-VIEW_DASHES: Mapping[str, str] = {"original": "dot", "pruned": "solid", "inverse": "dash"}
+VIEW_MARKERS: Mapping[str, str] = {"original": "circle", "pruned": "square", "inverse": "diamond", "repaired": "square"}
+VIEW_DASHES: Mapping[str, str] = {"original": "dot", "pruned": "solid", "inverse": "dash", "repaired": "solid"}
 
 NEUTRAL: Mapping[str, str] = {"light": "#6B7280", "dark": "#A8B0BD", "paper": "#4B5563"}
 """Quiet things: rules, second lines, what is not one of the views."""
@@ -41,5 +57,5 @@ SEQUENCE: Mapping[str, tuple[str, ...]] = {
 
 
 def view_colour(view: str, theme: Theme = "light") -> str:
-    """The colour of `view` (original, pruned, inverse) on the background of `theme`, as #RRGGBB."""
+    """The colour of `view` (original, pruned, inverse, repaired) on the background of `theme`, as #RRGGBB."""
     return VIEW_COLOURS_DARK[view] if theme == "dark" else VIEW_COLOURS[view]

@@ -1,38 +1,42 @@
 """What every curve over rounds shares: an axis that stays still, the phases' boundaries, labels at the lines' ends."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
 
 from invmask.figures.palette import NEUTRAL, Theme
 
-PHASE_TITLES = {"initialise": "Initialise", "minimise": "Minimise", "sparsify": "Sparsify"}
-PHASE_SHORT = {"initialise": "Init.", "minimise": "Min.", "sparsify": "Spars."}
-"""Where there is no room for more."""
 STEPS = (20, 50, 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000, 6000)
 MOST_POINTS = 400
 
 
 @dataclass(frozen=True)
 class PhaseSpan:
-    """One phase as far as a run has come: its name, its first round and its last one so far."""
+    """One stage as far as a run has come: its name, its first round and its last one so far, and its titles."""
 
     phase: str
     first: int
     last: int
+    title: str = ""
+    short: str = ""
 
 
-def phase_spans(phases: Sequence[str]) -> tuple[PhaseSpan, ...]:
-    """The spans of consecutive rounds of one phase; `phases` holds the phase of each round, from round 1."""
+def phase_spans(phases: Sequence[str], titles: Mapping[str, tuple[str, str]] | None = None) -> tuple[PhaseSpan, ...]:
+    """The spans of consecutive rounds of one stage.
+
+    Args:
+        phases: the stage of each round, from round 1.
+        titles: of each stage its title, and a short one; stages that are not named go by their names.
+    """
     spans: list[PhaseSpan] = []
     for number, phase in enumerate(phases, 1):
         if spans and spans[-1].phase == phase:
-            spans[-1] = PhaseSpan(phase, spans[-1].first, number)
+            spans[-1] = replace(spans[-1], last=number)
         else:
-            spans.append(PhaseSpan(phase, number, number))
+            spans.append(PhaseSpan(phase, number, number, *(titles or {}).get(phase, (phase, phase))))
     return tuple(spans)
 
 
@@ -88,13 +92,13 @@ def mark_phases(figure: go.Figure, spans: Sequence[PhaseSpan], end: int, theme: 
     for span in spans[1:]:
         line = {"color": NEUTRAL[theme], "width": 1, "dash": "dot"}
         figure.add_vline(x=span.first - 0.5, line=line, row="all", col="all")
-    titles = PHASE_SHORT if narrow or theme == "paper" else PHASE_TITLES
+    brief = narrow or theme == "paper"
     for span in spans:
         # A name needs room: a phase narrower than a tenth of the axis goes unnamed.
         if span.last - span.first + 1 < end / 10 and len(spans) > 1:
             continue
         figure.add_annotation(
-            text=titles.get(span.phase, span.phase),
+            text=span.short if brief else span.title,
             x=span.first - 0.5,
             y=1,
             yref="y domain",

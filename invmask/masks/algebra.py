@@ -1,4 +1,4 @@
-"""The mask algebra of IMS as pure functions (Dunnett et al. 2025; symbols as in the paper).
+"""The mask algebra of invertible masks as pure functions (Dunnett et al. 2025; symbols as in the paper).
 
 Every function works elementwise on tensors of any one shape. `mask` (a) says which side of the split a
 channel belongs to; `selection` (s) is 1 for channels that both masks leave alone and 0 where `mask` decides.

@@ -11,11 +11,16 @@ from invmask.masks.outputs import block_width, is_block, is_transformer
 
 
 class View(StrEnum):
-    """The three views of one network."""
+    """The views of one network: of one with gates the first three, of one with other weights the first and the last."""
 
     ORIGINAL = "original"
     PRUNED = "pruned"
     INVERSE = "inverse"
+    REPAIRED = "repaired"
+
+
+GATED = (View.ORIGINAL, View.PRUNED, View.INVERSE)
+"""The views of a network with masks, in order."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,15 @@ class Sparsity:
     selected: int
     pruned: int
     inverse_cut: int
+
+    def as_counts(self) -> dict[str, int]:
+        """By name, as records hold them."""
+        return {
+            "channels": self.channels,
+            "selected": self.selected,
+            "pruned": self.pruned,
+            "inverse_cut": self.inverse_cut,
+        }
 
     @classmethod
     def of(cls, masks: Masks, where: slice = slice(None)) -> "Sparsity":

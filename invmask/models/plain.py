@@ -1,6 +1,6 @@
 """Small plain networks: convolution, perhaps BatchNorm, activation, and pooling in between.
 
-They are unlike the residual networks that IMS is mostly run on, and quick to train.
+They are unlike the residual networks that the defences here are mostly run on, and quick to train.
 """
 
 from collections import OrderedDict

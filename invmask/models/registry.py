@@ -31,7 +31,7 @@ class Architecture:
         source: paper, and how it is adapted to small images.
         make: a fresh network from (number of classes, width, shape of the images); the width is None where the name
             has none and the network is the published one.
-        transformer: whether IMS masks its encoder blocks rather than its convolutions.
+        transformer: whether masks go on its encoder blocks rather than its convolutions.
         depthwise: whether it has convolutions of one channel each.
         normalised: whether it has BatchNorm, or another normalisation.
     """
@@ -193,7 +193,7 @@ def split_width(architecture: str) -> tuple[str, int | None]:
 
 
 def is_transformer(architecture: str) -> bool:
-    """Whether IMS masks the encoder blocks of a network of this name, by the name alone."""
+    """Whether masks go on the encoder blocks of a network of this name, by the name alone."""
     if architecture.startswith(TORCHVISION):
         return architecture.removeprefix(TORCHVISION).startswith(("vit_", "swin_"))
     known = ARCHITECTURES.get(split_width(architecture)[0])

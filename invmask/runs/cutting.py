@@ -10,7 +10,8 @@ from torch import Tensor
 
 from invmask.evidence.threshold import Cut, CutPoint, Order, cut_order, cuts, hard_masks
 from invmask.evidence.views import view_probabilities
-from invmask.masks.state import Masks, View
+from invmask.masks.repair import Gates
+from invmask.masks.state import GATED, Masks, View
 from invmask.runs import tuning
 from invmask.runs.advance import Outcome
 from invmask.runs.keys import check_victim
@@ -106,13 +107,13 @@ def _triggered(run: Run, round_taken: int, clean: _Answered) -> _Answered | None
 
 
 def _measure(bench: Bench, hard: Masks, cut: Cut, clean: _Answered, triggered: _Answered | None) -> CutPoint:
-    measures = bench.measure(bench.probe, hard, (View.PRUNED, View.INVERSE))
+    measures = bench.measure(bench.probe, Gates(hard), (View.PRUNED, View.INVERSE))
     restored = None if triggered is None else triggered.share(bench, hard)
     return CutPoint(cut, measures[View.PRUNED], measures[View.INVERSE], clean.share(bench, hard), restored)
 
 
 def _nothing_yet(bench: Bench, masks: Masks, perturbed: int, total: int, key: str) -> CutCurves:
-    measures = bench.measure(bench.probe, masks, tuple(View))
+    measures = bench.measure(bench.probe, Gates(masks), GATED)
     return CutCurves(
         original=measures[View.ORIGINAL],
         learned=(measures[View.PRUNED], measures[View.INVERSE]),
@@ -125,4 +126,4 @@ def _nothing_yet(bench: Bench, masks: Masks, perturbed: int, total: int, key: st
 
 
 def _answers(bench: Bench, masks: Masks, view: View, images: Tensor) -> Tensor:
-    return view_probabilities(bench.subject.model, masks, [view], images, bench.spec.precision)[0].argmax(1)
+    return view_probabilities(bench.subject.model, Gates(masks), [view], images, bench.spec.precision)[0].argmax(1)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from invmask.defenses.ims.config import Phase
-from invmask.defenses.ims.records import InnerReport, RoundRecord
+from invmask.defenses.base import Record, Synthesis
+from invmask.defenses.entry import Course
+from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs.spec import RunSpec
 
@@ -27,11 +28,27 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True)
 class Views:
-    """What the three views do on one set of test images."""
+    """What the views of a repair do on one set of test images; None for views that it does not have."""
 
     original: Measures
-    pruned: Measures
-    inverse: Measures
+    pruned: Measures | None = None
+    inverse: Measures | None = None
+    repaired: Measures | None = None
+
+    @property
+    def defended(self) -> Measures:
+        """Of the view to take away: the pruned one, or the repaired one."""
+        found = self.pruned or self.repaired
+        assert found is not None
+        return found
+
+    def of(self, view: str) -> Measures | None:
+        """Of the view of that name."""
+        return getattr(self, view)
+
+    def present(self) -> dict[View, Measures]:
+        """By view, those that there are."""
+        return {view: measures for view in View if (measures := self.of(view)) is not None}
 
 
 @dataclass(frozen=True)
@@ -40,12 +57,12 @@ class RoundEntry:
 
     Attributes:
         record: what the defence tells of it.
-        views: the three views after it, on the run's probe of the test images.
+        views: the views after it, on the run's probe of the test images.
         seconds: the time of the defence's step, without measuring the views. The one value that two equal
             runs do not share.
     """
 
-    record: RoundRecord
+    record: Record
     views: Views
     seconds: float
 
@@ -58,10 +75,11 @@ class RunResult:
         stopped_because: why, as a sentence.
         finished: the defence was done; False if somebody stopped it before.
         round: rounds taken.
-        rounds: rounds taken in each phase, by its name.
+        rounds: rounds taken in each stage, by its name.
         seconds: of all rounds together.
-        channels, selected, pruned, inverse_cut: counts over the final masks (s < 0.5, m < 0.5, m-bar < 0.5).
-        views: the three views on all embedded test images.
+        counts: the defence's, by name, at the end: channels selected (s < 0.5), pruned (m < 0.5) and the like.
+        notes: what else the defence told, each as it was last told and not None.
+        views: the views on all embedded test images.
     """
 
     stopped_because: str
@@ -69,10 +87,8 @@ class RunResult:
     round: int
     rounds: dict[str, int]
     seconds: float
-    channels: int
-    selected: int
-    pruned: int
-    inverse_cut: int
+    counts: dict[str, int]
+    notes: dict[str, Any]
     views: Views
 
 
@@ -85,7 +101,7 @@ class RunSummary:
         spec: what it is made of.
         created: seconds since 1970.
         round: rounds taken and stored.
-        phase: the phase that the next round belongs to, or that the last belonged to at the end.
+        stage: the name of the stage that the next round belongs to, or that the last belonged to at the end.
         state: what it is doing.
         until: the round it goes on to, if one was asked for; None otherwise.
         stopped_because: why it ended, as a sentence; None before.
@@ -100,7 +116,7 @@ class RunSummary:
     spec: RunSpec
     created: float
     round: int
-    phase: Phase
+    stage: str
     state: RunState
     until: int | None
     stopped_because: str | None
@@ -117,7 +133,7 @@ class StoredExamples:
     Attributes:
         indices: int32 [E], places in the run's clean budget.
         perturbations: float16 [E, C, H, W], in the units of [0, 1]; may be negative.
-        probabilities: float32 [3, E, K], answers to the perturbed images of the original, pruned, inverse view.
+        probabilities: float32 [V, E, K], answers to the perturbed images of each view of the repair.
         one_for_all: whether the perturbation is one and the same, for any image.
     """
 
@@ -132,14 +148,23 @@ class StoredExamples:
         return self.perturbations[0].astype(np.float32) if self.one_for_all else None
 
 
-def last_of_race(entries: Sequence[RoundEntry]) -> RoundRecord | None:
-    """The record of the last round in which labels raced; None where none did."""
-    return next((entry.record for entry in reversed(entries) if entry.record.racing), None)
+def course(summary: RunSummary, entries: Sequence[RoundEntry], classes: Sequence[str]) -> Course:
+    """The run so far, for the sentences that its defence says of it.
+
+    Args:
+        classes: the names of the data set's classes.
+    """
+    spec = summary.spec
+    records = [entry.record for entry in entries]
+    return Course(spec.config, summary.stage, records, classes, images=spec.spc * len(classes))
 
 
 def views_from_json(values: dict[str, Any]) -> Views:
     """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""
-    return Views(*(Measures(**values[name]) for name in ("original", "pruned", "inverse")))
+    original, others = values["original"], {name: of for name, of in values.items() if name != "original"}
+    return Views(
+        Measures(**original), **{name: None if of is None else Measures(**of) for name, of in others.items()}
+    )
 
 
 def entry_to_json(entry: RoundEntry) -> dict[str, Any]:
@@ -150,11 +175,10 @@ def entry_to_json(entry: RoundEntry) -> dict[str, Any]:
 def entry_from_json(values: dict[str, Any]) -> RoundEntry:
     """Raises TypeError, KeyError or ValueError for anything else than what `entry_to_json` gave."""
     record = dict(values["record"])
-    inner = record["inner"]
-    if inner is not None:
-        inner = InnerReport(**{**inner, "flipped_to": tuple(inner["flipped_to"])})
-    record |= {"phase": Phase(record["phase"]), "inner": inner}
-    return RoundEntry(RoundRecord(**record), views_from_json(values["views"]), float(values["seconds"]))
+    synthesis = record["synthesis"]
+    if synthesis is not None:
+        record["synthesis"] = Synthesis(**{**synthesis, "flipped_to": tuple(synthesis["flipped_to"])})
+    return RoundEntry(Record(**record), views_from_json(values["views"]), float(values["seconds"]))
 
 
 def result_from_json(values: dict[str, Any]) -> RunResult:

@@ -11,6 +11,7 @@ WANT = "want.json"
 STATE = "state.safetensors"
 RECORDS = "records.jsonl"
 MASKS = "masks.bin"
+WEIGHTS = "weights"
 EXAMPLES = "examples.bin"
 SHAPES = "shapes.json"
 STATUS = "status.json"
@@ -21,6 +22,11 @@ LOCK = "advance.lock"
 WANT_LOCK = "want.lock"
 
 MOST_JSON_BYTES = 1 << 20
+
+
+def weights_file(run: Path, round_taken: int) -> Path:
+    """Where the weights after a round are, in a run whose defence changes weights."""
+    return run / f"{WEIGHTS}-{round_taken:06d}.safetensors"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -16,8 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from invmask.defenses.base import Examples
-from invmask.defenses.ims.config import Phase
-from invmask.masks.state import Masks
+from invmask.masks.repair import Gates, Repair, Weights
 from invmask.runs import files
 from invmask.runs.entries import RoundEntry, RunResult, StoredExamples, entry_to_json
 from invmask.runs.run import Run, damage
@@ -28,9 +27,9 @@ Packed = tuple[dict[str, Tensor], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a defence stands: the phase of its next round, why it has ended if it has, and its packed state."""
+    """Where a defence stands: the stage of its next round, why it has ended if it has, and its packed state."""
 
-    phase: Phase
+    stage: str
     ended: str | None
     packed: Packed
 
@@ -43,11 +42,11 @@ class StoredState(Place):
     records_bytes: int
 
 
-def begin(run: Run, shapes: Shapes, masks: Masks, place: Place) -> StoredState:
-    """Round 0: sizes, the masks to begin with, and the state before the first round."""
+def begin(run: Run, shapes: Shapes, repair: Repair, place: Place) -> StoredState:
+    """Round 0: sizes, the repair to begin with, and the state before the first round."""
     files.write_json(run.path / files.SHAPES, shapes.as_json())
     _put(run.path / files.RECORDS, 0, b"")
-    _put(run.path / files.MASKS, 0, _mask_row(masks))
+    _put_repair(run, shapes, 0, repair)
     _put(run.path / files.EXAMPLES, 0, b"")
     state = _stored_state(place, 0, 0)
     _write_state(run.path, state)
@@ -59,7 +58,7 @@ def commit(
     shapes: Shapes,
     before: StoredState,
     entry: RoundEntry,
-    masks: Masks,
+    repair: Repair,
     examples: Examples | None,
     place: Place,
 ) -> StoredState:
@@ -67,11 +66,14 @@ def commit(
     number = before.round + 1
     line = (json.dumps(entry_to_json(entry)) + "\n").encode()
     _put(run.path / files.RECORDS, before.records_bytes, line)
-    _put(run.path / files.MASKS, number * shapes.mask_bytes, _mask_row(masks))
+    _put_repair(run, shapes, number, repair)
     if examples is not None:
         _put(run.path / files.EXAMPLES, number * shapes.example_bytes, shapes.pack_examples(_as_stored(examples)))
     state = _stored_state(place, number, before.records_bytes + len(line))
     _write_state(run.path, state)
+    if not shapes.gated and before.round % shapes.kept_every:
+        # Vouched for by the state before; by this one the newer is.
+        files.weights_file(run.path, before.round).unlink(missing_ok=True)
     return state
 
 
@@ -91,10 +93,11 @@ def load(run: Run, shapes: Shapes) -> StoredState | None:
             for name in file.keys():  # noqa: SIM118  # not a mapping
                 tensors[name] = file.get_tensor(name)
         _cut(run.path / files.RECORDS, committed.records_bytes)
-        _cut(run.path / files.MASKS, (committed.round + 1) * shapes.mask_bytes)
+        if shapes.gated:
+            _cut(run.path / files.MASKS, (committed.round + 1) * shapes.mask_bytes)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise damage(run.id) from error
-    place = Place(committed.phase, committed.ended, (tensors, numbers))
+    place = Place(committed.stage, committed.ended, (tensors, numbers))
     return _stored_state(place, committed.round, committed.records_bytes)
 
 
@@ -104,14 +107,14 @@ def write_result(run: Run, result: RunResult) -> None:
 
 
 def _stored_state(place: Place, number: int, records_bytes: int) -> StoredState:
-    return StoredState(place.phase, place.ended, place.packed, number, records_bytes)
+    return StoredState(place.stage, place.ended, place.packed, number, records_bytes)
 
 
 def _write_state(path: Path, state: StoredState) -> None:
     tensors, numbers = state.packed
     head = {
         "round": state.round,
-        "phase": state.phase,
+        "stage": state.stage,
         "ended": state.ended,
         "records_bytes": state.records_bytes,
         "numbers": numbers,
@@ -141,7 +144,17 @@ def _cut(path: Path, size: int) -> None:
     os.truncate(path, size)
 
 
-def _mask_row(masks: Masks) -> bytes:
+def _put_repair(run: Run, shapes: Shapes, number: int, repair: Repair) -> None:
+    match repair:
+        case Gates():
+            _put(run.path / files.MASKS, number * shapes.mask_bytes, _mask_row(repair))
+        case Weights() if number:
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in repair.tensors.items()}
+            files.write_bytes(files.weights_file(run.path, number), save(tensors))
+
+
+def _mask_row(repair: Gates) -> bytes:
+    masks = repair.masks
     row = np.stack([vector.detach().float().cpu().numpy() for vector in (masks.mask, masks.selection)])
     return row.astype("<f4").tobytes()
 
@@ -151,4 +164,5 @@ def _as_stored(examples: Examples) -> StoredExamples:
         examples.indices.cpu().numpy().astype(np.int32),
         examples.perturbations.cpu().numpy().astype(np.float16),
         examples.probabilities.cpu().float().numpy(),
+        examples.one_for_all,
     )

@@ -2,18 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors import numpy as tensors
 
 from invmask.errors import UserError
+from invmask.masks.state import HARD, Masks
 from invmask.runs import files
 from invmask.runs.run import Run
-
-if TYPE_CHECKING:
-    from invmask.masks.state import Masks
 
 FOLDER = "masks"
 SUFFIX = ".safetensors"
@@ -46,7 +44,7 @@ def list_names(run: Run) -> list[str]:
     return sorted((name for name in found if _NAME.fullmatch(name)), key=lambda name: (name.lower(), name))
 
 
-def save(run: Run, name: str, masks: "Masks") -> str:
+def save(run: Run, name: str, masks: Masks) -> str:
     """Store `masks` under a name, in place of what was there; returns the name as stored.
 
     Raises:
@@ -65,16 +63,12 @@ def save(run: Run, name: str, masks: "Masks") -> str:
     return name
 
 
-def load(run: Run, name: str) -> "Masks":
+def load(run: Run, name: str) -> Masks:
     """The masks of that name.
 
     Raises:
         UserError: there are none, or the file is damaged.
     """
-    import torch
-
-    from invmask.masks.state import Masks
-
     path = _existing(run, name)
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -120,7 +114,8 @@ def _steepness(path: Path, run: Run) -> float:
 
     with safe_open(path, "np") as file:
         metadata = file.metadata() or {}
-    return float(metadata.get("steepness", run.spec().config.steepness))
+    shapes = run.shapes()
+    return float(metadata.get("steepness", HARD if shapes is None else shapes.steepness))
 
 
 def _fractions(values: np.ndarray) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invmask.defenses.ims.config import Phase
-from invmask.masks.state import Masks, Sparsity, View
+from invmask.masks.repair import Gates, Repair, Weights
+from invmask.masks.state import HARD, View
 from invmask.runs import journal
 from invmask.runs.entries import RoundEntry, RunResult, Views
 from invmask.runs.keys import check_victim, weights_digest
@@ -21,6 +21,8 @@ from invmask.runs.subject import Bench, make_bench
 from invmask.runs.wants import Want
 from invmask.settings import victim_folders
 
+MOST_WEIGHT_BYTES = 256 << 20
+"""Of a run whose defence changes weights, for all rounds whose weights are kept."""
 _KEPT_BENCHES = 8
 _benches: OrderedDict[Path, Bench] = OrderedDict()
 
@@ -58,9 +60,9 @@ class Progress:
             tensors = {name: _onto(bench.subject.device, tensor) for name, tensor in tensors.items()}
             return cls(run, bench, shapes, bench.defense.unpack(tensors, numbers), stored)
         state = bench.defense.init(bench.subject)
-        masks = bench.defense.masks(state)
-        shapes = _shapes(bench, masks, weights)
-        stored = journal.begin(run, shapes, masks, _place(bench, state))
+        repair = bench.defense.repair(state)
+        shapes = _shapes(bench, repair, weights)
+        stored = journal.begin(run, shapes, repair, _place(bench, state))
         return cls(run, bench, shapes, state, stored)
 
     def may_end(self, want: Want) -> bool:
@@ -73,33 +75,31 @@ class Progress:
         started = time.perf_counter()
         self.state, record = bench.defense.step(bench.subject, self.state)
         seconds = time.perf_counter() - started
-        masks = bench.defense.masks(self.state)
-        measures = bench.measure(bench.probe, masks, (View.PRUNED, View.INVERSE))
-        views = Views(self.shapes.original, measures[View.PRUNED], measures[View.INVERSE])
+        repair = bench.defense.repair(self.state)
+        # The original does not change.
+        measures = bench.measure(bench.probe, repair, repair.views[1:])
+        views = Views(self.shapes.original, **{view.value: of for view, of in measures.items()})
         entry = RoundEntry(record, views, seconds)
-        examples = bench.defense.examples(self.state) if record.inner is not None else None
+        examples = bench.defense.examples(self.state) if record.synthesis is not None else None
         place = _place(bench, self.state)
-        self.stored = journal.commit(self.run, self.shapes, self.stored, entry, masks, examples, place)
+        self.stored = journal.commit(self.run, self.shapes, self.stored, entry, repair, examples, place)
         return entry
 
     def end(self, want: Want) -> RunResult:
-        """Measure the three views on all embedded test images and write down how the run ended."""
+        """Measure the views on all embedded test images and write down how the run ended."""
         bench, ended = self.bench, self.stored.ended
-        masks = bench.defense.masks(self.state)
-        measures = bench.measure(bench.all_test_images(), masks, tuple(View))
-        counts, entries = Sparsity.of(masks), self.run.entries()
-        taken = Counter(entry.record.phase for entry in entries)
+        repair, entries = bench.defense.repair(self.state), self.run.entries()
+        measures = bench.measure(bench.all_test_images(), repair, repair.views)
+        taken = Counter(entry.record.stage for entry in entries)
         result = RunResult(
             stopped_because=ended or want.because or f"Stopped by hand after round {self.stored.round}.",
             finished=ended is not None,
             round=self.stored.round,
-            rounds={phase.value: taken[phase] for phase in Phase},
+            rounds={stage.name: taken[stage.name] for stage in bench.spec.entry.stages},
             seconds=math.fsum(entry.seconds for entry in entries),
-            channels=counts.channels,
-            selected=counts.selected,
-            pruned=counts.pruned,
-            inverse_cut=counts.inverse_cut,
-            views=Views(measures[View.ORIGINAL], measures[View.PRUNED], measures[View.INVERSE]),
+            counts=entries[-1].record.counts if entries else {},
+            notes=_last_told(entries),
+            views=Views(**{view.value: of for view, of in measures.items()}),
         )
         journal.write_result(self.run, result)
         # Its models need not stay in memory until eight other runs have come.
@@ -120,20 +120,37 @@ def _bench(run: Run) -> Bench:
     return bench
 
 
-def _shapes(bench: Bench, masks: Masks, weights: str | None) -> Shapes:
+def _last_told(entries: tuple[RoundEntry, ...]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for entry in entries:
+        told |= {name: note for name, note in entry.record.notes.items() if note is not None}
+    return told
+
+
+def _shapes(bench: Bench, repair: Repair, weights: str | None) -> Shapes:
     _, channels, height, width = bench.subject.images.shape
     return Shapes(
         layers=tuple((layer.name, layer.channels) for layer in bench.layout.layers),
         image=(channels, height, width),
         classes=bench.subject.num_classes,
         examples=min(EXAMPLES, len(bench.subject.images)),
-        original=bench.measure(bench.probe, masks, (View.ORIGINAL,))[View.ORIGINAL],
+        original=bench.measure(bench.probe, repair, (View.ORIGINAL,))[View.ORIGINAL],
         weights=weights,
+        views=repair.views,
+        steepness=repair.masks.steepness if isinstance(repair, Gates) else HARD,
+        kept_every=_kept_every(bench) if isinstance(repair, Weights) else 1,
     )
 
 
+def _kept_every(bench: Bench) -> int:
+    """How far apart rounds are whose weights are kept, so that all of a run's take `MOST_WEIGHT_BYTES` at most."""
+    config, stages = bench.spec.config, bench.spec.entry.stages
+    size = sum(tensor.numel() * tensor.element_size() for tensor in bench.subject.model.state_dict().values())
+    return max(1, math.ceil(sum(config.rounds(stage.name) for stage in stages) * size / MOST_WEIGHT_BYTES))
+
+
 def _place(bench: Bench, state: Any) -> journal.Place:
-    return journal.Place(Phase(state.phase), bench.defense.done(state), bench.defense.pack(state))
+    return journal.Place(bench.defense.stage(state), bench.defense.done(state), bench.defense.pack(state))
 
 
 def _onto(device: torch.device, tensor: Tensor) -> Tensor:

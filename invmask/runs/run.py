@@ -8,25 +8,26 @@ import json
 import socket
 import struct
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from invmask.defenses.ims.config import Phase
 from invmask.errors import UserError
+from invmask.masks.repair import Gates, Repair, Weights
+from invmask.masks.state import MaskLayout, Masks
 from invmask.runs import files, process
 from invmask.runs.entries import RoundEntry, RunResult, RunState, RunSummary, StoredExamples, result_from_json
 from invmask.runs.parsed import PARSED
 from invmask.runs.shapes import Shapes
 from invmask.runs.spec import RunSpec
 from invmask.runs.wants import Goal, Want, read_want
-
-if TYPE_CHECKING:
-    from invmask.masks.state import MaskLayout, Masks
 
 MOST_HEADER_BYTES = 1 << 20
 # A worker at work that has not been heard of for so long is taken for gone; one between two units of work, sooner. Of
@@ -44,7 +45,7 @@ class Committed:
     """
 
     round: int
-    phase: Phase
+    stage: str
     records_bytes: int
     ended: str | None
 
@@ -109,7 +110,7 @@ class Run:
         except (TypeError, KeyError) as error:
             raise damage(self.id) from error
 
-    def layout(self) -> "MaskLayout | None":
+    def layout(self) -> MaskLayout | None:
         """The masked layers; None before the run was first taken up."""
         shapes = self.shapes()
         return None if shapes is None else shapes.layout()
@@ -122,7 +123,7 @@ class Run:
                 if size > MOST_HEADER_BYTES:
                     raise ValueError("too large")
                 head = json.loads(json.loads(file.read(size))["__metadata__"]["run"])
-            return Committed(int(head["round"]), Phase(head["phase"]), int(head["records_bytes"]), head["ended"])
+            return Committed(int(head["round"]), str(head["stage"]), int(head["records_bytes"]), head["ended"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
@@ -140,7 +141,7 @@ class Run:
             spec=spec,
             created=self.created,
             round=taken,
-            phase=committed.phase if committed else Phase.INITIALISE,
+            stage=committed.stage if committed else spec.entry.stages[0].name,
             state=self._state(taken, result),
             until=want.until if want.wants_round(taken) else None,
             stopped_because=result.stopped_because if result else None,
@@ -189,22 +190,51 @@ class Run:
         self._check(round_taken, first=1)
         return self.entries(round_taken - 1)[0]
 
-    def masks_at(self, round_taken: int) -> "Masks":
-        """The masks after a round; 0 for the ones it began with. As quick for any round."""
-        import torch
+    def repair_at(self, round_taken: int) -> Repair:
+        """What the defence had made of the network after a round; of weights, after `kept_round` of it."""
+        number = self._check(round_taken)
+        shapes = self.shapes()
+        if shapes is None or shapes.gated:
+            return Gates(self.masks_at(number))
+        kept = self.kept_round(number)
+        if not kept:
+            return Weights()
+        try:
+            return Weights(load_file(files.weights_file(self.path, kept)))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise damage(self.id) from error
 
-        from invmask.masks.state import Masks
+    def kept_round(self, round_taken: int) -> int:
+        """The last round up to this one whose repair is kept: masks always are, of weights some rounds'."""
+        shapes = self.shapes()
+        if shapes is None or shapes.gated:
+            return round_taken
+        latest = self.committed()
+        if latest is not None and round_taken == latest.round:
+            return round_taken
+        return round_taken - round_taken % shapes.kept_every
 
-        row = torch.from_numpy(self.mask_history()[self._check(round_taken)].copy())
-        return Masks(row[0], row[1], self.spec().config.steepness)
+    def masks_at(self, round_taken: int) -> Masks:
+        """The masks after a round; 0 for the ones it began with. As quick for any round.
+
+        Raises:
+            UserError: no such round, or the defence of the run has no masks.
+        """
+        number = self._check(round_taken)
+        shapes = self.shapes()
+        if shapes is None or not shapes.gated:
+            raise UserError(f"Run {self.id} has no masks: its defence, {self.spec().entry.title}, changes weights.")
+        row = torch.from_numpy(self.mask_history()[number].copy())
+        return Masks(row[0], row[1], shapes.steepness)
 
     def mask_history(self) -> np.ndarray:
         """All masks, float32 [rounds + 1, 2, channels]: mask and selection after each round, from round 0.
 
-        Memory-mapped: only the rounds that are looked at are read. Empty before the run was first taken up.
+        Memory-mapped: only the rounds that are looked at are read. Empty before the run was first taken up, and
+        where the defence has no masks.
         """
         committed, shapes = self.committed(), self.shapes()
-        if committed is None or shapes is None:
+        if committed is None or shapes is None or not shapes.gated:
             return np.empty((0, 2, 0), np.float32)
         try:
             return np.memmap(self.path / files.MASKS, np.float32, "r", shape=(committed.round + 1, 2, shapes.channels))
@@ -220,12 +250,11 @@ class Run:
         try:
             with (self.path / files.EXAMPLES).open("rb") as file:
                 file.seek(round_taken * shapes.example_bytes)
-                found = shapes.unpack_examples(file.read(shapes.example_bytes))
+                return shapes.unpack_examples(file.read(shapes.example_bytes))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise damage(self.id) from error
-        return found and replace(found, one_for_all=self.spec().config.shared_cycles > 0)
 
     def advance_lock(self) -> FileLock:
         """Held by whoever advances the run; nobody else writes to it."""

@@ -1,15 +1,13 @@
 """The sizes of what a run stores, and what it is of: written once when it is first taken up; and example rows."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from invmask.masks.state import GATED, MaskedLayer, MaskLayout, View
 from invmask.metrics import Measures
 from invmask.runs.entries import StoredExamples
-
-if TYPE_CHECKING:
-    from invmask.masks.state import MaskLayout
 
 EXAMPLES = 8
 
@@ -23,8 +21,11 @@ class Shapes:
         image: C, H, W.
         classes: K.
         examples: E, the most examples a round.
-        original: the unmasked victim on the run's probe; it does not change, so it is measured once.
+        original: the undefended victim on the run's probe; it does not change, so it is measured once.
         weights: what the victim was (`keys.weights_digest`); None in runs of before that was kept.
+        views: the views of the repair, in order.
+        steepness: k of the masks, where the repair is one of gates.
+        kept_every: of a repair of other weights, those after every so many rounds are kept, and the latest.
     """
 
     layers: tuple[tuple[str, int], ...]
@@ -33,6 +34,14 @@ class Shapes:
     examples: int
     original: Measures
     weights: str | None = None
+    views: tuple[View, ...] = GATED
+    steepness: float = 20.0
+    kept_every: int = 1
+
+    @property
+    def gated(self) -> bool:
+        """Whether the repair is one of gates."""
+        return View.PRUNED in self.views
 
     @property
     def channels(self) -> int:
@@ -51,7 +60,8 @@ class Shapes:
                 ("count", "<i4"),
                 ("indices", "<i4", (self.examples,)),
                 ("perturbations", "<f2", (self.examples, *self.image)),
-                ("probabilities", "<f4", (3, self.examples, self.classes)),
+                ("one_for_all", "?"),
+                ("probabilities", "<f4", (len(self.views), self.examples, self.classes)),
             ]
         )
 
@@ -66,6 +76,7 @@ class Shapes:
         row["count"] = count
         row["indices"][:count] = examples.indices[:count]
         row["perturbations"][:count] = examples.perturbations[:count]
+        row["one_for_all"] = examples.one_for_all
         row["probabilities"][:, :count] = examples.probabilities[:, :count]
         return row.tobytes()
 
@@ -77,12 +88,15 @@ class Shapes:
         count = int(row["count"])
         if not 0 < count <= self.examples:
             return None
-        return StoredExamples(row["indices"][:count], row["perturbations"][:count], row["probabilities"][:, :count])
+        return StoredExamples(
+            row["indices"][:count],
+            row["perturbations"][:count],
+            row["probabilities"][:, :count],
+            one_for_all=bool(row["one_for_all"]),
+        )
 
-    def layout(self) -> "MaskLayout":
+    def layout(self) -> MaskLayout:
         """The masked layers as the engine knows them."""
-        from invmask.masks.state import MaskedLayer, MaskLayout
-
         layers, offset = [], 0
         for name, channels in self.layers:
             layers.append(MaskedLayer(name, channels, offset))
@@ -103,4 +117,7 @@ class Shapes:
             examples=int(values["examples"]),
             original=Measures(**values["original"]),
             weights=values.get("weights"),
+            views=tuple(View(name) for name in values["views"]),
+            steepness=float(values["steepness"]),
+            kept_every=int(values["kept_every"]),
         )

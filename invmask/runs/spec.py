@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses import registry
+from invmask.defenses.entry import Entry
+from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.machine import Precision
 
@@ -19,7 +21,7 @@ class RunSpec:
         preset: the preset that `config` started from.
         spc: clean images a class in the budget.
         seed: draws the budget and the batches.
-        config: the settings of IMS.
+        config: the settings of the defence.
         precision, device, threads: how the networks run; records repeat exactly on one machine with the same.
         probe_per_class: embedded test images a class on which each round's views are measured; fewer of each where
             there are many classes (`data.budget.probe`).
@@ -30,13 +32,29 @@ class RunSpec:
     preset: str
     spc: int
     seed: int
-    config: IMSConfig
+    config: DefenseConfig
     precision: Precision = "float32"
     device: str = "cpu"
     threads: int = 1
     probe_per_class: int = PROBE_PER_CLASS
-    defense: str = "ims"
+    defense: str = registry.DEFAULT
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> Entry:
+        """What the defence says of itself."""
+        return registry.entry(self.defense)
+
+    @property
+    def made_by(self) -> str:
+        """Defence and preset for people: `ANP, preset paper`."""
+        return f"{self.entry.title}, preset {self.preset}"
+
+    @property
+    def probe_precision(self) -> Precision:
+        """The arithmetic of passes on this machine's processor: the run's own, where it ran on a processor."""
+        # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+        return self.precision if self.device == "cpu" else "float32"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,6 +67,7 @@ class RunSpec:
             UserError: not a spec.
         """
         try:
-            return cls(**{**values, "config": IMSConfig.from_json(values["config"])})
+            config = registry.entry(values["defense"]).config
+            return cls(**{**values, "config": config.from_json(values["config"])})
         except (TypeError, KeyError) as error:
             raise UserError("This run's spec is damaged; delete the run.") from error

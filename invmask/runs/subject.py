@@ -16,15 +16,15 @@ from invmask.attacks.victims import Victim, find_cards, load_victim, read_card, 
 from invmask.data.budget import clean_budget, probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
-from invmask.defenses.base import Subject
-from invmask.defenses.ims.config import IMSConfig, preset
-from invmask.defenses.ims.stepper import IMS
+from invmask.defenses import registry
+from invmask.defenses.base import Defense, Subject
+from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.evidence.ablation import Probe
 from invmask.machine import Precision, autocast
 from invmask.masks.attach import sharing_copy
-from invmask.masks.constant import ConstantView
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.repair import Repair, network_of
+from invmask.masks.state import MaskLayout, View
 from invmask.metrics import Measures
 from invmask.models import is_transformer, suited_precision
 from invmask.runs.keys import victim_digest
@@ -33,7 +33,6 @@ from invmask.runs.spec import RunSpec
 # Images a pass. On a CPU, what so many leave behind in a narrow network still fits into its caches.
 PASS_SIZE = 64
 ACCELERATOR_PASS_SIZE = 1000
-DEFENSES = {IMS.name: IMS}
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,15 @@ class Bench:
     """Everything that one run needs in a process. The model in `subject` is nobody else's."""
 
     spec: RunSpec
-    defense: IMS
+    defense: Defense[Any]
     subject: Subject
     layout: MaskLayout
     victim: Victim
     probe: ProbeImages
 
-    def measure(self, images: ProbeImages, masks: Masks, views: tuple[View, ...]) -> dict[View, Measures]:
-        """What `views` of the victim do on `images`, all in one sweep."""
-        return measure_views(self.subject.model, self.layout, masks, views, images, self.spec.precision)
+    def measure(self, images: ProbeImages, repair: Repair, views: tuple[View, ...]) -> dict[View, Measures]:
+        """What `views` of the repaired victim do on `images`."""
+        return measure_views(self.subject.model, repair, views, images, self.spec.precision)
 
     def all_test_images(self) -> ProbeImages:
         """All embedded test images of the victim's data set."""
@@ -78,39 +77,47 @@ def spec_of(
     seed: int,
     changed: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
+    defense: str = registry.DEFAULT,
 ) -> RunSpec:
-    """A run of a preset as this machine would make it.
+    """A run of a defence's preset as this machine would make it.
 
     Args:
         changed: settings unlike the preset's.
-        precision: None for what suits the machine and the network; for `paper`, float32.
+        precision: None for what suits the machine, the network and the preset.
 
     Raises:
-        UserError: no such preset, or a setting out of range.
+        UserError: no such defence or preset, or a setting out of range.
     """
     cards = find_cards(settings.victim_folders())
     # That there is no such victim is told where it is loaded.
     architecture = read_card(cards[victim]).architecture if victim in cards else ""
-    config = preset(preset_name, is_transformer(architecture), **{**(changed or {}), "seed": seed})
-    return spec_with(victim, architecture, preset_name, spc, config, precision)
+    entry = registry.entry(defense)
+    config = entry.preset(preset_name, is_transformer(architecture), **{**(changed or {}), "seed": seed})
+    return spec_with(victim, architecture, preset_name, spc, config, precision, defense)
 
 
 def spec_with(
-    victim: str, architecture: str, preset_name: str, spc: int, config: IMSConfig, precision: Precision | None = None
+    victim: str,
+    architecture: str,
+    preset_name: str,
+    spc: int,
+    config: DefenseConfig,
+    precision: Precision | None = None,
+    defense: str = registry.DEFAULT,
 ) -> RunSpec:
     """A run with these settings as this machine would make it.
 
     Args:
         architecture: the victim's.
         preset_name: what `config` started from.
-        precision: None for what suits the machine and the network; for `paper`, float32.
+        precision: None for what suits the machine, the network and the preset.
 
     Raises:
         UserError: the machine's own settings make no sense.
     """
     device = settings.device()
-    # In bfloat16 its iterates, and so its masks, are others than the published ones (README, "Measured").
-    suited = "float32" if preset_name == "paper" else suited_precision(architecture, device)
+    exact = preset_name in registry.entry(defense).exact
+    suited: Precision = "float32" if exact else suited_precision(architecture, device)
     return RunSpec(
         victim=victim,
         preset=preset_name,
@@ -120,6 +127,7 @@ def spec_with(
         precision=precision or suited,
         device=device,
         threads=settings.threads(),
+        defense=defense,
         versions=versions(),
     )
 
@@ -133,17 +141,23 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     Raises:
         UserError: the victim, the defence or the device does not exist, or the budget is out of range.
     """
-    if spec.defense not in DEFENSES:
-        raise UserError(f"There is no defence '{spec.defense}'; choose one of: {', '.join(DEFENSES)}.")
+    entry = registry.entry(spec.defense)
     check_device(spec.device)
     victim = _victim(spec.victim, spec.device, tuple(folders), victim_digest(spec.victim, folders))
-    images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor()
+    budget = clean_budget(victim.card.dataset, spec.spc, spec.seed)
     model = sharing_copy(victim.model)
     info = victim.card.dataset_info
-    subject = Subject(model, images.to(spec.device), len(info.classes), spec.precision, info.mirrors)
+    subject = Subject(
+        model=model,
+        images=budget.tensor().to(spec.device),
+        num_classes=len(info.classes),
+        precision=spec.precision,
+        mirrors=info.mirrors,
+        labels=budget.label_tensor().to(spec.device),
+    )
     return Bench(
         spec=spec,
-        defense=DEFENSES[spec.defense](spec.config),
+        defense=entry.build(spec.config),
         subject=subject,
         layout=MaskLayout.of(model),
         victim=victim,
@@ -166,13 +180,12 @@ def check_device(device: str) -> None:
 @torch.no_grad()
 def measure_views(
     model: torch.nn.Module,
-    layout: MaskLayout,
-    masks: Masks,
+    repair: Repair,
     views: tuple[View, ...],
     images: ProbeImages,
     precision: Precision,
 ) -> dict[View, Measures]:
-    """ACC, ASR and RA of several views of one network.
+    """ACC, ASR and RA of several views of a repair of one network.
 
     Args:
         model: left as it is.
@@ -181,7 +194,7 @@ def measure_views(
     measures = {}
     size = PASS_SIZE if images.clean.device.type == "cpu" else ACCELERATOR_PASS_SIZE
     for view in views:
-        network = ConstantView(model, layout, masks.gate(view))
+        network = network_of(repair, model, view)
         with autocast(precision, images.clean.device.type):
             given = torch.cat([network(batch).argmax(1).cpu() for batch in images.images.split(size)])
         measures[view] = images.flags(given).measures()

@@ -15,7 +15,8 @@ from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.machine import Precision
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.repair import Gates, Weights
+from invmask.masks.state import View
 from invmask.runs import named_masks
 from invmask.targets import Targets
 from invmask.ui import cache
@@ -41,11 +42,11 @@ class CleanAndTriggered:
 
 @dataclass(frozen=True)
 class FlipAnswers:
-    """The three views' answers to the same embedded test images at one round of a run.
+    """The views' answers to the same embedded test images at one round of a run.
 
     Attributes:
         images: the images that `answers` is about, uint8 [N, H, W, C].
-        answers: of the three views.
+        answers: of every view.
     """
 
     images: np.ndarray
@@ -92,7 +93,7 @@ def with_mask(run: str, name: str, victim_stamp: int, poisoned: bool) -> FlipAns
 
 
 def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:
-    """What the three views say, after a round of a run, of the test images that the run itself is measured on.
+    """What the views say, after a round of a run, of the test images that the run itself is measured on.
 
     Raises:
         UserError: no such run or round.
@@ -100,18 +101,17 @@ def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> F
     return _answers(run, round_taken, 0, victim_stamp, poisoned)
 
 
-@st.cache_data(max_entries=48, show_spinner="Asking the three views")
+@st.cache_data(max_entries=48, show_spinner="Asking the views")
 def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:  # noqa: ARG001
     """`mask` is a round, or the name of masks."""
     found = cache.store().run(run)
     spec = found.spec()
-    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
-    precision: Precision = spec.precision if spec.device == "cpu" else "float32"
+    precision = spec.probe_precision
     images, tensor, target = _probe_images(spec.victim, spec.probe_per_class, poisoned)
-    masks = found.masks_at(mask) if isinstance(mask, int) else named_masks.load(found, mask)
+    repair = found.repair_at(mask) if isinstance(mask, int) else Gates(named_masks.load(found, mask))
     original = _original(spec.victim, victim_stamp, spec.probe_per_class, poisoned, precision)
-    masked = view_probabilities(cache.victim(spec.victim).model, masks, [View.PRUNED, View.INVERSE], tensor, precision)
-    answers = ViewAnswers(torch.cat([original, masked]), images.label_tensor(), target)
+    others = view_probabilities(cache.victim(spec.victim).model, repair, repair.views[1:], tensor, precision)
+    answers = ViewAnswers(torch.cat([original, others]), images.label_tensor(), target, repair.views)
     return FlipAnswers(_pixels(tensor), answers)
 
 
@@ -119,8 +119,7 @@ def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, pois
 def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision: Precision) -> Tensor:  # noqa: ARG001
     _, tensor, _ = _probe_images(victim, per_class, poisoned)
     model = cache.victim(victim).model
-    masks = Masks.initial(MaskLayout.of(model))
-    return view_probabilities(model, masks, [View.ORIGINAL], tensor, precision)
+    return view_probabilities(model, Weights(), [View.ORIGINAL], tensor, precision)
 
 
 def _probe_images(victim: str, per_class: int, poisoned: bool) -> tuple[LabelledImages, Tensor, Targets | None]:

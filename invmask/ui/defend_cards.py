@@ -1,22 +1,30 @@
-"""Three cards, one a view: ACC, ASR and RA large, the change since the original small."""
+"""Cards, one a view: ACC, ASR and RA large, the change since the original small."""
 
 import html
+from collections.abc import Sequence
 
 import streamlit as st
 
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
+from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs.entries import RunResult, Views
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.samples import percent
 from invmask.ui.theme import view_hex
 
-VIEWS_HELP = (
-    "One network, seen in three ways. "
-    "A good defence keeps the pruned view's ACC high while its ASR falls and its RA rises; a good inverse does the "
-    "opposite: its ACC falls and its ASR stays high, for the backdoor is what it keeps. "
-    "Small numbers: the change since the original, in percentage points."
-)
+_SMALL = "Small numbers: the change since the original, in percentage points."
+
+
+def views_help(views: Sequence[View]) -> str:
+    """What is to be seen in the cards of these views."""
+    good = f"A good defence keeps the {views[1]} view's ACC high while its ASR falls and its RA rises"
+    if View.INVERSE not in views:
+        return f"The network as it came, and with the weights that the defence has changed. {good}. {_SMALL}"
+    return (
+        f"One network, seen in three ways. {good}; a good inverse does the opposite: its ACC falls and its ASR stays "
+        f"high, for the backdoor is what it keeps. {_SMALL}"
+    )
 
 
 RESULT_HELP = (
@@ -31,9 +39,9 @@ def show_cards(views: Views, note: str = "") -> None:
     Args:
         note: a further sentence below them.
     """
-    shown = {"original": views.original, "pruned": views.pruned, "inverse": views.inverse}
+    shown = views.present()
     cards = "".join(_card(view, measures, views.original) for view, measures in shown.items())
-    st.html(f'{_STYLE}<div class="dv-cards">{cards}</div>')
+    st.html(f'{_STYLE}<div class="dv-cards" style="--views:{len(shown)}">{cards}</div>')
     st.caption(f"{probe_words(views.original)} {note}".strip())
 
 
@@ -62,11 +70,7 @@ def show_table(views: Views) -> None:
         f'<tr><th style="color:{view_hex(view)}">{VIEW_TITLES[view]}</th>'
         + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))
         + "</tr>"
-        for view, measures in (
-            ("original", views.original),
-            ("pruned", views.pruned),
-            ("inverse", views.inverse),
-        )
+        for view, measures in views.present().items()
     )
     heads = "".join(
         f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>' for name in _measures(views.original)
@@ -100,7 +104,7 @@ def _row(view: str, name: str, measures: Measures, original: Measures) -> str:
 
 
 _STYLE = """<style>
-.dv-cards{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.75rem}
+.dv-cards{display:grid;grid-template-columns:repeat(var(--views),minmax(0,1fr));gap:.75rem}
 .dv-card{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-top:4px solid var(--view);
  border-radius:.4rem;padding:.55rem .8rem .6rem;font-variant-numeric:tabular-nums}
 .dv-card h4{margin:0 0 .2rem;padding:0;font-size:1.05rem;font-weight:650;color:var(--view)}

@@ -10,6 +10,7 @@ from invmask.exports import frames
 from invmask.exports.frames import Frame
 from invmask.figures.palette import Theme
 from invmask.figures.triggers import TriggerTiles, trigger_tiles
+from invmask.masks.state import GATED, View
 from invmask.ui import cache
 
 
@@ -28,13 +29,15 @@ class Gallery:
 
     Attributes:
         true_labels: the images' classes, int64 [E].
-        probabilities: answers of the three views to the perturbed images, float [3, E, K]; None where the round
-            made no perturbation, and the tiles show none.
+        probabilities: answers of the views to the perturbed images, float [V, E, K]; None where the round made no
+            perturbation, and the tiles show none.
+        views: which views these are.
     """
 
     tiles: TriggerTiles
     true_labels: np.ndarray
     probabilities: np.ndarray | None
+    views: tuple[View, ...] = GATED
 
 
 def _round_key(frame: Frame) -> tuple[str, int]:
@@ -49,7 +52,9 @@ def _curve_key(frame: Frame) -> tuple[str, int, int | None]:
 def gallery(frame: Frame, dataset: str) -> Gallery:
     """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
     found = frames.examples(frame, dataset)
-    return Gallery(trigger_tiles(found.clean, found.perturbations), found.images.labels, found.probabilities)
+    return Gallery(
+        trigger_tiles(found.clean, found.perturbations), found.images.labels, found.probabilities, found.views
+    )
 
 
 @st.cache_resource(max_entries=128, show_spinner=False, hash_funcs={Frame: _round_key})

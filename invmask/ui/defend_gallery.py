@@ -1,4 +1,4 @@
-"""Synthesized triggers as small multiples: clean image, perturbation, sum, and what the three views answer."""
+"""Synthesized triggers as small multiples: clean image, perturbation, sum, and what the views answer."""
 
 import html
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from invmask.exports.frames import VIEWS
 from invmask.figures.palette import VIEW_TITLES
 from invmask.ui.defend_frames import Gallery
 from invmask.ui.samples import image_data_uri, percent
@@ -31,7 +30,7 @@ def show_gallery(gallery: Gallery, classes: Sequence[str]) -> None:
 def gallery_words(gallery: Gallery) -> str:
     """How the pictures are to be read."""
     if gallery.probabilities is None:
-        return "No perturbations in this round: the inner problem begins with the second phase."
+        return "No perturbations in this round: they begin with a later stage."
     largest = 255 * float(gallery.tiles.largest.max())
     return (
         f"Each: clean image, perturbation amplified ×{gallery.tiles.factor}, their sum; then what each view answers to "
@@ -49,7 +48,7 @@ def _example(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
     )
     return (
         f'<figure class="dv-example"><figcaption>{html.escape(title)}</figcaption>'
-        f'<div class="dv-tiles">{"".join(pictures)}</div>{_answers(gallery.probabilities, place, classes)}</figure>'
+        f'<div class="dv-tiles">{"".join(pictures)}</div>{_answers(gallery, place, classes)}</figure>'
     )
 
 
@@ -59,9 +58,9 @@ def _picture(pixels: np.ndarray, label: str, empty: bool = False) -> str:
     return f'<img src="{image_data_uri(np.ascontiguousarray(pixels))}" alt="{html.escape(label)}">'
 
 
-def _answers(probabilities: np.ndarray | None, place: int, classes: Sequence[str]) -> str:
-    lines = []
-    for number, view in enumerate(VIEWS):
+def _answers(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
+    lines, probabilities = [], gallery.probabilities
+    for number, view in enumerate(gallery.views):
         answer, share = "–", ""
         if probabilities is not None:
             said = int(probabilities[number, place].argmax())

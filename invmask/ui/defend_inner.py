@@ -1,8 +1,8 @@
-"""How well the inner problem does its work in one round, in one line."""
+"""How well the perturbations of one round do, in one line."""
 
 import streamlit as st
 
-from invmask.defenses.ims.records import InnerReport
+from invmask.defenses.base import Synthesis
 from invmask.ui.samples import percent
 from invmask.ui.theme import view_hex
 
@@ -14,7 +14,7 @@ INNER_HELP = (
 )
 
 
-def show_shares(inner: InnerReport | None) -> None:
+def show_shares(inner: Synthesis | None) -> None:
     """The three shares, each with what it is a share of."""
     flipped = round(inner.flipped * inner.samples) if inner else 0
     of_images = f"of {inner.samples:,} clean images flipped" if inner else "of the clean images flipped"

@@ -9,10 +9,11 @@ from invmask.exports.records import RunRecords
 from invmask.exports.samples import synthesized_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
+from invmask.figures.palette import Theme
 from invmask.runs.entries import RunState, RunSummary
 from invmask.ui import address, cache, defend_frames
 from invmask.ui.defend_actions import show_buttons, show_problem, take_moved
-from invmask.ui.defend_cards import VIEWS_HELP, show_cards, show_result
+from invmask.ui.defend_cards import show_cards, show_result, views_help
 from invmask.ui.defend_controls import Draft
 from invmask.ui.defend_frames import Frame, read_frame
 from invmask.ui.defend_gallery import GALLERY_HELP, show_gallery
@@ -32,12 +33,8 @@ MAP_HELP = (
     "the inverse."
 )
 MEASURES_HELP = (
-    "The three views after every round, on the same probe of the test images. The defence never sees these images; "
-    "they are measured for you. Vertical lines: a new phase."
-)
-LOSSES_HELP = (
-    "What each round makes smaller. **Agrees** is low when two answers agree, **disagrees** when they differ; "
-    "the terms about perturbed images begin with the second phase. In nats; the share selected from 0 to 1."
+    "The views after every round, on the same probe of the test images. The defence never sees these images; "
+    "they are measured for you. Vertical lines: a new stage."
 )
 _MAP_KEY = "defend/map"
 
@@ -85,8 +82,12 @@ def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> 
     _trouble(summary)
     if summary is None or frame is None:
         if summary is not None:
-            show_state(summary, (), ())
-        show_intro(summary is not None and summary.state in UNDER_WAY, draft if summary is None else None)
+            show_state(summary, (), card.dataset_info.classes)
+        begun, defense = (
+            summary is not None and summary.state in UNDER_WAY,
+            summary.spec.entry if summary else draft.entry,
+        )
+        show_intro(begun, draft if summary is None else None, defense)
         return
     show_state(summary, frame.entries, card.dataset_info.classes)
     show_timeline(frame)
@@ -105,13 +106,21 @@ def _trouble(summary: RunSummary | None) -> None:
 
 
 def _body(card: VictimCard, frame: Frame) -> None:
-    theme, classes = current_theme(), card.dataset_info.classes
-    st.subheader(f"The three views, round {frame.round:,}", anchor=False, help=VIEWS_HELP)
+    theme = current_theme()
+    st.subheader(f"The views, round {frame.round:,}", anchor=False, help=views_help(frame.repair_views))
     result = frame.summary.result if frame.round == frame.last else None
     show_cards(frame.views, "" if result is None else "These are the smaller probe of every round, not the result.")
     if result is not None:
         show_result(result)
 
+    if frame.capabilities.channels:
+        _channels(frame, theme)
+    if frame.capabilities.triggers:
+        _triggers(card, frame, theme)
+    _curves(frame, theme)
+
+
+def _channels(frame: Frame, theme: Theme) -> None:
     st.subheader("All channels by layer", anchor=False, help=MAP_HELP)
     quantity = st.segmented_control(
         "Colour",
@@ -130,12 +139,15 @@ def _body(card: VictimCard, frame: Frame) -> None:
         paper=lambda: defend_frames.map_figure(frame, quantity, "paper"),
     )
 
+
+def _triggers(card: VictimCard, frame: Frame, theme: Theme) -> None:
+    classes = card.dataset_info.classes
     st.subheader("Synthesized triggers", anchor=False, help=GALLERY_HELP)
     show_gallery(defend_frames.gallery(frame, card.dataset), classes)
     save_pictures("defend-synthesized", lambda: synthesized_figure(RunRecords(frame), "paper"))
 
     st.subheader("How well the inner problem does", anchor=False, help=INNER_HELP)
-    show_shares(frame.inner)
+    show_shares(frame.synthesis)
     bars, curves = st.columns([2, 3], gap="small")
     with bars:
         chart(
@@ -153,17 +165,24 @@ def _body(card: VictimCard, frame: Frame) -> None:
             paper=lambda: defend_frames.inner_figure(frame, "paper"),
         )
 
+
+def _curves(frame: Frame, theme: Theme) -> None:
     st.subheader("ACC, ASR and RA over the rounds", anchor=False, help=MEASURES_HELP)
     chart(
         defend_frames.measures_figure(frame, theme),
         key="defend-measures",
-        alt="ACC, ASR and RA of the three views",
+        alt="ACC, ASR and RA of the views",
         paper=lambda: defend_frames.measures_figure(frame, "paper"),
     )
-    st.subheader("The terms of the loss", anchor=False, help=LOSSES_HELP)
+    st.subheader("The terms of the loss", anchor=False, help=_terms_help(frame))
     chart(
         defend_frames.losses_figure(frame, theme),
         key="defend-losses",
         alt="Every loss term over the rounds",
         paper=lambda: defend_frames.losses_figure(frame, "paper"),
     )
+
+
+def _terms_help(frame: Frame) -> str:
+    terms = frame.defense.terms.values()
+    return "What each round makes smaller.\n\n" + "\n\n".join(f"**{of.title}**: {of.explanation}" for of in terms)

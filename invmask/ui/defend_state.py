@@ -1,41 +1,22 @@
-"""One line about where a run is, what happens next, and a bar for its three phases."""
+"""One line about where a run is, what happens next, and a bar for its stages."""
 
 import html
-import math
 from collections.abc import Sequence
 from statistics import median
 
 import streamlit as st
 
-from invmask.defenses.ims.config import Phase
 from invmask.exports.frames import most_rounds
-from invmask.figures.rounds import PHASE_TITLES
-from invmask.runs.entries import RoundEntry, RunState, RunSummary, last_of_race
+from invmask.runs.entries import RoundEntry, RunState, RunSummary, course
 from invmask.ui import cache
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
-STATE_HELP = (
-    "A round makes perturbations of the clean images that fool the network (from the second phase on), then moves "
-    "every channel's mask and selection a little. **Initialise** finds a first split of the channels from clean "
-    "images alone; **Minimise** plays perturbations against the mask; **Sparsify** also presses for few selected "
-    "channels. A phase ends after its last round, or earlier without progress. Initialise may begin with a **race**: "
-    "every label has a mask of its own, and the phase goes on with the one whose mean loss is lowest. A backdoor's "
-    "label often leads by a nat (the unit of the losses) or more; a small lead says little, and with few clean images "
-    "so does a large one. A label that leads by enough among enough images is **held to**, right or wrong: to the end, "
-    "the perturbations shall lead there, and so shall the channels cut (in transformers only during Initialise)."
-)
-
-_NEXT = {
-    Phase.INITIALISE: "one step on mask and selection, from clean images alone",
-    Phase.MINIMISE: "new perturbations, then one step on mask and selection",
-    Phase.SPARSIFY: "new perturbations, then one step that also presses for few channels",
-}
 _RECENT = 10
 
 
 def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
     """Draw the line and the bar. Takes the same height whatever the run does."""
-    most = most_rounds(summary.spec.config, entries)
+    most = most_rounds(summary.spec, entries)
     first, second = state_words(summary, entries, most, classes, _others_under_way(summary))
     st.html(
         f'{_STYLE}<div class="dv-state" role="status"><div class="dv-line">{html.escape(first)}</div>'
@@ -52,10 +33,12 @@ def state_words(
         others: whether other runs are under way, so that this one may have to wait for its turn.
     """
     taken = len(entries)
-    phase = PHASE_TITLES[summary.phase]
-    place = f"{phase}, round {taken:,} of at most {most:,}"
+    defense = summary.spec.entry
+    stage = defense.stage(summary.stage)
+    so_far = course(summary, entries, classes)
+    place = f"{stage.title}, round {taken:,} of at most {most:,}"
     pace = _pace(entries, most)
-    coming = f"{_NEXT[summary.phase]}. {_label(summary, entries, classes) or _phase_end(summary, entries)}"
+    coming = f"{stage.coming}. {defense.now(so_far) or _stage_end(summary)}"
     match summary.state:
         case RunState.NEW:
             return f"Not begun, at most {most:,} rounds", "Step takes one round, Run goes on to the end."
@@ -82,9 +65,8 @@ def state_words(
         case RunState.FAILED:
             return f"{place} · failed", "Nothing that was recorded is lost. Run tries the round again."
         case RunState.FINISHED:
-            raced = _race_end(summary, entries, classes)
-            ended = _sentence(summary.stopped_because)
-            return f"Finished after round {taken:,}{pace}", f"{ended} {raced}" if raced else ended
+            found, ended = defense.found(so_far), _sentence(summary.stopped_because)
+            return f"Finished after round {taken:,}{pace}", f"{ended} {found}" if found else ended
 
 
 def _others_under_way(summary: RunSummary) -> bool:
@@ -104,73 +86,26 @@ def _pace(entries: tuple[RoundEntry, ...], most: int) -> str:
     return f" · {seconds:.1f} s a round" if seconds < 10 or most == len(entries) else f" · {seconds:.0f} s a round"
 
 
-def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
-    config, phase = summary.spec.config, summary.phase
-    last = entries[-1].record if entries else None
-    here = last is not None and last.phase is phase
-    stalled = last.rounds_without_progress if last is not None and here else 0
-    return (
-        f"The phase ends after {config.rounds(phase):,} rounds, or after more than {config.patience:,} without progress"
-        f" ({stalled:,} so far)."
-    )
-
-
-def _label(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
-    """What is known of the label that the first phase looks for; None where there is none, or none is held to later."""
-    last, config = entries[-1].record if entries else None, summary.spec.config
-    if last is None or summary.phase is not Phase.INITIALISE:
-        if last is None or last.label is None or not last.held:
-            return None
-        return f"Held to {classes[last.label]}. {_phase_end(summary, entries)}"
-    if last.racing and last.label is not None and last.round_in_phase < config.label_rounds:
-        by = "" if last.lead is None else f", by {_nats(last.lead)} nats"
-        return f"Labels race: {classes[last.label]} is ahead of the {last.racing} that are left{by}."
-    ended = _race_end(summary, entries, classes)
-    if ended and "turned up" in last.losses and not last.racing:
-        return f"{ended} The channels cut shall lead there when they are turned up."
-    return ended
-
-
-def _race_end(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> str | None:
-    """How the race of labels ended; None where it did not, or there was none."""
-    config = summary.spec.config
-    last = last_of_race(entries)
-    if last is None or last.label is None or last.round_in_phase < config.label_rounds:
-        return None
-    name = classes[last.label]
-    if last.lead is None:
-        # Runs from before the lead was recorded.
-        on = any("turned up" in entry.record.losses and not entry.record.racing for entry in entries)
-        return f"The label {name} won the race." if on else None
-    if last.lead >= config.label_lead:
-        held = ", and is held to" if last.held else ""
-        if not last.held and 0 < config.hold_lead <= last.lead and len(classes) * summary.spec.spc < config.hold_images:
-            held = ", but among too few images to be held to"
-        return f"The label {name} won the race, by {_nats(last.lead)} nats{held}."
-    return f"No label won the race: {name} led by {_nats(last.lead)} of the {config.label_lead:g} nats asked for."
-
-
-def _nats(lead: float) -> str:
-    # Rounded down: what just misses a bound shall not look as if it met it.
-    return f"{math.floor(100 * lead) / 100:.2f}"
+def _stage_end(summary: RunSummary) -> str:
+    return f"The stage ends after {summary.spec.config.rounds(summary.stage):,} rounds at most."
 
 
 def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
     config = summary.spec.config
     parts = []
-    for phase in Phase:
-        records = [entry.record for entry in entries if entry.record.phase is phase]
-        taken, most = len(records), config.rounds(phase)
+    for stage in summary.spec.entry.stages:
+        records = [entry.record for entry in entries if entry.record.stage == stage.name]
+        taken, most = len(records), config.rounds(stage.name)
         if not most:
             continue
-        ended = records[-1].phase_ended if records else None
+        ended = records[-1].stage_ended if records else None
         share = 100.0 if ended else 100 * taken / most
         note = f"{taken:,} of {most:,}" if not ended or taken >= most else f"{taken:,}, ended early"
-        hint = html.escape(f"{PHASE_TITLES[phase]}: {ended}" if ended else f"{PHASE_TITLES[phase]}: {note} rounds")
+        hint = html.escape(f"{stage.title}: {ended}" if ended else f"{stage.title}: {note} rounds")
         parts.append(
             f'<div class="dv-phase" title="{hint}">'
             f'<div class="dv-track"><div class="dv-fill" style="width:{share:.1f}%"></div></div>'
-            f"<div><b>{PHASE_TITLES[phase]}</b> {html.escape(note)}</div></div>"
+            f"<div><b>{stage.title}</b> {html.escape(note)}</div></div>"
         )
     return f'<div class="dv-phases">{"".join(parts)}</div>'
 

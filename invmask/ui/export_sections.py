@@ -10,7 +10,7 @@ from invmask.exports.images import find_browser
 from invmask.exports.jobs import Request
 from invmask.exports.records import Picks, read_records
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
-from invmask.masks.state import View
+from invmask.masks.state import GATED, View
 from invmask.runs import named_masks
 from invmask.runs.run import Run
 from invmask.ui import cache
@@ -101,16 +101,19 @@ def model(run: Run, round_taken: int) -> None:
         "normalisation inside; the safetensors file is a "
         "state_dict, with mean and standard deviation in its metadata. The mask alone gives all three views back.",
     )
+    shapes = run.shapes()
+    views = GATED if shapes is None else shapes.views
+    titles = {kind: title for kind, title in _MODEL_TITLES.items() if kind != "mask" or View.PRUNED in views}
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         view = st.segmented_control(
             "View",
-            list(View),
-            default=View.PRUNED,
+            list(views),
+            default=views[1],
             format_func=lambda name: VIEW_TITLES[name],
             required=True,
-            key="export/view",
+            key=f"export/view/{'/'.join(views)}",
             persist_state="session",
-            help="\n\n".join(f"**{VIEW_TITLES[name]}**: {VIEW_EXPLANATIONS[name]}" for name in View),
+            help="\n\n".join(f"**{VIEW_TITLES[name]}**: {VIEW_EXPLANATIONS[name]}" for name in views),
         )
         names = [named_masks.LEARNED, *named_masks.list_names(run)]
         key = f"export/mask/{run.id}"
@@ -128,16 +131,16 @@ def model(run: Run, round_taken: int) -> None:
         )
         kinds = st.pills(
             "Files",
-            list(_MODEL_TITLES),
+            list(titles),
             selection_mode="multi",
-            default=list(_MODEL_TITLES),
-            format_func=lambda name: _MODEL_TITLES[name],
-            key="export/files",
+            default=list(titles),
+            format_func=lambda name: titles[name],
+            key=f"export/files/{len(titles)}",
             persist_state="session",
             help="Every model is run on all embedded test images and held against the masked one.",
         )
     own = mask == named_masks.LEARNED
-    formats = tuple(name for name in _MODEL_TITLES if name in kinds)
+    formats = tuple(name for name in titles if name in kinds)
     request = (
         Request("model", round_taken, formats, view=str(view))
         if own

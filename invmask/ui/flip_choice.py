@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from invmask.evidence.views import Fate
-from invmask.masks.state import View
+from invmask.masks.state import GATED, View
 from invmask.ui import address
 
 Images = Literal["poisoned", "clean"]
@@ -20,7 +20,7 @@ SHOWN: dict[str, Fate | None] = {
     "newly-wrong": Fate.NEWLY_WRONG,
     "picked": None,
 }
-"""The filters, by their name in the address; a fate is that under the pruned view."""
+"""The filters, by their name in the address; a fate is that under the pruned (or repaired) view."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,15 @@ class FlipChoice:
     mask: str | None = None
 
 
-def read(masks: Sequence[str] = ()) -> FlipChoice:
+def read(masks: Sequence[str] = (), views: Sequence[View] = GATED) -> FlipChoice:
     """The choices in the address; defaults for what is missing or makes no sense.
 
     Args:
         masks: names of the run's masks beside the learned one.
+        views: the views that the run has.
     """
     return FlipChoice(
-        view=View(address.choice("view", View.ORIGINAL, list(View))),
+        view=View(address.choice("view", View.ORIGINAL, list(views))),
         images="clean" if address.choice("images", "poisoned") == "clean" else "poisoned",
         show=address.choice("show", "all", list(SHOWN)),
         round=address.number("round"),
@@ -103,7 +104,7 @@ def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[in
     """Places that the filter `show` lets through, in `order`.
 
     Args:
-        fates: of all samples under the pruned view.
+        fates: of all samples under the pruned (or repaired) view.
         order: all places, see `exports.samples.by_turns`.
     """
     if show == "picked":

@@ -1,5 +1,7 @@
 """The pieces of the page Flip, top to bottom: switch, counts, filter, gallery, and one sample in detail."""
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -41,7 +43,7 @@ _FILTER_TITLES = {
 }
 
 
-def switch(choice: FlipChoice, has_trigger: bool) -> None:
+def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View]) -> None:
     """The one control that matters, and which images it acts on."""
     st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
     colour = view_hex(choice.view)
@@ -57,12 +59,13 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "View",
-            [view.value for view in View],
+            [view.value for view in views],
             key="flip-view",
             required=True,
             format_func=lambda view: VIEW_TITLES[view],
             on_change=lambda: flip_choice.set_view(st.session_state["flip-view"]),
-            help="One network, three views. " + " ".join(f"{VIEW_TITLES[v]}: {VIEW_EXPLANATIONS[v]}" for v in View),
+            help="One network, seen in several ways. "
+            + " ".join(f"{VIEW_TITLES[view]}: {VIEW_EXPLANATIONS[view]}" for view in views),
         )
         if has_trigger:
             st.segmented_control(
@@ -128,22 +131,22 @@ def _measures(card: VictimCard, found: FlipAnswers, view: View) -> str:
     return f"{sentence} Most often {label}, {share}: this inverse lacks the backdoor."
 
 
-def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool) -> None:
-    """Which samples to show, each with how many there are."""
+def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: View) -> None:
+    """Which samples to show, each with how many there are, by their fates under `view`."""
     every = list(range(len(fates)))
     numbers = {name: len(flip_choice.chosen(name, fates, choice.picked, every)) for name in _FILTER_TITLES}
     names = [name for name in _FILTER_TITLES if triggered or name != "still-fooled"]
     st.session_state["flip-show"] = choice.show if choice.show in names else "all"
     st.pills(
-        "Show samples by what becomes of them under the pruned view",
+        f"Show samples by what becomes of them under the {view} view",
         names,
         key="flip-show",
         required=True,
         wrap=True,
         format_func=lambda name: f"{_FILTER_TITLES[name]} · {numbers[name]}",
         on_change=lambda: flip_choice.set_show(st.session_state["flip-show"] or "all"),
-        help="The filter goes by the pruned view whichever view is on, so that the same samples stay in place "
-        "while you flip. Changed: the pruned view answers otherwise than the original.",
+        help=f"The filter goes by the {view} view whichever view is on, so that the same samples stay in place "
+        f"while you flip. Changed: the {view} view answers otherwise than the original.",
     )
 
 
@@ -154,7 +157,7 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
     shown = places[page * flip_choice.PER_PAGE : (page + 1) * flip_choice.PER_PAGE]
     if shown:
         classes = card.dataset_info.classes
-        probabilities = found.answers.probabilities[list(View).index(choice.view)]
+        probabilities = found.answers.of(choice.view)
         best, answer = probabilities.max(1)
         labels = found.answers.labels
         tiles = [
@@ -204,22 +207,22 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
 
 
 def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
-    """One sample under all three views."""
+    """One sample under all views."""
     classes, true = card.dataset_info.classes, int(found.answers.labels[place])
     said = found.answers.probabilities[:, place]
     answers = tuple(
         Answer(classes[best], float(said[row, best]), _kind(best, true, card.target_of(true)), view.value)
-        for row, view in enumerate(View)
+        for row, view in enumerate(found.answers.views)
         for best in [int(said[row].argmax())]
     )
     picture = Picture(found.images[place], "", answers)
     sample_in_detail(Sample(f"Sample {place}, true class: {classes[true]}", (picture,)), dict(VIEW_TITLES), 112)
 
     def draw(theme: Theme) -> go.Figure:
-        shares = {view.value: said[row].tolist() for row, view in enumerate(View)}
+        shares = {view.value: said[row].tolist() for row, view in enumerate(found.answers.views)}
         return class_probabilities(shares, classes, true, card.target_of(true), theme, FIGURE_HEIGHT)
 
-    alt = f"Class probabilities of sample {place} under the three views"
+    alt = f"Class probabilities of sample {place} under the views"
     chart(draw(current_theme()), "flip-probabilities", alt, paper=lambda: draw("paper"))
     st.caption(f"{TRUE_MARK} true class" + (f", {TARGET_MARK} target label" if card.targets is not None else ""))
 

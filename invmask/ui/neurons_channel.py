@@ -7,14 +7,14 @@ from invmask.attacks.victims import VictimCard
 from invmask.exports import neurons
 from invmask.exports.channels import OF_THE_MASKS, SHORT, Channels, channel_name, find_channel
 from invmask.exports.entry import Draw
-from invmask.exports.frames import most_rounds
+from invmask.exports.frames import most_rounds, stage_titles
 from invmask.exports.one_channel import Conducted, MapRow
 from invmask.exports.records import Picks, read_records
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
 from invmask.figures.rounds import axis_end, phase_spans
-from invmask.masks.state import View
+from invmask.masks.state import GATED, View
 from invmask.runs.entries import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
 from invmask.ui.names import count
@@ -124,8 +124,8 @@ def body(
     chart(
         channel_history(
             neurons_pictures.history(run.id, len(entries), channel),
-            phase_spans([entry.record.phase for entry in entries]),
-            axis_end(len(entries), most_rounds(run.spec.config, entries)),
+            phase_spans([entry.record.stage for entry in entries], stage_titles(run.spec.entry)),
+            axis_end(len(entries), most_rounds(run.spec, entries)),
             current_theme(),
             shown,
         ),
@@ -227,7 +227,7 @@ def _attributions(card: VictimCard, run: RunSummary, round_taken: int, stamp: in
     images = np.repeat(found.pixels[None], 3, 0)
     cams, gradients = (overlay_pixels(images, maps, current_theme()) for maps in (found.cam, found.gradients))
     samples = []
-    for row, view in enumerate(View):
+    for row, view in enumerate(GATED):
         said = (Answer(title, float(found.probabilities[row, found.wanted]), None, view.value),)
         pictures = (
             Picture(found.pixels, "image", said),

@@ -13,7 +13,7 @@ from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.views import view_probabilities
 from invmask.exports.channels import Channels, Synthesized, known_channels, synthesized_change
-from invmask.machine import Precision
+from invmask.masks.repair import Gates
 from invmask.masks.state import Masks, View
 from invmask.metrics import Measures
 from invmask.runs import evidence, named_masks
@@ -134,6 +134,7 @@ def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | Non
         run
         for run in cache.listing().runs
         if run.round
+        and run.spec.defense == summary.spec.defense
         and (other := cards.get(run.spec.victim)) is not None
         and (other.attack, other.dataset, other.architecture) == (CLEAN, card.dataset, card.architecture)
     ]
@@ -198,10 +199,4 @@ def _answers(
     spec = cache.store().run(run_id).spec()
     model, masks = cache.victim(spec.victim).model, by_hand.apply(base_masks(run_id, round_taken, base))
     _, images = probe_images(spec.victim, spec.probe_per_class)
-    return view_probabilities(model, masks, [View.PRUNED], images.images, _precision(run_id))[0]
-
-
-def _precision(run_id: str) -> Precision:
-    spec = cache.store().run(run_id).spec()
-    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
-    return spec.precision if spec.device == "cpu" else "float32"
+    return view_probabilities(model, Gates(masks), [View.PRUNED], images.images, spec.probe_precision)[0]

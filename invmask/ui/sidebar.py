@@ -48,7 +48,8 @@ def run_title(run: RunSummary) -> str:
     The end of the id tells apart what has the same settings: the browser knows options by their titles alone. For
     the same reason nothing that changes while the run goes on may be in it.
     """
-    return f"{run.spec.preset}, SPC {run.spec.spc}, seed {run.spec.seed} · {run.id.rpartition('-')[2]}"
+    spec = run.spec
+    return f"{spec.entry.title} {spec.preset}, SPC {spec.spc}, seed {spec.seed} · {run.id.rpartition('-')[2]}"
 
 
 def _victim(cards: dict[str, VictimCard], name: str) -> None:

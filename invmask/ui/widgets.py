@@ -107,6 +107,20 @@ def _no_run(sentence: str, victim: str) -> None:
     _to_defend()
 
 
+def only_channels(run: RunSummary, capable: bool, words: str) -> bool:
+    """Whether the run's defence has what the page shows; where not, what to do instead.
+
+    Args:
+        words: what the page shows, as the end of a sentence.
+    """
+    if capable:
+        return True
+    st.info(f"{run.spec.entry.title} changes the network's weights, and has no {words}. Flip shows what came of it.")
+    st.page_link("pages/flip.py", label="Go to Flip", icon=":material/flip:")
+    _to_defend()
+    return False
+
+
 def _to_defend() -> None:
     st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
 

@@ -245,7 +245,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, s
     after, record = defense.step(subject, state)
     torch.testing.assert_close(after.mask, mask, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(after.selection, selection, rtol=1e-9, atol=1e-12)
-    assert record.losses == pytest.approx(losses, rel=1e-9)
+    assert record.terms == pytest.approx(losses, rel=1e-9)
     if phase is Phase.INITIALISE:
         assert len(after.example_perturbations) == 0
     else:
@@ -307,7 +307,7 @@ def test_paper_equals_the_published_procedure_over_all_three_phases(subject: Sub
     rounds = 45
     course = published(subject.model, subject.images, rounds)
     defense = IMS(replace(preset("paper"), rounds_initialise=rounds, rounds_minimise=rounds, rounds_sparsify=rounds))
-    taken = [(record.phase, state) for state, record in drive(defense, subject, defense.init(subject))]
+    taken = [(record.stage, state) for state, record in drive(defense, subject, defense.init(subject))]
     assert [list(Phase).index(phase) + 1 for phase, _ in taken] == [phase for phase, _, _ in course]
     assert {phase for phase, _, _ in course} == {1, 2, 3}
     lengths = [sum(phase == number for phase, _, _ in course) for number in (1, 2, 3)]

@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from invmask.defenses.base import Subject, drive
+from invmask.defenses.base import Record, Subject, drive, pack_fields
 from invmask.defenses.ims import outer, race, stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.defenses.ims.perturbation import weakened
-from invmask.defenses.ims.records import RoundRecord
-from invmask.defenses.ims.state import VECTORS, IMSState, pack, unpack
+from invmask.defenses.ims.state import VECTORS, IMSState, unpack
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.masks.state import View
@@ -27,7 +26,7 @@ def make_subject(images: int = 6, precision: str = "float32") -> Subject:
     return Subject(model, torch.rand(images, 3, 32, 32), 10, precision)  # type: ignore[arg-type]
 
 
-def run_through(config: IMSConfig, subject: Subject) -> tuple[IMSState, list[RoundRecord]]:
+def run_through(config: IMSConfig, subject: Subject) -> tuple[IMSState, list[Record]]:
     defense = IMS(config)
     steps = list(drive(defense, subject, defense.init(subject)))
     return steps[-1][0], [record for _, record in steps]
@@ -42,13 +41,13 @@ def same(one: IMSState, other: IMSState) -> bool:
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_phases_come_in_order_and_end_by_their_rounds(name: str) -> None:
     state, records = run_through(preset(name, **SHORT), make_subject())
-    assert [record.phase for record in records] == [Phase.INITIALISE] * 2 + [Phase.MINIMISE] * 3 + [Phase.SPARSIFY] * 2
+    assert [record.stage for record in records] == [Phase.INITIALISE] * 2 + [Phase.MINIMISE] * 3 + [Phase.SPARSIFY] * 2
     assert [record.round for record in records] == list(range(1, 8))
-    assert [record.round_in_phase for record in records] == [1, 2, 1, 2, 3, 1, 2]
-    assert [record.phase_ended is not None for record in records] == [False, True, False, False, True, False, True]
+    assert [record.round_in_stage for record in records] == [1, 2, 1, 2, 3, 1, 2]
+    assert [record.stage_ended is not None for record in records] == [False, True, False, False, True, False, True]
     assert state.ended is not None
     assert "sparsify" in state.ended
-    assert all((record.inner is None) == (record.phase is Phase.INITIALISE) for record in records)
+    assert all((record.synthesis is None) == (record.stage is Phase.INITIALISE) for record in records)
 
 
 def test_the_effort_follows_what_is_kept_of_the_clean_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,12 +70,12 @@ def test_the_first_phase_ends_when_what_is_cut_leads_to_one_label(monkeypatch: p
     monkeypatch.setattr(stepper, "amplified_answers", answers)
     config = preset("default", **{**SHORT, "rounds_initialise": 5}, keep_clean=0.9, one_label=0.6)
     _, records = run_through(config, make_subject())
-    assert records[0].phase_ended == "the channels cut, turned up, lead 67% of the clean images to one label"
-    assert records[1].phase is Phase.MINIMISE
+    assert records[0].stage_ended == "the channels cut, turned up, lead 67% of the clean images to one label"
+    assert records[1].stage is Phase.MINIMISE
     _, records = run_through(replace(config, one_label=0.7), make_subject())
-    assert records[4].phase is Phase.INITIALISE
+    assert records[4].stage is Phase.INITIALISE
     _, records = run_through(replace(config, keep_clean=0), make_subject())
-    assert records[4].phase is Phase.INITIALISE
+    assert records[4].stage is Phase.INITIALISE
 
 
 RACE = preset("default", **{**SHORT, "rounds_initialise": 8}, label_rounds=6, crop_padding=0, hold_images=0)
@@ -96,10 +95,10 @@ def test_in_a_race_every_label_takes_the_steps_that_it_would_take_alone() -> Non
         # After a third of the rounds half of the labels are left.
         left = order if taken == 1 else order[: -(-len(order) // 2)]
         assert state.race_labels.tolist() == left
-        assert record.racing == len(left)
-        assert record.label == left[0]
+        assert record.notes["racing"] == len(left)
+        assert record.notes["label"] == left[0]
         assert record.total == steps[left[0]][1].total
-        assert record.lead == race.lead(state) == pytest.approx((totals[left[1]] - totals[left[0]]) / taken)
+        assert record.notes["lead"] == race.lead(state) == pytest.approx((totals[left[1]] - totals[left[0]]) / taken)
         for place, label in enumerate(left):
             runner = race.runner(state, place)
             assert all(torch.equal(getattr(runner, name), getattr(alone[label], name)) for name in VECTORS)
@@ -125,9 +124,9 @@ def test_a_race_looks_at_images_of_every_answer_and_no_more(monkeypatch: pytest.
     two = [0, 3]
     fewer = replace(subject, images=subject.images[two])
     _, alone = defense.step(fewer, replace(state, reference=state.reference[two]))
-    assert record.losses == pytest.approx(alone.losses, rel=1e-5)
+    assert record.terms == pytest.approx(alone.terms, rel=1e-5)
     _, of_all = IMS(replace(RACE, label_rounds=0)).step(subject, state)
-    assert record.losses["pruned clean"] != pytest.approx(of_all.losses["pruned clean"], rel=1e-5)
+    assert record.terms["pruned clean"] != pytest.approx(of_all.terms["pruned clean"], rel=1e-5)
 
 
 def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew() -> None:
@@ -136,16 +135,16 @@ def test_a_label_that_stands_out_is_gone_on_with_and_else_the_masks_begin_anew()
         defense = IMS(replace(RACE, label_lead=lead))
         steps = list(drive(defense, subject, defense.init(subject)))
         decided, record = steps[5]
-        assert record.racing == 3
+        assert record.notes["racing"] == 3
         assert decided.race_over
         assert not decided.race_labels.numel()
-        first = [each for _, each in steps if each.phase is Phase.INITIALISE]
+        first = [each for _, each in steps if each.stage is Phase.INITIALISE]
         after = first[6:]
-        assert [each.round_in_phase for each in after] == [7, 8]
-        assert all(each.racing == 0 and each.lead is None for each in after)
-        assert all(("turned up" in each.losses) == stands_out for each in after)
+        assert [each.round_in_stage for each in after] == [7, 8]
+        assert all(each.notes["racing"] == 0 and each.notes["lead"] is None for each in after)
+        assert all(("turned up" in each.terms) == stands_out for each in after)
         if stands_out:
-            assert decided.label == record.label == steps[-1][0].label
+            assert decided.label == record.notes["label"] == steps[-1][0].label
             assert not torch.equal(decided.mask, torch.full_like(decided.mask, 0.5))
             assert decided.optimizer_steps == 6
         else:
@@ -169,15 +168,15 @@ def test_a_label_far_ahead_is_held_to_in_every_phase_and_turned_up_by_less(monke
         config = replace(RACE, label_lead=0.4, hold_lead=hold_lead, held_amplification=0.75)
         steps = list(drive(IMS(config), make_subject(), IMS(config).init(make_subject())))
         after = [record for state, record in steps if state.race_over][1:]
-        assert {record.phase for record in after} == set(Phase)
-        assert all(("turned up" in each.losses) == (held or each.phase is Phase.INITIALISE) for each in after)
+        assert {record.stage for record in after} == set(Phase)
+        assert all(("turned up" in each.terms) == (held or each.stage is Phase.INITIALISE) for each in after)
         assert asked[-1] == (0.75 if held else config.amplification)
         _, weightless = run_through(replace(config, weight_held=0.0), make_subject())
-        assert all(("turned up" in each.losses) == (each.phase is Phase.INITIALISE) for each in weightless)
+        assert all(("turned up" in each.terms) == (each.stage is Phase.INITIALISE) for each in weightless)
         assert asked[0] == config.amplification
-        assert [record.held for state, record in steps if state.race_over] == [held] * (len(after) + 1)
-        assert not any(record.held for state, record in steps if not state.race_over)
-        tensors, numbers = pack(steps[-2][0])
+        assert [record.notes["held"] for state, record in steps if state.race_over] == [held] * (len(after) + 1)
+        assert not any(record.notes["held"] for state, record in steps if not state.race_over)
+        tensors, numbers = pack_fields(steps[-2][0])
         assert IMS(config).step(make_subject(), unpack(tensors, numbers))[1] == steps[-1][1]
         del numbers["held"]
         # A run from before there was such a thing.
@@ -234,23 +233,23 @@ def test_the_last_record_of_a_race_counts_the_masks_that_are_kept() -> None:
     config = replace(RACE, label_lead=20, outer_learning_rate=0.2)
     subject, defense = make_subject(), IMS(config)
     records = [record for _, record in drive(defense, subject, defense.init(subject))]
-    assert records[4].selected > 0
-    assert (records[5].selected, records[5].pruned, records[5].inverse_cut) == (0, 0, 0)
+    assert records[4].counts["selected"] > 0
+    assert (records[5].counts["selected"], records[5].counts["pruned"], records[5].counts["inverse_cut"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("changes", [{"amplification": 0}, {"label_rounds": 8}], ids=str)
 def test_no_labels_race_without_amplification_or_rounds_to_go_on(changes: dict[str, int]) -> None:
     _, records = run_through(replace(RACE, **changes), make_subject())
-    assert all(record.racing == 0 and record.label is None for record in records)
+    assert all(record.notes["racing"] == 0 and record.notes["label"] is None for record in records)
 
 
 def test_no_phase_ends_before_its_race_is_decided() -> None:
     # Progress that no round can make.
     config = replace(RACE, rounds_initialise=20, label_lead=20, patience=1, progress_ratio=0.5)
     _, records = run_through(config, make_subject())
-    first = [record for record in records if record.phase is Phase.INITIALISE]
-    assert [record.racing > 0 for record in first] == [True] * 6 + [False] * 3
-    assert first[-1].phase_ended == "no progress in 2 rounds"
+    first = [record for record in records if record.stage is Phase.INITIALISE]
+    assert [record.notes["racing"] > 0 for record in first] == [True] * 6 + [False] * 3
+    assert first[-1].stage_ended == "no progress in 2 rounds"
 
 
 def test_what_is_kept_counts_by_how_sure_the_reference_is() -> None:
@@ -264,22 +263,22 @@ def test_a_phase_ends_when_the_loss_stalls() -> None:
     # Progress that no round can make: the first sets the best, two more are waited for, and the next one ends it.
     config = preset("paper", **{**SHORT, "rounds_initialise": 50}, patience=2, progress_ratio=0.5)
     _, records = run_through(config, make_subject())
-    first = [record for record in records if record.phase is Phase.INITIALISE]
+    first = [record for record in records if record.stage is Phase.INITIALISE]
     assert len(first) == 4
-    assert first[-1].rounds_without_progress == 3
-    assert first[-1].phase_ended == "no progress in 3 rounds"
+    assert first[-1].notes["rounds without progress"] == 3
+    assert first[-1].stage_ended == "no progress in 3 rounds"
 
 
 def test_phases_of_no_rounds_are_passed_over() -> None:
     config = preset("paper", **{**SHORT, "rounds_initialise": 0, "rounds_sparsify": 0})
     _, records = run_through(config, make_subject())
-    assert {record.phase for record in records} == {Phase.MINIMISE}
+    assert {record.stage for record in records} == {Phase.MINIMISE}
 
 
 def test_optimizer_state_is_fresh_in_each_phase() -> None:
     subject, defense = make_subject(), IMS(preset("paper", **SHORT))
     for state, record in drive(defense, subject, defense.init(subject)):
-        if record.phase_ended and state.ended is None:
+        if record.stage_ended and state.ended is None:
             assert state.optimizer_steps == 0
             assert float(state.mask_square.abs().sum() + state.selection_mean.abs().sum()) == 0
 
@@ -321,8 +320,8 @@ def test_perturbations_keep_to_the_bound() -> None:
     config = preset("paper", **SHORT, inner_learning_rate=0.5, norm_bound=0.1)
     subject, defense = make_subject(), IMS(config)
     for state, record in drive(defense, subject, defense.init(subject), 4):
-        if record.inner is not None:
-            assert record.inner.largest == pytest.approx(0.1)
+        if record.synthesis is not None:
+            assert record.synthesis.largest == pytest.approx(0.1)
             assert float(state.example_perturbations.abs().max()) == pytest.approx(0.1)
 
 
@@ -336,7 +335,7 @@ def test_masks_stay_in_range_and_do_change() -> None:
 
 def test_the_inner_report_adds_up() -> None:
     _, records = run_through(preset("paper", **SHORT, inner_learning_rate=0.3), make_subject())
-    for inner in (record.inner for record in records if record.inner is not None):
+    for inner in (record.synthesis for record in records if record.synthesis is not None):
         assert inner.samples == 6
         assert sum(inner.flipped_to) == round(inner.flipped * 6)
         assert 0 <= inner.inverse_agrees <= 1
@@ -353,13 +352,13 @@ def test_any_network_with_convolutions(name: str) -> None:
     short = {"rounds_initialise": 1, "rounds_minimise": 1, "rounds_sparsify": 1, "inner_steps": 1}
     state, records = run_through(preset("paper", **short), subject)
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    assert records[-1].channels == sum(module.out_channels for module in convolutions) == len(state.mask)
+    assert records[-1].counts["channels"] == sum(module.out_channels for module in convolutions) == len(state.mask)
 
 
 def test_bfloat16_runs_close_to_float32() -> None:
     _, full = run_through(preset("paper", **SHORT), make_subject())
     _, half = run_through(preset("paper", **SHORT), make_subject(precision="bfloat16"))
-    assert half[0].losses["pruned clean"] == pytest.approx(full[0].losses["pruned clean"], rel=0.05)
+    assert half[0].terms["pruned clean"] == pytest.approx(full[0].terms["pruned clean"], rel=0.05)
     assert half != full
 
 

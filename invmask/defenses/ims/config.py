@@ -1,13 +1,12 @@
-"""The settings of IMS, their ranges, and the presets."""
+"""The settings of IMS and the presets."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from invmask.defenses.ims.settings import SETTINGS, Setting
+from invmask.defenses.entry import preset_of
+from invmask.defenses.ims.settings import IMSSettings
 from invmask.errors import UserError
-
-__all__ = ["PRESETS", "SETTINGS", "IMSConfig", "Phase", "Setting", "preset"]
 
 
 class Phase(StrEnum):
@@ -18,8 +17,8 @@ class Phase(StrEnum):
     SPARSIFY = "sparsify"
 
 
-@dataclass(frozen=True)
-class IMSConfig:
+@dataclass(frozen=True, kw_only=True)
+class IMSConfig(IMSSettings):
     """Every number that IMS takes. The defaults are the published settings (preset `paper`).
 
     Attributes:
@@ -75,82 +74,25 @@ class IMSConfig:
         hold_images: with fewer clean images than this, no label is held to: among few, wrong ones lead far.
         held_amplification: see `hold_lead`.
         weight_held: of the term of a label held to after the first phase.
-        slope_at_one: of the sparsity term at s = 1, times -lambda / channels. 0 is the subgradient of an L1 norm there, as
-            published; at 1 the term holds channels that are not selected.
+        slope_at_one: of the sparsity term at s = 1, times -lambda / channels. 0 is the subgradient of an L1 norm there,
+            as published; at 1 the term holds channels that are not selected.
         one_label: with a measured effort and amplification, and no label to go on with, the first phase also ends
             when the channels cut so far, turned up, lead this share of the clean images to one label: then they hold
             what was looked for.
     """
 
-    sparsity_weight: float = 10.0
-    steepness: float = 20.0
-    rounds_initialise: int = 100
-    rounds_minimise: int = 200
-    rounds_sparsify: int = 200
-    inner_steps: int = 20
-    inner_learning_rate: float = 0.001
-    outer_learning_rate: float = 0.02
-    norm_bound: float = 1.0
-    batch_size: int = 256
-    patience: int = 25
-    progress_ratio: float = 0.98
-    seed: int = 0
-    slope_at_one: float = 0.0
-    pressure: float = 0.0
-    start_mask: float = 1.0
-    amplification: float = 0.0
-    shared_cycles: float = 0.0
-    inner_parts: int = 1
-    flips_kept: float = 0.0
-    crop_padding: int = 0
-    weight_pruned_clean: float = 1.0
-    weight_pruned_perturbed: float = 1.0
-    weight_inverse_clean: float = 1.0
-    weight_inverse_perturbed: float = 1.0
-    keep_clean: float = 0.0
-    effort_growth: float = 1.1
-    most_effort: float = 8.0
-    one_label: float = 0.9
-    label_rounds: int = 0
-    label_lead: float = 0.0
-    weight_turned_up: float = 1.0
-    hold_lead: float = 0.0
-    hold_images: int = 0
-    held_amplification: float = 1.0
-    weight_held: float = 1.0
-
     def __post_init__(self) -> None:
-        for setting in SETTINGS:
-            value = getattr(self, setting.name)
-            if not setting.minimum <= value <= setting.maximum:
-                raise UserError(
-                    f"{setting.title} has to be between {setting.minimum:g} and {setting.maximum:g}, not {value:g}."
-                )
+        super().__post_init__()
         if not any(self.rounds(phase) for phase in Phase):
             raise UserError("At least one phase needs a round.")
 
-    def rounds(self, phase: Phase) -> int:
-        """The most rounds that `phase` may take."""
+    def rounds(self, stage: str) -> int:
+        """The most rounds that a phase may take."""
         return {
             Phase.INITIALISE: self.rounds_initialise,
             Phase.MINIMISE: self.rounds_minimise,
             Phase.SPARSIFY: self.rounds_sparsify,
-        }[phase]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "IMSConfig":
-        """The config from `as_json`.
-
-        Raises:
-            UserError: a setting that does not exist, or one out of range.
-        """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise UserError(f"IMS has no setting named {', '.join(sorted(unknown))}.")
-        return cls(**values)
+        }[Phase(stage)]
 
 
 _DEFAULT = IMSConfig(
@@ -212,14 +154,5 @@ ON_TRANSFORMERS: dict[str, dict[str, Any]] = {
 
 
 def preset(name: str, transformer: bool = False, **changes: Any) -> IMSConfig:
-    """The preset of that name with some settings changed.
-
-    Args:
-        transformer: for a network whose encoder blocks are masked (see `ON_TRANSFORMERS`).
-
-    Raises:
-        UserError: no such preset, or a setting out of range.
-    """
-    if name not in PRESETS:
-        raise UserError(f"There is no preset '{name}'; choose one of: {', '.join(PRESETS)}.")
-    return replace(PRESETS[name], **{**(ON_TRANSFORMERS[name] if transformer else {}), **changes})
+    """See `defenses.entry.Entry.preset`."""
+    return preset_of(PRESETS, ON_TRANSFORMERS, name, transformer, changes)

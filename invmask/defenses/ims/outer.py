@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invmask.defenses.base import Subject
+from invmask.defenses.base import Subject, Synthesis
 from invmask.defenses.ims.losses import agree, certain, disagree
 from invmask.defenses.ims.perturbation import Gates
-from invmask.defenses.ims.records import InnerReport
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
 
@@ -92,7 +91,7 @@ def on_perturbed(
     reference: Tensor,
     perturbation: Tensor,
     weights: dict[str, float],
-) -> tuple[Part, InnerReport]:
+) -> tuple[Part, Synthesis]:
     """agree(pruned(x+d), ref(x)), agree(inverse(x+d), ref(x+d)) and disagree(inverse(x+d), ref(x)).
 
     With them comes how the inner problem did.
@@ -133,11 +132,11 @@ def weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
 
 def _report(
     reference: Tensor, reference_perturbed: Tensor, pruned: Tensor, inverse: Tensor, perturbation: Tensor
-) -> InnerReport:
+) -> Synthesis:
     before, after = reference.argmax(1), reference_perturbed.argmax(1)
     flipped = before != after
     count = max(1, int(flipped.sum()))
-    return InnerReport(
+    return Synthesis(
         flipped=float(flipped.double().mean()),
         flipped_to=tuple(torch.bincount(after[flipped], minlength=reference.shape[1]).tolist()),
         inverse_agrees=int((inverse.argmax(1) == after)[flipped].sum()) / count,

@@ -1,6 +1,6 @@
 """The state of IMS between two rounds: plain data, random state included."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -97,22 +97,8 @@ class IMSState:
         )
 
 
-def pack(state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state as tensors and JSON numbers by field name. Infinity, which JSON lacks, is written as None."""
-    tensors, numbers = {}, {}
-    for each in fields(state):
-        value = getattr(state, each.name)
-        if isinstance(value, Tensor):
-            tensors[each.name] = value.detach().cpu().contiguous()
-        else:
-            numbers[each.name] = value
-    if numbers["best_total"] == float("inf"):
-        numbers["best_total"] = None
-    return tensors, numbers
-
-
 def unpack(tensors: dict[str, Tensor], numbers: dict[str, Any]) -> IMSState:
-    """The state from what `pack` gave.
+    """The state from what `defenses.base.pack_fields` gave.
 
     Raises:
         TypeError, KeyError, ValueError: not a state.

@@ -5,31 +5,50 @@ mask and selection. Three phases: initialise (no inner problem), minimise (no sp
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from invmask.augmentation import augment
-from invmask.defenses.base import Examples, Subject
+from invmask.defenses.base import Examples, Record, Subject, Synthesis, pack_fields
 from invmask.defenses.ims import race
-from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Phase
 from invmask.defenses.ims.outer import TurnedUp, kept, on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, amplified_answers, solve_inner
-from invmask.defenses.ims.records import InnerReport, RoundRecord
-from invmask.defenses.ims.state import IMSState, pack, unpack
+from invmask.defenses.ims.state import IMSState, unpack
+from invmask.defenses.ims.words import AXES, CAPABILITIES, PRESET_WORDS, STAGES, TERMS, found, now
+from invmask.defenses.registry import register
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
-from invmask.masks.state import Masks, Sparsity, View
+from invmask.masks.repair import Gates as GatedRepair
+from invmask.masks.state import GATED, Masks, Sparsity, View
 
 EXAMPLES = 8
 _ORDER = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
 
 
+@register(
+    name="ims",
+    title="IMS",
+    family="pruning",
+    paper="K. Dunnett et al., Backdoor Mitigation via Invertible Pruning Masks, NeurIPS 2025, arXiv 2509.15497",
+    explanation="Learns for every channel whether it is cut, such that the inverse mask keeps the backdoor alone.",
+    config=IMSConfig,
+    presets={name: PRESETS[name] for name in ("default", "adaptive", "paper")},
+    preset_words=PRESET_WORDS,
+    stages=STAGES,
+    terms=TERMS,
+    capabilities=CAPABILITIES,
+    on_transformers=ON_TRANSFORMERS,
+    # In bfloat16 its iterates, and so its masks, are others than the published ones.
+    exact=frozenset({"paper"}),
+    axes=AXES,
+    now=now,
+    found=found,
+)
 class IMS:
     """The defence as a stepper; see `defenses.base.Defense`."""
-
-    name: ClassVar[str] = "ims"
 
     def __init__(self, config: IMSConfig) -> None:
         self.config = config
@@ -57,21 +76,34 @@ class IMS:
         """The sentence that the last phase ended with; None while there is more to do."""
         return state.ended
 
+    def stage(self, state: IMSState) -> str:
+        return state.phase
+
     def masks(self, state: IMSState) -> Masks:
+        """The masks as they stand."""
         return Masks(state.mask, state.selection, self.config.steepness)
 
+    def repair(self, state: IMSState) -> GatedRepair:
+        return GatedRepair(self.masks(state))
+
     def examples(self, state: IMSState) -> Examples | None:
+        # A phase without an inner problem keeps those of the one before in its state.
         if not len(state.example_indices):
             return None
-        return Examples(state.example_indices, state.example_perturbations, state.example_probabilities)
+        return Examples(
+            state.example_indices,
+            state.example_perturbations,
+            state.example_probabilities,
+            one_for_all=self.config.shared_cycles > 0,
+        )
 
     def pack(self, state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return pack(state)
+        return pack_fields(state)
 
     def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> IMSState:
         return unpack(tensors, numbers)
 
-    def step(self, subject: Subject, state: IMSState) -> tuple[IMSState, RoundRecord]:
+    def step(self, subject: Subject, state: IMSState) -> tuple[IMSState, Record]:
         """One round: the inner problem where the phase has one, then one step on all masks and selections."""
         config = self.config
         chosen, images, reference, generator = self._batch(subject, state)
@@ -109,30 +141,29 @@ class IMS:
             stepped = self._with_examples(subject, stepped, shown, examples)
         ended = self._phase_end(stepped)
         sparsity = Sparsity.of(self.masks(stepped))
-        record = RoundRecord(
+        record = Record(
             round=stepped.round,
-            phase=state.phase,
-            round_in_phase=stepped.round_in_phase,
-            losses={name: float(loss) for name, loss in losses.items()},
+            stage=state.phase,
+            round_in_stage=stepped.round_in_phase,
+            terms={name: float(loss) for name, loss in losses.items()},
             total=value,
-            inner=inner,
-            channels=sparsity.channels,
-            selected=sparsity.selected,
-            pruned=sparsity.pruned,
-            inverse_cut=sparsity.inverse_cut,
-            rounds_without_progress=stepped.rounds_without_progress,
-            phase_ended=ended,
-            effort=stepped.effort,
-            label=raced.label,
-            racing=len(raced.race_labels),
-            lead=race.lead(raced) if raced.race_labels.numel() else None,
-            held=stepped.held,
+            counts=sparsity.as_counts(),
+            notes={
+                "rounds without progress": stepped.rounds_without_progress,
+                "effort": stepped.effort,
+                "label": raced.label,
+                "racing": len(raced.race_labels),
+                "lead": race.lead(raced) if raced.race_labels.numel() else None,
+                "held": stepped.held,
+            },
+            synthesis=inner,
+            stage_ended=ended,
         )
         return self._enter(stepped), record
 
     def _outer(
         self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbation: Tensor | None
-    ) -> tuple[IMSState, dict[str, Tensor], float, InnerReport | None]:
+    ) -> tuple[IMSState, dict[str, Tensor], float, Synthesis | None]:
         """The outer problem's step on mask and selection: what it makes of `state`, its losses and their sum."""
         config = self.config
         mask = state.mask.clone().requires_grad_()
@@ -294,7 +325,7 @@ class IMS:
     def _with_examples(self, subject: Subject, state: IMSState, indices: Tensor, perturbations: Tensor) -> IMSState:
         masks, perturbed = self.masks(state), subject.images[indices] + perturbations
         with torch.no_grad(), autocast(subject.precision, subject.device.type):
-            answers = gated_logits(subject.model, subject.layout, [(perturbed, masks.gate(view)) for view in View])
+            answers = gated_logits(subject.model, subject.layout, [(perturbed, masks.gate(view)) for view in GATED])
         return replace(
             state,
             example_indices=indices,
