@@ -19,6 +19,5 @@ def keep(cases: Iterable[Case], folder: Path, results: Path) -> None:
     (results / "cases").mkdir(parents=True, exist_ok=True)
     for case in cases:
         if is_done(folder, case):
-            path = file_of(folder, case)
-            shutil.copy(path, results / "cases" / path.name)
+            shutil.copy(file_of(folder, case), file_of(results / "cases", case))
     (results / "machine.json").write_text(json.dumps({"machine": processor(settings.device())}) + "\n")

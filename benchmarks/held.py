@@ -48,6 +48,7 @@ def compare(pairs: list[tuple[CaseResult, CaseResult]], targets: dict[str, int |
     for now, held in pairs:
         settings = now.details["settings"]
         assert settings == {**held.details["settings"], "hold_images": settings["hold_images"]}
+        assert (now.precision, now.device) == (held.precision, held.device)
     groups: dict[str, list[tuple[CaseResult, CaseResult]]] = {"the backdoor's": [], "another": []}
     for pair in pairs:
         race = pair[0].details["race"]

@@ -148,13 +148,15 @@ def read_cases(results: Path) -> list[dict[str, Any]]:
 
 def make_table(cases: list[dict[str, Any]]) -> str:
     """Markdown: a row for each victim, preset and phase; mean and standard deviation over seeds, in per cent."""
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = defaultdict(list)
+    several = len({case["precision"] for case in cases}) > 1
     for case in cases:
-        groups[case["victim"], case["preset"], case["spc"]].append(case)
+        groups[case["victim"], case["preset"], case["spc"], case["precision"]].append(case)
     titles = ["attack", "preset, SPC", "after", "seeds", "rounds", "pruned ACC", "pruned ASR", "pruned RA"]
     titles += ["inverse ACC", "inverse ASR", "selected", "pruned"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
-    for (victim, name, spc), group in sorted(groups.items()):
+    for (victim, name, spc, precision), group in sorted(groups.items()):
+        how = f"{name}, {spc}" + (f", {precision}" if several else "")
         attack = victim.rpartition("-")[2]
         original = group[0]["original"]
         cells = " | ".join(_cell([original[key]]) for key in ("acc", "asr", "ra"))
@@ -170,7 +172,7 @@ def make_table(cases: list[dict[str, Any]]) -> str:
                         *(_number([p[key] for p in found], 0) for key in ("selected", "pruned_channels")),
                     ]
                 )
-                lines.append(f"| {attack} | {name}, {spc} | {phase.value} | {len(found)} | {cells} |")
+                lines.append(f"| {attack} | {how} | {phase.value} | {len(found)} | {cells} |")
     return "\n".join(lines)
 
 

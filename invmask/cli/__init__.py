@@ -156,6 +156,11 @@ def build_parser() -> argparse.ArgumentParser:
         sweep.add_argument(f"--{name}", default=default, metavar="A,B,...", help=f"{explanation}; default: {default}")
     sweep.add_argument("--name", default="sweep", metavar="NAME", help="of its directory in the home's sweeps")
     sweep.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="default: what suits the processor and each network; of paper, float32",
+    )
+    sweep.add_argument(
         "--at-once",
         type=whole(1),
         metavar="N",

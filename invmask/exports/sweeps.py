@@ -9,7 +9,7 @@ from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import Theme
 from invmask.figures.tune import SweepPoint, sweep_curves
 from invmask.runs.entries import RunState, RunSummary
-from invmask.runs.sweep import AXES, SPC, Place
+from invmask.runs.sweep import AXES, SPC, Place, computed_alike
 
 AXIS_TITLES = {
     SPC: "Data budget, SPC",
@@ -34,12 +34,17 @@ def sweep_point(value: float, run: RunSummary) -> SweepPoint:
 
 
 def finished_along(base: RunSummary, axis: str, runs: Iterable[RunSummary]) -> list[Place]:
-    """The finished runs that differ from `base` in one setting and in their seeds alone, one for each of both."""
+    """The finished runs that differ from `base` in one setting and in their seeds alone, one for each of both.
+
+    What was computed in another precision or on another kind of device is on no curve with it.
+    """
     assert axis in AXES
     found: dict[tuple[float, int], Place] = {}
     for run in sorted(runs, key=lambda run: -run.created):
         spec, own = run.spec, base.spec
         if run.state is not RunState.FINISHED or run.result is None or spec.victim != own.victim:
+            continue
+        if not computed_alike(spec, own):
             continue
         if axis == SPC:
             like = replace(own.config, seed=spec.config.seed) == spec.config

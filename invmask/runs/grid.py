@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from invmask import settings
 from invmask.attacks.make import Plan
 from invmask.attacks.victims import CLEAN
 from invmask.data.budget import MAX_SPC
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
+from invmask.machine import Precision, device_kind
 from invmask.runs.entries import RunSummary
 from invmask.runs.grid_results import CaseResult, from_summary
+from invmask.runs.subject import usual_precision
 
 MOST_CASES = 10_000
 
@@ -24,21 +27,48 @@ class Case:
         preset: of the defence.
         spc: clean images a class.
         seed: draws the budget and the batches.
+        precision, device: how the networks run; cases that differ in them are others.
     """
 
     plan: Plan
     preset: str
     spc: int
     seed: int
+    precision: Precision
+    device: str
+
+    @classmethod
+    def here(cls, plan: Plan, preset: str, spc: int, seed: int, precision: Precision | None = None) -> "Case":
+        """The case as this machine would do it.
+
+        Args:
+            precision: None for what suits machine, network and preset.
+        """
+        device = settings.device()
+        return cls(plan, preset, spc, seed, precision or usual_precision(preset, plan.architecture, device), device)
 
     @property
     def name(self) -> str:
         """Of its file, without the ending."""
+        return f"{self.earlier_name}_{self.precision}_{device_kind(self.device)}"
+
+    @property
+    def earlier_name(self) -> str:
+        """The same before files were named for precision and device."""
         return f"{self.plan.name}_{self.preset}_spc{self.spc}_seed{self.seed}".replace(":", "_")
+
+    def is_of(self, result: CaseResult) -> bool:
+        """Whether a result, of this victim and defence, was computed in this precision on a device of this kind."""
+        return (result.precision, result.device) == (self.precision, device_kind(self.device))
 
     def result(self, run: RunSummary) -> CaseResult:
         """What its run found; where it found nothing, why."""
         return from_summary(self.description(), run)
+
+    def without_result(self, problem: str, run: str | None = None) -> CaseResult:
+        """Why it has none, as a sentence."""
+        details = {"precision": self.precision, "device": self.device}
+        return CaseResult(**self.description(), run=run, problem=problem, details=details)
 
     def description(self) -> dict[str, Any]:
         """What the case is, by the names of a `CaseResult`."""
@@ -62,8 +92,12 @@ def expand(
     presets: Sequence[str],
     budgets: Sequence[int],
     seeds: Sequence[int],
+    precision: Precision | None = None,
 ) -> list[Case]:
     """Every combination once, victim by victim; a clean control has no ratio.
+
+    Args:
+        precision: of all; None for what suits this machine, each network and each preset.
 
     Raises:
         UserError: something of it does not exist or is out of range, or there are more than `MOST_CASES`.
@@ -87,7 +121,7 @@ def expand(
         for name in presets
         for spc in budgets
         for seed in seeds
-        for case in [Case(plan, name, spc, seed)]
+        for case in [Case.here(plan, name, spc, seed, precision)]
     }
     if len(cases) > MOST_CASES:
         raise UserError(f"These are {len(cases):,} cases; ask for at most {MOST_CASES:,} at once.")

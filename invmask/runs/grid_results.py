@@ -12,14 +12,18 @@ import pandas as pd
 
 from invmask.defenses.ims.config import IMSConfig
 from invmask.errors import UserError
+from invmask.machine import device_kind
 from invmask.runs import files
 from invmask.runs.entries import RunState, RunSummary
 
 MOST_BYTES = 1 << 18
 VIEWS = ("original", "pruned", "inverse")
 MEASURES = ("acc", "asr", "ra")
-KEYS = ("dataset", "architecture", "attack", "poisoning_ratio", "preset", "spc")
+KEYS = ("dataset", "architecture", "attack", "poisoning_ratio", "preset", "precision", "device", "spc")
 """What cases have in common that differ in their seeds alone."""
+ARITHMETIC = ("precision", "device")
+"""Of `KEYS`, those that are said only where cases differ in them."""
+UNKNOWN = "unknown"
 TABLE = "table"
 
 
@@ -56,6 +60,20 @@ class CaseResult:
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def precision(self) -> str:
+        """What its run computed in; `UNKNOWN` where the file does not say: such cases are alike among themselves."""
+        return self._detail("precision")
+
+    @property
+    def device(self) -> str:
+        """The kind of device that its run was on, as `cpu` or `cuda`; `UNKNOWN` where the file does not say."""
+        return device_kind(self._detail("device"))
+
+    def _detail(self, name: str) -> str:
+        value = self.details.get(name)
+        return value if isinstance(value, str) and value else UNKNOWN
+
+    @property
     def group(self) -> tuple[Any, ...]:
         """Its values of `KEYS`."""
         return tuple(getattr(self, key) for key in KEYS)
@@ -69,7 +87,8 @@ def from_summary(description: Mapping[str, Any], run: RunSummary) -> CaseResult:
     """
     if run.result is None or run.state is not RunState.FINISHED:
         why = run.message or f"The run was {run.state} after round {run.round}."
-        return CaseResult(**description, run=run.id, problem=why)
+        details = {"precision": run.spec.precision, "device": run.spec.device}
+        return CaseResult(**description, run=run.id, problem=why, details=details)
     result, spec = run.result, run.spec
     views = {view: {measure: getattr(getattr(result.views, view), measure) for measure in MEASURES} for view in VIEWS}
     details = {
@@ -205,7 +224,8 @@ def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
 def as_markdown(table: pd.DataFrame) -> str:
     """The table for people, in per cent: mean ± standard deviation over the seeds.
 
-    What all of several rows have in common is said once above them. The original view's spread is left out where it is
+    What all of several rows have in common is said once above them; but precision and device only where rows differ in
+    them. The original view's spread is left out where it is
     none: its measures do not depend on the seed.
     """
     rows = table.to_dict("records")
@@ -216,6 +236,7 @@ def as_markdown(table: pd.DataFrame) -> str:
             row["attack"] + (f" {100 * row['poisoning_ratio']:.3g} %" if row["poisoning_ratio"] else "") for row in rows
         ],
         "preset": [row["preset"] for row in rows],
+        **{key: texts for key in ARITHMETIC if len(set(texts := [row[key] for row in rows])) > 1},
         "SPC": [str(row["spc"]) for row in rows],
         "seeds": [f"{row['seeds']}" + (f" ({row['problems']} without result)" * bool(row["problems"])) for row in rows],
     }
@@ -246,5 +267,5 @@ def in_words(row: Mapping[Any, Any], view: str, measure: str) -> str:
 def write_tables(folder: Path, results: Sequence[CaseResult]) -> None:
     """`table.csv`, fractions in [0, 1], and `table.md`, in per cent."""
     table = summarise(results)
-    table.to_csv(folder / f"{TABLE}.csv", index=False)
-    (folder / f"{TABLE}.md").write_text(as_markdown(table) + "\n")
+    files.write_bytes(folder / f"{TABLE}.csv", table.to_csv(index=False).encode())
+    files.write_bytes(folder / f"{TABLE}.md", (as_markdown(table) + "\n").encode())

@@ -109,19 +109,23 @@ def spec_with(
         UserError: the machine's own settings make no sense.
     """
     device = settings.device()
-    # In bfloat16 its iterates, and so its masks, are others than the published ones (README, "Measured").
-    suited = "float32" if preset_name == "paper" else suited_precision(architecture, device)
     return RunSpec(
         victim=victim,
         preset=preset_name,
         spc=spc,
         seed=config.seed,
         config=config,
-        precision=precision or suited,
+        precision=precision or usual_precision(preset_name, architecture, device),
         device=device,
         threads=settings.threads(),
         versions=versions(),
     )
+
+
+def usual_precision(preset_name: str, architecture: str, device: str) -> Precision:
+    """What a run of a preset is computed in where nobody says: what suits device and network; of `paper`, float32."""
+    # In bfloat16 its iterates, and so its masks, are others than the published ones (README, "Measured").
+    return "float32" if preset_name == "paper" else suited_precision(architecture, device)
 
 
 def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from invmask.defenses.ims.config import IMSConfig
+from invmask.machine import device_kind
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.spec import RunSpec
 
@@ -42,6 +43,11 @@ class Place:
         return self.run is not None and self.run.state in UNDER_WAY
 
 
+def computed_alike(one: RunSpec, other: RunSpec) -> bool:
+    """Whether a mean may be taken over both, as far as precision and device go."""
+    return (one.precision, device_kind(one.device)) == (other.precision, device_kind(other.device))
+
+
 def lay_out(
     base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], runs: Iterable[RunSummary]
 ) -> list[Place]:
@@ -49,19 +55,20 @@ def lay_out(
 
     Args:
         axis: one of `AXES`.
-        runs: those to look among; settings decide, not the preset's name.
+        runs: those to look among; settings, precision and kind of device decide, not the preset's name.
 
     Raises:
         UserError: a value out of the setting's range.
     """
-    known: dict[tuple[str, int, IMSConfig], RunSummary] = {}
+    known: dict[tuple[int, IMSConfig], RunSummary] = {}
     for run in sorted(runs, key=lambda run: (_BEST_FIRST.index(run.state), -run.created)):
-        known.setdefault((run.spec.victim, run.spec.spc, run.spec.config), run)
+        if run.spec.victim == base.victim and computed_alike(run.spec, base):
+            known.setdefault((run.spec.spc, run.spec.config), run)
     places = []
     for value in sorted(set(values)):
         for seed in sorted(set(seeds)):
             spc = int(value) if axis == SPC else base.spc
             changes = {} if axis == SPC else {axis: float(value)}
             config = replace(base.config, seed=seed, **changes)
-            places.append(Place(float(value), spc, config, known.get((base.victim, spc, config))))
+            places.append(Place(float(value), spc, config, known.get((spc, config))))
     return places

@@ -60,13 +60,14 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
     """
     st.subheader(f"All victims, {view} view", anchor=False, help=MAP_HELP)
     cells, members = results_data.cells(results, view, alike)
-    titles = [_title(measure, view) for measure in MEASURES]
-    place = next((place for place, group in enumerate(members) if _cell(group) == address.choice(CELL, "")), None)
+    titles, apart = [_title(measure, view) for measure in MEASURES], results_data.apart(results)
+    chosen = address.choice(CELL, "")
+    place = next((place for place, group in enumerate(members) if _cell(group, apart) == chosen), None)
 
     def clicked() -> None:
         points = st.session_state[_MAP]["selection"]["points"]
         if points:
-            address.choose(CELL, _cell(members[int(points[0]["point_index"])]))
+            address.choose(CELL, _cell(members[int(points[0]["point_index"])], apart))
 
     chart(
         grid_map(cells, titles, current_theme(), place),
@@ -80,7 +81,7 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
         if place is None:
             st.caption("Click a cell to see its runs here.")
         else:
-            _runs(members[place])
+            _runs(members[place], apart)
 
 
 def _title(measure: str, view: View) -> str:
@@ -89,14 +90,14 @@ def _title(measure: str, view: View) -> str:
     return f"<b>{measure.upper()}</b>, %{arrow and f' {arrow}'}"
 
 
-def _cell(group: list[CaseResult]) -> str:
-    """The cell's name in the address."""
-    return f"{group[0].victim}/{group[0].spc}"
+def _cell(group: list[CaseResult], apart: list[str]) -> str:
+    """The cell's name in the address; `apart` as `results_data.apart` has it."""
+    return "/".join([group[0].victim, str(group[0].spc), *(getattr(group[0], key) for key in apart)])
 
 
-def _runs(group: list[CaseResult]) -> None:
+def _runs(group: list[CaseResult], apart: list[str]) -> None:
     """A line for each seed, with a way to its run."""
-    st.markdown(f"**{results_data.case_title(group[0])}**")
+    st.markdown(f"**{results_data.case_title(group[0], apart)}**")
     known, victims = {run.id for run in cache.listing().runs}, cache.victim_cards()
     for result in group:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -186,6 +187,8 @@ def show_table(results: list[CaseResult], name: str) -> None:
     config["attack"] = st.column_config.TextColumn("attack", width=124)
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
     config["dataset"] = st.column_config.TextColumn("data set", width=112)
+    config["precision"] = st.column_config.TextColumn("precision", width=84)
+    config["device"] = st.column_config.TextColumn("device", width=64)
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
     config["spc"] = st.column_config.NumberColumn("SPC", width=50)
     config["seeds"] = st.column_config.NumberColumn("seeds", width=56)

@@ -38,7 +38,8 @@ PROPOSED: dict[str, tuple[float, ...]] = {
 }
 _HELP = (
     "Each point is a run of its own, measured on all embedded test images; the line is the mean over its seeds, the "
-    "bars are one standard deviation. Runs with exactly these settings are found and used, whoever made them."
+    "bars are one standard deviation. Runs with exactly these settings are found and used, whoever made them, if they "
+    "were computed in the same precision on the same kind of device."
 )
 
 
@@ -95,7 +96,8 @@ def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:
     )
     spc = min(run.spec.spc if run is not None else FIRST_SPC, spc_offered(card))
     if chosen == _THIS and run is not None:
-        return spec_with(card.name, card.architecture, run.spec.preset, spc, run.spec.config)
+        of = run.spec
+        return spec_with(card.name, card.architecture, of.preset, spc, of.config, of.precision)
     return spec_with(card.name, card.architecture, chosen, spc, preset(chosen, is_transformer(card.architecture)))
 
 

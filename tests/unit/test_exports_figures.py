@@ -164,6 +164,9 @@ def test_a_sweep_takes_finished_runs_that_differ_in_one_setting_and_their_seeds(
         other("both", spc=5, steepness=9),
         other("lambda", sparsity_weight=3),
     ]
+    for name, how in (("half", {"precision": "bfloat16"}), ("elsewhere", {"device": "cuda"})):
+        run_there = other(name, spc=7)
+        runs.append(replace(run_there, spec=replace(run_there.spec, **how)))
     assert [place.run.id for place in finished_along(own, "spc", runs)] == [own.id, "more", "seed"]
     assert [(p.value, p.run.id) for p in finished_along(own, "sparsity_weight", runs)] == [(3, "lambda"), (10, own.id)]
     assert not is_curve(finished_along(own, "norm_bound", runs))
