@@ -340,7 +340,9 @@ def test_a_round_without_perturbations_has_no_sentence_on_how_many(own_home: Pat
 
 def test_before_any_perturbation_no_batch_is_spoken_of(own_home: Path):
     records = read_records(make_run(own_home, rounds=2))
-    for entry in entries_of(records, ["defend-labels", "defend-inner"]):
+    entries = entries_of(records, names := ["defend-labels", "defend-inner"])
+    assert sorted(entry.name for entry in entries) == sorted(names)
+    for entry in entries:
         assert "Measured on" not in caption(entry, records)
 
 

@@ -236,9 +236,9 @@ def test_ceilings_are_round_numbers(value, ceiling):
 
 
 def test_labels_keep_their_distance_and_their_order():
-    placed = spread_labels([93, 91, 9], 15, 0, 100)
-    assert placed == [100, 85, 9] or placed[0] - placed[1] >= 15
-    assert placed[0] > placed[1] > placed[2]
+    assert spread_labels([93, 91, 9], 15, 0, 100) == [100, 85, 9]
+    assert spread_labels([9, 93, 91], 15, 0, 100) == [9, 100, 85]
+    assert spread_labels([60, 58, 9], 15, 0, 100) == [73, 58, 9]
     assert spread_labels([0, 0, 0], 10, 0, 100) == [0, 10, 20]
     assert spread_labels([], 10, 0, 100) == []
 
