@@ -28,6 +28,7 @@ from invmask.data.embedded import load_embedded
 from invmask.defenses.ims.losses import agree
 from invmask.machine import Precision, autocast, choose_precision, processor
 from invmask.masks.attach import gated_logits
+from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity, View
 from invmask.runs.subject import ProbeImages, measure_views
 
@@ -60,16 +61,14 @@ def as_control(control: Victim, victim: Victim, precision: Precision) -> dict[st
     """ACC / ASR / RA of the clean network on the images that `victim`'s attacker sends."""
     images = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
     layout = MaskLayout.of(control.model)
-    return measures(control.model, layout, Masks.initial(layout), View.ORIGINAL, images, precision)
+    return measures(control.model, Masks.initial(layout), View.ORIGINAL, images, precision)
 
 
-def measures(
-    model: nn.Module, layout: MaskLayout, masks: Masks, view: View, images: ProbeImages, precision: Precision
-) -> dict[str, Any]:
+def measures(model: nn.Module, masks: Masks, view: View, images: ProbeImages, precision: Precision) -> dict[str, Any]:
     """ACC / ASR / RA of a view, and its ACC on the clean versions of the triggered images."""
     others = images.attacked
     same = ProbeImages(images.clean[others], images.labels[others], None, None, None)
-    whole, part = (measure_views(model, layout, masks, (view,), given, precision)[view] for given in (images, same))
+    whole, part = (measure_views(model, Gates(masks), (view,), given, precision)[view] for given in (images, same))
     return asdict(whole) | {"acc_same_images": part.acc}
 
 
@@ -99,7 +98,7 @@ def oracle(victim: Victim, precision: Precision) -> dict[str, Any]:
             mask.clamp_(0, 1)
     learned = replace(masks, mask=mask.detach())
     test = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
-    found = measures(model, layout, learned, View.PRUNED, test, precision)
+    found = measures(model, learned, View.PRUNED, test, precision)
     return found | {"pruned_channels": Sparsity.of(learned).pruned, "channels": layout.channels}
 
 

@@ -42,6 +42,7 @@ def compare(now: list[dict[str, Any]], before: list[dict[str, Any]]) -> dict[str
         if case["preset"] == "default"
         and case["spc"] == 10
         and (key := (case["victim"], case["seed"])) in earlier
+        and case["precision"] == earlier[key]["precision"]
         # What is left of earlier settings does not count as now.
         and IMSConfig.from_json(case["config"]) == preset("default", seed=case["seed"])
     ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import sweep
+from benchmarks.cases import race_of
 from benchmarks.faster import interval
 from invmask.attacks.victims import find_cards, read_card
 from invmask.data.embedded import ASSETS
@@ -48,9 +49,10 @@ def compare(pairs: list[tuple[CaseResult, CaseResult]], targets: dict[str, int |
     for now, held in pairs:
         settings = now.details["settings"]
         assert settings == {**held.details["settings"], "hold_images": settings["hold_images"]}
+        assert (now.precision, now.device) == (held.precision, held.device)
     groups: dict[str, list[tuple[CaseResult, CaseResult]]] = {"the backdoor's": [], "another": []}
     for pair in pairs:
-        race = pair[0].details["race"]
+        race = race_of(pair[0].details)
         groups["the backdoor's" if race["label"] == targets[pair[0].victim] else "another"].append(pair)
     return {
         "hold_lead": pairs[0][1].details["settings"]["hold_lead"],
@@ -58,7 +60,7 @@ def compare(pairs: list[tuple[CaseResult, CaseResult]], targets: dict[str, int |
         "labels": {
             name: {
                 "n": len(of),
-                "leads": sorted(round(now.details["race"]["lead"], 3) for now, _ in of),
+                "leads": sorted(round(race_of(now.details)["lead"], 3) for now, _ in of),
                 "differences": {
                     f"{view} {measure}": interval(
                         [

@@ -26,7 +26,7 @@ def main() -> None:
     for case in read_folder(sweep.RESULTS / "cases")[0]:
         if case.preset != PRESET or case.run not in {run.id for run in store.runs()}:
             continue
-        inner = [entry.record.inner for entry in store.run(case.run).entries()]
+        inner = [entry.record.synthesis for entry in store.run(case.run).entries()]
         last = next(report for report in reversed(inner) if report is not None)
         target = read_card(cards[case.victim]).target_label
         found[f"{case.victim}_spc{case.spc}_seed{case.seed}"] = {

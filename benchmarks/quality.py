@@ -19,11 +19,13 @@ from tqdm import tqdm
 
 from invmask import settings
 from invmask.cli.defend import changes
+from invmask.defenses import registry
 from invmask.defenses.ims.config import IMSConfig, Phase
 from invmask.machine import processor
-from invmask.masks.state import Masks, View
+from invmask.masks.repair import Repair
+from invmask.masks.state import View
 from invmask.runs.advance import Outcome, advance
-from invmask.runs.entries import RoundEntry, last_of_race
+from invmask.runs.entries import RoundEntry
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
@@ -54,7 +56,7 @@ def main(words: list[str] | None = None) -> None:
         for seed in arguments.seeds:
             for victim in arguments.victims:
                 case = (f"{STEM}-{victim}", name, arguments.spc, seed, arguments.threads)
-                run_case(*case, arguments.results, changes(arguments.set))
+                run_case(*case, arguments.results, changes(arguments.set, registry.entry("ims")))
 
 
 def run_case(
@@ -83,27 +85,26 @@ def run_case(
 def describe(run: Run, bench: Bench) -> dict[str, Any]:
     """A case as JSON: what it is, and the views after each phase."""
     images = bench.all_test_images()
-    start = bench.measure(images, run.masks_at(0), (View.ORIGINAL,))[View.ORIGINAL]
+    start = bench.measure(images, run.repair_at(0), (View.ORIGINAL,))[View.ORIGINAL]
     entries, phases = run.entries(), []
     for phase in Phase:
-        taken = [entry for entry in entries if entry.record.phase == phase]
+        taken = [entry for entry in entries if entry.record.stage == phase]
         if taken:
             last = taken[-1].record
-            masks = run.masks_at(last.round)
+            repair = run.repair_at(last.round)
             phases.append(
                 {
                     "phase": phase.value,
                     "rounds": len(taken),
                     "seconds_a_round": statistics.median(entry.seconds for entry in taken),
-                    "selected": last.selected,
-                    "pruned_channels": last.pruned,
-                    "inverse_cut": last.inverse_cut,
-                    **measure(bench, images, masks),
+                    "selected": last.counts["selected"],
+                    "pruned_channels": last.counts["pruned"],
+                    "inverse_cut": last.counts["inverse_cut"],
+                    **measure(bench, images, repair),
                 }
             )
     result = run.result()
     assert result is not None
-    raced = last_of_race(entries)
     spec = run.spec()
     return {
         "victim": spec.victim,
@@ -116,16 +117,16 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
         "machine": processor(spec.device),
         "versions": spec.versions,
         "stopped_because": result.stopped_because,
-        "channels": result.channels,
-        "race": {"label": raced.label, "lead": raced.lead} if raced is not None else None,
+        "channels": result.counts["channels"],
+        "notes": result.notes,
         "original": asdict(start),
         "phases": phases,
     }
 
 
-def measure(bench: Bench, images: ProbeImages, masks: Masks) -> dict[str, Any]:
+def measure(bench: Bench, images: ProbeImages, repair: Repair) -> dict[str, Any]:
     """Both views, and for the pruned one its ACC on the clean versions of the very images that are triggered."""
-    views = bench.measure(images, masks, (View.PRUNED, View.INVERSE))
+    views = bench.measure(images, repair, (View.PRUNED, View.INVERSE))
     found: dict[str, Any] = {view.value: asdict(views[view]) for view in views}
     if images.triggered is not None:
         others = images.attacked
@@ -137,7 +138,7 @@ def measure(bench: Bench, images: ProbeImages, masks: Masks) -> dict[str, Any]:
             triggered_labels=None,
             targets=None,
         )
-        found["pruned"]["acc_same_images"] = bench.measure(clean, masks, (View.PRUNED,))[View.PRUNED].acc
+        found["pruned"]["acc_same_images"] = bench.measure(clean, repair, (View.PRUNED,))[View.PRUNED].acc
     return found
 
 
@@ -148,13 +149,15 @@ def read_cases(results: Path) -> list[dict[str, Any]]:
 
 def make_table(cases: list[dict[str, Any]]) -> str:
     """Markdown: a row for each victim, preset and phase; mean and standard deviation over seeds, in per cent."""
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = defaultdict(list)
+    several = len({case["precision"] for case in cases}) > 1
     for case in cases:
-        groups[case["victim"], case["preset"], case["spc"]].append(case)
+        groups[case["victim"], case["preset"], case["spc"], case["precision"]].append(case)
     titles = ["attack", "preset, SPC", "after", "seeds", "rounds", "pruned ACC", "pruned ASR", "pruned RA"]
     titles += ["inverse ACC", "inverse ASR", "selected", "pruned"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
-    for (victim, name, spc), group in sorted(groups.items()):
+    for (victim, name, spc, precision), group in sorted(groups.items()):
+        how = f"{name}, {spc}" + (f", {precision}" if several else "")
         attack = victim.rpartition("-")[2]
         original = group[0]["original"]
         cells = " | ".join(_cell([original[key]]) for key in ("acc", "asr", "ra"))
@@ -170,7 +173,7 @@ def make_table(cases: list[dict[str, Any]]) -> str:
                         *(_number([p[key] for p in found], 0) for key in ("selected", "pruned_channels")),
                     ]
                 )
-                lines.append(f"| {attack} | {name}, {spc} | {phase.value} | {len(found)} | {cells} |")
+                lines.append(f"| {attack} | {how} | {phase.value} | {len(found)} | {cells} |")
     return "\n".join(lines)
 
 

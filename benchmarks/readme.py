@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import defence, held, perturbations, quality, sweep, unlike
+from benchmarks.cases import race_of
 from invmask.attacks.victims import CLEAN, find_cards, read_card
 from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
@@ -231,9 +232,9 @@ def _short(preset: str, results: list[CaseResult]) -> str:
         f"in {len(gone)} others RA is more than 15 points under the victim's ACC"
         + (f" ({'; '.join(where)})" if gone else ""),
     ]
-    if all(of.details["race"] for of in results):
+    if all(race_of(of.details) for of in results):
         misled = ", ".join(
-            f"in {sum(of.details['race']['label'] != targets[of.victim] for of in cases)} of the {len(cases)} {which}"
+            f"in {sum(race_of(of.details)['label'] != targets[of.victim] for of in cases)} of the {len(cases)} {which}"
             for cases, which in ((fooled, "over 10 %"), (gone, "others"), (rest, "that do not fall short"))
             if cases
         )

@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="only train what is missing")
     asked = parser.parse_args()
     cases = [
-        Case(plan, preset, 10, seed)
+        Case.here(plan, preset, 10, seed)
         for plan in PLANS
         if plan.name in asked.victims
         for preset in asked.presets

@@ -24,6 +24,7 @@ from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, cut_gates
 from invmask.evidence.views import view_probabilities
 from invmask.machine import choose_precision, processor
+from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs.spec import PROBE_PER_CLASS
 from invmask.runs.subject import ProbeImages
@@ -50,7 +51,7 @@ def main() -> None:
         cut = Masks(gates[0], torch.zeros_like(gates[0]))
 
         def page(cut: Masks = cut) -> None:
-            answers = view_probabilities(victim.model, cut, [View.PRUNED], images.images, precision)[0]
+            answers = view_probabilities(victim.model, Gates(cut), [View.PRUNED], images.images, precision)[0]
             images.flags(answers.argmax(1)).measures()
 
         def behind(gates: Tensor = gates) -> None:

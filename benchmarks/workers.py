@@ -63,7 +63,7 @@ def seconds(setting: dict[str, str], threads: int) -> dict[str, float]:
                 time.sleep(0.2)
             by_phase: dict[str, list[float]] = {}
             for entry in run.entries():
-                by_phase.setdefault(entry.record.phase.value, []).append(entry.seconds)
+                by_phase.setdefault(entry.record.stage, []).append(entry.seconds)
         finally:
             executor.close()
     return {phase: statistics.median(each[1:]) for phase, each in by_phase.items()}

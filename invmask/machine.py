@@ -44,6 +44,11 @@ def has_bfloat16(device: str = "cpu") -> bool:
     return bool(words & {"amx_bf16", "avx512_bf16"})
 
 
+def device_kind(device: str) -> str:
+    """`cuda` for `cuda:1`: what results may be averaged over, for devices of a kind compute alike."""
+    return device.partition(":")[0]
+
+
 def choose_precision(device: str = "cpu") -> Precision:
     """bfloat16 where the hardware has it, float32 elsewhere."""
     return "bfloat16" if has_bfloat16(device) else "float32"

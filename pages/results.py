@@ -6,6 +6,7 @@ import streamlit as st
 
 from invmask.figures.palette import VIEW_TITLES
 from invmask.masks.state import View
+from invmask.runs.grid_results import CaseResult, views_of
 from invmask.ui import address, results_data, results_panels, widgets
 from invmask.ui.names import count
 
@@ -18,6 +19,7 @@ PRESET_HELP = (
     "The settings that the cases on the map ran with; the table has those of all presets. **(earlier)**: made before "
     "the preset or the victim was changed."
 )
+_VIEWS = ("pruned", "repaired", "inverse", "original")
 NONE_YET = "A sweep defends many victims one after the other. Start one in a terminal, and look here while it goes on:"
 
 
@@ -36,9 +38,9 @@ def _choose(label: str, name: str, options: list[str], width: int, tip: str, tit
     )
 
 
-def _choose_view() -> View:
+def _choose_view(results: list[CaseResult]) -> View:
     """The view whose measures are shown, which the address keeps."""
-    key, options = "results-view", [view.value for view in (View.PRUNED, View.INVERSE, View.ORIGINAL)]
+    key, options = "results-view", [view for view in _VIEWS if view in views_of(results)]
     st.session_state[key] = address.choice("view", options[0], options)
     chosen = st.segmented_control(
         "View",
@@ -47,7 +49,8 @@ def _choose_view() -> View:
         required=True,
         format_func=VIEW_TITLES.__getitem__,
         on_change=lambda: address.choose("view", st.session_state[key]),
-        help="Pruned: what the defence made of the network. Inverse: the same mask flipped over. Original: undefended.",
+        help="Pruned or repaired: what the defence made of the network. Inverse: the same mask flipped over. "
+        "Original: undefended.",
     )
     return View(chosen)
 
@@ -66,9 +69,9 @@ def _page() -> None:
     with st.container(horizontal=True, vertical_alignment="top", gap="medium"):
         name = _choose("Sweep", "sweep", names, 190, SWEEP_HELP, results_data.title)
         results, problems = results_data.read(name)
-        presets = list(dict.fromkeys(result.preset for result in results))
-        preset = _choose("Preset", "preset", presets, 150, PRESET_HELP) if presets else ""
-        view = _choose_view()
+        presets = list(dict.fromkeys(result.method for result in results))
+        preset = _choose("Defence", "preset", presets, 150, PRESET_HELP) if presets else ""
+        view = _choose_view([result for result in results if result.method == preset])
     results_panels.watch(name)
     for problem in problems:
         st.warning(problem, icon=":material/info:")
@@ -83,7 +86,7 @@ def _page() -> None:
         + results_data.in_common(results)
         + results_data.sizes(results)
     )
-    of_preset = [result for result in results if result.preset == preset]
+    of_preset = [result for result in results if result.method == preset]
     results_panels.show_map(of_preset, view, results_data.said_once(results))
     results_panels.show_table(results, name)
     if not own:

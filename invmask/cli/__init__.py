@@ -153,12 +153,17 @@ def build_parser() -> argparse.ArgumentParser:
         ("architectures", "preactresnet18w16", "names that 'models' lists"),
         ("datasets", "cifar10", "names that 'datasets' lists"),
         ("ratios", "0.1", "shares of the training set that are poisoned"),
-        ("defenses", "default", "presets of IMS: default, adaptive, paper"),
+        ("defenses", "default", "defences and presets, as ims:paper, anp, ft; of ims the preset is enough"),
         ("spc", "10", "clean images a class, 1 to 100"),
         ("seeds", "0", "each draws the clean images and batches"),
     ):
         sweep.add_argument(f"--{name}", default=default, metavar="A,B,...", help=f"{explanation}; default: {default}")
     sweep.add_argument("--name", default="sweep", metavar="NAME", help="of its directory in the home's sweeps")
+    sweep.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="default: what suits the processor and each network; of paper, float32",
+    )
     sweep.add_argument(
         "--at-once",
         type=whole(1),

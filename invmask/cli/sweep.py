@@ -1,6 +1,7 @@
 """`sweep`: a grid of cases through the workers, as one command that goes on where it was interrupted."""
 
 import argparse
+import contextlib
 import re
 import sys
 import time
@@ -21,13 +22,14 @@ from invmask.cli.train import carry_out
 from invmask.data.budget import clean_budget
 from invmask.data.embedded import load_embedded
 from invmask.data.registry import dataset_info, is_fetched
-from invmask.defenses.ims.config import IMSConfig, preset
+from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.models import is_transformer
-from invmask.runs.entries import RunState, RunSummary, last_of_race
+from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.executor import Executor
 from invmask.runs.grid import Case, expand
 from invmask.runs.grid_results import (
+    UNKNOWN,
     CaseResult,
     as_markdown,
     read_case,
@@ -66,6 +68,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         words(arguments.defenses),
         numbers(arguments.spc, int, "SPC are whole numbers"),
         numbers(arguments.seeds, int, "Seeds are whole numbers"),
+        arguments.precision,
     )
     folder = settings.sweeps_folder() / arguments.name
     to_do = [case for case in cases if not is_done(folder, case)]
@@ -74,7 +77,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         untrained = train_missing(to_do, arguments.epochs)
         for case in to_do:
             if case.plan.name in untrained:
-                write_case(folder, case.name, CaseResult(**case.description(), problem=untrained[case.plan.name]))
+                _write(folder, case, case.without_result(untrained[case.plan.name]))
         to_do = [case for case in to_do if case.plan.name not in untrained]
         done = len(cases) - len(to_do)
         with tqdm(total=len(cases), initial=done, unit="case", file=sys.stderr, smoothing=0) as bar:
@@ -128,23 +131,36 @@ def numbers(text: str, kind: Callable[[str], T], sentence: str) -> list[T]:
 
 
 def file_of(folder: Path, case: Case) -> Path:
-    """Where a case's result lies."""
-    return folder / f"{case.name}.json"
+    """Where a case's result lies: in a file of before names told precision and device, if that is the same case."""
+    earlier = folder / f"{case.earlier_name}.json"
+    try:
+        found = read_case(earlier)
+        is_the_same = case.is_of(found) or (found.problem is not None and found.precision == UNKNOWN)
+    except UserError:
+        # A damaged file is done again.
+        is_the_same = earlier.exists()
+    return earlier if is_the_same else folder / f"{case.name}.json"
+
+
+def _write(folder: Path, case: Case, result: CaseResult) -> None:
+    write_case(folder, file_of(folder, case).stem, result)
 
 
 def is_done(folder: Path, case: Case) -> bool:
-    """Whether it has measures, of the settings that it would have now and of the weights that are here."""
+    """Whether it has measures, of the settings and the arithmetic that it would have now, and of the weights here."""
     try:
         found = read_case(file_of(folder, case))
-        settings_then = IMSConfig.from_json(found.details.get("settings", {}))
+        entry = registry.entry(case.defense)
+        settings_then = entry.config.from_json(found.details.get("settings", {}))
     except (UserError, TypeError):
         return False
     # A victim that is not there, as where only results were taken along, does not make them another's.
     weights, here = found.details.get("weights"), _weights(case.plan.name)
     settings_now = _spec(case).config
     if here is None and is_transformer(case.plan.architecture):
-        settings_now = preset(case.preset, transformer=True, seed=case.seed)
-    return found.problem is None and settings_then == settings_now and (weights is None or here in (None, weights))
+        settings_now = entry.preset(case.preset, transformer=True, seed=case.seed)
+    alike = case.is_of(found) and settings_then == settings_now
+    return found.problem is None and alike and (weights is None or here in (None, weights))
 
 
 def check_before(cases: list[Case]) -> None:
@@ -191,7 +207,7 @@ def train_missing(cases: list[Case], epochs: int | None) -> dict[str, str]:
 
 
 def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[NoReturn]") -> None:
-    """Hand the cases to the workers and store each as it ends. Interrupted, it pauses its runs.
+    """Hand the cases to the workers and store each as it ends. Whatever ends it early, it pauses the runs it began.
 
     Args:
         at_once: so many under way; None for as many as the workers can have.
@@ -214,7 +230,7 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
                 twice = paused and name in seen_paused
                 (seen_paused.add if paused else seen_paused.discard)(name)
                 if summary is None or summary.state in ENDED or twice:
-                    write_case(folder, name, _result(case, run, summary))
+                    _write(folder, case, _result(case, run, summary))
                     del under_way[name]
                     bar.update()
             rounds = sum(summary.round for _, run in under_way.values() if (summary := _summary(run)) is not None)
@@ -222,13 +238,22 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
             if executor.problem not in (None, told):
                 bar.write(str(executor.problem), file=sys.stderr)
             told = executor.problem
-    except KeyboardInterrupt:
-        for _, run in under_way.values():
-            runs.pause(run.id)
-        print("\nPaused; the same command goes on.", file=sys.stderr)
+    except BaseException:
+        pause_all(runs, [run for _, run in under_way.values()])
         raise
     finally:
         executor.close()
+
+
+def pause_all(runs: RunStore, begun: list[Run]) -> None:
+    """Pause runs; one that cannot be paused leaves none of the others going."""
+    going = []
+    for run in begun:
+        try:
+            runs.pause(run.id)
+        except (UserError, OSError) as error:
+            going.append(f"Run {run.id} could not be paused: {error}")
+    print("\n".join(["", *going, "Paused; the same command goes on."]), file=sys.stderr)
 
 
 def begin(runs: RunStore, case: Case) -> Run:
@@ -237,12 +262,17 @@ def begin(runs: RunStore, case: Case) -> Run:
     found = next((run for run in runs.runs() if _same(run, spec)), None)
     run = found or runs.create(spec)
     if found is None or found.summary().state is not RunState.FINISHED:
-        runs.go_on(run.id)
+        try:
+            runs.go_on(run.id)
+        except BaseException:
+            with contextlib.suppress(UserError, OSError):
+                runs.pause(run.id)
+            raise
     return run
 
 
 def _spec(case: Case) -> RunSpec:
-    return spec_of(case.plan.name, case.preset, case.spc, case.seed)
+    return spec_of(case.plan.name, case.preset, case.spc, case.seed, None, case.precision, case.defense)
 
 
 def _same(run: Run, spec: RunSpec) -> bool:
@@ -269,21 +299,18 @@ def _summary(run: Run) -> RunSummary | None:
 
 def _result(case: Case, run: Run, summary: RunSummary | None) -> CaseResult:
     if summary is None:
-        return CaseResult(**case.description(), run=run.id, problem="The run was deleted before its end.")
+        return case.without_result("The run was deleted before its end.", run.id)
     result = case.result(summary)
     if result.problem is not None:
         return result
     try:
-        shapes, raced = run.shapes(), last_of_race(run.entries())
+        shapes = run.shapes()
     except UserError as error:
-        return CaseResult(**case.description(), run=run.id, problem=str(error))
-    found = {
-        "weights": shapes.weights if shapes is not None else None,
-        "race": {"label": raced.label, "lead": raced.lead} if raced is not None else None,
-    }
-    return replace(result, details={**result.details, **found})
+        return case.without_result(str(error), run.id)
+    weights = shapes.weights if shapes is not None else None
+    return replace(result, details={**result.details, "weights": weights})
 
 
 def _brief(result: CaseResult) -> dict[str, Any]:
-    keys = ("victim", "preset", "spc", "seed", "run", "problem", "seconds")
+    keys = ("victim", "defense", "preset", "spc", "seed", "precision", "device", "run", "problem", "seconds")
     return {key: getattr(result, key) for key in keys} | result.views

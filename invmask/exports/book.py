@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
+from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order
 from invmask.exports import frames, samples
 from invmask.exports.book_neurons import NEURONS
 from invmask.exports.entry import Draw, Entry, measured_on, on_probe, triggered
 from invmask.exports.records import RunRecords
-from invmask.exports.sweeps import AXIS_TITLES, is_curve, sweep_figure
+from invmask.exports.sweeps import axis_titles, is_curve, sweep_figure
 from invmask.exports.tuning import cut_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
@@ -94,8 +95,12 @@ def _cuts(order: Order, words: str) -> Entry:
     )
 
 
-def _sweep(axis: str) -> Entry:
-    title = AXIS_TITLES[axis]
+def _every_axis() -> dict[str, str]:
+    """Of all defences; a run has those of its own."""
+    return {axis: title for defense in registry.entries().values() for axis, title in axis_titles(defense).items()}
+
+
+def _sweep(axis: str, title: str) -> Entry:
 
     def seeds(records: RunRecords) -> str:
         every = sorted({place.seed for place in records.sweep(axis)})
@@ -109,7 +114,7 @@ def _sweep(axis: str) -> Entry:
         f"tune-{axis.replace('_', '-')}",
         "Tune",
         f"Runs against {title[0].lower() + title[1:]}",
-        "ACC, ASR and RA of the three views at the end of all finished runs that differ in this setting and in their "
+        "ACC, ASR and RA of the views at the end of all finished runs that differ in this setting and in their "
         "seeds alone. Each marker is a run; lines: mean over the seeds; bars: one standard deviation.",
         draw,
         lambda records: _can_vary(records, axis) and is_curve(records.sweep(axis)),
@@ -187,6 +192,6 @@ BOOK: tuple[Entry, ...] = (
     *NEURONS,
     _cuts(Order.MASK, "by the effective mask, the lowest first"),
     _cuts(Order.SCORE, "by the channel score, the highest first, and where it is equal by the effective mask"),
-    *(_sweep(axis) for axis in AXIS_TITLES),
+    *(_sweep(axis, title) for axis, title in _every_axis().items()),
 )  # fmt: skip
 """Every figure, in the order of the pages."""

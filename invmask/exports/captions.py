@@ -52,6 +52,12 @@ def provenance(records: RunRecords) -> list[str]:
     ]
 
 
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `3rd`, `4th`, `11th`, `1,021st`."""
+    ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
+
+
 def _changes(defense: Defense, name: str, transformer: bool, config: DefenseConfig) -> str:
     """`, with inner_steps 2`: what differs from the preset."""
     try:

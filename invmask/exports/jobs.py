@@ -1,7 +1,8 @@
 """Exports that take a while: made by a process of their own, told of in files that any reader finds again.
 
 A job is a folder ``exports/<id>`` in the run's directory: what was asked for, how far it is, and what came of it. The
-id follows from what was asked for, so that asking twice finds what is there, unless what it rests on has changed.
+id follows from what was asked for, so that asking twice finds what is there, unless what it rests on has changed. Jobs
+of all runs of a home wait in one queue (`queue`).
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 from invmask import __version__
 from invmask.errors import UserError
+from invmask.exports import queue
 from invmask.runs import evidence, files, process, tuning
 from invmask.runs.child import PARENT_VARIABLE
 from invmask.runs.keys import victim_digest
@@ -74,7 +76,7 @@ class JobStatus:
     """How far a job is.
 
     Attributes:
-        state: `working`, `done` or `failed`.
+        state: `waiting` in the queue, `working`, `done` or `failed`.
         done, total, doing: steps, and the one in hand in words.
         files: what can be taken away, by name in the job's folder.
         notes: sentences about it: what could not be made, whether the model agrees.
@@ -82,7 +84,7 @@ class JobStatus:
         pid, since: the process that works on it, and when that began (`process.began`).
     """
 
-    state: Literal["working", "done", "failed"]
+    state: Literal["waiting", "working", "done", "failed"]
     done: int = 0
     total: int = 1
     doing: str = ""
@@ -99,14 +101,42 @@ class JobStatus:
         return cls("working", done, total, doing, pid=pid, since=process.began(pid))
 
 
+INTERRUPTED = JobStatus("failed", notes=("It was interrupted before it was finished; make it again.",))
+UNDER_WAY = ("waiting", "working")
+
+
 def folder_of(run: Run, request: Request) -> Path:
     """Where the job's files are."""
     return run.path / FOLDER / request.id
 
 
 def read_status(run: Run, request: Request) -> JobStatus | None:
-    """How far the job is; None if it was never asked for. One whose process is gone has failed."""
+    """How far the job is; None if it was never asked for. One that has lost its process or ticket has failed."""
     folder = folder_of(run, request)
+    status = _status_in(folder)
+    if status is not None and status.state == "waiting" and place(run, request) is None:
+        # It may have begun just now.
+        status = _status_in(folder)
+        if status is not None and status.state == "waiting":
+            return INTERRUPTED
+    return status
+
+
+def place(run: Run, request: Request) -> int | None:
+    """Where the job is in the queue, from 1, those that are worked on included; None: it is not in it."""
+    return queue.place(_home(run), folder_of(run, request), _standing)
+
+
+def tend(run: Run) -> None:
+    """See that the queue goes on, where a restart of the server has left it standing."""
+    queue.tend(_home(run), _standing, _begin)
+
+
+def _home(run: Run) -> Path:
+    return run.path.parents[1]
+
+
+def _status_in(folder: Path) -> JobStatus | None:
     try:
         values = files.read_json(folder / STATUS)
         if values is None:
@@ -115,7 +145,7 @@ def read_status(run: Run, request: Request) -> JobStatus | None:
     except (OSError, ValueError, TypeError, KeyError):
         return JobStatus("failed", notes=("What is stored of this export is damaged; make it again.",))
     if status.state == "working" and not process.lives(status.pid, status.since):
-        return JobStatus("failed", notes=("It was interrupted before it was finished; make it again.",))
+        return INTERRUPTED
     if status.state == "done" and not all((folder / name).is_file() for name in status.files):
         return None
     return status
@@ -162,14 +192,14 @@ def rests_on(run: Run, request: Request) -> dict[str, Any]:
 
 
 def start(run: Run, request: Request) -> None:
-    """Make it in the background, unless that is under way, or done and still true.
+    """Put it in the queue to be made in the background, unless it is there already, or done and still true.
 
     Raises:
         UserError: no process can be started, or the run's folder cannot be written to.
     """
     status = read_status(run, request)
     folder, basis = folder_of(run, request), rests_on(run, request)
-    if status is not None and (status.state == "working" or (status.state == "done" and _basis(folder) == basis)):
+    if status is not None and (status.state in UNDER_WAY or (status.state == "done" and _basis(folder) == basis)):
         # The one asked for last is the one that is shown.
         with contextlib.suppress(OSError):
             (folder / REQUEST).touch()
@@ -179,8 +209,26 @@ def start(run: Run, request: Request) -> None:
         _forget_old(folder.parent, folder)
         files.write_json(folder / REQUEST, asdict(request))
         files.write_json(folder / RESTS_ON, basis)
-        path = os.pathsep.join([str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
+        write_status(folder, JobStatus("waiting"))
+        queue.enter(_home(run), folder)
+        waiting = queue.proceed(_home(run), _standing, _begin)
+    except OSError as error:
+        raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
+    if waiting:
+        tend(run)
+
+
+def _standing(folder: Path) -> bool | None:
+    """For the queue: whether the job is worked on (True), waits (False), or is over or gone (None)."""
+    status = _status_in(folder)
+    return {"working": True, "waiting": False}.get(status.state) if status is not None else None
+
+
+def _begin(folder: Path) -> None:
+    """Start the process that makes it; where there is none to be had, the job has failed, and the queue goes on."""
+    path = os.pathsep.join([str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
+    try:
         with (folder / LOG).open("wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "invmask.exports.work", str(folder)],
@@ -190,9 +238,15 @@ def start(run: Run, request: Request) -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        write_status(folder, JobStatus.working(doing=STARTING, pid=worker.pid))
     except OSError as error:
-        raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
+        if folder.is_dir():
+            words = f"No process could be started ({error.strerror or error}); make it again."
+            write_status(folder, JobStatus("failed", notes=(words,)))
+        return
+    status = _status_in(folder)
+    if status is not None and status.state == "waiting":
+        # It has not spoken for itself yet.
+        write_status(folder, JobStatus.working(doing=STARTING, pid=worker.pid))
     # Whoever ended stays in the list of processes until somebody has waited for it.
     threading.Thread(target=worker.wait, daemon=True).start()
 
@@ -205,10 +259,11 @@ def _basis(folder: Path) -> dict[str, Any] | None:
 
 
 def _forget_old(folder: Path, but: Path) -> None:
-    """The newest few exports of a run are kept; the rest can be made again."""
+    """The newest few exports of a run are kept; the rest can be made again. None is taken out of the queue."""
     found = sorted((path for path in folder.iterdir() if path.is_dir() and path != but), key=_changed, reverse=True)
     for path in found[MOST_KEPT - 1 :]:
-        shutil.rmtree(path, ignore_errors=True)
+        if _standing(path) is None:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _changed(path: Path) -> float:

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from invmask.data.budget import probe
 from invmask.evidence.agreement import rank_agreement
 from invmask.exports import one_channel
+from invmask.exports.captions import ordinal
 from invmask.exports.channels import channel_name, comparable
 from invmask.exports.frames import most_rounds, stage_titles
 from invmask.exports.one_channel import MapRow
@@ -74,7 +75,9 @@ def which_channel(records: RunRecords) -> str:
     place, count = channels.order.index(channel) + 1, channels.layout.channels
     if records.picks.channel is None:
         return f"Channel {name}, the highest-scored of {count:,} (score {score:.2f})."
-    return f"Channel {name}, picked on the page Neurons; by score the {place:,}. of {count:,} (score {score:.2f})."
+    return (
+        f"Channel {name}, picked on the page Neurons; by score the {ordinal(place)} of {count:,} (score {score:.2f})."
+    )
 
 
 def which_channel_and_images(records: RunRecords) -> str:

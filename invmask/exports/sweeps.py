@@ -5,20 +5,24 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
+from invmask.defenses.entry import Entry
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import Theme
 from invmask.figures.tune import SweepPoint, sweep_curves
 from invmask.runs.entries import RunState, RunSummary
-from invmask.runs.sweep import AXES, SPC, Place
+from invmask.runs.sweep import SPC, Place, computed_alike
 
-AXIS_TITLES = {
-    SPC: "Data budget, SPC",
-    "sparsity_weight": "Sparsity weight λ",
-    "steepness": "Steepness k",
-    "norm_bound": "Norm bound",
-}
 LEAST_VALUES = 2
 """Of a setting, or there is no curve to speak of."""
+
+
+def axis_titles(defense: Entry) -> dict[str, str]:
+    """What curves of a defence's runs may be drawn against, by name: the data budget first."""
+    titles = {SPC: "Data budget, SPC"}
+    for setting in defense.config.settings():
+        if setting.name in defense.axes:
+            titles[setting.name] = f"{setting.title} {setting.symbol}".strip()
+    return titles
 
 
 def sweep_point(value: float, run: RunSummary) -> SweepPoint:
@@ -26,20 +30,21 @@ def sweep_point(value: float, run: RunSummary) -> SweepPoint:
     assert run.result is not None
     views = run.result.views
     measures = [name for name in MEASURE_TITLES if getattr(views.original, name) is not None]
-    shares = {
-        name: {view: getattr(getattr(views, view), name) for view in ("original", "pruned", "inverse")}
-        for name in measures
-    }
+    shares = {name: {view.value: getattr(of, name) for view, of in views.present().items()} for name in measures}
     return SweepPoint(value, run.spec.config.seed, run.id, shares)
 
 
 def finished_along(base: RunSummary, axis: str, runs: Iterable[RunSummary]) -> list[Place]:
-    """The finished runs that differ from `base` in one setting and in their seeds alone, one for each of both."""
-    assert axis in AXES
+    """The finished runs that differ from `base` in one setting and in their seeds alone, one for each of both.
+
+    What was computed in another precision or on another kind of device is on no curve with it.
+    """
     found: dict[tuple[float, int], Place] = {}
     for run in sorted(runs, key=lambda run: -run.created):
         spec, own = run.spec, base.spec
         if run.state is not RunState.FINISHED or run.result is None or spec.victim != own.victim:
+            continue
+        if not computed_alike(spec, own):
             continue
         if axis == SPC:
             like = replace(own.config, seed=spec.config.seed) == spec.config
@@ -64,4 +69,9 @@ def sweep_figure(places: Sequence[Place], values: Sequence[float], axis: str, th
         values: of the setting on the axis, rising.
     """
     points = [sweep_point(place.value, place.run) for place in places if place.run is not None]
-    return sweep_curves(points, values, AXIS_TITLES[axis], theme)
+    return sweep_curves(points, values, _title(places, axis), theme)
+
+
+def _title(places: Sequence[Place], axis: str) -> str:
+    entry = next(place.run.spec.entry for place in places if place.run is not None)
+    return axis_titles(entry)[axis]

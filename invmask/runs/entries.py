@@ -162,9 +162,7 @@ def course(summary: RunSummary, entries: Sequence[RoundEntry], classes: Sequence
 def views_from_json(values: dict[str, Any]) -> Views:
     """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""
     original, others = values["original"], {name: of for name, of in values.items() if name != "original"}
-    return Views(
-        Measures(**original), **{name: None if of is None else Measures(**of) for name, of in others.items()}
-    )
+    return Views(Measures(**original), **{name: None if of is None else Measures(**of) for name, of in others.items()})
 
 
 def entry_to_json(entry: RoundEntry) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""A grid of cases: victims by attack, architecture, data set and poisoning ratio, under presets, budgets and seeds."""
+"""A grid of cases: victims by attack, architecture, data set and poisoning ratio, under defences, budgets and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from invmask import settings
 from invmask.attacks.make import Plan
 from invmask.attacks.victims import CLEAN
 from invmask.data.budget import MAX_SPC
-from invmask.defenses.ims.config import preset
+from invmask.defenses import registry
 from invmask.errors import UserError
+from invmask.machine import Precision, device_kind
 from invmask.runs.entries import RunSummary
 from invmask.runs.grid_results import CaseResult, from_summary
+from invmask.runs.subject import usual_precision
 
 MOST_CASES = 10_000
 
@@ -21,24 +24,55 @@ class Case:
 
     Attributes:
         plan: the victim, as it would be trained where it is missing.
-        preset: of the defence.
+        defense, preset: of the run.
         spc: clean images a class.
         seed: draws the budget and the batches.
+        precision, device: how the networks run; cases that differ in them are others.
     """
 
     plan: Plan
+    defense: str
     preset: str
     spc: int
     seed: int
+    precision: Precision
+    device: str
+
+    @classmethod
+    def here(cls, plan: Plan, method: str, spc: int, seed: int, precision: Precision | None = None) -> "Case":
+        """The case as this machine would do it.
+
+        Args:
+            method: defence and preset, as in `registry.parse`.
+            precision: None for what suits machine, network and preset.
+        """
+        (defense, preset), device = registry.parse(method), settings.device()
+        usual = usual_precision(defense, preset, plan.architecture, device)
+        return cls(plan, defense, preset, spc, seed, precision or usual, device)
 
     @property
     def name(self) -> str:
         """Of its file, without the ending."""
-        return f"{self.plan.name}_{self.preset}_spc{self.spc}_seed{self.seed}".replace(":", "_")
+        return f"{self.earlier_name}_{self.precision}_{device_kind(self.device)}"
+
+    @property
+    def earlier_name(self) -> str:
+        """The same before files were named for precision and device."""
+        made_by = self.preset if self.defense == registry.DEFAULT else f"{self.defense}-{self.preset}"
+        return f"{self.plan.name}_{made_by}_spc{self.spc}_seed{self.seed}".replace(":", "_")
+
+    def is_of(self, result: CaseResult) -> bool:
+        """Whether a result, of this victim and defence, was computed in this precision on a device of this kind."""
+        return (result.precision, result.device) == (self.precision, device_kind(self.device))
 
     def result(self, run: RunSummary) -> CaseResult:
         """What its run found; where it found nothing, why."""
         return from_summary(self.description(), run)
+
+    def without_result(self, problem: str, run: str | None = None) -> CaseResult:
+        """Why it has none, as a sentence."""
+        details = {"precision": self.precision, "device": self.device}
+        return CaseResult(**self.description(), run=run, problem=problem, details=details)
 
     def description(self) -> dict[str, Any]:
         """What the case is, by the names of a `CaseResult`."""
@@ -48,6 +82,7 @@ class Case:
             "architecture": self.plan.architecture,
             "attack": self.plan.attack,
             "poisoning_ratio": 0.0 if self.plan.attack == CLEAN else self.plan.poisoning_ratio,
+            "defense": self.defense,
             "preset": self.preset,
             "spc": self.spc,
             "seed": self.seed,
@@ -59,17 +94,22 @@ def expand(
     architectures: Sequence[str],
     datasets: Sequence[str],
     ratios: Sequence[float],
-    presets: Sequence[str],
+    methods: Sequence[str],
     budgets: Sequence[int],
     seeds: Sequence[int],
+    precision: Precision | None = None,
 ) -> list[Case]:
     """Every combination once, victim by victim; a clean control has no ratio.
+
+    Args:
+        methods: defences and presets, as in `registry.parse`.
+        precision: of all; None for what suits this machine, each network and each preset.
 
     Raises:
         UserError: something of it does not exist or is out of range, or there are more than `MOST_CASES`.
     """
-    for name in presets:
-        preset(name)
+    for name in methods:
+        registry.parse(name)
     if wrong := [spc for spc in budgets if not 1 <= spc <= MAX_SPC]:
         raise UserError(f"SPC (samples per class) has to be between 1 and {MAX_SPC}, not {wrong[0]}.")
     plans: dict[str, Plan] = {}
@@ -84,10 +124,10 @@ def expand(
     cases = {
         case.name: case
         for plan in plans.values()
-        for name in presets
+        for name in methods
         for spc in budgets
         for seed in seeds
-        for case in [Case(plan, name, spc, seed)]
+        for case in [Case.here(plan, name, spc, seed, precision)]
     }
     if len(cases) > MOST_CASES:
         raise UserError(f"These are {len(cases):,} cases; ask for at most {MOST_CASES:,} at once.")

@@ -10,16 +10,21 @@ from typing import Any
 
 import pandas as pd
 
-from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses import registry
 from invmask.errors import UserError
+from invmask.machine import device_kind
+from invmask.masks.state import GATED, View
 from invmask.runs import files
 from invmask.runs.entries import RunState, RunSummary
 
 MOST_BYTES = 1 << 18
-VIEWS = ("original", "pruned", "inverse")
+VIEWS = tuple(view.value for view in View)
 MEASURES = ("acc", "asr", "ra")
-KEYS = ("dataset", "architecture", "attack", "poisoning_ratio", "preset", "spc")
+KEYS = ("dataset", "architecture", "attack", "poisoning_ratio", "defense", "preset", "precision", "device", "spc")
 """What cases have in common that differ in their seeds alone."""
+ARITHMETIC = ("precision", "device")
+"""Of `KEYS`, those that are said only where cases differ in them."""
+UNKNOWN = "unknown"
 TABLE = "table"
 
 
@@ -29,11 +34,11 @@ class CaseResult:
 
     Attributes:
         victim, dataset, architecture, attack, poisoning_ratio: the network under test; the ratio in [0, 1].
-        preset, spc, seed: the defence.
+        defense, preset, spc, seed: the run.
         run: its run; None where there is none.
         problem: why there are no measures, as a sentence; None where there are.
-        views: ACC, ASR and RA in [0, 1] by measure (of `MEASURES`), by view (of `VIEWS`), over all embedded test
-            images; None where there is no trigger.
+        views: ACC, ASR and RA in [0, 1] by measure (of `MEASURES`), by view (those of `VIEWS` that it has), over all
+            embedded test images; None where there is no trigger.
         n_clean, n_triggered: how many images that were.
         seconds: of all rounds, without measuring.
         details: settings, versions, machine and the like.
@@ -54,6 +59,26 @@ class CaseResult:
     n_triggered: int = 0
     seconds: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    defense: str = registry.DEFAULT
+
+    @property
+    def method(self) -> str:
+        """Defence and preset: `anp:paper`, and of the default defence the preset alone."""
+        return self.preset if self.defense == registry.DEFAULT else f"{self.defense}:{self.preset}"
+
+    @property
+    def precision(self) -> str:
+        """What its run computed in; `UNKNOWN` where the file does not say: such cases are alike among themselves."""
+        return self._detail("precision")
+
+    @property
+    def device(self) -> str:
+        """The kind of device that its run was on, as `cpu` or `cuda`; `UNKNOWN` where the file does not say."""
+        return device_kind(self._detail("device"))
+
+    def _detail(self, name: str) -> str:
+        value = self.details.get(name)
+        return value if isinstance(value, str) and value else UNKNOWN
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -65,19 +90,20 @@ def from_summary(description: Mapping[str, Any], run: RunSummary) -> CaseResult:
     """What a run found that has ended; where it found nothing, why.
 
     Args:
-        description: victim, dataset, architecture, attack, poisoning_ratio, preset, spc and seed.
+        description: victim, dataset, architecture, attack, poisoning_ratio, defense, preset, spc and seed.
     """
     if run.result is None or run.state is not RunState.FINISHED:
         why = run.message or f"The run was {run.state} after round {run.round}."
-        return CaseResult(**description, run=run.id, problem=why)
+        details = {"precision": run.spec.precision, "device": run.spec.device}
+        return CaseResult(**description, run=run.id, problem=why, details=details)
     result, spec = run.result, run.spec
-    views = {view: {measure: getattr(getattr(result.views, view), measure) for measure in MEASURES} for view in VIEWS}
+    present = result.views.present()
+    views = {view.value: {measure: getattr(of, measure) for measure in MEASURES} for view, of in present.items()}
     details = {
         "stopped_because": result.stopped_because,
         "rounds": result.rounds,
-        "channels": result.channels,
-        "selected": result.selected,
-        "pruned": result.pruned,
+        **result.counts,
+        "notes": result.notes,
         "precision": spec.precision,
         "device": spec.device,
         "threads": spec.threads,
@@ -115,7 +141,7 @@ def read_case(path: Path) -> CaseResult:
         shares = [share for view in result.views.values() for share in view.values() if share is not None]
         if set(result.views) - set(VIEWS) or not all(0 <= share <= 1 for share in shares):
             raise ValueError("no such view, or no share")
-        if (result.problem is None) != (set(result.views) == set(VIEWS)):
+        if (result.problem is None) != ("original" in result.views and len(result.views) > 1):
             raise ValueError("neither measures nor a problem")
         if not isinstance(result.details, dict):
             raise TypeError("no details")
@@ -174,9 +200,15 @@ def _made_by(result: CaseResult) -> tuple[str, str | None]:
     settings = dict(settings) if isinstance(settings, dict) else {}
     # What there was no setting for yet left everything as published.
     with contextlib.suppress(UserError, TypeError):
-        settings = IMSConfig.from_json(settings).as_json()
+        settings = registry.entry(result.defense).config.from_json(settings).as_json()
     settings.pop("seed", None)
     return json.dumps(settings, sort_keys=True), weights if isinstance(weights, str) else None
+
+
+def views_of(results: Iterable[CaseResult]) -> list[str]:
+    """The views that any of the cases has, in order; where none has a result, those of gates."""
+    found = {view for result in results for view in result.views}
+    return [view for view in VIEWS if view in (found or GATED)]
 
 
 def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
@@ -184,19 +216,22 @@ def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
 
     Returns:
         Columns: `KEYS`; `seeds`, how many were measured; `problems`, how many were not; `<view> <measure>` and
-        `<view> <measure> sd`, the mean and the standard deviation over the seeds, in [0, 1], NaN where there is none.
+        `<view> <measure> sd`, of every view that any case has, the mean and the standard deviation over the seeds, in
+        [0, 1], NaN where there is none.
     """
     groups: dict[tuple[Any, ...], list[CaseResult]] = {}
     for result in results:
         groups.setdefault(result.group, []).append(result)
+    views = views_of(result for members in groups.values() for result in members)
     rows = []
     for group, members in groups.items():
         measured = [result for result in members if result.problem is None]
         row: dict[str, Any] = dict(zip(KEYS, group, strict=True))
         row |= {"seeds": len(measured), "problems": len(members) - len(measured)}
-        for view in VIEWS:
+        for view in views:
             for measure in MEASURES:
-                shares = pd.Series([result.views[view][measure] for result in measured], dtype="float64")
+                found = [result.views.get(view, {}).get(measure) for result in measured]
+                shares = pd.Series(found, dtype="float64")
                 row[f"{view} {measure}"], row[f"{view} {measure} sd"] = shares.mean(), shares.std()
         rows.append(row)
     return pd.DataFrame(rows)
@@ -205,8 +240,8 @@ def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
 def as_markdown(table: pd.DataFrame) -> str:
     """The table for people, in per cent: mean ± standard deviation over the seeds.
 
-    What all of several rows have in common is said once above them. The original view's spread is left out where it is
-    none: its measures do not depend on the seed.
+    What all of several rows have in common is said once above them; but defence, precision and device only where rows
+    differ in them. The original view's spread is left out where it is none: its measures do not depend on the seed.
     """
     rows = table.to_dict("records")
     columns = {
@@ -215,7 +250,9 @@ def as_markdown(table: pd.DataFrame) -> str:
         "attack": [
             row["attack"] + (f" {100 * row['poisoning_ratio']:.3g} %" if row["poisoning_ratio"] else "") for row in rows
         ],
+        **({"defence": texts} if len(set(texts := [row["defense"] for row in rows])) > 1 else {}),
         "preset": [row["preset"] for row in rows],
+        **{key: texts for key in ARITHMETIC if len(set(texts := [row[key] for row in rows])) > 1},
         "SPC": [str(row["spc"]) for row in rows],
         "seeds": [f"{row['seeds']}" + (f" ({row['problems']} without result)" * bool(row["problems"])) for row in rows],
     }
@@ -225,7 +262,7 @@ def as_markdown(table: pd.DataFrame) -> str:
         " / ".join(in_words(row, "original", measure).removesuffix(" ± 0.0") or "–" for measure in MEASURES)
         for row in rows
     ]
-    for view in VIEWS[1:]:
+    for view in [view for view in VIEWS[1:] if f"{view} acc" in table]:
         for measure in MEASURES:
             columns[f"{view} {measure.upper()}"] = [in_words(row, view, measure) for row in rows]
     head = ["All: " + ", ".join(f"{title} {text}" for title, text in common.items()) + ".", ""] if common else []
@@ -246,5 +283,5 @@ def in_words(row: Mapping[Any, Any], view: str, measure: str) -> str:
 def write_tables(folder: Path, results: Sequence[CaseResult]) -> None:
     """`table.csv`, fractions in [0, 1], and `table.md`, in per cent."""
     table = summarise(results)
-    table.to_csv(folder / f"{TABLE}.csv", index=False)
-    (folder / f"{TABLE}.md").write_text(as_markdown(table) + "\n")
+    files.write_bytes(folder / f"{TABLE}.csv", table.to_csv(index=False).encode())
+    files.write_bytes(folder / f"{TABLE}.md", (as_markdown(table) + "\n").encode())

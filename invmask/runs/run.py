@@ -26,7 +26,7 @@ from invmask.runs import files, process
 from invmask.runs.entries import RoundEntry, RunResult, RunState, RunSummary, StoredExamples, result_from_json
 from invmask.runs.parsed import PARSED
 from invmask.runs.shapes import Shapes
-from invmask.runs.spec import RunSpec
+from invmask.runs.spec import FORMAT, RunSpec
 from invmask.runs.wants import Goal, Want, read_want
 
 MOST_HEADER_BYTES = 1 << 20
@@ -82,6 +82,11 @@ class Run:
         values = self._json(files.SPEC)
         if values is None:
             raise damage(self.id)
+        if values.get("format") != FORMAT:
+            raise UserError(
+                f"Run {self.id} was made by an earlier version of invmask, and this one cannot read it; delete it with "
+                f"'python -m invmask delete {self.id}' and make it anew."
+            )
         try:
             return RunSpec.from_json(values)
         except (UserError, TypeError, AttributeError) as error:

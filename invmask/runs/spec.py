@@ -10,6 +10,8 @@ from invmask.errors import UserError
 from invmask.machine import Precision
 
 PROBE_PER_CLASS = 20
+FORMAT = 2
+"""Of a run's files; raised when this version can no longer read those of earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class RunSpec:
         return self.precision if self.device == "cpu" else "float32"
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"format": FORMAT, **asdict(self)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSpec":
@@ -68,6 +70,7 @@ class RunSpec:
         """
         try:
             config = registry.entry(values["defense"]).config
-            return cls(**{**values, "config": config.from_json(values["config"])})
+            given = {name: value for name, value in values.items() if name != "format"}
+            return cls(**{**given, "config": config.from_json(values["config"])})
         except (TypeError, KeyError) as error:
             raise UserError("This run's spec is damaged; delete the run.") from error

@@ -116,20 +116,24 @@ def spec_with(
         UserError: the machine's own settings make no sense.
     """
     device = settings.device()
-    exact = preset_name in registry.entry(defense).exact
-    suited: Precision = "float32" if exact else suited_precision(architecture, device)
     return RunSpec(
         victim=victim,
         preset=preset_name,
         spc=spc,
         seed=config.seed,
         config=config,
-        precision=precision or suited,
+        precision=precision or usual_precision(defense, preset_name, architecture, device),
         device=device,
         threads=settings.threads(),
         defense=defense,
         versions=versions(),
     )
+
+
+def usual_precision(defense: str, preset_name: str, architecture: str, device: str) -> Precision:
+    """What a run of a preset is computed in where nobody says: what suits device and network, and of some float32."""
+    exact = preset_name in registry.entry(defense).exact
+    return "float32" if exact else suited_precision(architecture, device)
 
 
 def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:

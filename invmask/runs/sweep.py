@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses.settings import DefenseConfig
+from invmask.machine import device_kind
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.spec import RunSpec
 
 SPC = "spc"
-AXES = (SPC, "sparsity_weight", "steepness", "norm_bound")
-"""What can be swept: the data budget, or a setting of IMS."""
+"""What can always be varied: the data budget; beside it what the defence's entry names as its `axes`."""
 UNDER_WAY = (RunState.RUNNING, RunState.WAITING)
 _BEST_FIRST = (RunState.FINISHED, *UNDER_WAY, RunState.PAUSED, RunState.STOPPED, RunState.NEW, RunState.FAILED)
 
@@ -26,7 +26,7 @@ class Place:
 
     value: float
     spc: int
-    config: IMSConfig
+    config: DefenseConfig
     run: RunSummary | None
 
     @property
@@ -42,26 +42,36 @@ class Place:
         return self.run is not None and self.run.state in UNDER_WAY
 
 
+def computed_alike(one: RunSpec, other: RunSpec) -> bool:
+    """Whether a mean may be taken over both, as far as defence, precision and device go."""
+    return (one.defense, one.precision, device_kind(one.device)) == (
+        other.defense,
+        other.precision,
+        device_kind(other.device),
+    )
+
+
 def lay_out(
     base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], runs: Iterable[RunSummary]
 ) -> list[Place]:
     """Every value with every seed, all else as in `base`; of equal runs the one that is furthest.
 
     Args:
-        axis: one of `AXES`.
-        runs: those to look among; settings decide, not the preset's name.
+        axis: `SPC`, or one of the defence's axes.
+        runs: those to look among; settings, precision and kind of device decide, not the preset's name.
 
     Raises:
         UserError: a value out of the setting's range.
     """
-    known: dict[tuple[str, int, IMSConfig], RunSummary] = {}
+    known: dict[tuple[int, DefenseConfig], RunSummary] = {}
     for run in sorted(runs, key=lambda run: (_BEST_FIRST.index(run.state), -run.created)):
-        known.setdefault((run.spec.victim, run.spec.spc, run.spec.config), run)
+        if run.spec.victim == base.victim and computed_alike(run.spec, base):
+            known.setdefault((run.spec.spc, run.spec.config), run)
     places = []
     for value in sorted(set(values)):
         for seed in sorted(set(seeds)):
             spc = int(value) if axis == SPC else base.spc
             changes = {} if axis == SPC else {axis: float(value)}
             config = replace(base.config, seed=seed, **changes)
-            places.append(Place(float(value), spc, config, known.get((base.victim, spc, config))))
+            places.append(Place(float(value), spc, config, known.get((spc, config))))
     return places

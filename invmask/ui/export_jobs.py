@@ -6,6 +6,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.exports import jobs
+from invmask.exports.captions import ordinal
 from invmask.exports.jobs import STARTING, JobStatus, Kind, Request
 from invmask.runs.run import Run
 
@@ -38,7 +39,7 @@ def show_job(run: Run, kind: Kind, words: Callable[[Request], str]) -> None:
     if problem:
         st.error(problem)
     found = jobs.latest(run, kind)
-    working = found is not None and found[1].state == "working"
+    working = found is not None and found[1].state in jobs.UNDER_WAY
     st.fragment(_draw, run_every=LOOK_SECONDS if working else None)(run, kind, words, working)
 
 
@@ -54,16 +55,27 @@ def _draw(run: Run, kind: Kind, words: Callable[[Request], str], working: bool) 
     if found is None:
         return
     request, status = found
-    if (status.state == "working") != working:
+    if (status.state in jobs.UNDER_WAY) != working:
         st.rerun()
     with st.container(border=True, key=f"export-job-{kind}"):
-        if status.state == "working":
+        if status.state == "waiting":
+            # After a restart of the dashboard nobody else has the queue go on.
+            jobs.tend(run)
+            st.progress(0.0, text=_waiting(jobs.place(run, request)))
+        elif status.state == "working":
             st.progress(min(1.0, status.done / max(1, status.total)), text=_progress(status))
         elif status.state == "failed":
             st.error(" ".join(status.notes), icon=":material/error:")
         else:
             _done(run, request, status)
         st.caption(words(request))
+
+
+def _waiting(place: int | None) -> str:
+    """`2nd in the queue: exports are made one after the other`; nobody is there to wait for where it is the first."""
+    if place is None or place == 1:
+        return STARTING
+    return f"{ordinal(place)} in the queue: exports are made one after the other"
 
 
 def _progress(status: JobStatus) -> str:

@@ -8,11 +8,20 @@ from invmask import settings
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN
 from invmask.data.budget import MAX_SPC
-from invmask.defenses.ims.config import PRESETS, IMSConfig
+from invmask.defenses import registry
+from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.figures.grid_map import GridCell
 from invmask.masks.state import View
-from invmask.runs.grid_results import MEASURES, CaseResult, in_words, read_folder, summarise
+from invmask.runs.grid_results import (
+    ARITHMETIC,
+    MEASURES,
+    UNKNOWN,
+    CaseResult,
+    in_words,
+    read_folder,
+    summarise,
+)
 from invmask.ui.names import architecture_title, count, dataset_title
 
 _MEASURED = settings.BENCHMARKS / "results"
@@ -59,6 +68,7 @@ def cells(results: list[CaseResult], view: View, alike: list[str]) -> tuple[list
         results,
         key=lambda of: (of.attack == CLEAN, order.index(of.attack) if of.attack in order else len(order)),
     )
+    told = apart(results)
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in results:
         groups.setdefault(result.group, []).append(result)
@@ -68,7 +78,7 @@ def cells(results: list[CaseResult], view: View, alike: list[str]) -> tuple[list
         start = f"<b>{first.victim}</b><br>SPC {first.spc}, {_seeds(row['seeds'])}<br>{view.capitalize()} view: "
         found.append(
             GridCell(
-                victim_row(first, alike),
+                victim_row(first, alike, told),
                 first.spc,
                 tuple(float(row[f"{view} {of}"]) if text else None for of, text in zip(MEASURES, said, strict=True)),
                 tuple(
@@ -84,17 +94,38 @@ def _seeds(number: int) -> str:
     return f"{number} seed{'' if number == 1 else 's'}"
 
 
-def victim_row(result: CaseResult, alike: list[str]) -> str:
-    """`BadNets 10 %, vgg19bnw16, CIFAR-10`, without what is `alike` in all rows: short enough for an axis."""
+def victim_row(result: CaseResult, alike: list[str], told: list[str]) -> str:
+    """`BadNets 10 %, vgg19bnw16, CIFAR-10`, without what is `alike` in all rows: short enough for an axis.
+
+    Args:
+        told: what tells rows of one victim apart, of `apart`.
+    """
     architecture = [] if "architecture" in alike else [result.architecture]
     dataset = [] if "dataset" in alike else [dataset_title(result.dataset)]
-    return ", ".join([_attack(result), *architecture, *dataset])
+    return ", ".join([_attack(result), *architecture, *dataset, *_arithmetic(result, told)])
 
 
-def case_title(result: CaseResult) -> str:
-    """In full: `BadNets 10 % · CIFAR-10 · PreActResNet-18, quarter width · SPC 10 · default`."""
+def apart(results: list[CaseResult]) -> list[str]:
+    """In which of precision and device cases of one victim differ: such cases are in rows of their own."""
+    pairs = {key: {(of.victim, getattr(of, key)) for of in results} for key in ARITHMETIC}
+    victims = {of.victim for of in results}
+    return [key for key in ARITHMETIC if len(pairs[key]) > len(victims)]
+
+
+def _arithmetic(result: CaseResult, told: list[str]) -> list[str]:
+    """Precision and device, as far as they are to be `told`; where a file does not say, which of both."""
+    values = {key: getattr(result, key) for key in told}
+    return [f"{key} unknown" if value == UNKNOWN else value for key, value in values.items()]
+
+
+def case_title(result: CaseResult, told: list[str]) -> str:
+    """In full: `BadNets 10 % · CIFAR-10 · PreActResNet-18, quarter width · SPC 10 · default`.
+
+    Args:
+        told: what tells cases of one victim apart, of `apart`; it is said at the end.
+    """
     victim = (_attack(result), dataset_title(result.dataset), architecture_title(result.architecture))
-    return " · ".join([*victim, f"SPC {result.spc}", result.preset])
+    return " · ".join([*victim, f"SPC {result.spc}", result.method, *_arithmetic(result, told)])
 
 
 def attack_title(attack: str) -> str:
@@ -109,20 +140,22 @@ def _attack(result: CaseResult) -> str:
     return f"{title} {100 * result.poisoning_ratio:.3g}\u00a0%" if result.poisoning_ratio else title
 
 
-def settings_of(result: CaseResult) -> IMSConfig | None:
+def settings_of(result: CaseResult) -> DefenseConfig | None:
     """The settings of the case's run, for another like it; None where the file does not hold them."""
     found = result.details.get("settings")
-    if result.preset not in PRESETS or not 1 <= result.spc <= MAX_SPC or not isinstance(found, dict) or not found:
+    if not 1 <= result.spc <= MAX_SPC or not isinstance(found, dict) or not found:
         return None
     try:
-        return IMSConfig.from_json(found)
+        entry = registry.entry(result.defense)
+        return entry.config.from_json(found) if result.preset in entry.presets else None
     except (UserError, TypeError):
         return None
 
 
 def said_once(results: list[CaseResult]) -> list[str]:
-    """Which of data set, architecture and preset are the same in all cases."""
-    return [key for key in ("dataset", "architecture", "preset") if len({getattr(of, key) for of in results}) == 1]
+    """Which of data set, architecture, defence, preset, precision and device are the same in all cases."""
+    keys = ("dataset", "architecture", "defense", "preset", *ARITHMETIC)
+    return [key for key in keys if len({getattr(of, key) for of in results}) == 1]
 
 
 def in_common(results: list[CaseResult]) -> str:
@@ -133,7 +166,7 @@ def in_common(results: list[CaseResult]) -> str:
         "architecture": architecture_title(first.architecture),
         "preset": first.preset,
     }
-    same = [titles[key] for key in said_once(results)]
+    same = [titles[key] for key in said_once(results) if key in titles]
     return f" All: {' · '.join(same)}." if same else ""
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses.settings import DefenseConfig
 from invmask.figures.grid_map import grid_map
 from invmask.masks.state import View
 from invmask.models import is_transformer
@@ -27,7 +27,12 @@ MAP_HELP = (
     "success rate) and a high ACC (clean accuracy) and RA (recovery accuracy) in the pruned view, and a high ASR in "
     "the inverse view; the arrows say so."
 )
-_SHORT_VIEWS = {"original": ("orig.", 77), "pruned": ("pruned", 87), "inverse": ("inv.", 71)}
+_SHORT_VIEWS = {
+    "original": ("orig.", 77),
+    "pruned": ("pruned", 87),
+    "inverse": ("inv.", 71),
+    "repaired": ("repaired", 95),
+}
 """Of each view its name in the table, and how wide the columns below it are."""
 MEANS, SPREADS = "Means", "Standard deviations"
 TABLE_HELP = (
@@ -60,13 +65,14 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
     """
     st.subheader(f"All victims, {view} view", anchor=False, help=MAP_HELP)
     cells, members = results_data.cells(results, view, alike)
-    titles = [_title(measure, view) for measure in MEASURES]
-    place = next((place for place, group in enumerate(members) if _cell(group) == address.choice(CELL, "")), None)
+    titles, apart = [_title(measure, view) for measure in MEASURES], results_data.apart(results)
+    chosen = address.choice(CELL, "")
+    place = next((place for place, group in enumerate(members) if _cell(group, apart) == chosen), None)
 
     def clicked() -> None:
         points = st.session_state[_MAP]["selection"]["points"]
         if points:
-            address.choose(CELL, _cell(members[int(points[0]["point_index"])]))
+            address.choose(CELL, _cell(members[int(points[0]["point_index"])], apart))
 
     chart(
         grid_map(cells, titles, current_theme(), place),
@@ -80,7 +86,7 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
         if place is None:
             st.caption("Click a cell to see its runs here.")
         else:
-            _runs(members[place])
+            _runs(members[place], apart)
 
 
 def _title(measure: str, view: View) -> str:
@@ -89,14 +95,14 @@ def _title(measure: str, view: View) -> str:
     return f"<b>{measure.upper()}</b>, %{arrow and f' {arrow}'}"
 
 
-def _cell(group: list[CaseResult]) -> str:
-    """The cell's name in the address."""
-    return f"{group[0].victim}/{group[0].spc}"
+def _cell(group: list[CaseResult], apart: list[str]) -> str:
+    """The cell's name in the address; `apart` as `results_data.apart` has it."""
+    return "/".join([group[0].victim, str(group[0].spc), *(getattr(group[0], key) for key in apart)])
 
 
-def _runs(group: list[CaseResult]) -> None:
+def _runs(group: list[CaseResult], apart: list[str]) -> None:
     """A line for each seed, with a way to its run."""
-    st.markdown(f"**{results_data.case_title(group[0])}**")
+    st.markdown(f"**{results_data.case_title(group[0], apart)}**")
     known, victims = {run.id for run in cache.listing().runs}, cache.victim_cards()
     for result in group:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -128,7 +134,7 @@ def _said(result: CaseResult) -> str:
     if result.problem is not None:
         return result.problem
     parts = []
-    for view in VIEWS[1:]:
+    for view in [view for view in VIEWS[1:] if view in result.views]:
         shares = [
             f"{measure.upper()} {100 * share:.1f}\u00a0%"
             for measure in MEASURES
@@ -152,10 +158,10 @@ def _why_not(result: CaseResult) -> str:
     return "The run is not on this machine, and its settings are not those of a preset of today."
 
 
-def _set_up(result: CaseResult, config: IMSConfig) -> None:
+def _set_up(result: CaseResult, config: DefenseConfig) -> None:
     address.set_victim(result.victim)
     address.set_run(None)
-    defend_controls.set_up(result.preset, result.spc, config, is_transformer(result.architecture))
+    defend_controls.set_up(result.defense, result.preset, result.spc, config, is_transformer(result.architecture))
     st.session_state[_OPEN] = True
 
 
@@ -186,6 +192,8 @@ def show_table(results: list[CaseResult], name: str) -> None:
     config["attack"] = st.column_config.TextColumn("attack", width=124)
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
     config["dataset"] = st.column_config.TextColumn("data set", width=112)
+    config["precision"] = st.column_config.TextColumn("precision", width=84)
+    config["device"] = st.column_config.TextColumn("device", width=64)
     config["problems"] = st.column_config.NumberColumn("no result", width=76)
     config["spc"] = st.column_config.NumberColumn("SPC", width=50)
     config["seeds"] = st.column_config.NumberColumn("seeds", width=56)

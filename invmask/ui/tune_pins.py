@@ -48,10 +48,7 @@ def _pinned(number: int, pin: Pin) -> None:
         st.warning("This cut is no longer measured; unpin it, and pin another.")
         return
     by = "by score" if pin.order is Order.SCORE else "by effective mask"
-    st.markdown(
-        f"**{cut_words(point)}**, {by}  \n"
-        f":small[{spec.victim}, {title}, λ {spec.config.sparsity_weight:g}, round {pin.round:,}]"
-    )
+    st.markdown(f"**{cut_words(point)}**, {by}  \n:small[{spec.victim}, {title}, round {pin.round:,}]")
     show_table(Views(curves.original, point.pruned, point.inverse))
     chart(
         cut_figure(curves, pin.order, current_theme(), pin.channels),

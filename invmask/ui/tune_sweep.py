@@ -8,10 +8,12 @@ import streamlit as st
 
 from invmask import settings
 from invmask.attacks.victims import VictimCard
-from invmask.defenses.ims.config import PRESETS, SETTINGS, preset
+from invmask.defenses import registry
+from invmask.defenses.entry import Entry
+from invmask.defenses.settings import Setting
 from invmask.errors import UserError, cannot_be_used
 from invmask.exports.entry import measured_on
-from invmask.exports.sweeps import AXIS_TITLES, sweep_figure
+from invmask.exports.sweeps import axis_titles, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.models import is_transformer
 from invmask.runs import keys
@@ -21,7 +23,7 @@ from invmask.runs.store import Listing
 from invmask.runs.subject import spec_with
 from invmask.runs.sweep import SPC, Place, lay_out
 from invmask.ui import address, cache, tune_choice
-from invmask.ui.defend_controls import FIRST_PRESET, FIRST_SPC, spc_offered
+from invmask.ui.defend_controls import FIRST_SPC, spc_offered
 from invmask.ui.sidebar import STATE_WORDS
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import MOST_DECIMALS, plain
@@ -29,26 +31,23 @@ from invmask.ui.tune_choice import MOST_DECIMALS, plain
 LOOK_SECONDS = 2.0
 _THIS = "run"
 _PROBLEM, _MOVED = "tune/sweep-problem", "tune/moved"
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
-PROPOSED: dict[str, tuple[float, ...]] = {
-    SPC: (1, 2, 5, 10, 20, 50, 100),
-    "sparsity_weight": (0, 0.1, 0.2, 0.5, 1, 2, 5, 10),
-    "steepness": (5, 10, 20, 40, 80),
-    "norm_bound": (0.03, 0.1, 0.3, 1),
-}
+PROPOSED_SPC = (1, 2, 5, 10, 20, 50, 100)
 _HELP = (
     "Each point is a run of its own, measured on all embedded test images; the line is the mean over its seeds, the "
-    "bars are one standard deviation. Runs with exactly these settings are found and used, whoever made them."
+    "bars are one standard deviation. Runs with exactly these settings are found and used, whoever made them, if they "
+    "were computed in the same precision on the same kind of device."
 )
 
 
 def show(card: VictimCard, run: RunSummary | None) -> None:
     """What to sweep, the button that starts what is missing, and the curve."""
     st.subheader("Data budget and sparsity", anchor=False, help=_HELP)
-    axis = address.choice("axis", SPC, list(AXIS_TITLES))
+    defense = registry.entry(registry.DEFAULT) if run is None else run.spec.entry
+    titles = axis_titles(defense)
+    axis = address.choice("axis", SPC, list(titles))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        _choose_axis(axis)
-        base = _choose_base(card, run)
+        _choose_axis(axis, titles)
+        base = _choose_base(card, run, defense)
         seeds = _choose_seeds()
     chosen = _choose_values(axis, base, spc_offered(card))
     if not chosen or not seeds:
@@ -63,14 +62,14 @@ def show(card: VictimCard, run: RunSummary | None) -> None:
     st.fragment(_laid_out, run_every=every)(base, axis, chosen, seeds, every is not None)
 
 
-def _choose_axis(axis: str) -> None:
+def _choose_axis(axis: str, titles: dict[str, str]) -> None:
     st.session_state["tune-axis"] = axis
     st.selectbox(
         "Vary",
-        list(AXIS_TITLES),
+        list(titles),
         key="tune-axis",
         width=230,
-        format_func=AXIS_TITLES.__getitem__,
+        format_func=titles.__getitem__,
         on_change=_set_axis,
     )
 
@@ -80,9 +79,9 @@ def _set_axis() -> None:
     address.choose("values", None)
 
 
-def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:
-    options = [*([_THIS] if run is not None else []), *PRESETS]
-    chosen = address.choice("base", _THIS if run is not None else FIRST_PRESET, options)
+def _choose_base(card: VictimCard, run: RunSummary | None, defense: Entry) -> RunSpec:
+    options = [*([_THIS] if run is not None else []), *defense.presets]
+    chosen = address.choice("base", _THIS if run is not None else defense.first_preset, options)
     st.session_state["tune-base"] = chosen
     st.selectbox(
         "All other settings",
@@ -95,8 +94,10 @@ def _choose_base(card: VictimCard, run: RunSummary | None) -> RunSpec:
     )
     spc = min(run.spec.spc if run is not None else FIRST_SPC, spc_offered(card))
     if chosen == _THIS and run is not None:
-        return spec_with(card.name, card.architecture, run.spec.preset, spc, run.spec.config)
-    return spec_with(card.name, card.architecture, chosen, spc, preset(chosen, is_transformer(card.architecture)))
+        of = run.spec
+        return spec_with(card.name, card.architecture, of.preset, spc, of.config, of.precision, of.defense)
+    config = defense.preset(chosen, is_transformer(card.architecture))
+    return spec_with(card.name, card.architecture, chosen, spc, config, defense=defense.name)
 
 
 def _choose_seeds() -> tuple[int, ...]:
@@ -116,11 +117,12 @@ def _choose_seeds() -> tuple[int, ...]:
 
 
 def _choose_values(axis: str, base: RunSpec, most_spc: int) -> list[float]:
-    title, least, most, whole = _range(axis, most_spc)
+    title, least, most, whole = _range(base.entry, axis, most_spc)
+    proposed = PROPOSED_SPC if axis == SPC else base.entry.axes[axis]
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
     asked = tune_choice.asked_values(least, most, whole)
     # By their text, for pills with the same words are one; the run's own value, which may have more digits, comes last.
-    values = {plain(value): float(value) for value in (*PROPOSED[axis], *(asked or ())) if value <= most}
+    values = {plain(value): float(value) for value in (*proposed, *(asked or ())) if value <= most}
     too_small = own > 0 and plain(own) == "0"
     if not too_small:
         values[plain(own)] = own
@@ -138,7 +140,7 @@ def _choose_values(axis: str, base: RunSpec, most_spc: int) -> list[float]:
             on_change=lambda: tune_choice.set_values(st.session_state[key]),
             help="Choose which values to lay out."
             if axis == SPC
-            else f"{_BY_NAME[axis].explanation} The run's or preset's own value is among them.",
+            else f"{_setting(base.entry, axis).explanation} The run's or preset's own value is among them.",
         )
         more = f"tune-more-{axis}"
 
@@ -166,11 +168,15 @@ def _choose_values(axis: str, base: RunSpec, most_spc: int) -> list[float]:
     return sorted(chosen)
 
 
-def _range(axis: str, most_spc: int) -> tuple[str, float, float, bool]:
+def _setting(defense: Entry, axis: str) -> Setting:
+    return next(setting for setting in defense.config.settings() if setting.name == axis)
+
+
+def _range(defense: Entry, axis: str, most_spc: int) -> tuple[str, float, float, bool]:
     """Title, least and greatest value, and whether it is a whole number."""
     if axis == SPC:
         return "SPC", 1, most_spc, True
-    setting = _BY_NAME[axis]
+    setting = _setting(defense, axis)
     return setting.title, setting.minimum, setting.maximum, setting.whole
 
 
@@ -201,7 +207,7 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
     if finished:
         _curve(axis, values, finished)
     with st.expander("The runs", expanded=not finished):
-        st.dataframe(_table(places, axis), hide_index=True, width="stretch")
+        st.dataframe(_table(places, axis_titles(base.entry)[axis]), hide_index=True, width="stretch")
 
 
 def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> None:
@@ -214,7 +220,7 @@ def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> Non
     chart(
         sweep_figure(finished, values, axis, current_theme()),
         "tune-sweep",
-        f"ACC, ASR and RA of the three views against {AXIS_TITLES[axis]}",
+        f"ACC, ASR and RA of the views against {_axis_title(finished, axis)}",
         lambda: sweep_figure(finished, values, axis, "paper"),
         on_select=clicked,
         selection_mode="points",
@@ -228,13 +234,18 @@ def _curve(axis: str, values: Sequence[float], finished: Sequence[Place]) -> Non
     )
 
 
-def _table(places: Sequence[Place], axis: str) -> pd.DataFrame:
+def _axis_title(places: Sequence[Place], axis: str) -> str:
+    entry = next(place.run.spec.entry for place in places if place.run is not None)
+    return axis_titles(entry)[axis]
+
+
+def _table(places: Sequence[Place], title: str) -> pd.DataFrame:
     rows = []
     for place in places:
         run = place.run
         state = "missing" if run is None else f"{STATE_WORDS[run.state]}, {run.round} rounds"
-        row: dict[str, object] = {AXIS_TITLES[axis]: plain(place.value), "seed": place.seed, "state": state}
-        pruned = run.result.views.pruned if run is not None and run.result is not None else None
+        row: dict[str, object] = {title: plain(place.value), "seed": place.seed, "state": state}
+        pruned = run.result.views.defended if run is not None and run.result is not None else None
         for name in MEASURE_TITLES:
             value = getattr(pruned, name) if pruned is not None else None
             row[f"pruned {name.upper()}"] = "" if value is None else f"{100 * value:.1f} %"

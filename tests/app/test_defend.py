@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from invmask.attacks.victims import new_model, save_victim
 from invmask.data.registry import dataset_info
-from invmask.defenses.base import Examples
-from invmask.defenses.ims.config import PRESETS, SETTINGS, Phase, preset
-from invmask.defenses.ims.records import InnerReport, RoundRecord
+from invmask.defenses.base import Examples, Record, Synthesis
+from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
+from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity
 from invmask.metrics import Measures
 from invmask.runs import files, journal
@@ -31,6 +31,7 @@ from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
 
 ROUNDS = 5
 LAYOUT = MaskLayout.of(make_narrow(width=2))
+NOTES = {"rounds without progress": 0, "effort": 1.0, "label": None, "racing": 0, "lead": None, "held": False}
 SHARES = np.linspace(0.9, 0.5, ROUNDS + 1)
 
 
@@ -60,56 +61,58 @@ def write_run(home: Path, victim: str = VICTIM) -> Run:
     run = store(home).create(small_spec(victim, config=preset("paper", rounds_initialise=2)))
     original = measures(0.9)
     shapes = Shapes(tuple((x.name, x.channels) for x in LAYOUT.layers), (3, 32, 32), 10, 8, original)
-    state = journal.begin(run, shapes, masks_after(0), Place(Phase.INITIALISE, None, ({}, {})))
+    state = journal.begin(run, shapes, Gates(masks_after(0)), Place(Phase.INITIALISE, None, ({}, {})))
     for number in range(1, ROUNDS + 1):
         phase = Phase.INITIALISE if number <= 2 else Phase.MINIMISE
         inner, examples = None, None
-        losses = {"pruned clean": 0.1 * number, "inverse clean": 1.0, "sparsity": 0.01}
+        terms = {"pruned clean": 0.1 * number, "inverse clean": 1.0, "sparsity": 0.01}
         if phase is Phase.MINIMISE:
-            inner = InnerReport(0.8, (6, 2, 0, 0, 0, 0, 0, 0, 0, 0), 0.75, 0.5, 0.02, 10)
-            losses |= {"pruned perturbed": 2.0, "inverse perturbed": 1.5, "inverse agrees perturbed": 0.5}
+            inner = Synthesis(0.8, (6, 2, 0, 0, 0, 0, 0, 0, 0, 0), 0.75, 0.5, 0.02, 10)
+            terms |= {"pruned perturbed": 2.0, "inverse perturbed": 1.5, "inverse agrees perturbed": 0.5}
             probabilities = torch.zeros(3, 8, 10)
             probabilities[0, :, 0] = probabilities[1, :, 3] = probabilities[2, :, 9] = 1
             examples = Examples(torch.arange(8), torch.full((8, 3, 32, 32), 0.02), probabilities)
         counts = Sparsity.of(masks_after(number))
-        record = RoundRecord(
+        record = Record(
             round=number,
-            phase=phase,
-            round_in_phase=number if number <= 2 else number - 2,
-            losses=losses,
-            total=sum(losses.values()),
-            inner=inner,
-            channels=counts.channels,
-            selected=counts.selected,
-            pruned=counts.pruned,
-            inverse_cut=counts.inverse_cut,
-            rounds_without_progress=0,
-            phase_ended="reached its 2 rounds" if number == 2 else None,
+            stage=phase,
+            round_in_stage=number if number <= 2 else number - 2,
+            terms=terms,
+            total=sum(terms.values()),
+            counts=counts.as_counts(),
+            notes=NOTES,
+            synthesis=inner,
+            stage_ended="reached its 2 rounds" if number == 2 else None,
         )
         entry = RoundEntry(record, Views(original, measures(float(SHARES[number])), measures(0.3)), 1.5)
         following = Phase.INITIALISE if number < 2 else Phase.MINIMISE
         place = Place(following, None, ({}, {}))
-        state = journal.commit(run, shapes, state, entry, masks_after(number), examples, place)
+        state = journal.commit(run, shapes, state, entry, Gates(masks_after(number)), examples, place)
     return run
+
+
+def told(record: Record, terms: dict[str, float] | None = None, round_in_stage: int = 1, **notes: Any) -> Record:
+    """`record` with other terms and notes."""
+    return replace(record, terms=terms or {}, round_in_stage=round_in_stage, notes={**NOTES, **notes})
 
 
 def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path) -> None:
     run = write_run(home)
-    summary, entry = replace(run.summary(), phase=Phase.INITIALISE), run.entries()[0]
+    summary, entry = replace(run.summary(), stage=Phase.INITIALISE), run.entries()[0]
     config = replace(summary.spec.config, label_rounds=3, label_lead=0.6)
     summary = replace(summary, spec=replace(summary.spec, config=config))
 
     def words(*records: dict[str, Any], state: RunState = RunState.RUNNING) -> str:
-        entries = tuple(replace(entry, record=replace(entry.record, **{"losses": {}, **values})) for values in records)
+        entries = tuple(replace(entry, record=told(entry.record, **values)) for values in records)
         return state_words(replace(summary, state=state), entries, 5, dataset_info("cifar10").classes)[1]
 
-    ahead = {"label": 6, "racing": 5, "round_in_phase": 1, "lead": 0.314}
+    ahead = {"label": 6, "racing": 5, "round_in_stage": 1, "lead": 0.314}
     assert "Labels race: frog is ahead of the 5 that are left, by 0.31 nats." in words(ahead)
-    without = {"label": None, "racing": 0, "round_in_phase": 4, "lead": None}
-    clear, narrow, old = ({**ahead, "racing": 3, "round_in_phase": 3, "lead": lead} for lead in (1.5, 0.599, None))
+    without = {"label": None, "racing": 0, "round_in_stage": 4, "lead": None}
+    clear, narrow = ({**ahead, "racing": 3, "round_in_stage": 3, "lead": lead} for lead in (1.5, 0.599))
     found = "The label frog won the race, by 1.50 nats."
     assert words(ahead, clear).endswith(found)
-    after = {**without, "label": 6, "losses": {"turned up": 0.1}}
+    after = {**without, "label": 6, "terms": {"turned up": 0.1}}
     assert f"{found} The channels cut shall lead there" in words(clear, after)
     few = replace(summary, spec=replace(summary.spec, config=replace(config, hold_lead=1.5, hold_images=11)))
     summary, usual = few, summary
@@ -120,16 +123,14 @@ def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path)
     held = {**clear, "held": True}
     assert words(ahead, held).endswith("by 1.50 nats, and is held to.")
     assert words(held, {**after, "held": True}, state=RunState.FINISHED).endswith("and is held to.")
-    summary = replace(summary, phase=Phase.MINIMISE)
+    summary = replace(summary, stage=Phase.MINIMISE)
     assert "Held to frog. The phase ends after" in words(held, {**after, "held": True})
     assert "frog" not in words(clear, after)
-    summary = replace(summary, phase=Phase.INITIALISE)
+    summary = replace(summary, stage=Phase.INITIALISE)
     none = "No label won the race: frog led by 0.59 of the 0.6 nats asked for."
     assert none in words(ahead, narrow, without)
     assert words(ahead, clear, after, state=RunState.FINISHED).endswith(found)
     assert words(narrow, without, state=RunState.FINISHED).endswith(none)
-    assert "The label frog won the race." in words(old, after)
-    assert "race" not in words(old, without)
     assert "race" not in words(without)
     assert "race" not in words(without, state=RunState.FINISHED)
 
@@ -197,30 +198,30 @@ def test_the_controls_start_from_the_preset_and_explain_every_setting():
     at = defend(victim=VICTIM)
     config = PRESETS["default"]
     shown = {**{x.key: x for x in at.sidebar.slider}, **{x.key: x for x in at.sidebar.number_input}}
-    for setting in SETTINGS:
-        widget = shown[f"defend/set/{setting.name}"]
+    for setting in IMSConfig.settings():
+        widget = shown[f"defend/set/ims/{setting.name}"]
         assert widget.value == pytest.approx(getattr(config, setting.name)), setting.name
         assert widget.help == setting.explanation or setting.name.startswith("rounds_")
         assert "preset" not in widget.label
     assert "**100 clean images**: 10 of each class." in [caption.value for caption in at.sidebar.caption]
-    assert "λ" in shown["defend/set/sparsity_weight"].label
-    assert "k" in shown["defend/set/steepness"].label
+    assert "λ" in shown["defend/set/ims/sparsity_weight"].label
+    assert "k" in shown["defend/set/ims/steepness"].label
 
 
 def test_a_setting_that_left_the_preset_is_marked():
     at = defend(victim=VICTIM)
-    at.number_input(key="defend/set/inner_steps").set_value(7).run()
+    at.number_input(key="defend/set/ims/inner_steps").set_value(7).run()
     usual = PRESETS["default"].inner_steps
-    assert f"preset {usual}" in at.number_input(key="defend/set/inner_steps").label
+    assert f"preset {usual}" in at.number_input(key="defend/set/ims/inner_steps").label
 
 
 def test_another_preset_fills_the_controls_and_leaves_the_seed():
     at = defend(victim=VICTIM)
-    at.number_input(key="defend/set/seed").set_value(11).run()
+    at.number_input(key="defend/set/ims/seed").set_value(11).run()
     at.segmented_control(key="defend/preset").set_value("paper").run()
-    assert at.number_input(key="defend/set/inner_steps").value == PRESETS["paper"].inner_steps
-    assert at.slider(key="defend/set/sparsity_weight").value == PRESETS["paper"].sparsity_weight
-    assert at.number_input(key="defend/set/seed").value == 11
+    assert at.number_input(key="defend/set/ims/inner_steps").value == PRESETS["paper"].inner_steps
+    assert at.slider(key="defend/set/ims/sparsity_weight").value == PRESETS["paper"].sparsity_weight
+    assert at.number_input(key="defend/set/ims/seed").value == 11
 
 
 def test_the_presets_of_transformers_are_taken_for_one_and_those_of_others_for_others(home: Path):
@@ -229,23 +230,23 @@ def test_the_presets_of_transformers_are_taken_for_one_and_those_of_others_for_o
     card = replace(cache.victim_cards()[VICTIM], name=name, architecture="vitw32")
     save_victim(home / "victims", card, new_model("cifar10", "vitw32"))
     at = defend(victim=VICTIM)
-    at.number_input(key="defend/set/seed").set_value(11).run()
+    at.number_input(key="defend/set/ims/seed").set_value(11).run()
     for victim, transformer in ((name, True), (VICTIM, False)):
         at.selectbox(key="sidebar/victim").set_value(victim).run()
         assert not at.exception
         usual = preset("default", transformer)
-        assert at.number_input(key="defend/set/inner_steps").value == usual.inner_steps
-        assert at.slider(key="defend/set/pressure").value == usual.pressure
-        assert at.number_input(key="defend/set/seed").value == 11
+        assert at.number_input(key="defend/set/ims/inner_steps").value == usual.inner_steps
+        assert at.slider(key="defend/set/ims/pressure").value == usual.pressure
+        assert at.number_input(key="defend/set/ims/seed").value == 11
     # Another of the same kind leaves them as they are.
-    at.number_input(key="defend/set/inner_steps").set_value(7).run()
+    at.number_input(key="defend/set/ims/inner_steps").set_value(7).run()
     at.selectbox(key="sidebar/victim").set_value(CONTROL).run()
-    assert at.number_input(key="defend/set/inner_steps").value == 7
+    assert at.number_input(key="defend/set/ims/inner_steps").value == 7
 
 
 def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):
     at = defend(victim=VICTIM)
-    at.number_input(key="defend/set/outer_learning_rate").set_value(50.0).run()
+    at.number_input(key="defend/set/ims/outer_learning_rate").set_value(50.0).run()
     problem = "Outer learning rate has to be between 0.0001 and 1, not 50."
     assert [error.value for error in at.main.error] == [f"{problem} Change it in the sidebar; Step and Run begin then."]
     assert not at.main.info
@@ -259,7 +260,7 @@ def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):
 def test_a_run_without_any_round_is_not_begun():
     at = defend(victim=VICTIM)
     for phase in ("initialise", "minimise", "sparsify"):
-        at.number_input(key=f"defend/set/rounds_{phase}").set_value(0)
+        at.number_input(key=f"defend/set/ims/rounds_{phase}").set_value(0)
     at.run()
     assert ":red[At least one phase needs a round.]" in [caption.value for caption in at.sidebar.caption]
     assert not enabled(at) & {"Step", "Run", "Reset"}
@@ -268,7 +269,7 @@ def test_a_run_without_any_round_is_not_begun():
 def test_step_makes_a_run_of_the_settings_shown_and_asks_for_one_round(home: Path):
     at = defend(victim=VICTIM)
     at.slider(key="defend/spc").set_value(2).run()
-    at.number_input(key="defend/set/inner_steps").set_value(3).run()
+    at.number_input(key="defend/set/ims/inner_steps").set_value(3).run()
     button(at, "Step").click().run()
     (run,) = store(home).runs()
     spec = run.spec()
@@ -334,7 +335,7 @@ def test_a_run_whose_masks_are_cut_off_gets_a_sentence(home: Path):
 def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(home: Path):
     old = write_run(home)
     at = defend(run=old.id)
-    at.number_input(key="defend/set/inner_steps").set_value(9).run()
+    at.number_input(key="defend/set/ims/inner_steps").set_value(9).run()
     assert any("Reset begins a new one" in caption.value for caption in at.sidebar.caption)
     button(at, "Reset").click().run()
     new = next(run for run in store(home).runs() if run.id != old.id)
@@ -349,7 +350,7 @@ def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(hom
 
 def test_the_controls_take_over_the_settings_of_the_run_looked_at(home: Path):
     at = defend(run=write_run(home).id)
-    assert at.number_input(key="defend/set/rounds_initialise").value == 2
+    assert at.number_input(key="defend/set/ims/rounds_initialise").value == 2
     assert at.slider(key="defend/spc").value == 1
     assert "As in the run shown." in [caption.value for caption in at.sidebar.caption]
 
@@ -441,7 +442,7 @@ def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):
     run = write_run(home)
     end = Views(*(Measures(share, share, 1 - share, 2000, 1800) for share in (0.9, 0.456, 0.3)))
     journal.write_result(
-        run, RunResult("The last phase, sparsify, reached its 2 rounds.", True, 5, {}, 7.5, 150, 1, 1, 0, end)
+        run, RunResult("The last phase, sparsify, reached its 2 rounds.", True, 5, {}, 7.5, {}, {}, end)
     )
     at = defend(run=run.id)
     body = html(at)

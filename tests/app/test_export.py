@@ -121,6 +121,24 @@ def test_progress_failure_and_disagreement_are_told():
     assert any("do not use it" in sentence for sentence in sentences(app))
 
 
+def test_who_waits_is_told_the_place_in_the_queue(monkeypatch):
+    tended = []
+    monkeypatch.setattr(jobs.queue, "tend", lambda *_: tended.append(1))
+    busy, run = make_run(rounds=2), make_run(rounds=2)
+    for of, request in ((busy, Request("report", 1)), (run, Request("report", 2)), (run, Request("model", 2))):
+        folder = jobs.folder_of(of, request)
+        folder.mkdir(parents=True)
+        files.write_json(folder / jobs.REQUEST, jobs.asdict(request))
+        jobs.write_status(folder, JobStatus.working() if of is busy else JobStatus("waiting"))
+        jobs.queue.enter(of.path.parents[1], folder)
+    app = visit("export", run=run.id)
+    assert not app.exception
+    told = [bar.proto.text for bar in app.get("progress")]
+    assert told == [f"{place} in the queue: exports are made one after the other" for place in ("2nd", "3rd")]
+    # Where nobody else does, as after a restart of the dashboard, the page has the queue go on.
+    assert tended
+
+
 def test_what_was_picked_on_flip_and_neurons_is_taken_along_in_the_address(asked):
     run = make_run(rounds=3)
     app = visit("flip", run=run.id, pick="2,4")

@@ -187,6 +187,29 @@ def test_rows_are_named_by_what_differs_and_stand_in_the_order_of_the_attacks():
     assert rows(CASE, replace(CASE, dataset="gone"))[1] == "BadNets 10\u00a0%, gone"
 
 
+def test_cases_of_two_precisions_are_in_rows_of_their_own_and_the_table_has_a_column():
+    single, half = (replace(CASE, details={"precision": of, "device": "cpu"}) for of in ("float32", "bfloat16"))
+    half = replace(half, views={**CASE.views, "pruned": {"acc": 0.8, "asr": 0.5, "ra": 0.7}})
+    elsewhere = replace(half, victim="another", attack="wanet")
+    assert results_data.apart([single, elsewhere]) == []
+    cells, members = results_data.cells([single, half], View.PRUNED, ["architecture", "dataset"])
+    assert [cell.row for cell in cells] == ["BadNets 10\u00a0%, float32", "BadNets 10\u00a0%, bfloat16"]
+    assert [cell.shares[1] for cell in cells] == pytest.approx([0.1, 0.5])
+    assert members == [[single], [half]]
+    store("grid", single, half)
+    app = visit("results", victim=VICTIM, cell=f"{VICTIM}/10/bfloat16")
+    assert not app.exception
+    assert {"bfloat16", "float32"} == set(app.dataframe[0].value["precision"])
+    assert "device" not in app.dataframe[0].value
+    said = " ".join(element.value for element in app.markdown)
+    assert "· SPC 10 · default · bfloat16" in said
+    assert any("ASR 50.0" in caption.value for caption in app.caption)
+    store("grid", single, replace(single, seed=1))
+    app = visit("results", victim=VICTIM, cell=f"{VICTIM}/10")
+    assert "precision" not in app.dataframe[0].value
+    assert "float32" not in " ".join(element.value for element in app.markdown)
+
+
 def test_the_map_has_a_panel_a_measure_and_budgets_in_order():
     cells = [
         GridCell("one", 10, (0.9, None), ("a", "b")),

@@ -60,27 +60,27 @@ def pets(data: Path) -> None:
 def test_every_page_shows_it(run: Run):
     layers = run.layout().layers
     channel = f"{layers[-1].name.rpartition('.')[2]}:1"
-    for page, more in (
-        ("start", {}),
-        ("defend", {}),
-        ("flip", {"view": "pruned"}),
-        ("neurons", {}),
-        ("neurons", {"channel": channel}),
-        ("tune", {}),
-        ("export", {}),
+    for page, more, heading in (
+        ("start", {}, "A backdoor, on a real victim"),
+        ("defend", {}, "The three views, round 4"),
+        ("flip", {"view": "pruned"}, "Flip the mask"),
+        ("neurons", {}, "All channels"),
+        ("neurons", {"channel": channel}, channel.replace(":", ", channel ")),
+        ("tune", {}, "Threshold, round 4"),
+        ("export", {}, "Report"),
     ):
         app = visit(page, victim=run.spec().victim, run=run.id, **more)
         assert not app.exception, (page, app.exception)
         assert not app.error, (page, [error.value for error in app.error])
-        assert app.title or app.header or app.subheader
+        assert heading in [each.value for each in (*app.title, *app.subheader)], page
 
 
 def test_the_published_preset_has_no_sparsity_weight_on_a_transformer(run: Run, capsys: pytest.CaptureFixture[str]):
     wanted = 0 if "vit" in run.spec().victim else 10
     app = visit("defend", victim=run.spec().victim)
     app.segmented_control(key="defend/preset").set_value("paper").run()
-    assert app.slider(key="defend/set/sparsity_weight").value == wanted
-    assert "preset" not in app.slider(key="defend/set/sparsity_weight").label
+    assert app.slider(key="defend/set/ims/sparsity_weight").value == wanted
+    assert "preset" not in app.slider(key="defend/set/ims/sparsity_weight").label
     app = visit("tune", victim=run.spec().victim, run=run.id, base="paper", values="3", seeds="0")
     next(button for button in app.button if "missing run" in button.label).click().run()
     (laid_out,) = [each.spec() for each in cache.store().runs() if each.spec().spc == 3]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from invmask.runs.entries import RunState
 from invmask.runs.store import RunStore
@@ -41,6 +41,11 @@ def state_of(served: Dashboard, run: str) -> RunState:
     return RunStore(served.home / "runs").run(run).summary().state
 
 
+def sources(pictures: Locator) -> list[str]:
+    """What each picture shows, in order."""
+    return pictures.evaluate_all("all => all.map(picture => picture.src)")
+
+
 def begin_short_run(page: Page) -> str:
     """Step once with settings that soon come to the second phase; returns the run."""
     set_number(page, "Initialise", 2)
@@ -59,13 +64,17 @@ def test_start_shows_what_a_backdoor_does(page: Page, served: Dashboard):
     clean, triggered = page.get_by_role("img", name=", clean"), page.get_by_role("img", name=", triggered")
     expect(clean).to_have_count(6)
     expect(triggered).to_have_count(6)
-    first = clean.first.get_attribute("alt")
+    first = sources(clean)
+    assert len(set(first)) == 6
     press(page, "Draw other pictures")
     wait_until(page, "the draw is in the address", lambda: query(page).get("draw") == "1", 20)
+    wait_until(page, "other pictures are shown", lambda: not set(sources(clean)) <= set(first), 20)
+    expect(clean).to_have_count(6)
+    other = sources(clean)
     page.reload()
     expect(clean).to_have_count(6)
     assert query(page)["draw"] == "1"
-    assert first is not None
+    assert sources(clean) == other
 
 
 def test_a_walk_from_start_to_flip_survives_a_reload(page: Page, new_reader: Callable[[], Page], served: Dashboard):

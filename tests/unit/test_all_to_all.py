@@ -11,6 +11,7 @@ from invmask.data.images import LabelledImages
 from invmask.evidence.ablation import Ablation
 from invmask.evidence.conductance import layer_conductance
 from invmask.evidence.views import Fate, ViewAnswers
+from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs.subject import ProbeImages, measure_views
 from tests.unit.run_helpers import VICTIM, write_victims
@@ -40,7 +41,7 @@ def test_asr_is_the_share_answered_with_the_next_class(victim: Victim, test_imag
     assert images.triggered.shape == images.clean.shape
     assert bool(images.attacked.all())
     layout = MaskLayout.of(victim.model)
-    measures = measure_views(victim.model, layout, Masks.initial(layout), (View.ORIGINAL,), images, "float32")[
+    measures = measure_views(victim.model, Gates(Masks.initial(layout)), (View.ORIGINAL,), images, "float32")[
         View.ORIGINAL
     ]
     with torch.no_grad():

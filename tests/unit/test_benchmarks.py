@@ -1,11 +1,12 @@
 """What the benchmarks keep: cases that were asked for and have today's settings, and victims, to be used again."""
 
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from benchmarks import held, readme, unlike
+from benchmarks import held, quality, readme, unlike
 from benchmarks.cases import keep
 from invmask import settings
 from invmask.attacks.make import Plan
@@ -23,16 +24,17 @@ PLAN = Plan("cifar10", "preactresnet18w2", "badnets")
 def write(folder: Path, case: Case, **unlike: float) -> None:
     views = {view: {"acc": 0.9} for view in VIEWS}
     details = {"settings": preset(case.preset, **{"seed": case.seed, **unlike}).as_json()}
+    details = {"precision": case.precision, "device": case.device, **details}
     write_case(folder, case.name, CaseResult(**case.description(), views=views, details=details))
 
 
 def test_cases_that_were_not_asked_for_or_have_other_settings_stay_where_they_are(own_home: Path):
     write_victims(own_home / "victims")
-    asked = [Case(PLAN, "default", 10, seed) for seed in range(3)]
+    asked = [Case.here(PLAN, "default", 10, seed) for seed in range(3)]
     source, results = own_home / "sweeps" / "some", own_home / "kept" / "some"
     write(source, asked[0])
     write(source, asked[1], steepness=7.0)
-    write(source, Case(PLAN, "default", 2, 0))
+    write(source, Case.here(PLAN, "default", 2, 0))
     keep(asked, source, results)
     kept, problems = read_folder(results / "cases")
     assert problems == []
@@ -57,7 +59,7 @@ def trained(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, 
 def test_a_victim_is_trained_once_and_found_where_it_is_kept_ever_after(
     trained: list[tuple[str, int | None]], own_home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    cases = [Case(PLAN, "default", 10, 0)]
+    cases = [Case.here(PLAN, "default", 10, 0)]
     unlike.provide(cases)
     assert trained == [(VICTIM, unlike.EPOCHS)]
     monkeypatch.setenv("INVMASK_HOME", str(own_home / "another"))
@@ -70,7 +72,7 @@ def test_a_victim_is_trained_once_and_found_where_it_is_kept_ever_after(
 
 def test_a_victim_that_was_there_before_is_not_kept(trained: list[tuple[str, int | None]], own_home: Path):
     write_victims(own_home / "victims")
-    unlike.provide([Case(PLAN, "default", 10, 0)])
+    unlike.provide([Case.here(PLAN, "default", 10, 0)])
     assert trained == []
     assert not (own_home / "benchmarks").exists()
 
@@ -79,8 +81,26 @@ def test_a_victim_that_was_there_before_is_not_kept(trained: list[tuple[str, int
 def test_a_victim_that_cannot_be_trained_is_said_to_be_missing(own_home: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sweep, "carry_out", Mock(side_effect=UserError("There is no such data set.")))
     with pytest.raises(UserError, match="no such data set"):
-        unlike.provide([Case(PLAN, "default", 10, 0)])
+        unlike.provide([Case.here(PLAN, "default", 10, 0)])
     assert not (own_home / "benchmarks").exists()
+
+
+def test_the_table_of_quality_takes_no_mean_over_two_precisions():
+    def case(precision: str, seed: int, acc: float) -> dict[str, object]:
+        shares = {"acc": acc, "asr": 0.1, "ra": 0.5}
+        counts = {"rounds": 3, "selected": 2, "pruned_channels": 1}
+        phases = [{"phase": "sparsify", "pruned": shares, "inverse": shares, **counts}]
+        of = {"victim": "cifar10-cnn4-badnets", "preset": "paper", "spc": 10, "precision": precision, "seed": seed}
+        return {**of, "original": shares, "phases": phases}
+
+    alike = [case("float32", 0, 0.5), case("float32", 1, 0.7)]
+    (row,) = (line for line in quality.make_table(alike).splitlines() if "| paper" in line)
+    assert row.startswith("| badnets | paper, 10 | sparsify | 2 | 3 ± 0 | 60.0 ± ")
+    rows = [line for line in quality.make_table([*alike, case("bfloat16", 0, 0.1)]).splitlines() if "| paper" in line]
+    assert [row.split(" | ")[1:6:2] for row in rows] == [
+        ["paper, 10, bfloat16", "1", "10.0"],
+        ["paper, 10, float32", "2", "60.0 ± 14.1"],
+    ]
 
 
 def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():
@@ -106,6 +126,10 @@ def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():
     other = case("one", 3, 0.8, 0.1, hold_images=40, pressure=2)
     with pytest.raises(AssertionError):
         held.compare([(other, pairs[0][1])], {"one": 3})
+    now, then = pairs[0]
+    half = replace(now, details={**now.details, "precision": "bfloat16"})
+    with pytest.raises(AssertionError):
+        held.compare([(half, then)], {"one": 3})
 
 
 def test_readme_says_which_cases_fall_short_and_whether_the_race_was_misled_for_each_preset(tmp_path: Path):

@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
-from invmask.runs.entries import RunState, last_of_race
+from invmask.runs.entries import RunState
 from invmask.runs.executor import Executor
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
+from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.wants import Goal, read_want
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
@@ -31,8 +32,8 @@ def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_home
 
 
-def _spec(victim, preset, spc, seed):
-    base = small_spec(victim, preset=preset, spc=spc, seed=seed)
+def _spec(victim, preset, spc, seed, precision):
+    base = small_spec(victim, preset=preset, spc=spc, seed=seed, precision=precision)
     return replace(base, config=replace(base.config, seed=seed))
 
 
@@ -63,23 +64,26 @@ def test_a_grid_is_done_by_workers_once_and_goes_on_where_it_was(home, capsys):
 
 
 def test_a_case_tells_what_the_race_of_labels_found(home, monkeypatch):
-    def racing(*of):
-        base = _spec(*of)
+    def racing(*of, **how):
+        base = _spec(*of, **how)
         return replace(base, config=replace(base.config, amplification=2.0, label_rounds=1))
 
     for name, spec_of in (("without", _spec), ("with", racing)):
         monkeypatch.setattr(sweep, "spec_of", spec_of)
         assert main([*GRID, "--attacks", "badnets", "--seeds", "0", "--name", name]) == 0
     found = {name: read_folder(home / "sweeps" / name)[0][0] for name in ("without", "with")}
-    assert found["without"].details["race"] is None
-    raced = last_of_race(RunStore(home / "runs").run(found["with"].run).entries())
-    assert raced.lead >= 0
-    assert found["with"].details["race"] == {"label": raced.label, "lead": raced.lead}
+    assert "lead" not in found["without"].details["notes"]
+    entries = RunStore(home / "runs").run(found["with"].run).entries()
+    raced = next(entry.record.notes for entry in reversed(entries) if entry.record.notes["racing"])
+    assert raced["lead"] >= 0
+    assert {key: found["with"].details["notes"][key] for key in ("label", "lead")} == {
+        key: raced[key] for key in ("label", "lead")
+    }
 
 
 def test_a_case_without_result_is_tried_again_from_its_run(home, capsys):
-    run = RunStore(home / "runs").create(_spec(VICTIM, "default", 1, 0))
     (case,) = sweep.expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], [0])
+    run = RunStore(home / "runs").create(sweep._spec(case))
     failed = replace(case.result(run.summary()), problem="The memory ran out.")
     write_case(home / "sweeps" / "again", case.name, failed)
     assert main([*GRID, "--attacks", "badnets", "--name", "again"]) == 0
@@ -161,6 +165,94 @@ def test_an_interrupted_sweep_pauses_its_run_writes_its_table_and_goes_on_with_i
     assert [case["run"] for case in json.loads(capsys.readouterr().out)] == [first.id, second.id]
 
 
+@pytest.fixture
+def no_workers(monkeypatch):
+    """Runs are handed out, and nobody takes them."""
+    monkeypatch.setattr(Executor, "places", property(lambda _: 3))
+    monkeypatch.setattr(Executor, "start", lambda executor: executor)
+    monkeypatch.setattr(Executor, "close", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_workers")
+def test_whatever_ends_a_sweep_early_leaves_none_of_its_runs_going(home, monkeypatch):
+    store, begun, tried = RunStore(home / "runs"), list[str](), list[str]()
+    begin, pause = sweep.begin, RunStore.pause
+
+    def noted(runs, case):
+        run = begin(runs, case)
+        begun.append(run.id)
+        return run
+
+    def paused(self, run_id):
+        tried.append(run_id)
+        if run_id == begun[0]:
+            raise OSError(28, "No space left on device")
+        pause(self, run_id)
+
+    def broken(*_):
+        raise RuntimeError("An error that nobody thought of.")
+
+    monkeypatch.setattr(sweep, "begin", noted)
+    monkeypatch.setattr(RunStore, "pause", paused)
+    monkeypatch.setattr(sweep, "_summary", broken)
+    with pytest.raises(RuntimeError, match="nobody thought of"):
+        main([*GRID, "--attacks", "badnets", "--seeds", "0,1,2"])
+    assert len(begun) == 3
+    assert tried == begun
+    assert [read_want(store.run(run).path).goal for run in begun] == [Goal.FINISH, Goal.PAUSE, Goal.PAUSE]
+
+
+@pytest.mark.usefixtures("no_workers")
+def test_a_run_that_could_not_be_handed_out_is_not_left_going(home, monkeypatch):
+    ask = RunStore._ask
+
+    def half(self, run, want):
+        ask(self, run, want)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(RunStore, "_ask", half)
+    assert main([*GRID, "--attacks", "badnets"]) == 2
+    (run,) = RunStore(home / "runs").runs()
+    assert read_want(run.path).goal is Goal.PAUSE
+
+
+def test_a_case_is_done_once_in_each_precision_and_no_mean_mixes_them(home, capsys):
+    grid, folder = [*GRID, "--attacks", "badnets"], home / "sweeps" / "sweep"
+    shorter = folder / f"{VICTIM}_default_spc1_seed0.json"
+    assert main([*grid, "--precision", "bfloat16"]) == 0
+    (half,) = json.loads(capsys.readouterr().out)
+    (path,) = folder.glob("*.json")
+    # As it was called before names told precision and device.
+    path.rename(shorter)
+    assert main([*grid, "--precision", "float32", "--seeds", "0,1"]) == 0
+    single = json.loads(capsys.readouterr().out)
+    assert [case["precision"] for case in (half, *single)] == ["bfloat16", "float32", "float32"]
+    runs = RunStore(home / "runs")
+    assert [runs.run(case["run"]).spec().precision for case in (half, *single)] == ["bfloat16", "float32", "float32"]
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    assert len(before) == 3
+    assert main([*grid, "--precision", "bfloat16"]) == 0
+    assert json.loads(capsys.readouterr().out) == [half]
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*.json")} == before
+    table = (folder / "table.md").read_text().splitlines()
+    assert table[2].startswith("| precision | seeds |")
+    assert [line.split(" | ")[:2] for line in table[4:]] == [["| bfloat16", "1"], ["| float32", "2"]]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_file_that_names_no_precision_is_of_none_and_stays_unless_it_holds_nothing(tmp_path):
+    (case,) = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], [0])
+    views = {view: {"acc": 0.9} for view in VIEWS}
+    old = CaseResult(**case.description(), views=views, details={"settings": sweep._spec(case).config.as_json()})
+    write_case(tmp_path, case.earlier_name, old)
+    assert not sweep.is_done(tmp_path, case)
+    assert sweep.file_of(tmp_path, case).name == f"{case.name}.json"
+    (found,), problems = read_folder(tmp_path)
+    assert (found.precision, found.device, problems) == ("unknown", "unknown", [])
+    write_case(tmp_path, case.earlier_name, replace(old, views={}, problem="It failed.", details={}))
+    assert sweep.file_of(tmp_path, case).name == f"{case.earlier_name}.json"
+
+
 def test_a_run_that_somebody_pauses_elsewhere_makes_room_for_the_next(home, monkeypatch, capsys):
     looks = sweep._summary
 
@@ -187,7 +279,7 @@ def test_as_many_runs_are_handed_out_as_the_workers_can_have(monkeypatch):
     def summary(_run):
         raise Seen
 
-    monkeypatch.setattr(sweep, "begin", lambda _runs, case: begun.append(case.seed))
+    monkeypatch.setattr(sweep, "begin", lambda _runs, case: begun.append(case.seed) or Run(Path("gone")))
     monkeypatch.setattr(sweep, "_summary", summary)
     with pytest.raises(Seen):
         main([*GRID, "--attacks", "badnets", "--seeds", "0,1,2,3,4"])
@@ -231,6 +323,7 @@ def test_a_case_that_other_settings_made_is_done_again(tmp_path):
     views = {view: {"acc": 0.9} for view in VIEWS}
 
     def done(**details: object) -> bool:
+        details = {"precision": case.precision, "device": case.device, **details}
         write_case(tmp_path, case.name, CaseResult(**case.description(), views=views, details=details))
         return sweep.is_done(tmp_path, case)
 
@@ -256,6 +349,7 @@ def test_a_case_whose_victim_is_not_here_is_done_if_its_result_is(own_home: Path
     views = {view: {"acc": 0.9} for view in VIEWS}
     for settings_then, done in ((made_then, True), ({**made_then, "inner_steps": 3}, False)):
         details: dict[str, object] = {"settings": settings_then, "weights": "somebody's"}
+        details |= {"precision": case.precision, "device": case.device}
         write_case(own_home, case.name, CaseResult(**case.description(), views=views, details=details))
         assert sweep.is_done(own_home, case) is done
 

@@ -145,7 +145,7 @@ def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(
 
 def finished(run: Run) -> RunResult:
     views = run.entries()[-1].views
-    return RunResult("It was enough.", True, 4, {"initialise": 4}, 1.0, 150, 1, 1, 1, views)
+    return RunResult("It was enough.", True, 4, {"initialise": 4}, 1.0, {}, {}, views)
 
 
 def test_a_sweep_takes_finished_runs_that_differ_in_one_setting_and_their_seeds(own_home: Path):
@@ -164,6 +164,9 @@ def test_a_sweep_takes_finished_runs_that_differ_in_one_setting_and_their_seeds(
         other("both", spc=5, steepness=9),
         other("lambda", sparsity_weight=3),
     ]
+    for name, how in (("half", {"precision": "bfloat16"}), ("elsewhere", {"device": "cuda"})):
+        run_there = other(name, spc=7)
+        runs.append(replace(run_there, spec=replace(run_there.spec, **how)))
     assert [place.run.id for place in finished_along(own, "spc", runs)] == [own.id, "more", "seed"]
     assert [(p.value, p.run.id) for p in finished_along(own, "sparsity_weight", runs)] == [(3, "lambda"), (10, own.id)]
     assert not is_curve(finished_along(own, "norm_bound", runs))
@@ -337,7 +340,9 @@ def test_a_round_without_perturbations_has_no_sentence_on_how_many(own_home: Pat
 
 def test_before_any_perturbation_no_batch_is_spoken_of(own_home: Path):
     records = read_records(make_run(own_home, rounds=2))
-    for entry in entries_of(records, ["defend-labels", "defend-inner"]):
+    entries = entries_of(records, names := ["defend-labels", "defend-inner"])
+    assert sorted(entry.name for entry in entries) == sorted(names)
+    for entry in entries:
         assert "Measured on" not in caption(entry, records)
 
 

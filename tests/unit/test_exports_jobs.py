@@ -142,7 +142,9 @@ def test_an_export_whose_process_is_gone_was_interrupted(run: Run):
 def test_old_exports_make_room(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(jobs.subprocess, "Popen", lambda *_, **__: type("P", (), {"pid": os.getpid(), "wait": int})())
     for number in range(1, jobs.MOST_KEPT + 4):
-        jobs.start(run, replace(CSV, round=number))
+        request = replace(CSV, round=number)
+        jobs.start(run, request)
+        jobs.write_status(jobs.folder_of(run, request), JobStatus("done"))
     kept = list((run.path / jobs.FOLDER).iterdir())
     assert len(kept) == jobs.MOST_KEPT
     assert jobs.folder_of(run, replace(CSV, round=jobs.MOST_KEPT + 3)) in kept

@@ -85,7 +85,8 @@ def test_safetensors_agree_on_all_embedded_test_images(learned: MaskSource, tmp_
         assert set(file.keys()) == set(learned.victim.model.network.state_dict())
     assert (about["victim"], about["view"], about["round"]) == (learned.victim.card.name, view.value, 59)
     assert about["input"]["mean"] == list(learned.victim.card.dataset_info.mean)
-    assert about["settings"]["preset" if "preset" in about["settings"] else "steepness"]
+    assert (about["preset"], about["settings"]) == ("default", learned.spec.config.as_json())
+    assert about["settings"]["steepness"] == learned.masks.steepness
     assert about["versions"]["export"]["torch"] == torch.__version__
 
 

@@ -8,7 +8,7 @@ import pytest
 from invmask.figures.attack_sheet import SheetColumn, attack_sheet
 from invmask.figures.channels import ChannelState, channel_map, layer_counts, map_height, short_names
 from invmask.figures.inner import SHARES, flip_labels, inner_curves
-from invmask.figures.losses import LOSS_EXPLANATIONS, LOSS_TITLES, loss_curves
+from invmask.figures.losses import TermWords, loss_curves
 from invmask.figures.measures import measure_curves
 from invmask.figures.palette import GROUND
 from invmask.figures.ramps import gate_scale, oklab, ramp, selection_scale
@@ -31,6 +31,7 @@ STATE = ChannelState(
     pruned_gate=np.array([1, 1, 0, 0.2, 1, 1, 0.75, 1]),
     inverse_gate=np.array([1, 1, 1, 1, 0.4, 1, 0.75, 0]),
 )
+TITLES = {"initialise": ("Initialise", "Init."), "minimise": ("Minimise", "Min."), "sparsify": ("Sparsify", "Spars.")}
 THEMES = ("light", "dark", "paper")
 
 
@@ -131,35 +132,39 @@ def test_measures_are_drawn_in_per_cent_on_a_fixed_axis():
 
 
 def test_curves_mark_phases_and_the_round_shown():
-    spans = phase_spans(["initialise"] * 30 + ["minimise"] * 30 + ["sparsify"] * 2)
+    spans = phase_spans(["initialise"] * 30 + ["minimise"] * 30 + ["sparsify"] * 2, TITLES)
     assert [(span.phase, span.first, span.last) for span in spans] == [
         ("initialise", 1, 30),
         ("minimise", 31, 60),
         ("sparsify", 61, 62),
     ]
     rounds, ones = np.arange(1, 63), np.ones(62)
-    figure = loss_curves(rounds, {"total": ones}, spans, 100, "light", shown=7)
+    figure = loss_curves(rounds, {"total": ones}, {}, spans, 100, "light", shown=7)
     assert {shape.x0 for shape in figure.layout.shapes} == {30.5, 60.5, 7}
     assert {"Initialise", "Minimise"} <= set(texts(figure))
     assert "Sparsify" not in texts(figure), "there is no room for the name yet"
-    assert len(loss_curves(rounds, {"total": ones}, spans, 100, "light").layout.shapes) < len(figure.layout.shapes)
+    assert len(loss_curves(rounds, {"total": ones}, {}, spans, 100, "light").layout.shapes) < len(figure.layout.shapes)
 
 
 def test_every_loss_term_has_a_panel_from_the_first_round_on():
-    early = loss_curves(np.array([1]), {"total": np.array([2.0])}, phase_spans(["initialise"]), 20, "light")
-    terms = {name: np.array([0.5, 1.5]) for name in LOSS_TITLES}
-    late = loss_curves(np.array([1, 2]), terms, phase_spans(["initialise", "minimise"]), 20, "light")
-    assert len(early.data) == len(late.data) == len(LOSS_TITLES)
+    words = {
+        name: TermWords(name, since=since) for name, since in (("one", ""), ("other", "the next one"), ("third", ""))
+    }
+    early = loss_curves(np.array([1]), {"total": np.array([2.0])}, words, phase_spans(["initialise"]), 20, "light")
+    terms = {name: np.array([0.5, 1.5]) for name in ("total", *words)}
+    late = loss_curves(np.array([1, 2]), terms, words, phase_spans(["initialise", "minimise"]), 20, "light")
+    assert len(early.data) == len(late.data) == 4
     assert [axis for axis in early.layout if axis.startswith("yaxis")] == [
         axis for axis in late.layout if axis.startswith("yaxis")
     ]
     for trace in late.data:
         assert list(trace.y) == [0.5, 1.5]
-    assert set(LOSS_EXPLANATIONS) == set(LOSS_TITLES)
+    assert texts(early).count("from the next one on") == 1
+    assert texts(early).count("no part of this run") == 2
 
 
 def test_a_loss_term_nobody_foresaw_is_drawn_too():
-    figure = loss_curves(np.array([1]), {"total": np.ones(1), "new term": np.ones(1)}, (), 20, "light")
+    figure = loss_curves(np.array([1]), {"total": np.ones(1), "new term": np.ones(1)}, {}, (), 20, "light")
     assert bars(figure, "New term").y == (1.0,)
 
 
@@ -202,7 +207,7 @@ def test_no_line_of_the_grid_goes_through_words(theme):
     figures = (
         inner_curves(one, {name: np.array([np.nan]) for name in SHARES}, first, 20, theme),
         inner_curves(one, {name: np.ones(1) for name in SHARES}, first, 20, theme),
-        loss_curves(one, {"total": np.ones(1)}, first, 20, theme),
+        loss_curves(one, {"total": np.ones(1)}, {}, first, 20, theme),
         measure_curves(one, {"acc": {"original": np.ones(1), "pruned": np.ones(1)}}, first, 20, theme),
     )
     for figure in figures:
@@ -236,9 +241,9 @@ def test_ceilings_are_round_numbers(value, ceiling):
 
 
 def test_labels_keep_their_distance_and_their_order():
-    placed = spread_labels([93, 91, 9], 15, 0, 100)
-    assert placed == [100, 85, 9] or placed[0] - placed[1] >= 15
-    assert placed[0] > placed[1] > placed[2]
+    assert spread_labels([93, 91, 9], 15, 0, 100) == [100, 85, 9]
+    assert spread_labels([9, 93, 91], 15, 0, 100) == [9, 100, 85]
+    assert spread_labels([60, 58, 9], 15, 0, 100) == [73, 58, 9]
     assert spread_labels([0, 0, 0], 10, 0, 100) == [0, 10, 20]
     assert spread_labels([], 10, 0, 100) == []
 

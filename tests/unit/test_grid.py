@@ -65,7 +65,7 @@ def test_every_combination_is_there_once_and_a_control_has_no_ratio():
     assert len(names) == len(set(names)) == 3 * 2 * 2 * 2
     victims = list(dict.fromkeys(case.plan.name for case in cases))
     assert victims == [f"cifar10-preactresnet18w16-{end}" for end in ("badnets", "badnets-p5", "clean")]
-    assert "cifar10-preactresnet18w16-badnets-p5_paper_spc1_seed1" in names
+    assert "cifar10-preactresnet18w16-badnets-p5_paper_spc1_seed1_float32_cpu" in names
     # Victim by victim, so that one is done before the next is begun.
     assert [case.plan.name for case in cases] == sorted((case.plan.name for case in cases), key=victims.index)
     assert {case.description()["poisoning_ratio"] for case in cases} == {0.1, 0.05, 0.0}
@@ -174,6 +174,30 @@ def test_the_results_that_come_along_are_each_of_one_making_and_of_victims_that_
         assert all("earlier" not in case.preset for case in found)
         # Files of a folder's victim would have a colon in their names.
         assert {case.victim for case in found if not case.dataset.startswith("folder:")} <= set(victims)
+
+
+def test_what_computed_in_another_precision_or_on_another_device_has_a_row_of_its_own():
+    how = [("float32", "cpu"), ("bfloat16", "cpu"), ("float32", "cuda:0"), ("float32", "cuda:1"), (None, None)]
+    cases = [
+        result(seed=seed, views=pruned(0.1 * place), details={"precision": precision, "device": device})
+        for place, (precision, device) in enumerate(how)
+        for seed in (0, 1)
+    ]
+    cases.append(result(seed=2, problem="It failed.", views={}, details={"precision": "bfloat16", "device": "cpu"}))
+    keys = ["precision", "device", "seeds", "problems", "pruned asr"]
+    rows = [[row[key] for key in keys] for row in summarise(cases).to_dict("records")]
+    assert [row[:4] for row in rows] == [
+        ["float32", "cpu", 2, 0],
+        ["bfloat16", "cpu", 2, 1],
+        ["float32", "cuda", 4, 0],
+        ["unknown", "unknown", 2, 0],
+    ]
+    np.testing.assert_allclose([row[4] for row in rows], [0, 0.1, 0.25, 0.4])
+    words = as_markdown(summarise(cases)).splitlines()
+    assert words[2].startswith("| precision | device | seeds | original")
+    assert "precision" not in as_markdown(summarise(cases[:2]))
+    # Of a device that all have, nothing is said.
+    assert as_markdown(summarise(cases[:4])).splitlines()[2].startswith("| precision | original")
 
 
 def test_a_grid_builds_no_network_twice(monkeypatch):

@@ -277,10 +277,12 @@ def test_phases_of_no_rounds_are_passed_over() -> None:
 
 def test_optimizer_state_is_fresh_in_each_phase() -> None:
     subject, defense = make_subject(), IMS(preset("paper", **SHORT))
-    for state, record in drive(defense, subject, defense.init(subject)):
-        if record.stage_ended and state.ended is None:
-            assert state.optimizer_steps == 0
-            assert float(state.mask_square.abs().sum() + state.selection_mean.abs().sum()) == 0
+    steps = list(drive(defense, subject, defense.init(subject)))
+    begun = [state for state, record in steps if record.stage_ended and state.ended is None]
+    assert [state.phase for state in begun] == [Phase.MINIMISE, Phase.SPARSIFY]
+    for state in begun:
+        assert state.optimizer_steps == 0
+        assert float(state.mask_square.abs().sum() + state.selection_mean.abs().sum()) == 0
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -319,10 +321,11 @@ def test_a_step_leaves_the_given_state_and_the_model_unchanged() -> None:
 def test_perturbations_keep_to_the_bound() -> None:
     config = preset("paper", **SHORT, inner_learning_rate=0.5, norm_bound=0.1)
     subject, defense = make_subject(), IMS(config)
-    for state, record in drive(defense, subject, defense.init(subject), 4):
-        if record.synthesis is not None:
-            assert record.synthesis.largest == pytest.approx(0.1)
-            assert float(state.example_perturbations.abs().max()) == pytest.approx(0.1)
+    steps = list(drive(defense, subject, defense.init(subject), 4))
+    assert [record.synthesis is None for _, record in steps] == [True, True, False, False]
+    for state, record in steps[2:]:
+        assert record.synthesis.largest == pytest.approx(0.1)
+        assert float(state.example_perturbations.abs().max()) == pytest.approx(0.1)
 
 
 def test_masks_stay_in_range_and_do_change() -> None:
@@ -335,7 +338,9 @@ def test_masks_stay_in_range_and_do_change() -> None:
 
 def test_the_inner_report_adds_up() -> None:
     _, records = run_through(preset("paper", **SHORT, inner_learning_rate=0.3), make_subject())
-    for inner in (record.synthesis for record in records if record.synthesis is not None):
+    reports = [record.synthesis for record in records if record.synthesis is not None]
+    assert len(reports) == 5
+    for inner in reports:
         assert inner.samples == 6
         assert sum(inner.flipped_to) == round(inner.flipped * 6)
         assert 0 <= inner.inverse_agrees <= 1

@@ -353,7 +353,7 @@ def test_a_round_of_each_phase_of_ims(name):
     defense = IMS(replace(preset("default", transformer=is_transformer(name)), **short))
     subject = Subject(network, torch.rand(4, 3, 32, 32), 4)
     rounds = list(drive(defense, subject, defense.init(subject)))
-    assert [record.phase for _, record in rounds] == list(Phase)
+    assert [record.stage for _, record in rounds] == list(Phase)
     assert rounds[-1][1].channels == MaskLayout.of(network).channels
     masks = defense.masks(rounds[-1][0])
     assert bool((masks.mask != rounds[0][0].mask).any())

@@ -47,6 +47,18 @@ def test_every_value_meets_every_seed_and_the_furthest_run_is_taken():
     ]
 
 
+def test_no_curve_has_runs_of_another_precision_or_kind_of_device():
+    base = small_spec(device="cuda:0")
+    runs = [
+        summary("half", replace(base, precision="bfloat16"), RunState.FINISHED),
+        summary("processor", replace(base, device="cpu"), RunState.FINISHED),
+        summary("same", replace(base, device="cuda:1", threads=7), RunState.PAUSED),
+    ]
+    (place,) = lay_out(base, SPC, [1], [0], runs)
+    assert place.run.id == "same"
+    assert [place.run for place in lay_out(base, SPC, [1], [0], runs[:2])] == [None]
+
+
 def test_runs_of_another_network_that_had_the_victims_name_are_on_no_curve(own_home: Path):
     write_victims(own_home / "victims")
     old = taken(own_home, small_spec(), 1)

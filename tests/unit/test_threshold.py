@@ -22,6 +22,7 @@ from invmask.evidence.threshold import (
     propose,
 )
 from invmask.evidence.views import view_probabilities
+from invmask.masks.repair import Gates
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.metrics import Measures
 from invmask.runs import cutting, tuning
@@ -145,7 +146,7 @@ def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, mo
     changes = stored.perturbations
     shared = replace(stored, perturbations=np.repeat(changes[:1], len(changes), 0) + np.float16(0.3), one_for_all=True)
     own = replace(stored, perturbations=np.linspace(0, 1, changes.size).reshape(changes.shape), one_for_all=False)
-    clean = view_probabilities(subject.model, run.masks_at(3), [View.ORIGINAL], subject.images, "float32")[0].argmax(1)
+    clean = view_probabilities(subject.model, run.repair_at(3), [View.ORIGINAL], subject.images, "float32")[0].argmax(1)
     places = torch.from_numpy(stored.indices.astype(int))
     for examples, images, wanted in (
         (shared, subject.images + torch.from_numpy(shared.perturbations[0].astype(np.float32)), clean),
@@ -158,7 +159,7 @@ def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, mo
         for each in tuning.read_curves(run, 3).points[Order.MASK][::4]:
             channels = run.masks_at(3).gate(View.PRUNED).argsort(stable=True)[: each.cut.channels].tolist()
             hard = hard_masks(run.masks_at(3), channels)
-            said = view_probabilities(subject.model, hard, [View.PRUNED], images, subject.precision)[0].argmax(1)
+            said = view_probabilities(subject.model, Gates(hard), [View.PRUNED], images, subject.precision)[0].argmax(1)
             assert each.restored == pytest.approx(float((said == wanted).double().mean()))
 
 
@@ -175,7 +176,7 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
     assert not tuning.has_work(measured)
     bench = make_bench(measured.spec(), [home / "victims"])
     assert found.original == measured.shapes().original
-    assert found.learned == tuple(bench.measure(bench.probe, masks, (View.PRUNED, View.INVERSE)).values())
+    assert found.learned == tuple(bench.measure(bench.probe, Gates(masks), (View.PRUNED, View.INVERSE)).values())
     subject = bench.subject
     score = channel_scores(subject.model, bench.layout, masks, subject.images, subject.precision)
     for order in Order:
@@ -185,7 +186,7 @@ def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(hom
         assert points[0].agreement == 1
         for each in (points[len(points) // 2], points[-1]):
             hard = hard_masks(masks, channels[: each.cut.channels])
-            views = bench.measure(bench.probe, hard, (View.PRUNED, View.INVERSE))
+            views = bench.measure(bench.probe, Gates(hard), (View.PRUNED, View.INVERSE))
             assert (each.pruned, each.inverse) == (views[View.PRUNED], views[View.INVERSE])
             if each.restored is not None:
                 assert each.restored * found.perturbed == pytest.approx(round(each.restored * found.perturbed))

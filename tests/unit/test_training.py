@@ -138,10 +138,21 @@ def test_a_damaged_checkpoint_is_named(content: bytes, training_set: PoisonedSet
     assert checkpoint.read_bytes() == content
 
 
-def test_random_states_of_a_training_begun_on_the_cpu_are_enough_elsewhere():
-    before = random_state(CPU)
-    set_random_state(before, torch.device("cuda"))
-    assert torch.equal(torch.get_rng_state(), before["cpu"])
+def test_random_states_go_on_where_they_were_on_either_device(monkeypatch: pytest.MonkeyPatch):
+    gpu = torch.device("cuda:1")
+    on_gpu = {gpu: torch.arange(16, dtype=torch.uint8)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: on_gpu[device].clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: on_gpu.update({device: state}))
+    of_cpu, of_gpu = random_state(CPU), random_state(gpu)
+    expected = torch.rand(3)
+    on_gpu[gpu] = torch.zeros(16, dtype=torch.uint8)
+    # Of a training that was begun on the CPU: the device draws on as it would have.
+    set_random_state(of_cpu, gpu)
+    assert torch.equal(torch.rand(3), expected)
+    assert not on_gpu[gpu].any()
+    set_random_state(of_gpu, gpu)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(on_gpu[gpu], torch.arange(16, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("config", [CONFIG, ADAMW], ids=lambda config: config.optimizer)

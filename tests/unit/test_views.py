@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from invmask.evidence.views import FATE_EXPLANATIONS, Fate, ViewAnswers, fate, view_probabilities
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.repair import Gates
+from invmask.masks.state import GATED, MaskLayout, Masks, View
 from invmask.targets import Targets
 
 TARGET, TRUE, OTHER, ANOTHER = 0, 1, 2, 3
@@ -51,7 +52,7 @@ def test_probabilities_are_those_of_gated_layers(narrow, test_images):
     generator = torch.Generator().manual_seed(3)
     masks = Masks(*torch.rand(2, layout.channels, generator=generator))
     images = test_images.tensor()[:20]
-    found = view_probabilities(narrow, masks, list(View), images)
+    found = view_probabilities(narrow, Gates(masks), GATED, images)
     assert found.shape == (3, 20, 10)
 
     # The weights themselves scaled by the gates: the same views, without a hook.

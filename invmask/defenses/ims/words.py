@@ -86,9 +86,9 @@ TERMS = {
 }
 
 AXES: dict[str, tuple[float, ...]] = {
-    "sparsity_weight": (0.0, 0.2, 1.0, 5.0, 10.0, 20.0),
-    "steepness": (5.0, 10.0, 20.0, 40.0),
-    "norm_bound": (0.05, 0.1, 0.25, 0.5, 1.0),
+    "sparsity_weight": (0, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    "steepness": (5, 10, 20, 40, 80),
+    "norm_bound": (0.03, 0.1, 0.3, 1),
 }
 
 
