@@ -37,6 +37,15 @@ def worker_of(run: Run) -> int:
     return json.loads((run.path / files.WORKER).read_text())["pid"]
 
 
+ENVIRONMENTS: set[frozenset[tuple[str, str]]] = set()
+"""Every state in which this process's environment was seen while workers started."""
+
+
+def started(executor: Executor) -> bool:
+    ENVIRONMENTS.add(frozenset(os.environ.items()))
+    return executor._hands.cluster is not None or executor.problem is not None
+
+
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     home = tmp_path_factory.mktemp("shared")
@@ -47,7 +56,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     os.chdir(home)
     try:
         executor.start()
-        wait(lambda: executor._hands.cluster is not None or executor.problem is not None, "the cluster")
+        wait(lambda: started(executor), "the cluster")
     finally:
         os.chdir(before)
     yield executor
@@ -60,6 +69,16 @@ def run(executor: Executor) -> Iterator[Run]:
     yield run
     if run.exists():
         executor.delete(run.id)
+
+
+def test_children_have_an_environment_of_their_own(executor: Executor):
+    # A page, or an export that begins meanwhile, reads this process's.
+    assert len(ENVIRONMENTS) == 1
+    asked = executor._hands.cluster.client.submit(eval, "dict(__import__('os').environ)", pure=False)
+    of_worker = asked.result(PATIENCE)
+    assert (of_worker["INVMASK_PARENT"], of_worker["OMP_NUM_THREADS"]) == (str(os.getpid()), "1")
+    assert of_worker["GOMP_SPINCOUNT"] == os.environ["GOMP_SPINCOUNT"]
+    assert str(ROOT) in of_worker["PYTHONPATH"]
 
 
 def test_a_step_a_run_a_pause_and_a_deletion(executor: Executor, run: Run):
