@@ -45,7 +45,7 @@ class Cluster:
         address: of an existing scheduler to use instead.
 
     Attributes:
-        places: how many units of work can be under way at once, as of the last look at `problem`.
+        places: how many workers there are or will be, as of the last look at `problem`.
 
     Raises:
         UserError: no scheduler answers at `address`, or the processes do not start.
@@ -71,6 +71,12 @@ class Cluster:
             raise UserError(
                 f"No Dask scheduler answers at {address}; start one there or unset INVMASK_SCHEDULER."
             ) from error
+
+    def grow(self, workers: int) -> None:
+        """Have at least so many worker processes of our own. Returns at once; they take seconds to come up."""
+        if self._processes is not None and workers > self.places:
+            self.places = workers
+            self._processes.scale(workers)
 
     def problem(self) -> str | None:
         """Why no work can be done and none will be before somebody mends it, as a sentence; None if all is well.
