@@ -7,7 +7,8 @@ import streamlit as st
 from invmask import settings
 
 # Before torch is loaded: a page is drawn in a new thread each time, and torch asks the environment for each of them.
-os.environ.setdefault("OMP_NUM_THREADS", str(settings.page_threads()))
+# One thread each: several pages may be drawn at once, and the other cores are for the runs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
 from invmask.ui import address, cache, navigation, sidebar, theme

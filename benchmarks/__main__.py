@@ -14,6 +14,7 @@ SPEED = (
     "defence --preset paper --spc 10 --times 1 --again",
     "slopes",
     "workers",
+    "beside --whole fashionmnist-cnn4-badnets cifar10-preactresnet18w16-badnets",
     "startup",
 )
 PAGES = ("whatif", "clicks", "moves")

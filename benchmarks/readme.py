@@ -100,6 +100,10 @@ def speed_table() -> str:
             f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)})",
             result,
         )
+    if (results / "beside.json").exists():
+        result = json.loads((results / "beside.json").read_text())
+        for what, found in beside_rows(result):
+            add(what, found, result)
     for path in sorted((results / "workers").glob("*.json")):
         result = json.loads(path.read_text())
         ratios = ", ".join(f"{phase} {_spread(each)} times" for phase, each in result["ratio"].items())
@@ -138,6 +142,25 @@ def speed_table() -> str:
             found = f"median {of['median']:.2f} s, at most {of['largest']:.2f} s (n = {of['n']})"
             add(f"{name}, beside a run", found, result)
     return "\n".join(lines)
+
+
+def beside_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Defences beside other processes: what was measured, and seconds with threads that wait as before and as now."""
+    titles = {"before": "threads that wait as OpenMP has them", "after": "as invmask has them"}
+    rows: dict[str, list[str]] = {}
+    for reading in result["readings"]:
+        if reading["setting"] not in titles:
+            continue
+        rounds = "whole defence" if reading["rounds"] is None else f"{reading['rounds']} rounds"
+        load = "idle" if reading["load"] == "idle" else f"beside {reading['load']}"
+        if reading["cut_off"] == reading["n"]:
+            found = f"not done in {reading['limit']:.0f} s"
+        else:
+            found = f"{_spread([one for one in reading['each'] if one is not None])} s"
+            found += f", {reading['cut_off']} not done in {reading['limit']:.0f} s" if reading["cut_off"] else ""
+        cells = rows.setdefault(f"{rounds} of `{reading['victim']}`, {load}", [])
+        cells.append(f"{titles[reading['setting']]}: {found} (n = {reading['n']})")
+    return [(what, "; ".join(cells)) for what, cells in rows.items()]
 
 
 def faster_words() -> str:

@@ -4,4 +4,9 @@ The method is "Backdoor Mitigation via Invertible Pruning Masks" (Dunnett et al.
 arXiv 2509.15497), called IMS throughout.
 """
 
+from invmask.waiting import choose_waiting
+
+# Whatever is imported of invmask, this comes before it, and so before torch.
+choose_waiting()
+
 __version__ = "0.1.0"

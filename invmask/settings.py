@@ -4,8 +4,8 @@
 | --- | --- | --- |
 | INVMASK_HOME | where runs and own victims are kept | the user's data directory |
 | INVMASK_DATA | where full data sets are kept | `data` in the home |
-| INVMASK_THREADS | threads of each worker | the cores, at most 4 |
-| INVMASK_WORKERS | worker processes, each at one run at a time | the cores divided by the threads |
+| INVMASK_THREADS | threads of each new run | the cores that no run under way has, from 1 to 4 |
+| INVMASK_WORKERS | most worker processes, each at one run at a time | one a core (or one for INVMASK_THREADS cores) |
 | INVMASK_SCHEDULER | address of a Dask scheduler to use, such as tcp://lab:8786 | a cluster of child processes |
 | INVMASK_DEVICE | where networks run: cpu, cuda or cuda:N | cpu |
 """
@@ -62,30 +62,36 @@ def victim_folders(of_home: Path | None = None) -> list[Path]:
     return [ASSETS / "victims", BENCHMARKS / "victims", (of_home or home()) / "victims"]
 
 
-def threads() -> int:
-    """Threads of each worker, 1 to the number of cores or more if asked.
+def threads(runs: int = 1, taken: int = 0) -> int:
+    """Threads of a new run, which keeps them for good: its share of the cores, from 1 to 4, or what was asked for.
+
+    Args:
+        runs: how many are made together.
+        taken: threads of other runs under way.
 
     Raises:
         UserError: INVMASK_THREADS is not a whole number from 1 to 1024.
     """
-    return _whole("INVMASK_THREADS", THREADS_LIMIT) or min(_cores(), MOST_THREADS)
+    return _whole("INVMASK_THREADS", THREADS_LIMIT) or min(max((cores() - taken) // runs, 1), MOST_THREADS)
 
 
 def workers() -> int:
-    """Worker processes.
+    """Most worker processes: one a core, for runs may have one thread each; on an accelerator one, which fills it.
 
     Raises:
         UserError: INVMASK_WORKERS is not a whole number from 1 to 256.
     """
-    return _whole("INVMASK_WORKERS", MOST_WORKERS) or max(1, _cores() // threads())
+    of_one = _whole("INVMASK_THREADS", THREADS_LIMIT) or 1
+    return workers_asked_for() or (max(1, cores() // of_one) if device() == "cpu" else 1)
 
 
-def page_threads() -> int:
-    """Threads of what a page computes: half of the cores.
+def workers_asked_for() -> int | None:
+    """What INVMASK_WORKERS says; None where it is not set.
 
-    Beside a run that has all of them, more threads wait for each other and take longer than fewer do.
+    Raises:
+        UserError: INVMASK_WORKERS is not a whole number from 1 to 256.
     """
-    return max(1, _cores() // 2)
+    return _whole("INVMASK_WORKERS", MOST_WORKERS)
 
 
 def scheduler() -> str | None:
@@ -119,7 +125,8 @@ def is_device_name(name: str) -> bool:
     return re.fullmatch(r"cpu|cuda(:\d{1,4})?", name) is not None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     # Dask knows of containers that may use fewer cores than the machine has.
     from dask.system import CPU_COUNT
 

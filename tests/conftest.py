@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import invmask  # noqa: F401  (before torch: it says how threads wait)
+
+# isort: split
 import hypothesis
 import pytest
 import torch

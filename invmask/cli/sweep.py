@@ -216,12 +216,15 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
         return
     runs, waiting, under_way = store(), list(reversed(cases)), dict[str, tuple[Case, Run]]()
     executor = Executor(runs).start()
+    # Of a scheduler's workers elsewhere, each has its own machine's cores as far as is known here.
+    side_by_side = min(len(cases), at_once or executor.places) if executor.scheduler is None else 1
+    threads = settings.threads(side_by_side)
     told, seen_paused = None, set[str]()
     try:
         while waiting or under_way:
             while waiting and len(under_way) < (at_once or executor.places):
                 case = waiting.pop()
-                under_way[case.name] = case, begin(runs, case)
+                under_way[case.name] = case, begin(runs, case, threads)
             time.sleep(LOOK_SECONDS)
             for name, (case, run) in list(under_way.items()):
                 summary = _summary(run)
@@ -256,9 +259,13 @@ def pause_all(runs: RunStore, begun: list[Run]) -> None:
     print("\n".join(["", *going, "Paused; the same command goes on."]), file=sys.stderr)
 
 
-def begin(runs: RunStore, case: Case) -> Run:
-    """The case's run: one that is there with exactly these settings, or a new one; wanted to its end."""
-    spec = _spec(case)
+def begin(runs: RunStore, case: Case, threads: int) -> Run:
+    """The case's run: one that is there with exactly these settings, or a new one; wanted to its end.
+
+    Args:
+        threads: of a new one; one that is there keeps its own.
+    """
+    spec = replace(_spec(case), threads=threads)
     found = next((run for run in runs.runs() if _same(run, spec)), None)
     run = found or runs.create(spec)
     if found is None or found.summary().state is not RunState.FINISHED:
@@ -277,7 +284,7 @@ def _spec(case: Case) -> RunSpec:
 
 def _same(run: Run, spec: RunSpec) -> bool:
     try:
-        if run.spec() != spec:
+        if replace(run.spec(), threads=spec.threads) != spec:
             return False
         shapes = run.shapes()
         return shapes is None or shapes.weights in (None, _weights(spec.victim))

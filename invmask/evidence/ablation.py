@@ -54,7 +54,7 @@ class Ablation:
     """Measures a network under any gates, quickly where they differ from known ones in late layers alone.
 
     Args:
-        model: in eval mode; left as it is.
+        model: in eval mode, on the device of the probe's images; left as it is.
         gates: [channels], those that others differ from; ones where not given.
     """
 
@@ -70,8 +70,12 @@ class Ablation:
         self._network = Resumable(model, layout, probe.images, gates, precision)
 
     def answers(self, gates: Tensor) -> Tensor:
-        """Softmax answers to the probe's clean and triggered images, float32 [G, N + M, K], gates [G, channels]."""
-        return self._network.logits(gates).softmax(2).cpu()
+        """Softmax answers to the probe's clean and triggered images, float32 [G, N + M, K] on the CPU.
+
+        Args:
+            gates: [G, channels], on any device.
+        """
+        return self._network.logits(gates.to(self.probe.clean.device)).softmax(2).cpu()
 
     def measures(self, gates: Tensor) -> list[Measures]:
         """ACC, ASR and RA under each of the gates [G, channels]."""

@@ -1,19 +1,21 @@
 """Dask workers: child processes of one's own, or those of an existing scheduler."""
 
+import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
-import threading
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
 from distributed.core import Status
 from distributed.deploy.spec import SpecCluster
-from distributed.deploy.subprocess import SubprocessScheduler, SubprocessWorker
+from distributed.deploy.subprocess import Subprocess
 
 from invmask.errors import UserError
 from invmask.runs.child import PARENT_VARIABLE
@@ -34,8 +36,6 @@ ALLOCATOR = {
 # How long a scheduler of somebody else's may be without workers before we say so.
 MOST_SECONDS_WITHOUT_WORKER = 30.0
 
-_environment_lock = threading.Lock()
-
 
 class Cluster:
     """A connection to workers.
@@ -45,7 +45,7 @@ class Cluster:
         address: of an existing scheduler to use instead.
 
     Attributes:
-        places: how many units of work can be under way at once, as of the last look at `problem`.
+        places: how many workers there are or will be, as of the last look at `problem`.
 
     Raises:
         UserError: no scheduler answers at `address`, or the processes do not start.
@@ -71,6 +71,12 @@ class Cluster:
             raise UserError(
                 f"No Dask scheduler answers at {address}; start one there or unset INVMASK_SCHEDULER."
             ) from error
+
+    def grow(self, workers: int) -> None:
+        """Have at least so many worker processes of our own. Returns at once; they take seconds to come up."""
+        if self._processes is not None and workers > self.places:
+            self.places = workers
+            self._processes.scale(workers)
 
     def problem(self) -> str | None:
         """Why no work can be done and none will be before somebody mends it, as a sentence; None if all is well.
@@ -124,13 +130,54 @@ def _runs(child: Any) -> bool:
     return child.process.returncode is None
 
 
-def _start_processes(workers: int, threads: int) -> SpecCluster:
-    """What `distributed.deploy.subprocess.SubprocessCluster` makes, but patient.
+class _Child(Subprocess):
+    """A process of Dask's in an environment of its own, where Dask's own classes give it that of the dashboard.
 
-    Its scheduler has 30 seconds to start, and if a busy machine takes longer, it waits for it for ever.
+    Args:
+        scheduler: its address; None where this is to be the scheduler.
+        spec: the class of Dask's to run and its options.
+        environment: all of it.
     """
+
+    def __init__(
+        self, scheduler: str | None, spec: dict[str, Any], environment: dict[str, str], name: object = None
+    ) -> None:
+        self.name = name
+        self._scheduler, self._spec, self._environment = scheduler, spec, environment
+        super().__init__()
+
+    async def _start(self) -> None:
+        words = [*([] if self._scheduler is None else [self._scheduler]), "--spec", json.dumps(self._spec)]
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "dask", "spec", *words, env=self._environment
+        )
+
+
+class _Scheduler(_Child):
+    """The scheduler. It writes its address into a file once it can be reached; a busy machine may take a minute."""
+
+    def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
+        super().__init__(None, {"cls": "distributed.Scheduler", "opts": options}, environment)
+
+    async def _start(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with tempfile.TemporaryDirectory(prefix="invmask-") as folder:
+            told = Path(folder) / "scheduler.json"
+            self._spec = {**self._spec, "opts": {**self._spec["opts"], "scheduler_file": str(told)}}
+            await super()._start()
+            assert self.process is not None
+            while self.process.returncode is None and time.monotonic() < deadline:
+                # It may be there and not be written to its end.
+                with contextlib.suppress(OSError, ValueError):
+                    self.address = json.loads(told.read_text())["address"]
+                    return
+                await asyncio.sleep(0.05)
+        raise RuntimeError("the scheduler did not start")
+
+
+def _start_processes(workers: int, threads: int) -> SpecCluster:
+    """What `distributed.deploy.subprocess.SubprocessCluster` makes, in an environment of its own."""
     local = {"host": "127.0.0.1", "preload": [CHILD], "dashboard": False, "dashboard_address": None}
-    scheduler = {"scheduler_kwargs": {"port": 0, **local}, "timeout": START_SECONDS}
     worker_kwargs = {
         **local,
         "preload_nanny": [CHILD],
@@ -140,42 +187,29 @@ def _start_processes(workers: int, threads: int) -> SpecCluster:
         "memory_limit": 0,
         "silence_logs": logging.ERROR,
     }
+    environment = _environment(threads)
     worker = {
-        "cls": SubprocessWorker,
-        "options": {"worker_class": "distributed.Nanny", "worker_kwargs": worker_kwargs},
+        "cls": _Child,
+        "options": {"spec": {"cls": "distributed.Nanny", "opts": worker_kwargs}, "environment": environment},
     }
-    with _environment(threads):
-        return SpecCluster(
-            scheduler={"cls": SubprocessScheduler, "options": scheduler},
-            workers=dict.fromkeys(range(workers), worker),
-            worker=worker,
-            name="invmask",
-            silence_logs=logging.ERROR,  # pyright: ignore[reportArgumentType]  # a level
-        )
+    return SpecCluster(
+        scheduler={"cls": _Scheduler, "options": {"options": {"port": 0, **local}, "environment": environment}},
+        workers=dict.fromkeys(range(workers), worker),
+        worker=worker,
+        name="invmask",
+        silence_logs=logging.ERROR,  # pyright: ignore[reportArgumentType]  # a level
+    )
 
 
-@contextlib.contextmanager
-def _environment(threads: int) -> Iterator[None]:
-    """What child processes inherit: where invmask is, whatever directory we were started in, and their threads."""
-    before = {}
+def _environment(threads: int) -> dict[str, str]:
+    """That of child processes: where invmask is, whatever directory we were started in, and their threads."""
     path = os.environ.get("PYTHONPATH")
-    changes = {
+    return {
+        **ALLOCATOR,
+        **os.environ,
         "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *([path] if path else [])]),
         "OMP_NUM_THREADS": str(threads),
         PARENT_VARIABLE: str(os.getpid()),
-        # The scheduler's log goes to a pipe that nobody reads: once full, it would hold the scheduler up.
+        # What goes wrong is told by the executor; Dask's own log would fill the terminal.
         "DASK_LOGGING__DISTRIBUTED": "error",
-        **{name: os.environ.get(name, value) for name, value in ALLOCATOR.items()},
     }
-    with _environment_lock:
-        for name, value in changes.items():
-            before[name] = os.environ.get(name)
-            os.environ[name] = value
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value

@@ -17,7 +17,7 @@ from invmask.runs.advance import Outcome
 from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
-from invmask.runs.subject import Bench, make_bench
+from invmask.runs.subject import Bench, has_device, make_bench
 from invmask.runs.tuning import CutCurves
 from invmask.settings import victim_folders
 
@@ -50,6 +50,9 @@ def _pieces(run: Run) -> Iterator[None]:
     assert round_taken is not None
     torch.set_num_threads(spec.threads)
     check_victim(run)
+    if not has_device(spec.device):
+        # Of an accelerator's run, on a machine without one: as near as can be.
+        spec = replace(spec, device="cpu", precision="float32")
     masks = run.masks_at(round_taken)
     bench = make_bench(spec, victim_folders(run.path.parents[1]))
     masks = Masks(masks.mask.to(spec.device), masks.selection.to(spec.device), masks.steepness)

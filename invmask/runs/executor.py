@@ -9,12 +9,13 @@ import contextlib
 import threading
 import time
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from invmask import settings
 from invmask.errors import UserError
 from invmask.runs import evidence, files, tuning
+from invmask.runs.room import Need, Room, threads_taken
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
@@ -54,12 +55,15 @@ class _Watched:
 
     Attributes:
         idle: its files' looks when there was nothing to do.
+        need, turn: of its last unit: what it takes, and which one it was of all; 0 before the first.
         unseen: how often on end a worker found nothing to do where there was something.
         problem: why its units come to nothing, as a sentence.
     """
 
     idle: Signature | None = None
     future: "Future | None" = None
+    need: Need = field(default_factory=Need)
+    turn: int = 0
     not_before: float = 0.0
     unseen: int = 0
     problem: str | None = None
@@ -71,6 +75,7 @@ class _Hands:
 
     cluster: "Cluster | None" = None
     watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
+    turn: int = 0
     not_before: float = 0.0
     patience: float = RESTART_SECONDS[0]
 
@@ -80,7 +85,9 @@ class Executor:
 
     Args:
         store: the runs to advance.
-        workers, threads: processes and the threads of each; the machine's settings where not given.
+        workers: most processes, each started when there is a unit for it; where not given, the machine's setting, and
+            no unit begins while those under way have all cores.
+        threads: of each process, where a run does not say otherwise; the machine's setting where not given.
         scheduler: address of an existing Dask scheduler; the machine's setting where not given, and without
             one a cluster of child processes.
 
@@ -96,7 +103,9 @@ class Executor:
         scheduler: str | None = None,
     ) -> None:
         self.store = store
-        self.workers = workers or settings.workers()
+        asked_for = workers or settings.workers_asked_for()
+        self.workers = asked_for or settings.workers()
+        self._room = Room(self.workers, None if asked_for else settings.cores())
         self.threads = threads or settings.threads()
         self.scheduler = scheduler or settings.scheduler()
         self._problem: str | None = None
@@ -113,7 +122,7 @@ class Executor:
     def places(self) -> int:
         """How many runs can be advanced at once: the workers, or what an existing scheduler has."""
         cluster = self._hands.cluster
-        return self.workers if cluster is None else cluster.places
+        return self.workers if cluster is None or self.scheduler is None else cluster.places
 
     def start(self) -> "Executor":
         """Begin to watch, and start the workers in the background. Returns at once; calling it again does nothing."""
@@ -124,7 +133,13 @@ class Executor:
         return self
 
     def create(self, spec: RunSpec) -> Run:
-        """A new run that waits for what is wanted of it."""
+        """A new run that waits for what is wanted of it, with no more threads than other runs leave it, but one.
+
+        It keeps them for good, alone or not: records repeat with one number of threads only.
+        """
+        if spec.device == "cpu" and self.scheduler is None:
+            left = settings.threads(taken=threads_taken(self.store.runs()))
+            spec = replace(spec, threads=min(spec.threads, left))
         return self.store.create(spec)
 
     def advance(self, run_id: str, rounds: int = 1) -> None:
@@ -200,7 +215,7 @@ class Executor:
         if hands.cluster is None:
             from invmask.runs.cluster import Cluster
 
-            hands.cluster = Cluster(self.workers, self.threads, self.scheduler)
+            hands.cluster = Cluster(1, self.threads, self.scheduler)
         problem = hands.cluster.problem()
         if problem is not None:
             self._trouble(hands, problem)
@@ -208,7 +223,7 @@ class Executor:
         runs = self.store.runs()
         present = {run.id for run in runs}
         hands.watched = {key: watched for key, watched in hands.watched.items() if key[0] in present}
-        # Oldest first, and every run with work has a unit under way or waiting: Dask takes them in turn.
+        due: list[tuple[Run, Kind, _Watched]] = []
         for run in reversed(runs):
             for kind in TELLING:
                 watched = hands.watched.setdefault((run.id, kind), _Watched())
@@ -221,8 +236,23 @@ class Executor:
                     watched.unseen, watched.not_before = 0, now + RETRY_SECONDS
                     watched.problem = f"A worker does not find {run.path}. Every worker has to see that folder."
                 else:
-                    watched.future = self._submit(hands.cluster, run, kind)
+                    due.append((run, kind, watched))
+        self._hand_out(hands, hands.cluster, due)
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
+
+    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, _Watched]]) -> None:
+        """Begin what there is room for: what has waited longest first, of new ones the oldest."""
+        under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
+        for run, kind, watched in sorted(due, key=lambda each: each[2].turn):
+            need = Need.of(run)
+            # Of a scheduler's workers elsewhere nobody knows the cores here, and Dask takes units in turn.
+            if self.scheduler is not None or self._room.has(need, under_way):
+                under_way.append(need)
+                hands.turn += 1
+                watched.need, watched.turn = need, hands.turn
+                watched.future = self._submit(cluster, run, kind)
+        if self.scheduler is None and len(under_way) > 1:
+            cluster.grow(len(under_way))
 
     def _submit(self, cluster: "Cluster", run: Run, kind: Kind) -> "Future":
         from invmask.runs.unit import cuts_unit, evidence_unit, unit

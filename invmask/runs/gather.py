@@ -22,7 +22,7 @@ from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
 from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
-from invmask.runs.subject import ProbeImages
+from invmask.runs.subject import ProbeImages, has_device
 from invmask.settings import victim_folders
 
 CONDUCTANCE_IMAGES = 18
@@ -103,8 +103,9 @@ def _next_piece(bench: _Bench, found: VictimEvidence, order: list[int]) -> Victi
         if piece <= len(layers):
             layer, conductance = layers[piece - 1], found.conductance.copy()
             some = torch.linspace(0, len(clean) - 1, min(CONDUCTANCE_IMAGES, len(clean))).long()
+            wanted, some = wanted[some].to(clean.device), some.to(clean.device)
             conductance[layer.slice] = layer_conductance(
-                bench.victim.model, layer, images.triggered[some], clean[some], wanted[some]
+                bench.victim.model, layer, images.triggered[some], clean[some], wanted
             ).numpy()
             return replace(found, conductance=conductance, n_conductance=len(some), done=piece + 1)
         piece -= 1 + len(layers)
@@ -137,16 +138,18 @@ def _of_sibling(run: Run, key: str) -> VictimEvidence | None:
 
 def _bench(run: Run) -> _Bench:
     spec = run.spec()
-    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+    # Of an accelerator's run in float32, so that it is the same, to rounding, on machines without one.
     precision: Precision = spec.precision if spec.device == "cpu" else "float32"
+    device = spec.device if has_device(spec.device) else "cpu"
     folders = tuple(victim_folders(run.path.parents[1]))
-    return _make_bench(spec.victim, folders, precision, evidence.victim_evidence_key(run))
+    return _make_bench(spec.victim, folders, precision, device, evidence.victim_evidence_key(run))
 
 
 @lru_cache(maxsize=2)
-def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, key: str) -> _Bench:
+def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, device: str, key: str) -> _Bench:
     victim = load_victim(name, list(folders))
+    victim.model.to(device)
     layout = MaskLayout.of(victim.model)
-    images = ProbeImages.of(probe(victim.card.dataset, evidence.PER_CLASS), victim)
+    images = ProbeImages.of(probe(victim.card.dataset, evidence.PER_CLASS), victim, device)
     ablation = Ablation(victim.model, layout, images, precision=precision)
     return _Bench(victim, layout, images, ablation, precision, key)

@@ -173,12 +173,16 @@ def check_device(device: str) -> None:
     """Raises UserError unless this machine has the device."""
     if not settings.is_device_name(device):
         raise UserError(f"A device is cpu, cuda or cuda:N, not '{device:.40}'.")
-    if device != "cpu":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(device.partition(":")[2] or 0) >= count:
-            raise UserError(
-                f"This machine has no device '{device}'; choose cpu or one that it has, by --device or INVMASK_DEVICE."
-            )
+    if not has_device(device):
+        raise UserError(
+            f"This machine has no device '{device}'; choose cpu or one that it has, by --device or INVMASK_DEVICE."
+        )
+
+
+def has_device(device: str) -> bool:
+    """Whether there is a device of this name, and this machine has it."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return device == "cpu" or (settings.is_device_name(device) and int(device.partition(":")[2] or 0) < count)
 
 
 @torch.no_grad()

@@ -262,9 +262,11 @@ def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[in
     """Create what is missing and go on with what was left; looked up afresh, for somebody may have been quicker."""
     executor = cache.executor()
     try:
-        for place in lay_out(base, axis, values, seeds, _runs(base, cache.store().listing())):
+        places = lay_out(base, axis, values, seeds, _runs(base, cache.store().listing()))
+        threads = settings.threads(max(1, sum(place.run is None for place in places)))
+        for place in places:
             if place.run is None:
-                spec = replace(base, spc=place.spc, seed=place.config.seed, config=place.config)
+                spec = replace(base, spc=place.spc, seed=place.config.seed, config=place.config, threads=threads)
                 executor.go_on(executor.create(spec).id)
             elif place.run.state is not RunState.FINISHED and not place.under_way:
                 executor.go_on(place.run.id)

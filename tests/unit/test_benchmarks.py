@@ -1,12 +1,16 @@
 """What the benchmarks keep: cases that were asked for and have today's settings, and victims, to be used again."""
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 
-from benchmarks import held, quality, readme, unlike
+from benchmarks import beside, held, quality, readme, unlike
 from benchmarks.cases import keep
 from invmask import settings
 from invmask.attacks.make import Plan
@@ -14,10 +18,12 @@ from invmask.attacks.victims import find_cards, load_victim
 from invmask.cli import sweep
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
+from invmask.runs import process
 from invmask.runs.grid import Case
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
 from tests.unit.run_helpers import VICTIM, write_victims
 
+WAITING = "threads that wait as OpenMP has them"
 PLAN = Plan("cifar10", "preactresnet18w2", "badnets")
 
 
@@ -130,6 +136,61 @@ def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():
     half = replace(now, details={**now.details, "precision": "bfloat16"})
     with pytest.raises(AssertionError):
         held.compare([(half, then)], {"one": 3})
+
+
+def test_a_defence_that_hangs_is_cut_off_and_nothing_of_it_stays(own_home: Path):
+    told = own_home / "pid"
+    assert beside.seconds(["bash", "-c", f"sleep 300 & echo $! > {told}; wait"], {}, limit=3) is None
+    child = int(told.read_text())
+    assert not process.lives(child, process.began(child))
+    assert beside.seconds([sys.executable, "-c", "pass"], {}, limit=60) is not None
+    with pytest.raises(RuntimeError, match="some words"):
+        beside.seconds([sys.executable, "-c", "raise SystemExit('some words')"], {}, limit=60)
+
+
+def test_the_environment_of_a_timed_defence_is_the_setting_s_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "0")
+    said = "__import__('os').environ"
+    check = f"assert {said}.get('GOMP_SPINCOUNT') == '7' and 'OMP_NUM_THREADS' not in {said}"
+    assert beside.seconds([sys.executable, "-c", check], beside.setting("7"), limit=60) is not None
+
+
+def test_processes_beside_a_defence_end_with_it():
+    with beside.beside([beside.BUSY] * 2):
+        children = [child.pid for child in psutil.Process().children() if child.cmdline() == beside.BUSY]
+        assert len(children) == 2
+        assert {os.getsid(pid) for pid in children} == set(children)
+    assert not any(map(psutil.pid_exists, children))
+
+
+def test_a_defence_that_was_cut_off_counts_as_the_longest():
+    few = beside.summary([9.0, None, 7.0], limit=45)
+    assert (few["median"], few["least"], few["most"], few["cut_off"]) == (9.0, 7.0, 45, 1)
+    assert beside.summary([9.0, None, None], limit=45)["median"] is None
+    assert beside.summary([9.0, None], limit=45)["median"] is None
+
+
+def test_readme_says_what_other_processes_cost_before_and_now():
+    def reading(setting: str, load: str, each: list[float | None], rounds: int | None = 8) -> dict[str, Any]:
+        return {"victim": "some", "rounds": rounds, "load": load, "setting": setting, **beside.summary(each, 45)}
+
+    readings = [
+        reading("before", "one niced process", [None, None]),
+        reading("after", "one niced process", [7.0, 8.0]),
+        reading("passive", "one niced process", [6.0, 6.0]),
+        reading("before", "idle", [5.0, None, 6.0], rounds=None),
+    ]
+    assert readme.beside_rows({"readings": readings}) == [
+        (
+            "8 rounds of `some`, beside one niced process",
+            f"{WAITING}: not done in 45 s (n = 2); as invmask has them: median 7.5 (7.0 to 8.0) s (n = 2)",
+        ),
+        (
+            "whole defence of `some`, idle",
+            f"{WAITING}: median 5.5 (5.0 to 6.0) s, 1 not done in 45 s (n = 3)",
+        ),
+    ]
 
 
 def test_readme_says_which_cases_fall_short_and_whether_the_race_was_misled_for_each_preset(tmp_path: Path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from invmask import settings
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
@@ -174,12 +175,31 @@ def no_workers(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_workers")
+@pytest.mark.parametrize(("seeds", "threads"), [("0", 2), ("0,1", 1)])
+def test_cases_side_by_side_share_the_cores_and_one_begun_before_keeps_its_threads(home, monkeypatch, seeds, threads):
+    def ended(*_):
+        raise RuntimeError("It has seen enough.")
+
+    monkeypatch.delenv("INVMASK_THREADS")
+    monkeypatch.setattr(settings, "cores", lambda: 2)
+    monkeypatch.setattr(sweep, "_summary", ended)
+    (case,) = sweep.expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], [7])
+    store = RunStore(home / "runs")
+    before = sweep.begin(store, case, threads=3)
+    with pytest.raises(RuntimeError, match="seen enough"):
+        main([*GRID, "--attacks", "badnets", "--seeds", seeds])
+    assert [run.spec().threads for run in store.runs() if run.id != before.id] == [threads] * len(seeds.split(","))
+    assert sweep.begin(store, case, threads=1).id == before.id
+    assert before.spec().threads == 3
+
+
+@pytest.mark.usefixtures("no_workers")
 def test_whatever_ends_a_sweep_early_leaves_none_of_its_runs_going(home, monkeypatch):
     store, begun, tried = RunStore(home / "runs"), list[str](), list[str]()
     begin, pause = sweep.begin, RunStore.pause
 
-    def noted(runs, case):
-        run = begin(runs, case)
+    def noted(runs, case, threads):
+        run = begin(runs, case, threads)
         begun.append(run.id)
         return run
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from invmask import settings
 from invmask.errors import UserError
 from invmask.runs import files
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.entries import RunState
 from invmask.runs.executor import Executor
+from invmask.runs.room import Need, Room
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from tests.unit.run_helpers import ROOT, long_spec, small_spec, without_time, write_victims
@@ -37,6 +39,15 @@ def worker_of(run: Run) -> int:
     return json.loads((run.path / files.WORKER).read_text())["pid"]
 
 
+ENVIRONMENTS: set[frozenset[tuple[str, str]]] = set()
+"""Every state in which this process's environment was seen while workers started."""
+
+
+def started(executor: Executor) -> bool:
+    ENVIRONMENTS.add(frozenset(os.environ.items()))
+    return executor._hands.cluster is not None or executor.problem is not None
+
+
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     home = tmp_path_factory.mktemp("shared")
@@ -47,7 +58,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     os.chdir(home)
     try:
         executor.start()
-        wait(lambda: executor._hands.cluster is not None or executor.problem is not None, "the cluster")
+        wait(lambda: started(executor), "the cluster")
     finally:
         os.chdir(before)
     yield executor
@@ -60,6 +71,16 @@ def run(executor: Executor) -> Iterator[Run]:
     yield run
     if run.exists():
         executor.delete(run.id)
+
+
+def test_children_have_an_environment_of_their_own(executor: Executor):
+    # A page, or an export that begins meanwhile, reads this process's.
+    assert len(ENVIRONMENTS) == 1
+    asked = executor._hands.cluster.client.submit(eval, "dict(__import__('os').environ)", pure=False)
+    of_worker = asked.result(PATIENCE)
+    assert (of_worker["INVMASK_PARENT"], of_worker["OMP_NUM_THREADS"]) == (str(os.getpid()), "1")
+    assert of_worker["GOMP_SPINCOUNT"] == os.environ["GOMP_SPINCOUNT"]
+    assert str(ROOT) in of_worker["PYTHONPATH"]
 
 
 def test_a_step_a_run_a_pause_and_a_deletion(executor: Executor, run: Run):
@@ -157,6 +178,103 @@ def test_workers_that_get_nowhere_are_told_of(own_home: Path, outcome: str | Exc
     assert executor.problem is None
 
 
+class Held(Elsewhere):
+    """A cluster whose units do not end before they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__("more")
+        self.grown, self.units = 1, []
+
+    def grow(self, workers: int) -> None:
+        self.grown = max(self.grown, workers)
+
+    def submit(self, _work: object, path: str, *_: object, **__: object) -> "Unit":
+        self.units.append(Unit(path.rpartition("/")[2]))
+        return self.units[-1]
+
+    def under_way(self) -> list[str]:
+        return [unit.run for unit in self.units if not unit.over]
+
+
+class Unit(Elsewhere):
+    def __init__(self, run: str) -> None:
+        super().__init__("more")
+        self.run, self.over = run, False
+
+    def done(self) -> bool:
+        return self.over
+
+
+@pytest.fixture
+def two_cores(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Executor, Held]:
+    """An executor on a machine of two cores, which nobody has told how many workers there shall be."""
+    write_victims(own_home / "victims")
+    monkeypatch.setattr(settings, "cores", lambda: 2)
+    executor = Executor(RunStore(own_home / "runs"))
+    executor._hands.cluster = cluster = Held()
+    return executor, cluster
+
+
+def test_a_run_alone_has_all_cores_and_those_made_beside_it_one_thread_each(two_cores: tuple[Executor, Held]):
+    executor, _ = two_cores
+    threads = []
+    for _ in range(3):
+        run = executor.create(small_spec(threads=settings.threads()))
+        threads.append(run.spec().threads)
+        executor.go_on(run.id)
+    assert threads == [2, 1, 1]
+    # What takes no core leaves them to others.
+    for run in executor.store.runs():
+        executor.pause(run.id)
+    assert executor.create(small_spec(threads=2)).spec().threads == 2
+    assert executor.create(small_spec(threads=1)).spec().threads == 1
+
+
+def test_runs_of_one_thread_go_on_side_by_side_and_take_turns(two_cores: tuple[Executor, Held]):
+    executor, cluster = two_cores
+    runs = [executor.store.create(small_spec(threads=1)).id for _ in range(3)]
+    for run in runs:
+        executor.go_on(run)
+    for _ in range(2):
+        executor._look(executor._hands)
+        assert (len(cluster.under_way()), cluster.grown) == (2, 2)
+    for _ in range(6):
+        next(unit for unit in cluster.units if not unit.over).over = True
+        executor._look(executor._hands)
+    # Each has its turn before any has another.
+    handed = [unit.run for unit in cluster.units]
+    assert all(set(handed[place : place + 3]) == set(runs) for place in range(0, 6, 3))
+
+
+def test_runs_of_all_cores_take_turns_in_one_worker(two_cores: tuple[Executor, Held]):
+    executor, cluster = two_cores
+    for _ in range(2):
+        executor.go_on(executor.store.create(small_spec(threads=2)).id)
+    for _ in range(4):
+        executor._look(executor._hands)
+        assert (len(cluster.under_way()), cluster.grown) == (1, 1)
+        cluster.units[-1].over = True
+    assert len({unit.run for unit in cluster.units[:2]}) == 2
+
+
+def test_an_accelerator_has_one_unit_at_a_time():
+    room = Room(4, cores=2)
+    at_work = [Need(2, "cuda:0"), Need(1)]
+    assert not room.has(Need(2, "cuda:0"), at_work)
+    assert room.has(Need(2, "cuda:1"), at_work)
+    assert room.has(Need(2), at_work)
+    assert not room.has(Need(1), [*at_work, Need(1)])
+    assert Room(4, cores=None).has(Need(2, "cuda:0"), at_work)
+    assert not Room(2, cores=None).has(Need(2, "cuda:1"), at_work)
+
+
+def test_cuda_and_its_first_device_are_one(own_home: Path):
+    store = RunStore(own_home / "runs")
+    needs = [Need.of(store.create(small_spec(device=name))) for name in ("cuda", "cuda:0", "cuda:1", "cpu")]
+    assert needs[0] == needs[1] != needs[2]
+    assert needs[3].accelerator is None
+
+
 def test_runs_share_one_worker(executor: Executor):
     runs = [executor.create(long_spec()) for _ in range(3)]
     for run in runs:
@@ -221,6 +339,19 @@ def test_what_does_not_exist_is_a_sentence(executor: Executor):
     for ask in (executor.advance, executor.go_on, executor.resume, executor.pause, executor.stop, executor.delete):
         with pytest.raises(UserError, match="There is no run"):
             ask("20261122-151230-badnets-ab12")
+
+
+def test_a_second_worker_comes_up_beside_the_first(executor: Executor):
+    cluster = executor._hands.cluster
+    cluster.grow(2)
+    cluster.grow(1)
+    wait(lambda: len(cluster.client.scheduler_info()["workers"]) == 2, "the second worker")
+    assert cluster.problem() is None
+    pids = [
+        cluster.client.submit(os.getpid, workers=worker, pure=False)
+        for worker in cluster.client.scheduler_info()["workers"]
+    ]
+    assert len({pid.result(PATIENCE) for pid in pids}) == 2
 
 
 def test_a_lost_cluster_is_started_again(executor: Executor, run: Run):

@@ -1,5 +1,6 @@
 """Evidence kept beside a run: gathered in pieces, once, the same in however many, and never half written."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch
 
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
-from invmask.evidence import scores
-from invmask.evidence.ablation import Ablation
+from invmask.evidence import ablation, scores
+from invmask.evidence.ablation import Ablation, Probe
 from invmask.masks.state import MaskLayout
+from invmask.metrics import Measures
 from invmask.runs import evidence, gather
 from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP
@@ -75,6 +77,66 @@ def test_each_channel_is_cut_alone(home, gathered):
     assert np.isfinite(found.conductance).all()
     assert (found.trigger_change >= 0).all()
     assert found.n_conductance == 2
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_evidence_is_gathered_on_the_run_s_device_where_there_is_one(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+):
+    write_victims(own_home / "victims")
+    run, seen = make_run(own_home), []
+    # No accelerator is at hand, but tensors can be elsewhere than in memory.
+    (run.path / "spec.json").write_text(json.dumps(small_spec(device="meta").as_json()))
+    evidence.ask(run, 3)
+
+    def on(model: torch.nn.Module, *tensors: torch.Tensor | None) -> None:
+        seen.extend(tensor.device.type for tensor in [*model.parameters(), *tensors] if tensor is not None)
+
+    class Cuts:
+        def __init__(self, model, layout, images, precision):
+            on(model, images.clean, images.triggered)
+            self.channels, self.precision = layout.channels, precision
+
+        def by_cost(self):
+            return list(range(self.channels))
+
+        def cut(self, sets):
+            assert self.precision == "float32"
+            return [Measures(0.5, 0.5, 0.5, 10, 9) for _ in sets]
+
+    def change(model, layout, before, after, _precision):
+        on(model, before, after)
+        return torch.zeros(layout.channels)
+
+    def conductance(model, layer, *tensors):
+        on(model, *tensors)
+        return torch.zeros(layer.channels)
+
+    monkeypatch.setattr(gather, "has_device", lambda name: here and name == "meta")
+    monkeypatch.setattr(gather, "run_scores", lambda *_: torch.zeros(150))
+    monkeypatch.setattr(gather, "Ablation", Cuts)
+    monkeypatch.setattr(gather, "activation_change", change)
+    monkeypatch.setattr(gather, "layer_conductance", conductance)
+    assert gather.gather(run.path) is Outcome.IDLE
+    assert evidence.victim_evidence(run).complete
+    assert set(seen) == {"meta" if here else "cpu"}
+
+
+def test_gates_are_taken_where_the_images_are(narrow, monkeypatch: pytest.MonkeyPatch):
+    layout = MaskLayout.of(narrow)
+    images = torch.zeros(3, 3, 32, 32, device="meta")
+
+    class Network:
+        def __init__(self, *_):
+            pass
+
+        def logits(self, gates):
+            assert gates.device == images.device
+            return torch.zeros(len(gates), 3, 10)
+
+    monkeypatch.setattr(ablation, "Resumable", Network)
+    cuts = Ablation(narrow.to("meta"), layout, Probe(images, torch.zeros(3).long()))
+    assert [found.acc for found in cuts.cut([[], [0, 1]])] == [1, 1]
 
 
 def test_the_top_set_is_held_against_random_ones(gathered):
@@ -191,6 +253,8 @@ def test_an_executor_hands_it_to_a_worker(home):
     executor._hands.cluster = Cluster()
     executor.gather_evidence(run.id, 2)
     assert evidence.wanted(run) == 2
-    executor._look(executor._hands)
+    # One worker: each run of this home that has something to do has its turn.
+    for _ in executor.store.runs():
+        executor._look(executor._hands)
     assert ("evidence_unit", (str(run.path), 2.0)) in handed
     assert all(name == "evidence_unit" for name, _ in handed)

@@ -1,6 +1,8 @@
 """The house's import rules: import-linter's contracts, and what lies outside the package."""
 
 import ast
+import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +59,25 @@ def test_only_the_dashboard_speaks_to_streamlit(path: Path):
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_nothing_in_the_product_needs_the_test_tools(path: Path):
     assert tops(path).isdisjoint({"pytest", "hypothesis", "playwright", "tests", "benchmarks", "app", "pages"})
+
+
+def needed(sources: list[Path]) -> dict[str, set[Path]]:
+    """Names, as in requirements.txt, of the packages that files import, each with the files."""
+    ours = {"invmask", "tests", "benchmarks"}
+    packages = importlib.metadata.packages_distributions()
+    found: dict[str, set[Path]] = {}
+    for path in sources:
+        for top in tops(path) - sys.stdlib_module_names - ours:
+            found.setdefault(packages[top][0].lower(), set()).add(path)
+    return found
+
+
+def test_what_the_product_imports_is_installed_to_run_it():
+    run, test = (ROOT / "requirements.txt").read_text().split("# To test and check.")
+    listed, for_tests = (set(re.findall(r"^([\w-]+)(?:\[\w+\])?==", part, re.MULTILINE)) for part in (run, test))
+    assert {name: paths for name, paths in needed(SOURCES).items() if name not in listed} == {}
+    others = [path.relative_to(ROOT) for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert {name: paths for name, paths in needed(others).items() if name not in listed | for_tests} == {}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)

@@ -26,16 +26,38 @@ def test_folders_follow_the_home(own_home: Path, monkeypatch: pytest.MonkeyPatch
     assert settings.data_folder() == Path.home() / "images"
 
 
-@pytest.mark.parametrize(("cores", "threads", "workers"), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (16, 4, 4), (7, 4, 1)])
-def test_one_run_uses_a_small_machine_and_several_share_a_large_one(
+@pytest.mark.parametrize(("cores", "threads", "workers"), [(1, 1, 1), (2, 2, 2), (4, 4, 4), (16, 4, 16), (7, 4, 7)])
+def test_one_run_has_the_cores_of_a_small_machine_and_each_core_may_have_a_worker(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, workers: int
 ):
-    monkeypatch.setattr(settings, "_cores", lambda: cores)
+    monkeypatch.setattr(settings, "cores", lambda: cores)
     assert (settings.threads(), settings.workers()) == (threads, workers)
 
 
+@pytest.mark.parametrize(
+    ("cores", "runs", "taken", "threads"), [(2, 1, 2, 1), (2, 2, 0, 1), (16, 3, 4, 4), (16, 12, 0, 1), (8, 1, 99, 1)]
+)
+def test_runs_made_beside_others_share_the_cores_that_are_left(
+    monkeypatch: pytest.MonkeyPatch, cores: int, runs: int, taken: int, threads: int
+):
+    monkeypatch.setattr(settings, "cores", lambda: cores)
+    assert settings.threads(runs, taken) == threads
+    monkeypatch.setenv("INVMASK_THREADS", "3")
+    assert settings.threads(runs, taken) == 3
+
+
+def test_an_accelerator_has_one_worker_unless_more_are_asked_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settings, "cores", lambda: 16)
+    monkeypatch.setenv("INVMASK_DEVICE", "cuda:1")
+    assert settings.workers() == 1
+    monkeypatch.setenv("INVMASK_WORKERS", "2")
+    assert settings.workers() == 2
+
+
 def test_what_is_given_goes_first(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(settings, "_cores", lambda: 8)
+    monkeypatch.setattr(settings, "cores", lambda: 8)
+    monkeypatch.setenv("INVMASK_THREADS", "2")
+    assert (settings.threads(), settings.workers()) == (2, 4)
     monkeypatch.setenv("INVMASK_THREADS", "1")
     assert (settings.threads(), settings.workers()) == (1, 8)
     monkeypatch.setenv("INVMASK_WORKERS", "3")

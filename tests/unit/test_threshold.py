@@ -264,6 +264,17 @@ def test_work_that_kills_its_worker_again_and_again_is_given_up(home: Path, monk
     assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
 
 
+def test_cuts_of_an_accelerator_s_run_are_measured_where_there_is_none(home: Path):
+    run = make_run(home)
+    on_cpu, elsewhere = make_run(home), replace(run.spec(), device="cuda:7", precision="bfloat16")
+    (run.path / "spec.json").write_text(json.dumps(elsewhere.as_json()))
+    for each in (run, on_cpu):
+        tuning.ERRAND.ask(each, 2)
+        assert cutting.measure_cuts(each.path) is Outcome.IDLE
+    assert tuning.ERRAND.problem(run) is None
+    assert tuning.read_curves(run, 2) == tuning.read_curves(on_cpu, 2)
+
+
 def test_an_executor_hands_it_to_a_worker(home: Path):
     run, handed = make_run(home), []
 
@@ -276,5 +287,7 @@ def test_an_executor_hands_it_to_a_worker(home: Path):
     executor = Executor(RunStore(home / "runs"), workers=1, threads=1)
     executor._hands.cluster = Cluster()
     executor.measure_cuts(run.id, 2)
-    executor._look(executor._hands)
+    # One worker: each run of this home that has something to do has its turn.
+    for _ in executor.store.runs():
+        executor._look(executor._hands)
     assert ("cuts_unit", (str(run.path), 2.0)) in handed

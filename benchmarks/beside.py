@@ -1,0 +1,165 @@
+"""What other processes cost a defence: its seconds idle and beside them, with threads that wait as before and as now.
+
+GNU's OpenMP has a thread look 300,000 times for the others before it sleeps, invmask 2,000 times
+(`invmask/waiting.py`). Each defence and each process beside it has a session of its own, between which Linux shares the
+cores. A defence that takes longer than `--limit` is ended and counts as cut off.
+
+    python -m benchmarks.beside
+    python -m benchmarks.beside --whole fashionmnist-cnn4-badnets cifar10-preactresnet18w16-badnets
+    python -m benchmarks.beside --settings before after 500 10000 passive single --repeat 1 --out other.json
+
+On two cores the first takes about seven minutes, the second ten.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed import RESULTS
+from invmask import waiting
+from invmask.attacks.victims import versions
+from invmask.machine import processor
+
+ROOT = Path(__file__).parents[1]
+RESULT = RESULTS / "beside.json"
+VICTIM = "fashionmnist-cnn4-badnets"
+ROUNDS = 8
+BUSY = [sys.executable, "-c", "while True: pass"]
+# What each has beside it: processes of one thread that never rest.
+LOADS: dict[str, list[list[str]]] = {
+    "idle": [],
+    "one niced process": [["nice", "-n", "10", *BUSY]],
+    "one process": [BUSY],
+    "three processes": [BUSY] * 3,
+}
+SETTINGS: dict[str, dict[str, str]] = {
+    # What GNU's OpenMP does where nobody says anything.
+    "before": {waiting.VARIABLE: "300000"},
+    "after": {},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "single": {"INVMASK_THREADS": "1"},
+}
+
+
+def main() -> None:
+    """Measure, print, and store after every reading."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--victims", nargs="*", default=[VICTIM], help="some rounds of each, beside every load")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--loads", nargs="+", choices=list(LOADS), default=list(LOADS))
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=45.0, help="seconds, of some rounds")
+    parser.add_argument("--whole", nargs="*", default=[], metavar="VICTIM", help="a whole defence of each, idle")
+    parser.add_argument("--repeat-whole", type=int, default=1)
+    parser.add_argument("--limit-whole", type=float, default=300.0)
+    names = ", ".join(SETTINGS)
+    parser.add_argument("--settings", nargs="+", default=["before", "after"], help=f"{names}, or how often to look")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    asked = parser.parse_args()
+    told = {
+        "what": "seconds of `python -m invmask defend VICTIM` in a session of its own, imports and measuring included",
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+        "settings": {name: setting(name) for name in asked.settings},
+        "machine": processor(),
+        "versions": versions(),
+    }
+    some, whole = (asked.repeat, asked.limit), (asked.repeat_whole, asked.limit_whole)
+    cells = [(victim, asked.rounds, load, *some) for victim in asked.victims for load in asked.loads]
+    cells += [(victim, None, "idle", *whole) for victim in asked.whole]
+    readings: list[dict[str, Any]] = []
+    for victim, rounds, load, repeat, limit in cells:
+        taken: dict[str, list[float | None]] = {name: [] for name in asked.settings}
+        # In turn, so that what else the machine does meets each alike.
+        for _ in range(repeat):
+            for name, found in taken.items():
+                with beside(LOADS[load]):
+                    found.append(seconds(defence(victim, rounds), setting(name), limit))
+        for name, found in taken.items():
+            reading = {"victim": victim, "rounds": rounds, "load": load, "setting": name, **summary(found, limit)}
+            readings.append(reading)
+            middle = "cut off" if reading["median"] is None else f"median {reading['median']:.1f} s"
+            print(f"{victim}, {rounds or 'all'} rounds, {load}, {name}: {middle} (n = {len(found)})", file=sys.stderr)
+        asked.out.write_text(json.dumps({**told, "readings": readings}, indent=1) + "\n")
+
+
+def setting(name: str) -> dict[str, str]:
+    """The variables of a setting by its name; a number is how often a thread looks before it sleeps."""
+    return {waiting.VARIABLE: name} if name.isdecimal() else SETTINGS[name]
+
+
+def summary(found: list[float | None], limit: float) -> dict[str, Any]:
+    """Each reading (None where it was cut off), and of them the median, the range and how many were cut off.
+
+    One that was cut off counts as longer than all others: the median may be one of them, and is None then.
+    """
+    ordered = sorted(limit if one is None else one for one in found)
+    middle = statistics.median_high(ordered)
+    cut_off = found.count(None)
+    return {
+        "n": len(found),
+        "each": found,
+        "median": None if middle >= limit else statistics.median(ordered),
+        "least": ordered[0],
+        "most": ordered[-1],
+        "cut_off": cut_off,
+        "limit": limit,
+    }
+
+
+def defence(victim: str, rounds: int | None) -> list[str]:
+    """The command that a user would give."""
+    most = [] if rounds is None else ["--rounds-max", str(rounds)]
+    return [sys.executable, "-m", "invmask", "defend", victim, *most, "--json"]
+
+
+@contextlib.contextmanager
+def beside(commands: list[list[str]]) -> Iterator[None]:
+    """These run as long as the block, each in a session of its own."""
+    with contextlib.ExitStack() as running:
+        for command in commands:
+            child = running.enter_context(subprocess.Popen(command, start_new_session=True))
+            running.callback(child.kill)
+        yield
+
+
+def seconds(command: list[str], variables: dict[str, str], limit: float) -> float | None:
+    """How long a command takes in a session of its own, with a home of its own; None where it was cut off.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    inherited = {name: of for name, of in os.environ.items() if not name.startswith(("GOMP_", "OMP_", "INVMASK_"))}
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile("w+") as said:
+        environment = {**inherited, **variables, "INVMASK_HOME": home}
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+        )
+        try:
+            failed = child.wait(limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            taken = time.perf_counter() - started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        if failed:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
+    return taken
+
+
+if __name__ == "__main__":
+    main()
