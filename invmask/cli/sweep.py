@@ -1,11 +1,14 @@
 """`sweep`: a grid of cases through the workers, as one command that goes on where it was interrupted."""
 
 import argparse
+import contextlib
+import json
 import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -68,7 +71,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         numbers(arguments.seeds, int, "Seeds are whole numbers"),
     )
     folder = settings.sweeps_folder() / arguments.name
-    to_do = [case for case in cases if not is_done(folder, case)]
+    here = Here()
+    to_do = [case for case in cases if not is_done(folder, case, here)]
     check_before(to_do)
     try:
         untrained = train_missing(to_do, arguments.epochs)
@@ -132,19 +136,38 @@ def file_of(folder: Path, case: Case) -> Path:
     return folder / f"{case.name}.json"
 
 
-def is_done(folder: Path, case: Case) -> bool:
-    """Whether it has measures, of the settings that it would have now and of the weights that are here."""
+class Here:
+    """What this machine makes of cases, for one pass over many: what they have in common is looked up once."""
+
+    def __init__(self) -> None:
+        self.weights = lru_cache(maxsize=None)(_weights)
+        self._spec = lru_cache(maxsize=None)(lambda victim, preset_name: spec_of(victim, preset_name, 1, 0))
+
+    def config(self, case: Case) -> IMSConfig:
+        """The settings that the case would have now."""
+        return replace(self._spec(case.plan.name, case.preset).config, seed=case.seed)
+
+
+def is_done(folder: Path, case: Case, here: Here | None = None) -> bool:
+    """Whether it has measures, of the settings that it would have now and of the weights that are here.
+
+    Args:
+        here: of a pass over many cases.
+    """
+    here = here or Here()
     try:
         found = read_case(file_of(folder, case))
         settings_then = IMSConfig.from_json(found.details.get("settings", {}))
     except (UserError, TypeError):
         return False
     # A victim that is not there, as where only results were taken along, does not make them another's.
-    weights, here = found.details.get("weights"), _weights(case.plan.name)
-    settings_now = _spec(case).config
-    if here is None and is_transformer(case.plan.architecture):
+    weights, weights_here = found.details.get("weights"), here.weights(case.plan.name)
+    settings_now = here.config(case)
+    if weights_here is None and is_transformer(case.plan.architecture):
         settings_now = preset(case.preset, transformer=True, seed=case.seed)
-    return found.problem is None and settings_then == settings_now and (weights is None or here in (None, weights))
+    return (
+        found.problem is None and settings_then == settings_now and (weights is None or weights_here in (None, weights))
+    )
 
 
 def check_before(cases: list[Case]) -> None:
@@ -199,13 +222,14 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
     if not cases:
         return
     runs, waiting, under_way = store(), list(reversed(cases)), dict[str, tuple[Case, Run]]()
+    known = Known(runs)
     executor = Executor(runs).start()
     told, seen_paused = None, set[str]()
     try:
         while waiting or under_way:
             while waiting and len(under_way) < (at_once or executor.places):
                 case = waiting.pop()
-                under_way[case.name] = case, begin(runs, case)
+                under_way[case.name] = case, begin(runs, case, known)
             time.sleep(LOOK_SECONDS)
             for name, (case, run) in list(under_way.items()):
                 summary = _summary(run)
@@ -231,10 +255,27 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
         executor.close()
 
 
-def begin(runs: RunStore, case: Case) -> Run:
+class Known:
+    """The runs of a store by what they are made of, each read once."""
+
+    def __init__(self, runs: RunStore) -> None:
+        self._runs, self._read = runs, set[str]()
+        self._by_spec: dict[str, list[Run]] = {}
+
+    def of(self, spec: RunSpec) -> list[Run]:
+        """Those made of exactly this, newest first."""
+        fresh = [run for run in self._runs.runs() if run.id not in self._read]
+        self._read.update(run.id for run in fresh)
+        for run in reversed(fresh):
+            with contextlib.suppress(UserError):
+                self._by_spec.setdefault(_key(run.spec()), []).insert(0, run)
+        return self._by_spec.get(_key(spec), [])
+
+
+def begin(runs: RunStore, case: Case, known: Known) -> Run:
     """The case's run: one that is there with exactly these settings, or a new one; wanted to its end."""
     spec = _spec(case)
-    found = next((run for run in runs.runs() if _same(run, spec)), None)
+    found = next((run for run in known.of(spec) if _same(run, spec)), None)
     run = found or runs.create(spec)
     if found is None or found.summary().state is not RunState.FINISHED:
         runs.go_on(run.id)
@@ -243,6 +284,10 @@ def begin(runs: RunStore, case: Case) -> Run:
 
 def _spec(case: Case) -> RunSpec:
     return spec_of(case.plan.name, case.preset, case.spc, case.seed)
+
+
+def _key(spec: RunSpec) -> str:
+    return json.dumps(spec.as_json(), sort_keys=True)
 
 
 def _same(run: Run, spec: RunSpec) -> bool:
