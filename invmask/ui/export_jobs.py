@@ -8,6 +8,7 @@ from invmask.errors import UserError
 from invmask.exports import jobs
 from invmask.exports.jobs import STARTING, JobStatus, Kind, Request
 from invmask.runs.run import Run
+from invmask.ui import run_trouble
 
 LOOK_SECONDS = 1.0
 _PROBLEM = "export/problem"
@@ -50,6 +51,7 @@ def _start(run: Run, request: Request) -> None:
 
 
 def _draw(run: Run, kind: Kind, words: Callable[[Request], str], working: bool) -> None:
+    run_trouble.follow(run.id)
     found = jobs.latest(run, kind)
     if found is None:
         return

@@ -9,7 +9,8 @@ from invmask.runs import tuning
 from invmask.runs.entries import Views
 from invmask.ui import cache, tune_choice
 from invmask.ui.defend_cards import show_table
-from invmask.ui.sidebar import run_title
+from invmask.ui.names import plain
+from invmask.ui.run_menu import run_title
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import Pin
 
@@ -50,7 +51,7 @@ def _pinned(number: int, pin: Pin) -> None:
     by = "by score" if pin.order is Order.SCORE else "by effective mask"
     st.markdown(
         f"**{cut_words(point)}**, {by}  \n"
-        f":small[{spec.victim}, {title}, λ {spec.config.sparsity_weight:g}, round {pin.round:,}]"
+        f":small[{spec.victim}, {plain(title)}, λ {spec.config.sparsity_weight:g}, round {pin.round:,}]"
     )
     show_table(Views(curves.original, point.pruned, point.inverse))
     chart(
