@@ -11,7 +11,7 @@ from invmask import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
-from invmask.ui import address, cache, navigation, sidebar, theme
+from invmask.ui import address, cache, navigation, run_trouble, sidebar, theme
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")
@@ -24,4 +24,4 @@ try:
     # Workers take seconds to come up: let them, while the reader looks at whatever page this is.
     cache.executor()
 except UserError as error:
-    st.error(str(error), icon=":material/error:")
+    run_trouble.show(error)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from invmask.errors import UserError
-from invmask.ui import address, defend_controls, defend_live, widgets
+from invmask.ui import address, defend_controls, defend_live, run_trouble, widgets
 
 
 def _page() -> None:
@@ -20,7 +20,7 @@ def _page() -> None:
     try:
         defend_live.show(card, draft)
     except UserError as error:
-        st.error(str(error))
+        run_trouble.show(error)
 
 
 _page()

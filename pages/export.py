@@ -5,6 +5,7 @@ import streamlit as st
 from invmask.runs.entries import RunSummary
 from invmask.ui import cache, export_sections, widgets
 from invmask.ui.defend_state import UNDER_WAY
+from invmask.ui.names import plain
 
 
 def _with_run(summary: RunSummary) -> None:
@@ -17,7 +18,7 @@ def _with_run(summary: RunSummary) -> None:
             icon=":material/schedule:",
         )
     else:
-        st.caption(f"{summary.id}, after round {round_taken:,}")
+        st.caption(f"{plain(summary.name or summary.id)}, after round {round_taken:,}")
     picks = export_sections.figures(run, round_taken, cache.victim_stamp(summary.spec.victim))
     export_sections.report(run, round_taken, picks)
     export_sections.model(run, round_taken)

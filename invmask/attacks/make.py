@@ -38,18 +38,23 @@ from invmask.targets import Targets
 def check_network(dataset: str, architecture: str) -> None:
     """Raises UserError where the data set or the architecture does not exist, or one is not for the other.
 
-    A grid has many plans with the same network, and a large one takes seconds to draw: shapes are enough.
+    A grid has many plans with the same network, and a large one takes seconds to draw: its weights may be anything.
     """
     try:
         with torch.device("meta"):
             model = new_model(dataset, architecture)
+        # A pass without memory would make torch load its compiler, which takes far longer than one with some.
+        model = model.to_empty(device="cpu")
+        for buffer in model.buffers():
+            # Some hold places in a table.
+            buffer.zero_()
     except RuntimeError:
         # Some networks cannot be built without memory.
-        model = new_model(dataset, architecture).to("meta")
+        model = new_model(dataset, architecture)
     info = dataset_info(dataset)
     try:
-        with torch.no_grad():
-            model.eval()(torch.empty(1, *info.shape, device="meta"))
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, *info.shape))
     except RuntimeError as error:
         size = "x".join(map(str, info.shape[1:]))
         raise UserError(
@@ -180,13 +185,10 @@ def make_victim(
             victim that another process is training.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / f".{plan.name}.lock"
     try:
-        with FileLock(lock).acquire(timeout=0):
-            try:
-                return _make(plan, stages, data_root, folder, device, watched)
-            finally:
-                lock.unlink(missing_ok=True)
+        # The file stays: who waits for one that was removed holds a lock that nobody else sees.
+        with FileLock(folder / f".{plan.name}.lock").acquire(timeout=0):
+            return _make(plan, stages, data_root, folder, device, watched)
     except Timeout as error:
         raise UserError(f"Another process is training {plan.name} in {folder}; wait for its end.") from error
 

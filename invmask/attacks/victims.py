@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,11 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
 def versions() -> dict[str, str]:
     """Versions that bear on the numbers."""
     # Torchvision takes seconds to import.
-    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": version("torchvision")}
+    return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": _version("torchvision")}
+
+
+# A package's metadata are parsed anew each time, and a sweep asks for every case.
+_version = lru_cache(maxsize=None)(version)
 
 
 def _card_files(folders: list[Path]) -> Iterator[Path]:

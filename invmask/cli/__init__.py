@@ -97,6 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
         of_run = _command(commands, name, command, explanation)
         of_run.add_argument("run", metavar="RUN")
         _json(of_run)
+    rename = _command(commands, "rename", _rename, "give a run a name of your own, shown wherever runs are listed")
+    rename.add_argument("run", metavar="RUN")
+    rename.add_argument("name", metavar="NAME", help="at most 60 characters; '' takes the name away")
     _command(commands, "delete", _delete, "delete a run").add_argument("run", metavar="RUN")
 
     figures = _command(
@@ -269,6 +272,12 @@ def _show(arguments: argparse.Namespace) -> int:
     from invmask.cli import runs
 
     return runs.show(arguments.run, arguments.json)
+
+
+def _rename(arguments: argparse.Namespace) -> int:
+    from invmask.cli import runs
+
+    return runs.rename(arguments.run, arguments.name)
 
 
 def _delete(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
-"""`runs`, `show` and `delete`, and a run as JSON."""
+"""`runs`, `show`, `rename` and `delete`, and a run as JSON."""
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,20 @@ from invmask.metrics import Measures
 from invmask.runs.entries import RoundEntry, RunSummary, Views
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
+
+_COLUMNS: dict[str, Callable[[RunSummary], str]] = {
+    "name": lambda run: run.name or "-",
+    "victim": lambda run: run.spec.victim,
+    "defence": lambda run: run.spec.entry.title,
+    "preset": lambda run: run.spec.preset,
+    "SPC": lambda run: str(run.spec.spc),
+    "seed": lambda run: str(run.spec.seed),
+    "made": lambda run: datetime.fromtimestamp(run.created, UTC).astimezone().strftime("%Y-%m-%d %H:%M"),
+    "state": lambda run: run.state,
+    "round": lambda run: str(run.round),
+    "ASR %": lambda run: per_cent(run.result.views.defended.asr if run.result else None),
+}
+"""What the list of runs says of each, after its id; ASR is the pruned or repaired view's at the end."""
 
 
 def store() -> RunStore:
@@ -27,20 +42,7 @@ def show_all(as_json: bool) -> int:
     if as_json:
         print_json([brief(summary) for summary in listing.runs])
     elif listing.runs:
-        rows = [
-            [
-                run.id,
-                run.spec.victim,
-                run.spec.entry.title,
-                run.spec.preset,
-                str(run.spec.spc),
-                str(run.spec.seed),
-                run.state,
-                str(run.round),
-            ]
-            for run in listing.runs
-        ]
-        print_table(["run", "victim", "defence", "preset", "SPC", "seed", "state", "round"], rows)
+        print_table(["run", *_COLUMNS], [[run.id, *(of(run) for of in _COLUMNS.values())] for run in listing.runs])
     else:
         print("There are no runs; make one with 'python -m invmask defend VICTIM'.", file=sys.stderr)
     return 0
@@ -53,10 +55,21 @@ def show(run_id: str, as_json: bool) -> int:
     if as_json:
         print_json({**full(run, summary), **brief(summary)})
         return 0
+    if summary.name:
+        print(summary.name)
     print(f"{summary.id}: {summary.state}, {summary.round} rounds, next or last stage {summary.stage}")
     if summary.message:
         print(summary.message)
     print_outcome(run, summary)
+    return 0
+
+
+def rename(run_id: str, name: str) -> int:
+    """Give one run a name, or take it away with an empty one."""
+    runs = store()
+    runs.rename(run_id, name)
+    given = runs.run(run_id).name()
+    print(f"Run {run_id} is called '{given}' now." if given else f"Run {run_id} has no name now.", file=sys.stderr)
     return 0
 
 
@@ -114,6 +127,7 @@ def brief(summary: RunSummary) -> dict[str, Any]:
     """A run in the list of runs."""
     return {
         "run": summary.id,
+        "name": summary.name or None,
         "victim": summary.spec.victim,
         "spc": summary.spec.spc,
         "seed": summary.spec.seed,

@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import json
 import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,6 +25,7 @@ from invmask.data.budget import clean_budget
 from invmask.data.embedded import load_embedded
 from invmask.data.registry import dataset_info, is_fetched
 from invmask.defenses import registry
+from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.models import is_transformer
 from invmask.runs.entries import RunState, RunSummary
@@ -71,7 +74,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         arguments.precision,
     )
     folder = settings.sweeps_folder() / arguments.name
-    to_do = [case for case in cases if not is_done(folder, case)]
+    here = Here()
+    to_do = [case for case in cases if not is_done(folder, case, here)]
     check_before(to_do)
     try:
         untrained = train_missing(to_do, arguments.epochs)
@@ -146,8 +150,27 @@ def _write(folder: Path, case: Case, result: CaseResult) -> None:
     write_case(folder, file_of(folder, case).stem, result)
 
 
-def is_done(folder: Path, case: Case) -> bool:
-    """Whether it has measures, of the settings and the arithmetic that it would have now, and of the weights here."""
+class Here:
+    """What this machine makes of cases, for one pass over many: what they have in common is looked up once."""
+
+    def __init__(self) -> None:
+        self.weights = lru_cache(maxsize=None)(_weights)
+        self._spec = lru_cache(maxsize=None)(
+            lambda victim, made_by: spec_of(victim, made_by[1], 1, 0, defense=made_by[0])
+        )
+
+    def config(self, case: Case) -> DefenseConfig:
+        """The settings that the case would have now."""
+        return replace(self._spec(case.plan.name, (case.defense, case.preset)).config, seed=case.seed)
+
+
+def is_done(folder: Path, case: Case, here: Here | None = None) -> bool:
+    """Whether it has measures, of the settings and the arithmetic that it would have now, and of the weights here.
+
+    Args:
+        here: of a pass over many cases.
+    """
+    here = here or Here()
     try:
         found = read_case(file_of(folder, case))
         entry = registry.entry(case.defense)
@@ -155,12 +178,12 @@ def is_done(folder: Path, case: Case) -> bool:
     except (UserError, TypeError):
         return False
     # A victim that is not there, as where only results were taken along, does not make them another's.
-    weights, here = found.details.get("weights"), _weights(case.plan.name)
-    settings_now = _spec(case).config
-    if here is None and is_transformer(case.plan.architecture):
+    weights, weights_here = found.details.get("weights"), here.weights(case.plan.name)
+    settings_now = here.config(case)
+    if weights_here is None and is_transformer(case.plan.architecture):
         settings_now = entry.preset(case.preset, transformer=True, seed=case.seed)
     alike = case.is_of(found) and settings_then == settings_now
-    return found.problem is None and alike and (weights is None or here in (None, weights))
+    return found.problem is None and alike and (weights is None or weights_here in (None, weights))
 
 
 def check_before(cases: list[Case]) -> None:
@@ -215,6 +238,7 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
     if not cases:
         return
     runs, waiting, under_way = store(), list(reversed(cases)), dict[str, tuple[Case, Run]]()
+    known = Known(runs)
     executor = Executor(runs).start()
     # Of a scheduler's workers elsewhere, each has its own machine's cores as far as is known here.
     side_by_side = min(len(cases), at_once or executor.places) if executor.scheduler is None else 1
@@ -224,7 +248,7 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
         while waiting or under_way:
             while waiting and len(under_way) < (at_once or executor.places):
                 case = waiting.pop()
-                under_way[case.name] = case, begin(runs, case, threads)
+                under_way[case.name] = case, begin(runs, case, threads, known)
             time.sleep(LOOK_SECONDS)
             for name, (case, run) in list(under_way.items()):
                 summary = _summary(run)
@@ -259,14 +283,31 @@ def pause_all(runs: RunStore, begun: list[Run]) -> None:
     print("\n".join(["", *going, "Paused; the same command goes on."]), file=sys.stderr)
 
 
-def begin(runs: RunStore, case: Case, threads: int) -> Run:
+class Known:
+    """The runs of a store by what they are made of, each read once."""
+
+    def __init__(self, runs: RunStore) -> None:
+        self._runs, self._read = runs, set[str]()
+        self._by_spec: dict[str, list[Run]] = {}
+
+    def of(self, spec: RunSpec) -> list[Run]:
+        """Those made of exactly this, newest first."""
+        fresh = [run for run in self._runs.runs() if run.id not in self._read]
+        self._read.update(run.id for run in fresh)
+        for run in reversed(fresh):
+            with contextlib.suppress(UserError):
+                self._by_spec.setdefault(_key(run.spec()), []).insert(0, run)
+        return self._by_spec.get(_key(spec), [])
+
+
+def begin(runs: RunStore, case: Case, threads: int, known: Known) -> Run:
     """The case's run: one that is there with exactly these settings, or a new one; wanted to its end.
 
     Args:
         threads: of a new one; one that is there keeps its own.
     """
     spec = replace(_spec(case), threads=threads)
-    found = next((run for run in runs.runs() if _same(run, spec)), None)
+    found = next((run for run in known.of(spec) if _same(run, spec)), None)
     run = found or runs.create(spec)
     if found is None or found.summary().state is not RunState.FINISHED:
         try:
@@ -280,6 +321,11 @@ def begin(runs: RunStore, case: Case, threads: int) -> Run:
 
 def _spec(case: Case) -> RunSpec:
     return spec_of(case.plan.name, case.preset, case.spc, case.seed, None, case.precision, case.defense)
+
+
+def _key(spec: RunSpec) -> str:
+    # A run keeps its number of threads.
+    return json.dumps({**spec.as_json(), "threads": None}, sort_keys=True)
 
 
 def _same(run: Run, spec: RunSpec) -> bool:

@@ -205,7 +205,9 @@ def start(run: Run, request: Request) -> None:
             (folder / REQUEST).touch()
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # Not with parents: those of a run that was deleted just now would come back.
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         _forget_old(folder.parent, folder)
         files.write_json(folder / REQUEST, asdict(request))
         files.write_json(folder / RESTS_ON, basis)

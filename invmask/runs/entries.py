@@ -110,6 +110,8 @@ class RunSummary:
         original: the unmasked victim on the probe; None before the run was first taken up.
         result: at the end.
         ending: no further round is wanted: the one in hand is finished, then the views are measured for the result.
+        weights: what the victim was when the run was first taken up (`Shapes.weights`); None where that is not known.
+        name: what somebody called it; empty where nobody did.
     """
 
     id: str
@@ -124,6 +126,8 @@ class RunSummary:
     original: Measures | None
     result: RunResult | None
     ending: bool = False
+    weights: str | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)

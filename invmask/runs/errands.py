@@ -12,6 +12,7 @@ from invmask.errors import UserError
 from invmask.runs import files
 from invmask.runs.advance import MOST_LOSSES, Outcome
 from invmask.runs.run import Run
+from invmask.runs.wants import mark
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Errand:
             (run.path / self.folder).mkdir(exist_ok=True)
             (run.path / self.status).unlink(missing_ok=True)
             files.write_json(run.path / self.want, {"round": round_taken})
+            mark(run.path)
         except OSError as error:
             raise UserError(f"Nothing can be written to run {run.id}; see whether it is still there.") from error
 
@@ -83,7 +85,8 @@ class Errand:
         if not run.exists() or not has_work(run):
             return Outcome.IDLE
         try:
-            with FileLock(path / self.folder / "gather.lock").acquire(timeout=patience), self._marked(path):
+            lock = FileLock(files.lock_file(path, f"{self.folder}.lock"))
+            with lock.acquire(timeout=patience), self._marked(path):
                 for _ in pieces(run):
                     if seconds is not None and time.monotonic() - started >= seconds:
                         break

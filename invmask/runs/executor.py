@@ -5,20 +5,21 @@ run's lock decides which of them has it.
 """
 
 import atexit
-import contextlib
 import threading
 import time
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from invmask import settings
 from invmask.errors import UserError
-from invmask.runs import evidence, files, tuning
+from invmask.runs import evidence, tuning
+from invmask.runs.lookout import TELLING, Kind, Lookout, Signature
 from invmask.runs.room import Need, Room, threads_taken
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
+from invmask.runs.wants import mark, unmark
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -39,19 +40,10 @@ RESTART_SECONDS = (1.0, 30.0)
 # What is wanted may change while a unit begins: once or twice on end that is no trouble.
 MOST_UNSEEN = 3
 
-Signature = tuple[tuple[int, int] | None, ...]
-Kind = Literal["rounds", "evidence", "cuts"]
-# The files that tell whether there is something new to do.
-TELLING: dict[Kind, tuple[str, ...]] = {
-    "rounds": (files.WANT, files.STATUS, files.RESULT),
-    "evidence": (evidence.ERRAND.want, evidence.ERRAND.status),
-    "cuts": (tuning.ERRAND.want, tuning.ERRAND.status),
-}
-
 
 @dataclass
 class _Watched:
-    """What the thread remembers of a run and a kind of work.
+    """What the thread remembers of a run and a kind of work, as long as there is something to do.
 
     Attributes:
         idle: its files' looks when there was nothing to do.
@@ -73,6 +65,7 @@ class _Watched:
 class _Hands:
     """Of the watching thread alone."""
 
+    lookout: Lookout
     cluster: "Cluster | None" = None
     watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
     turn: int = 0
@@ -111,7 +104,7 @@ class Executor:
         self._problem: str | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._hands = _Hands()
+        self._hands = _Hands(Lookout(store))
 
     @property
     def problem(self) -> str | None:
@@ -220,25 +213,43 @@ class Executor:
         if problem is not None:
             self._trouble(hands, problem)
             return
-        runs = self.store.runs()
-        present = {run.id for run in runs}
-        hands.watched = {key: watched for key, watched in hands.watched.items() if key[0] in present}
         due: list[tuple[Run, Kind, _Watched]] = []
-        for run in reversed(runs):
-            for kind in TELLING:
-                watched = hands.watched.setdefault((run.id, kind), _Watched())
-                self._collect(hands, watched, now)
-                if watched.future is not None or now < watched.not_before:
-                    continue
-                if not self._has_work(run, kind, watched):
-                    watched.unseen, watched.problem = 0, None
-                elif watched.unseen >= MOST_UNSEEN:
-                    watched.unseen, watched.not_before = 0, now + RETRY_SECONDS
-                    watched.problem = f"A worker does not find {run.path}. Every worker has to see that folder."
-                else:
-                    due.append((run, kind, watched))
+        for run in hands.lookout.runs({run_id for run_id, _ in hands.watched}):
+            found = self._due(hands, run, now)
+            if found is None:
+                for kind in TELLING:
+                    hands.watched.pop((run.id, kind), None)
+            else:
+                due += found
         self._hand_out(hands, hands.cluster, due)
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
+
+    def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, _Watched]] | None:
+        """What there is to do of one run now; None where it need not be looked at again before it is marked."""
+        if not run.path.is_dir():
+            unmark(run.path)
+            return None
+        watched: dict[Kind, _Watched] = {kind: hands.watched.setdefault((run.id, kind), _Watched()) for kind in TELLING}
+        due: list[tuple[Run, Kind, _Watched]] = []
+        for kind, each in watched.items():
+            self._collect(hands, each, now)
+            if each.future is not None or now < each.not_before:
+                continue
+            if not self._has_work(hands, run, kind, each):
+                each.unseen, each.problem = 0, None
+            elif each.unseen >= MOST_UNSEEN:
+                each.unseen, each.not_before = 0, now + RETRY_SECONDS
+                each.problem = f"A worker does not find {run.path}. Every worker has to see that folder."
+            else:
+                due.append((run, kind, each))
+        if any(each.idle is None for each in watched.values()):
+            return due
+        unmark(run.path)
+        if any(self._has_work(hands, run, kind, each) for kind, each in watched.items()):
+            # Something was wanted in the moment in which the mark went.
+            mark(run.path)
+            return due
+        return None
 
     def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, _Watched]]) -> None:
         """Begin what there is room for: what has waited longest first, of new ones the oldest."""
@@ -281,8 +292,8 @@ class Executor:
         watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
         watched.idle = None
 
-    def _has_work(self, run: Run, kind: Kind, watched: _Watched) -> bool:
-        signature = _signature(run, kind)
+    def _has_work(self, hands: _Hands, run: Run, kind: Kind, watched: _Watched) -> bool:
+        signature = hands.lookout.signature(run, kind)
         if signature == watched.idle:
             return False
         try:
@@ -298,20 +309,10 @@ class Executor:
         hands.not_before = time.monotonic() + hands.patience
         hands.patience = min(2 * hands.patience, RESTART_SECONDS[1])
         hands.watched.clear()
+        hands.lookout = Lookout(self.store)
         if hands.cluster is not None:
             hands.cluster.close()
             hands.cluster = None
-
-
-def _signature(run: Run, kind: Kind) -> Signature:
-    """Changes whenever what is wanted of a run changes."""
-    stats = []
-    for name in TELLING[kind]:
-        stats.append(None)
-        with contextlib.suppress(OSError):
-            stat = (run.path / name).stat()
-            stats[-1] = (stat.st_mtime_ns, stat.st_ino)
-    return tuple(stats)
 
 
 def _is_loss(error: Exception) -> bool:

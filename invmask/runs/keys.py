@@ -11,7 +11,7 @@ from invmask.data.embedded import stamp
 from invmask.errors import UserError
 from invmask.runs.entries import RunSummary
 from invmask.runs.run import Run
-from invmask.settings import victim_folders
+from invmask.settings import data_folder, victim_folders
 
 
 def result_key(run: Run, *settings: Any) -> str:
@@ -67,16 +67,16 @@ def another_victim(run: Run) -> str | None:
         UserError: the run is damaged.
     """
     victim, folders = run.spec().victim, victim_folders(run.path.parents[1])
-    if not _is_of_another(run, weights_digest(victim, folders)):
+    shapes = run.shapes()
+    if shapes is None or not _is_another(shapes.weights, weights_digest(victim, folders)):
         return None
     if _drawn(_card_of(victim, folders)):
         return "it was trained again, or the images of its data set were drawn again"
     return "it was trained again, or one of that name comes with invmask now"
 
 
-def _is_of_another(run: Run, weights: str | None) -> bool:
-    shapes = run.shapes()
-    return shapes is not None and shapes.weights is not None and weights not in (None, shapes.weights)
+def _is_another(then: str | None, now: str | None) -> bool:
+    return then is not None and now not in (None, then)
 
 
 def of_todays_victim(runs: Iterable[RunSummary], victim: str, folder: Path) -> list[RunSummary]:
@@ -85,13 +85,17 @@ def of_todays_victim(runs: Iterable[RunSummary], victim: str, folder: Path) -> l
     Args:
         folder: where the runs are.
     """
-    found, weights = [], weights_digest(victim, victim_folders(folder.parent))
-    for summary in runs:
-        # A damaged or deleted one is none that a curve could have.
-        with contextlib.suppress(UserError):
-            if summary.spec.victim == victim and not _is_of_another(Run(folder / summary.id), weights):
-                found.append(summary)
-    return found
+    weights = weights_digest(victim, victim_folders(folder.parent))
+    return [run for run in runs if run.spec.victim == victim and not _is_another(run.weights, weights)]
+
+
+def victims_stamp(folders: list[Path]) -> int:
+    """Changes when the files of any victim in `folders`, or images drawn for any data set, are written again."""
+    from invmask.data.embedded import PREPARED
+
+    found = [path for folder in folders for path in folder.glob("*") if path.suffix in (".json", ".safetensors")]
+    found += (data_folder() / PREPARED).glob("*/*")
+    return hash(tuple((str(path), *stamp(path)) for path in sorted(found)))
 
 
 def weights_digest(name: str, folders: list[Path]) -> str | None:

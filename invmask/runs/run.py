@@ -35,6 +35,7 @@ MOST_HEADER_BYTES = 1 << 20
 SILENT_SECONDS = 120.0
 SILENT_HERE_SECONDS = 3600.0
 BETWEEN_SECONDS = 5.0
+MOST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ class Run:
     @property
     def created(self) -> float:
         """Seconds since 1970."""
-        return datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+        try:
+            return datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+        except ValueError as error:
+            raise damage(self.id) from error
 
     def exists(self) -> bool:
         """Whether it has not been deleted."""
@@ -91,6 +95,14 @@ class Run:
             return RunSpec.from_json(values)
         except (UserError, TypeError, AttributeError) as error:
             raise damage(self.id) from error
+
+    def name(self) -> str:
+        """What somebody called it; empty where nobody did."""
+        try:
+            return check_name(str((files.read_json(self.path / files.NAME) or {}).get("name", "")))
+        except (OSError, ValueError, UserError):
+            # A name that makes no sense is no reason to lose a run.
+            return ""
 
     def want(self) -> Want:
         """What is wanted of it."""
@@ -154,6 +166,8 @@ class Run:
             original=shapes.original if shapes else None,
             result=result,
             ending=result is None and want.wants_end(taken),
+            weights=shapes.weights if shapes else None,
+            name=self.name(),
         )
 
     def status(self) -> Status:
@@ -263,7 +277,7 @@ class Run:
 
     def advance_lock(self) -> FileLock:
         """Held by whoever advances the run; nobody else writes to it."""
-        return FileLock(self.path / files.LOCK)
+        return FileLock(files.lock_file(self.path, files.LOCK))
 
     def _state(self, taken: int, result: RunResult | None) -> RunState:
         if self.status().failed:
@@ -305,6 +319,24 @@ class Run:
             raise damage(self.id) from error
 
 
-def damage(run_id: str) -> UserError:
+def check_name(name: str) -> str:
+    """A name for a run as it is kept: without spaces around it, one between words.
+
+    Raises:
+        UserError: longer than `MOST_NAME` characters, or with some that cannot be seen.
+    """
+    name = " ".join(name.split())
+    if len(name) > MOST_NAME or not name.isprintable():
+        raise UserError(f"The name of a run has at most {MOST_NAME} characters, all of them visible; choose another.")
+    return name
+
+
+class RunDamagedError(UserError):
+    """A run is there, and its files make no sense."""
+
+
+def damage(run_id: str) -> RunDamagedError:
     """What to raise for a run whose files make no sense."""
-    return UserError(f"Run {run_id} is damaged and cannot be read; delete it with 'python -m invmask delete {run_id}'.")
+    return RunDamagedError(
+        f"Run {run_id} is damaged and cannot be read; delete it with 'python -m invmask delete {run_id}'."
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from invmask.runs.files import WANT, WANT_LOCK, read_json, write_json
+from invmask.runs.files import WANT, WANT_LOCK, WANTED, lock_file, read_json, write_json
 
 
 class Goal(StrEnum):
@@ -49,14 +49,30 @@ def read_want(path: Path) -> Want:
         ValueError, TypeError, KeyError: the file is damaged.
     """
     values = read_json(path / WANT) or {}
-    return Want(**{**values, "goal": Goal(values.get("goal", Goal.PAUSE))})
+    want = Want(**{**values, "goal": Goal(values.get("goal", Goal.PAUSE))})
+    if not isinstance(want.until, int | None) or not isinstance(want.because, str | None):
+        raise TypeError("no wish")
+    return want
 
 
 def write_want(path: Path, want: Want) -> None:
     """Replace what is wanted. To take the old wish into account, hold `want_lock` over both."""
     write_json(path / WANT, asdict(want))
+    mark(path)
+
+
+def mark(path: Path) -> None:
+    """Have the run in `path` looked at by whoever advances runs. Called after what is wanted of it was written."""
+    marks = path.parent / WANTED
+    marks.mkdir(exist_ok=True)
+    (marks / path.name).touch()
+
+
+def unmark(path: Path) -> None:
+    """Take the mark away. Whoever does so looks at the run once more: something may have been wanted just before."""
+    (path.parent / WANTED / path.name).unlink(missing_ok=True)
 
 
 def want_lock(path: Path) -> FileLock:
     """Guards reading and replacing a wish in one go."""
-    return FileLock(path / WANT_LOCK, timeout=5)
+    return FileLock(lock_file(path, WANT_LOCK), timeout=5)

@@ -27,6 +27,7 @@ class _Address:
         choices: each page's own choices by name.
         last_runs: the run looked at last of each victim.
         complaint: one sentence about a wrong name in the address, until people choose something else.
+        damaged: the run that it is about, where that is there and cannot be read.
     """
 
     victim: str | None = None
@@ -35,6 +36,7 @@ class _Address:
     choices: dict[str, dict[str, str]] = field(default_factory=dict)
     last_runs: dict[str, str | None] = field(default_factory=dict)
     complaint: str | None = None
+    damaged: str | None = None
 
     def query(self) -> dict[str, str]:
         shared = {name: value for name, value in ((VICTIM, self.victim), (RUN, self.run)) if value}
@@ -76,6 +78,11 @@ def complaint() -> str | None:
     return _address().complaint
 
 
+def damaged_run() -> str | None:
+    """The run that the address named and nobody can read, which the complaint is about; None when all is well."""
+    return _address().damaged
+
+
 def set_victim(name: str) -> None:
     """Look at another victim, and at the run of it that was looked at last. Best called in a widget's callback."""
     address = _address()
@@ -91,6 +98,15 @@ def set_run(run: str | None) -> None:
     """
     address = _address()
     _change(address, address.victim, run)
+
+
+def forget_run(run: str) -> None:
+    """Look at no run where that one is looked at, for it is deleted; go back to it never."""
+    address = _address()
+    for victim in [victim for victim, last in address.last_runs.items() if last == run]:
+        address.last_runs[victim] = None
+    if run in (address.run, address.damaged):
+        set_run(None)
 
 
 def number(name: str) -> int | None:
@@ -132,7 +148,7 @@ def _address() -> _Address:
 
 def _change(address: _Address, victim: str | None, run: str | None) -> None:
     """Look at another victim or run; choices that are of another network go."""
-    before, address.complaint = address.victim, None
+    before, address.complaint, address.damaged = address.victim, None, None
     _settle(address, victim, run)
     if address.victim != before:
         for page, names in _OF_A_NETWORK.items():
@@ -147,6 +163,9 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
     found = cache.run_victim(run) if run is not None else None
     if run is not None and found is None:
         address.complaint = f"There is no run '{run}'. Choose one in the sidebar, or start one on the page Defend."
+        if cache.is_damaged(run):
+            address.complaint = f"Run {run} is damaged and cannot be read. Delete it, or choose another in the sidebar."
+            address.damaged = run
         run = None
     if found is not None and found not in cards:
         address.complaint = f"The victim of the run '{run}', '{found}', is not on this machine. Choose another run."

@@ -16,6 +16,7 @@ from invmask.masks.state import MaskLayout
 from invmask.runs import keys
 from invmask.runs.entries import RunSummary
 from invmask.runs.executor import Executor
+from invmask.runs.run import RunDamagedError
 from invmask.runs.store import Listing, RunStore
 
 
@@ -83,6 +84,11 @@ def listing() -> Listing:
     return _listing(str(settings.runs_folder()))
 
 
+def forget_listing() -> None:
+    """Have the next `listing` read anew: a run was deleted, or has another name."""
+    _listing.clear()
+
+
 def summary(run: str) -> RunSummary:
     """One run at a glance, as it is now.
 
@@ -98,6 +104,17 @@ def run_victim(run: str) -> str | None:
         return store().run(run).spec().victim
     except UserError:
         return None
+
+
+def is_damaged(run: str) -> bool:
+    """Whether there is such a run, and what it is made of cannot be read."""
+    try:
+        store().run(run).spec()
+    except RunDamagedError:
+        return True
+    except UserError:
+        return False
+    return False
 
 
 def another_victim(run: str) -> str | None:
@@ -127,7 +144,8 @@ def _executor(folder: str) -> Executor:
     return Executor(RunStore(Path(folder))).start()
 
 
-@st.cache_data(ttl=1.0, max_entries=4, show_spinner=False)
+# Not as data: these would be copied for everyone who asks, the more the more runs there are.
+@st.cache_resource(ttl=1.0, max_entries=4, show_spinner=False)
 def _listing(folder: str) -> Listing:
     return RunStore(Path(folder)).listing()
 

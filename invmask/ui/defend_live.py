@@ -11,7 +11,7 @@ from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.figures.palette import Theme
 from invmask.runs.entries import RunState, RunSummary
-from invmask.ui import address, cache, defend_frames
+from invmask.ui import address, cache, defend_frames, run_trouble
 from invmask.ui.defend_actions import show_buttons, show_problem, take_moved
 from invmask.ui.defend_cards import show_cards, show_result, views_help
 from invmask.ui.defend_controls import Draft
@@ -65,11 +65,12 @@ def _watch(run: str, state: RunState | None) -> None:
 def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> None:
     if take_moved():
         st.rerun()
+    run_trouble.follow(run)
     try:
         _parts(card, draft, run, under_way)
     except UserError as error:
         # In a fragment: what a page says of a damaged run is not reached from here.
-        st.error(str(error))
+        run_trouble.show(error)
 
 
 def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> None:

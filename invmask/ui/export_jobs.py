@@ -9,6 +9,7 @@ from invmask.exports import jobs
 from invmask.exports.captions import ordinal
 from invmask.exports.jobs import STARTING, JobStatus, Kind, Request
 from invmask.runs.run import Run
+from invmask.ui import run_trouble
 
 LOOK_SECONDS = 1.0
 _PROBLEM = "export/problem"
@@ -51,6 +52,7 @@ def _start(run: Run, request: Request) -> None:
 
 
 def _draw(run: Run, kind: Kind, words: Callable[[Request], str], working: bool) -> None:
+    run_trouble.follow(run.id)
     found = jobs.latest(run, kind)
     if found is None:
         return

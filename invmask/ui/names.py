@@ -95,6 +95,11 @@ def target_title(card: VictimCard) -> str | None:
     return "the next class" if label is None else card.dataset_info.classes[label]
 
 
+def plain(text: str) -> str:
+    """Text that somebody wrote, as Markdown that shows just that."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
 def count(number: int) -> str:
     """`10,000`."""
     return f"{number:,}"

@@ -6,7 +6,7 @@ from invmask.errors import UserError
 from invmask.runs import evidence
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TopSet, VictimEvidence
-from invmask.ui import cache
+from invmask.ui import cache, run_trouble
 from invmask.ui.defend_state import UNDER_WAY
 
 LOOK_SECONDS = 1.0
@@ -42,7 +42,8 @@ def show_progress(run_id: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(problem, icon=":material/info:")
             asked = evidence.wanted(directory)
-            st.button("Try again", on_click=cache.executor().gather_evidence, args=(run_id, asked or 0))
+            again = run_trouble.unless_gone(cache.executor().gather_evidence)
+            st.button("Try again", on_click=again, args=(run_id, asked or 0))
         return
     if evidence.has_work(directory):
         st.fragment(_progress, run_every=LOOK_SECONDS)(run_id, _stage(run_id))
@@ -55,7 +56,8 @@ def _progress(run_id: str, shown: tuple[int, ...]) -> None:
         found = evidence.victim_evidence(cache.store().run(run_id))
         doing = _doing(_top_of(run_id), found)
     except UserError:
-        return
+        # Gone or damaged: the whole page says so.
+        st.rerun()
     share = 0.0 if found is None else found.done / max(1, found.total)
     st.progress(share, f"Gathering evidence in the background: {doing}")
     if (trouble := cache.executor().problem) is not None:

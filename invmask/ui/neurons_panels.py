@@ -15,11 +15,11 @@ from invmask.figures.network_map import network_map
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TOP, TopSet
 from invmask.ui import address, neurons_choice, neurons_data
-from invmask.ui.names import count
+from invmask.ui.names import count, plain
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.neurons_data import HIGH_SCORE
+from invmask.ui.run_menu import run_title
 from invmask.ui.samples import percent
-from invmask.ui.sidebar import run_title
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
@@ -249,9 +249,10 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
         if not neurons_data.has_control(card):
             return f"{here}."
         return f"{here}. Defend the clean control, too, to see what scores a network without a backdoor gets."
+    whose = f"the clean control ({plain(run_title(control.run))})"
     return (
-        f"{here}. On the clean control ({run_title(control.run)}) {count(control.high)} of {count(control.channels)} "
-        f"do, the highest {control.highest:.2f}: a high score alone is no sign of a backdoor."
+        f"{here}. On {whose} {count(control.high)} of {count(control.channels)} do, the highest "
+        f"{control.highest:.2f}: a high score alone is no sign of a backdoor."
     )
 
 

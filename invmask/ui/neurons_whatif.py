@@ -11,7 +11,7 @@ from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs import named_masks
 from invmask.runs.entries import RunSummary
-from invmask.ui import cache, neurons_choice, neurons_data, save_mask
+from invmask.ui import cache, neurons_choice, neurons_data, run_trouble, save_mask
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided, NeuronsChoice
 from invmask.ui.neurons_data import WhatIf
@@ -88,7 +88,7 @@ def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Dec
             key=f"neurons-delete/{known}",
             icon=":material/delete:",
             type="tertiary",
-            on_click=_delete,
+            on_click=run_trouble.unless_gone(_delete),
             args=(run.id, known, choice.base),
         )
 

@@ -1,5 +1,6 @@
 """The sidebar that every page shares: which victim, which of its runs, and a link to exactly this."""
 
+import contextlib
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -7,25 +8,16 @@ import streamlit as st
 from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
-from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.entries import RunSummary
 from invmask.settings import ASSETS
-from invmask.ui import address, cache
+from invmask.ui import address, cache, run_menu, run_trouble
 from invmask.ui.defend_state import UNDER_WAY
-from invmask.ui.names import architecture_title, attack_title, count, dataset_title, target_title, victim_label
+from invmask.ui.names import architecture_title, attack_title, count, dataset_title, plain, target_title, victim_label
+from invmask.ui.run_menu import run_facts, run_title
 
 LOOK_SECONDS = 2.0
 _VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"
 _NONE = ""
-
-STATE_WORDS: dict[RunState, str] = {
-    RunState.NEW: "not begun",
-    RunState.WAITING: "waiting",
-    RunState.RUNNING: "running",
-    RunState.PAUSED: "paused",
-    RunState.STOPPED: "stopped",
-    RunState.FINISHED: "finished",
-    RunState.FAILED: "failed",
-}
 
 
 def show() -> None:
@@ -40,16 +32,8 @@ def show() -> None:
             _share()
     if (sentence := address.complaint()) is not None:
         st.warning(sentence, icon=":material/link_off:")
-
-
-def run_title(run: RunSummary) -> str:
-    """`default, SPC 10, seed 0 · 7e2a`: short enough for the sidebar's width.
-
-    The end of the id tells apart what has the same settings: the browser knows options by their titles alone. For
-    the same reason nothing that changes while the run goes on may be in it.
-    """
-    spec = run.spec
-    return f"{spec.entry.title} {spec.preset}, SPC {spec.spc}, seed {spec.seed} · {run.id.rpartition('-')[2]}"
+        if (damaged := address.damaged_run()) is not None:
+            run_menu.delete_button(damaged, "Delete the damaged run")
 
 
 def _victim(cards: dict[str, VictimCard], name: str) -> None:
@@ -78,11 +62,11 @@ def _run(victim: str) -> None:
     runs = {run.id: run for run in cache.listing().runs if run.spec.victim == victim}
     current = address.current_run()
     if current is not None:
-        try:
+        # Of a damaged one the page tells.
+        with contextlib.suppress(UserError):
             runs = {**runs, current: cache.summary(current)}
-        except UserError as error:
-            st.error(str(error))
-    newest_first = sorted(runs, reverse=True)
+    known = [*runs] if current is None or current in runs else [*runs, current]
+    newest_first = sorted(known, reverse=True)
     shown, options = current or _NONE, [_NONE, *newest_first]
     # The key is of what it shows: a browser that has not yet seen the run change says the old one once more, and
     # that must not be taken for a choice.
@@ -97,7 +81,7 @@ def _run(victim: str) -> None:
         "Run",
         options,
         key=key,
-        format_func=lambda run: run_title(runs[run]) if run in runs else "None, set up a new one",
+        format_func=lambda run: _title(run, runs),
         on_change=changed,
         help="One defence of this victim, from its settings to its last round. "
         "Newest first; everyone who opens this dashboard sees the same runs.",
@@ -105,20 +89,26 @@ def _run(victim: str) -> None:
     if current is not None:
         under_way = current in runs and runs[current].state in UNDER_WAY
         st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(current)
-    elif newest_first:
-        st.caption(f"{len(newest_first)} {'run' if len(newest_first) == 1 else 'runs'} of this victim to look at.")
-    else:
+    elif not newest_first:
         st.caption("No run of this victim yet. The page Defend starts one.")
+    run_menu.show([runs[run] for run in newest_first if run in runs], current)
+
+
+def _title(run: str, runs: dict[str, RunSummary]) -> str:
+    if run == _NONE:
+        return "None, set up a new one"
+    return run_title(runs[run]) if run in runs else f"Damaged · {run.rpartition('-')[2]}"
 
 
 def _how_far(run: str) -> None:
-    """Rounds and state of the run; of a damaged one its id alone."""
-    try:
+    """Name, rounds, state and result of the run; of a damaged one its id alone."""
+    run_trouble.follow(run)
+    lines = ["Damaged"]
+    with contextlib.suppress(UserError):
         found = cache.summary(run)
-        state = f"{count(found.round)} {'round' if found.round == 1 else 'rounds'} taken, {STATE_WORDS[found.state]}"
-    except UserError:
-        state = "Damaged"
-    st.caption(f"{state}  \n{run}")
+        rounds = f"{count(found.round)} {'round' if found.round == 1 else 'rounds'} taken"
+        lines = [*([plain(found.name)] if found.name else []), run_facts(found), rounds]
+    st.caption("  \n".join([*lines, run]))
 
 
 def _share() -> None:

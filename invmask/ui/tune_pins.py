@@ -9,7 +9,8 @@ from invmask.runs import tuning
 from invmask.runs.entries import Views
 from invmask.ui import cache, tune_choice
 from invmask.ui.defend_cards import show_table
-from invmask.ui.sidebar import run_title
+from invmask.ui.names import plain
+from invmask.ui.run_menu import run_title
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import Pin
 
@@ -48,7 +49,7 @@ def _pinned(number: int, pin: Pin) -> None:
         st.warning("This cut is no longer measured; unpin it, and pin another.")
         return
     by = "by score" if pin.order is Order.SCORE else "by effective mask"
-    st.markdown(f"**{cut_words(point)}**, {by}  \n:small[{spec.victim}, {title}, round {pin.round:,}]")
+    st.markdown(f"**{cut_words(point)}**, {by}  \n:small[{spec.victim}, {plain(title)}, round {pin.round:,}]")
     show_table(Views(curves.original, point.pruned, point.inverse))
     chart(
         cut_figure(curves, pin.order, current_theme(), pin.channels),

@@ -24,7 +24,7 @@ from invmask.runs.subject import spec_with
 from invmask.runs.sweep import SPC, Place, lay_out
 from invmask.ui import address, cache, tune_choice
 from invmask.ui.defend_controls import FIRST_SPC, spc_offered
-from invmask.ui.sidebar import STATE_WORDS
+from invmask.ui.run_menu import STATE_WORDS
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import MOST_DECIMALS, plain
 
@@ -249,7 +249,7 @@ def _table(places: Sequence[Place], title: str) -> pd.DataFrame:
         for name in MEASURE_TITLES:
             value = getattr(pruned, name) if pruned is not None else None
             row[f"pruned {name.upper()}"] = "" if value is None else f"{100 * value:.1f} %"
-        rows.append({**row, "run": "" if run is None else run.id})
+        rows.append({**row, "run": "" if run is None else run.name or run.id})
     return pd.DataFrame(rows)
 
 

@@ -11,7 +11,7 @@ from invmask.masks.state import Masks
 from invmask.runs import tuning
 from invmask.runs.entries import RunSummary, Views
 from invmask.runs.tuning import CutCurves
-from invmask.ui import cache, save_mask, tune_choice
+from invmask.ui import cache, run_trouble, save_mask, tune_choice
 from invmask.ui.defend_cards import show_cards
 from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.neurons_data import scores_at
@@ -64,11 +64,12 @@ def _body(card: VictimCard, run: str, round_taken: int) -> None:
     if st.session_state.pop(_MOVED, False):
         # What is pinned is shown outside this fragment.
         st.rerun()
+    run_trouble.follow(run)
     try:
         _parts(card, run, round_taken)
     except UserError as error:
-        # In a fragment: what the page says of a deleted run is not reached from here.
-        st.error(str(error))
+        # In a fragment: what the page says of a damaged run is not reached from here.
+        run_trouble.show(error)
 
 
 def _parts(card: VictimCard, run: str, round_taken: int) -> None:
@@ -206,7 +207,9 @@ def _progress_of(run: str, round_taken: int) -> None:
     if problem is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(problem, icon=":material/info:")
-            st.button("Try again", on_click=cache.executor().measure_cuts, args=(run, round_taken))
+            st.button(
+                "Try again", on_click=run_trouble.unless_gone(cache.executor().measure_cuts), args=(run, round_taken)
+            )
     elif tuning.has_work(directory):
         st.fragment(_progress, run_every=LOOK_SECONDS)(run, round_taken, _stage(run, round_taken))
 
@@ -217,7 +220,8 @@ def _progress(run: str, round_taken: int, shown: int) -> None:
             st.rerun()
         found = tuning.read_curves(cache.store().run(run), round_taken)
     except UserError:
-        return
+        # Gone or damaged: the whole page says so.
+        st.rerun()
     done, total = (0, 0) if found is None else (found.done, found.total)
     words = f"{done} of {total}" if total else "about to begin"
     st.progress(done / max(1, total), f"Measuring cuts in the background, round {round_taken:,}: {words}")

@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from invmask.attacks.victims import VictimCard
 from invmask.runs.entries import RunSummary
-from invmask.ui import address, cache
+from invmask.ui import address, cache, run_trouble
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.ui.samples import percent
 
@@ -91,7 +91,9 @@ def _no_run(sentence: str, victim: str) -> None:
     Args:
         sentence: for a victim that has no run with a round.
     """
-    latest = next((run for run in cache.listing().runs if run.spec.victim == victim and run.round), None)
+    found = (run for run in cache.listing().runs if run.spec.victim == victim and run.round)
+    # The list may be a second old.
+    latest = next((run for run in found if not run_trouble.is_gone(run.id)), None)
     if latest is None:
         st.info(sentence)
     else:

@@ -7,7 +7,6 @@ from streamlit.testing.v1 import AppTest
 
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
-from invmask.masks.state import View
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from tests.app.conftest import sentences, visit

@@ -450,3 +450,22 @@ def test_control_c_pauses_and_the_run_can_be_resumed(store: RunStore):
     assert paused.state == "paused"
     assert paused.message is None
     assert run.want().goal is Goal.PAUSE
+
+
+def test_a_run_is_renamed_and_listed_with_its_name(own_home: Path, capsys: pytest.CaptureFixture[str]):
+    run = RunStore(own_home / "runs").create(small_spec())
+    assert main(["rename", run.id, "the *first* one"]) == 0
+    assert capsys.readouterr().err == f"Run {run.id} is called 'the *first* one' now.\n"
+    assert main(["runs"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "name", "victim", "preset", "SPC", "seed", "made", "state", "round", "ASR", "%"]
+    assert row.startswith(f"{run.id}  the *first* one  {VICTIM}  paper  ")
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "the *first* one"
+    assert main(["rename", run.id, "x" * 61]) == 2
+    assert capsys.readouterr().err == (
+        "The name of a run has at most 60 characters, all of them visible; choose another.\n"
+    )
+    assert main(["rename", run.id, ""]) == 0
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] is None

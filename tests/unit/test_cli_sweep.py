@@ -1,7 +1,11 @@
 """`sweep` does every case through real workers, skips what is done, and says what has no result."""
 
 import json
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -11,14 +15,16 @@ from invmask import settings
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
+from invmask.runs import subject
 from invmask.runs.entries import RunState
 from invmask.runs.executor import Executor
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
 from invmask.runs.wants import Goal, read_want
-from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, write_victims
+from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, small_spec, write_victims
 
 GRID = ["sweep", "--attacks", "badnets,clean", "--architectures", "preactresnet18w2", "--spc", "1", "--json"]
 
@@ -299,7 +305,7 @@ def test_as_many_runs_are_handed_out_as_the_workers_can_have(monkeypatch):
     def summary(_run):
         raise Seen
 
-    monkeypatch.setattr(sweep, "begin", lambda _runs, case: begun.append(case.seed) or Run(Path("gone")))
+    monkeypatch.setattr(sweep, "begin", lambda _runs, case, *_: begun.append(case.seed) or Run(Path("gone")))
     monkeypatch.setattr(sweep, "_summary", summary)
     with pytest.raises(Seen):
         main([*GRID, "--attacks", "badnets", "--seeds", "0,1,2,3,4"])
@@ -392,3 +398,50 @@ def test_mistakes_get_a_sentence_and_leave_nothing(home, capsys, words, sentence
     assert sentence in told
     assert told.count("\n") == 1
     assert not (home / "sweeps").exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_large_grid_looks_at_the_machine_once_and_not_for_every_case(tmp_path, monkeypatch):
+    looks, glob, from_name = Counter[str](), Path.glob, metadata.Distribution.from_name
+    monkeypatch.setattr(sweep, "spec_of", subject.spec_of)
+    monkeypatch.setattr(Path, "glob", lambda *words: looks.update(["folder"]) or glob(*words))
+    monkeypatch.setattr(metadata.Distribution, "from_name", lambda name: looks.update(["package"]) or from_name(name))
+    cost = []
+    for seeds in (2, 200):
+        cases = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], list(range(seeds)))
+        views = {view: {"acc": 0.9} for view in VIEWS}
+        for case in cases:
+            details = {"settings": preset("default", seed=case.seed).as_json(), "weights": sweep._weights(VICTIM)}
+            write_case(tmp_path, case.name, CaseResult(**case.description(), views=views, details=details))
+        looks.clear()
+        here = sweep.Here()
+        assert all(sweep.is_done(tmp_path, case, here) for case in cases)
+        cost.append(dict(looks))
+    assert cost[0] == cost[1]
+
+
+def test_a_large_grid_reads_every_run_that_is_there_once(home, monkeypatch):
+    store, read, from_json = RunStore(home / "runs"), Counter[str](), RunSpec.from_json
+    cases = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], list(range(12)))
+    there = {case.seed: store.create(_spec(VICTIM, "default", 1, case.seed)) for case in cases[:6]}
+    monkeypatch.setattr(RunSpec, "from_json", lambda values: read.update([values["seed"]]) or from_json(values))
+    known = sweep.Known(store)
+    begun = {case.seed: sweep.begin(store, case, known) for case in cases}
+    assert {seed: begun[seed].id for seed in there} == {seed: run.id for seed, run in there.items()}
+    assert len({run.id for run in begun.values()}) == 12
+    # Once to know it, and a few times when its own case begins.
+    assert max(read.values()) <= 3
+    # Somebody else's, made meanwhile, is taken as well.
+    late = store.create(_spec(VICTIM, "default", 2, 0))
+    (case,) = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [2], [0])
+    assert sweep.begin(store, case, known).id == late.id
+
+
+def test_a_grid_does_not_load_the_compiler_of_torch():
+    code = """
+import sys
+from invmask.runs.grid import expand
+expand(["badnets"], ["preactresnet18w2", "cnn4"], ["cifar10"], [0.1], ["default"], [1], [0])
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -361,7 +360,7 @@ def test_limits_of_a_unit(store: RunStore):
 def test_only_one_may_advance_a_run(store: RunStore):
     run = store.create(small_spec())
     store.go_on(run.id)
-    with FileLock(run.path / files.LOCK):
+    with run.advance_lock():
         assert advance(run.path) is Outcome.BUSY
         with pytest.raises(UserError, match="busy"):
             store.delete(run.id, patience=0.1)
@@ -371,7 +370,10 @@ def test_only_one_may_advance_a_run(store: RunStore):
 def test_a_deleted_run_is_gone_for_everyone(store: RunStore, finished: Run):
     store.delete(finished.id)
     assert store.listing().runs == ()
-    assert list(store.folder.iterdir()) == []
+    assert {path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*")} == {
+        files.LOCKS,
+        files.WANTED,
+    }
     assert advance(finished.path) is Outcome.IDLE
     with pytest.raises(UserError, match="There is no run"):
         store.run(finished.id)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,18 @@ def test_no_two_processes_train_a_victim_at_once(tmp_path: Path):
     with FileLock(tmp_path / ".mine.lock"), pytest.raises(UserError, match="Another process is training mine in"):
         make.make_victim(PLAN, stages, tmp_path, tmp_path)
     assert make.make_victim(PLAN, stages, tmp_path, tmp_path).name == "mine"
+
+
+@pytest.mark.usefixtures("small_cifar10")
+def test_who_waits_for_the_end_of_a_training_has_the_lock_that_all_others_see(tmp_path: Path):
+    stages = [Stage(TrainingConfig(epochs=1, batch_size=20))]
+    lock = tmp_path / ".mine.lock"
+    # As another process that has opened the file and waits.
+    with lock.open("w") as waiting:
+        make.make_victim(PLAN, stages, tmp_path, tmp_path)
+        fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(UserError, match="Another process is training mine in"):
+            make.make_victim(PLAN, stages, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize(
