@@ -131,10 +131,13 @@ def test_a_step_changes_neither_the_model_nor_the_state_that_it_is_given(entry: 
 def test_its_repair_changes_answers_and_leaves_the_original_view_alone(entry: Entry) -> None:
     given = subject()
     plain = sharing_copy(given.model)(given.images)
-    repair = entry.build(short(entry)).repair(steps(entry, given)[-1][0])
-    found = answers(repair, given)
-    torch.testing.assert_close(found[View.ORIGINAL], plain, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(found[repair.views[1]], plain, atol=1e-4)
+    changed = []
+    for state, _ in steps(entry, given):
+        repair = entry.build(short(entry)).repair(state)
+        found = answers(repair, given)
+        torch.testing.assert_close(found[View.ORIGINAL], plain, rtol=1e-4, atol=1e-4)
+        changed.append(not torch.allclose(found[repair.views[1]], plain, atol=1e-4))
+    assert any(changed)
 
 
 @every_defense
@@ -170,7 +173,7 @@ def test_a_run_of_it_goes_on_bit_for_bit_after_every_round_and_comes_to_an_end(e
         one, other = (run.repair_at(number) for run in (through, by_hand))
         assert same_repair(one, other)
     lines = [json.loads(line) for line in (through.path / "records.jsonl").read_text().splitlines()]
-    assert [entry_to_json(entry_from_json(line)) for line in lines] == lines
+    assert json.loads(json.dumps([entry_to_json(entry_from_json(line)) for line in lines])) == lines
 
 
 def finish(run: Run) -> None:
