@@ -1,7 +1,6 @@
 """A reader walks Start, Defend and Flip, reloads, and sends the link to somebody else."""
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,8 +26,6 @@ from tests.browser.pages import (
 pytestmark = pytest.mark.browser
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
-# Loose: tests share two cores with the run under way. What it takes is measured in benchmarks/.
-ANSWER_SECONDS = 10.0
 
 
 def test_chromium_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -146,10 +143,9 @@ def test_pages_answer_while_a_run_is_under_way(page: Page, new_reader: Callable[
     expect(state_line(page)).to_contain_text("running")
     began = round_shown(page)
     for title, words in (("Flip", "Flip the mask"), ("Start", "A backdoor, on a real victim"), ("Defend", "Defend")):
-        clicked = time.monotonic()
         go_to(somebody, title)
+        # How long that takes is measured in benchmarks/: tests share two cores with the run.
         expect(heading(somebody, words).first).to_be_visible()
-        assert time.monotonic() - clicked < ANSWER_SECONDS
         # Waiting, while the worker is at what other runs of this home have to do.
         assert state_of(served, run) in UNDER_WAY
     # Both readers see the rounds go on.
