@@ -41,7 +41,7 @@ LOSS_EXPLANATIONS: Mapping[str, str] = {
 
 PANEL_HEIGHT = 118
 PAPER_PANEL_HEIGHT = 96
-"""On paper, where all panels stand below each other."""
+"""In one column of a paper, where all panels stand below each other."""
 
 
 def loss_curves(
@@ -51,8 +51,9 @@ def loss_curves(
     end: int,
     theme: Theme,
     shown: int | None = None,
+    wide: bool = False,
 ) -> go.Figure:
-    """One panel a term, two beside each other (on paper one); the total above them over the full width.
+    """One panel a term, two beside each other (in one column of a paper one); the total above them over the full width.
 
     Args:
         rounds: int [R], from 1.
@@ -61,9 +62,10 @@ def loss_curves(
         spans: the phases so far.
         end: where the axis of rounds ends (`rounds.axis_end`).
         shown: the round that the reader looks at; None while the latest is followed.
+        wide: for two columns of a paper.
     """
     names = [name for name in LOSS_TITLES if name != "total"] + sorted(set(terms) - set(LOSS_TITLES))
-    across, height = (1, PAPER_PANEL_HEIGHT) if theme == "paper" else (2, PANEL_HEIGHT)
+    across, height = (1, PAPER_PANEL_HEIGHT) if theme == "paper" and not wide else (2, PANEL_HEIGHT)
     rows = 1 + -(-len(names) // across)
     first = [{"colspan": 2}, None] if across == 2 else [{}]
     specs = [first] + [[{} for _ in range(across)] for _ in range(rows - 1)]
