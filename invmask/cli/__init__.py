@@ -108,6 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("run", metavar="RUN")
     figures.add_argument("--out", required=True, metavar="DIR", help="made if it is not there")
     figures.add_argument("--format", default="svg,pdf,png,html,csv", metavar="F,...", help="default: all of them")
+    figures.add_argument(
+        "--width", type=whole(1), default=88, metavar="MM", help="88, one column of a paper, or 180, two; default: 88"
+    )
     figures.add_argument("--only", metavar="NAME,...", help="figures by name; default: all")
     figures.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
     figures.add_argument("--sample", metavar="N", help="of Flip, by its number there, or clean-N; default: recovered")

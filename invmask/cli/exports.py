@@ -24,18 +24,23 @@ def figures(arguments: argparse.Namespace) -> int:
     """Write a run's figures into a folder."""
     from invmask.exports.archive import check_formats, write_figures
     from invmask.exports.records import Picks, read_records
+    from invmask.figures.paper import PAGE_MM, WIDTHS_MM
 
+    if arguments.width not in WIDTHS_MM:
+        widths = " or ".join(map(str, WIDTHS_MM))
+        raise UserError(f"--width has to be {widths}, in mm: one column of a paper or two.")
     formats = check_formats([name.strip() for name in arguments.format.split(",") if name.strip()])
     names = None if arguments.only is None else [name.strip() for name in arguments.only.split(",")]
     folder = Path(arguments.out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out has to name a directory, and {folder} is a file.")
     run, picks = store().run(arguments.run), Picks(arguments.sample, arguments.channel, arguments.draw)
-    records = read_records(run, arguments.round, picks)
+    wide = arguments.width == PAGE_MM
+    records = read_records(run, arguments.round, picks, wide)
     records.check_picks()
     if arguments.measure and records.capabilities.channels:
         _measure(run, records.frame.round)
-        records = read_records(run, arguments.round, picks)
+        records = read_records(run, arguments.round, picks, wide)
     made = write_figures(folder, records, formats, names, _tell)
     for problem in made.problems:
         print(problem, file=sys.stderr)
@@ -44,7 +49,7 @@ def figures(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"files": list(made.names), "problems": list(made.problems)})
     else:
-        print(f"{len(made.names)} files in {folder}")
+        print(f"{len(made.names)} files in {folder}, figures {arguments.width} mm wide")
     return 0
 
 

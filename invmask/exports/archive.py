@@ -1,5 +1,6 @@
 """All figures of a run as files: in a folder, or in one ZIP."""
 
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +13,20 @@ from plotly.offline import get_plotlyjs
 
 from invmask.errors import UserError
 from invmask.exports.book import entries_of
-from invmask.exports.captions import caption
+from invmask.exports.captions import about, caption
 from invmask.exports.data import figure_csv
 from invmask.exports.entry import Entry
 from invmask.exports.html_file import figure_page
 from invmask.exports.images import IMAGE_FORMATS, NO_BROWSER, Renderer, find_browser
 from invmask.exports.records import RunRecords
-from invmask.figures.paper import for_column
+from invmask.figures.paper import COLUMN_MM, PAGE_MM, for_column
 from invmask.runs import files
 
 Format = Literal["svg", "pdf", "png", "html", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LIBRARY = "plotly.min.js"
+ABOUT = "about.json"
+"""What the figures are of, how wide they are, and every setting of the run."""
 OnProgress = Callable[[int, int, str], None]
 """Called before each figure: how many are done, of how many, and the title of the one in hand."""
 
@@ -57,7 +60,7 @@ def write_figures(
     names: Sequence[str] | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Made:
-    """Every figure (or those named) in every format into `folder`, and a caption for each as text.
+    """Every figure (or those named) in every format into `folder`, a caption for each as text, and `ABOUT`.
 
     Each HTML file stands by itself: 4.8 MB, for plotly.js is in it.
 
@@ -126,6 +129,8 @@ def _make(
             on_progress(done, len(entries), entry.title)
             for suffix, content in _contents(entry, records, wanted, renderer, library, problems):
                 put(f"{entry.name}.{suffix}", content)
+    about_all = about(records) | {"figures": {entry.name: entry.title for entry in entries}}
+    put(ABOUT, (json.dumps(about_all, ensure_ascii=False, indent=1) + "\n").encode())
     on_progress(len(entries), len(entries), "")
     return Made(tuple(written), tuple(problems))
 
@@ -149,7 +154,7 @@ def _contents(
     problems: list[str],
 ) -> Iterator[tuple[str, bytes]]:
     figure, words = entry.draw(records, "paper"), caption(entry, records)
-    column = for_column(figure)
+    printed = for_column(figure, PAGE_MM if records.wide else COLUMN_MM)
     for name in wanted:
         if name == "csv":
             yield name, figure_csv(figure).encode()
@@ -158,7 +163,7 @@ def _contents(
         elif renderer is not None:
             # Of what took long to make, one picture that fails shall not take the rest along.
             try:
-                content = renderer.draw(column, name)
+                content = renderer.draw(printed, name)
             except OSError as error:
                 problems.append(f"{entry.name}.{name} was not made: {str(error).splitlines()[0]}.")
             else:

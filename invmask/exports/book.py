@@ -45,10 +45,10 @@ def _map(quantity: str) -> Entry:
         f"defend-map-{quantity}",
         "Defend",
         f"All channels by layer: {QUANTITIES[quantity].lower()}",
-        f"Every channel of the network, layer by layer, coloured by its {QUANTITIES[quantity].lower()}; beside it the "
-        "share of each layer's channels that is selected (s < 0.5), pruned (m < 0.5) and cut in the inverse view "
+        f"Every channel of the network, layer by layer, coloured by its {QUANTITIES[quantity].lower()}. The bars "
+        "show which share of each layer's channels is selected (s < 0.5), pruned (m < 0.5) and cut in the inverse view "
         "(m\u0304 < 0.5).",
-        lambda records, theme: frames.map_figure(records.frame, quantity, theme),
+        lambda records, theme: frames.map_figure(records.frame, quantity, theme, records.wide_in(theme)),
         _has_channels,
     )
 
@@ -63,6 +63,11 @@ def _has_channels(records: RunRecords) -> bool:
 
 def _has_triggers(records: RunRecords) -> bool:
     return records.capabilities.triggers
+
+
+def _with_panels(draw: Callable[[frames.Frame, Theme, bool], go.Figure]) -> Draw:
+    """The same of a figure whose panels stand otherwise where it is wide."""
+    return lambda records, theme: draw(records.frame, theme, records.wide_in(theme))
 
 
 def _in_batch(records: RunRecords) -> str | None:
@@ -80,16 +85,17 @@ def _in_batches(records: RunRecords) -> str | None:
     return f"n = {f'{least:,}' if least == most else f'{least:,} to {most:,}'} clean images in each round's batch"
 
 
-def _cuts(order: Order, words: str) -> Entry:
+def _cuts(order: Order, words: str, ties: str = "") -> Entry:
     return Entry(
         f"tune-{order.value}",
         "Tune",
         f"Hard cuts {words}",
-        f"ACC, ASR and RA of the three views when channels are cut altogether, {words}, against their number. "
-        "The inverse view keeps what is cut and cuts the other selected channels (s < 0.5). Dotted: the cut proposed "
-        "from the clean budget alone, the one that keeps most of the original's answers to it with and without the "
-        "synthesized trigger on (where the round made none: the hardest that keeps 98 % of them).",
-        lambda records, theme: cut_figure(_curves(records), order, theme),
+        f"ACC, ASR and RA of the three views against the number of channels that are cut altogether.{ties} The inverse "
+        "view keeps these channels and cuts the other selected ones (s < 0.5). The dotted line is the cut proposed "
+        "from the clean budget alone: the one that keeps most of the original's answers to the budget, with and "
+        "without the synthesized trigger. Where the round made no trigger, it is the hardest cut that keeps 98 % of "
+        "the answers.",
+        lambda records, theme: cut_figure(_curves(records), order, theme, wide=records.wide_in(theme)),
         lambda records: records.capabilities.cuts and records.cuts is not None and records.cuts.complete,
         on_probe,
     )
@@ -108,14 +114,15 @@ def _sweep(axis: str, title: str) -> Entry:
 
     def draw(records: RunRecords, theme: Theme) -> go.Figure:
         places = records.sweep(axis)
-        return sweep_figure(places, sorted({place.value for place in places}), axis, theme)
+        values = sorted({place.value for place in places})
+        return sweep_figure(places, values, axis, theme, records.wide_in(theme))
 
     return Entry(
         f"tune-{axis.replace('_', '-')}",
         "Tune",
         f"Runs against {title[0].lower() + title[1:]}",
         "ACC, ASR and RA of the views at the end of all finished runs that differ in this setting and in their "
-        "seeds alone. Each marker is a run; lines: mean over the seeds; bars: one standard deviation.",
+        "seeds alone. Each marker is a run, each line the mean over the seeds, each bar one standard deviation.",
         draw,
         lambda records: _can_vary(records, axis) and is_curve(records.sweep(axis)),
         # Where a run has ended it is measured on all test images.
@@ -148,8 +155,9 @@ BOOK: tuple[Entry, ...] = (
     _map("selection"), _map("pruned"), _map("inverse"),
     Entry(
         "defend-synthesized", "Defend", "Synthesized triggers",
-        "Perturbations of clean images that the defence made in this round: the clean image, the change, amplified "
-        "about mid grey, and both added; with the views' answers to the perturbed image.",
+        "The perturbations that the defence made in this round. Each row shows a clean image, the change to it, and "
+        "both added; mid grey is no change, and the change is amplified. Beside them stand the views' answers "
+        "to the perturbed image.",
         samples.synthesized_figure, _has_triggers,
     ),
     Entry(
@@ -160,8 +168,8 @@ BOOK: tuple[Entry, ...] = (
     ),
     Entry(
         "defend-inner", "Defend", "How well the inner problem does",
-        "Over the rounds: the share of the batch whose answer the perturbation flips, and of those the shares that "
-        "the inverse view follows and that the pruned view restores.",
+        "The share of the batch whose answer the perturbation flips, after every round. Of the flipped images, the "
+        "share that the inverse view follows and the share that the pruned view restores.",
         _of_frame(frames.inner_figure), _has_triggers, n=_in_batches,
     ),
     Entry(
@@ -169,29 +177,29 @@ BOOK: tuple[Entry, ...] = (
         "Clean accuracy (ACC) of the views after every round; for a backdoored victim also the attack success "
         "rate (ASR) and the recovery accuracy (RA) on triggered images that are not of their target class already. "
         "The defence sees none of these images.",
-        _of_frame(frames.measures_figure), n=on_probe,
+        _with_panels(frames.measures_figure), n=on_probe,
     ),
     Entry(
         "defend-losses", "Defend", "The terms of the loss over the rounds",
-        "Every term of the outer loss after every round, in nats; the shares of channels selected and kept "
+        "Every term of the outer loss after every round, in nats. The shares of channels selected and kept are numbers "
         "from 0 to 1.",
-        _of_frame(frames.losses_figure),
+        _with_panels(frames.losses_figure),
     ),
     Entry(
         "flip-samples", "Flip", "Samples under the views",
         "Test images, triggered where the victim has a trigger, and the views' answers to each with their "
-        "probabilities; after the true class, what becomes of the sample under the pruned or repaired view.",
+        "probabilities. After the true class stands what becomes of the sample under the pruned or repaired view.",
         samples.flip_figure, which=samples.which_sample,
     ),
     Entry(
         "flip-probabilities", "Flip", "Class probabilities of one sample under the views",
-        "Softmax answers of each view to one test image, triggered where the victim has a "
-        "trigger; ✓ its true class, ◎ the target label.",
+        "The probabilities that each view gives to each class for one test image, triggered "
+        "where the victim has a trigger. ✓ marks its true class, ◎ the target label.",
         samples.probabilities_figure, n=lambda _: "n = 1 test image", which=samples.which_sample,
     ),
     *NEURONS,
     _cuts(Order.MASK, "by the effective mask, the lowest first"),
-    _cuts(Order.SCORE, "by the channel score, the highest first, and where it is equal by the effective mask"),
+    _cuts(Order.SCORE, "by the channel score, the highest first", " Of equal scores, the lowest mask goes first."),
     *(_sweep(axis, title) for axis, title in _every_axis().items()),
 )  # fmt: skip
 """Every figure, in the order of the pages."""

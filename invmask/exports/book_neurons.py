@@ -8,12 +8,12 @@ _COLOURS = {
     "score": (
         "channel score",
         (
-            "how much turning the channel up, as far as the pruned view turns it down, draws clean images to the label "
-            "that all cut channels together draw them to; 0 for a channel that is not cut. It says what the run "
-            "believes, and by itself it is no sign of a backdoor"
+            "how much clean images are drawn to one label when this channel is turned up as far as the pruned view "
+            "turns it down. The label is the one that all cut channels together draw them to. A channel that is not "
+            "cut has the score 0. The score says what the run believes; by itself it is no sign of a backdoor"
         ),
     ),
-    "selection": ("selection", "1 − s: 1 for a selected channel, 0 for one that both masks leave alone"),
+    "selection": ("selection", "1 − s, which is 1 for a selected channel and 0 for one that both masks leave alone"),
     "trigger": (
         "change under the trigger",
         "the mean absolute difference of its activation between triggered and clean versions of the same images",
@@ -25,12 +25,18 @@ _COLOURS = {
     "conductance": (
         "conductance toward the target label",
         (
-            "its part, in logits, in the rise of the target's logit from the clean image to the triggered one (layer "
-            "conductance, positive where it carries the backdoor)"
+            "its part, in logits, in the rise of the target's logit from the clean image to the triggered one. This is "
+            "the layer conductance; it is positive where the channel carries the backdoor"
         ),
     ),
-    "asr": ("change of ASR if cut alone", "in points, with this channel alone cut in the original network"),
-    "acc": ("change of ACC if cut alone", "in points, with this channel alone cut in the original network"),
+    "asr": (
+        "change of ASR if cut alone",
+        "how many points ASR rises or falls when this channel alone is cut in the original network",
+    ),
+    "acc": (
+        "change of ACC if cut alone",
+        "how many points ACC rises or falls when this channel alone is cut in the original network",
+    ),
 }
 
 
@@ -38,7 +44,7 @@ def _map(quantity: str) -> Entry:
     title, meaning = _COLOURS[quantity]
     return Entry(
         f"neurons-map-{quantity}", "Neurons", f"All channels: {title}",
-        f"Every channel of the network, layer by layer, one square each, coloured by its {title}: {meaning}.",
+        f"Every channel of the network, layer by layer, one square each. The colour is its {title}: {meaning}.",
         lambda records, theme: neurons.map_figure(records, quantity, theme),
         lambda records: records.capabilities.channels and neurons.knows(records, quantity),
         None if quantity == "selection" else lambda records: _n(records, quantity),
@@ -77,15 +83,15 @@ NEURONS: tuple[Entry, ...] = (
     *(_map(quantity) for quantity in _COLOURS),
     Entry(
         "neurons-top", "Neurons", "The highest-scored channels, cut together",
-        "ASR (of a clean control, ACC) of the original network with nothing cut, with the ten highest-scored channels "
-        "cut, and with random sets cut that have as many channels of each layer.",
+        "ASR (of a clean control, ACC) of the original network with nothing cut, with the highest-scored channels "
+        "cut, and with random sets of channels cut. Each random set has as many channels of each layer as the first.",
         neurons.top_figure, _top_known, _top_n,
     ),
     Entry(
         "neurons-agreement", "Neurons", "How well score and evidence agree",
-        "Spearman's rank correlations over all channels between the channel score and each piece of evidence. That is "
-        "independent of the run, but for the synthesized triggers, which the run made. Changes of ASR and ACC enter "
-        "with the sign turned: a channel whose cut lowers them more ranks higher.",
+        "Spearman's rank correlations over all channels, of the channel score and the evidence with each other. The "
+        "evidence does not depend on the run, except for the synthesized triggers, which the run made. Changes of ASR "
+        "and ACC enter with the sign turned: a channel ranks the higher, the more its cut lowers them.",
         neurons.agreement_figure, _agreement_known,
     ),
     Entry(
@@ -115,17 +121,17 @@ NEURONS: tuple[Entry, ...] = (
     ),
     Entry(
         "neurons-channel-conductance", "Neurons", "What reaches the target label through one channel",
-        "Conductance of each of the channel's neurons toward the target label (of a clean control, toward the true "
-        "class), from a black image to the one shown; and, over the image in grey, the pixels that reach the label "
-        "through the neuron that carries most (neuron conductance): the more violet, the more. A transformer's class "
-        "token has no place in the picture; what it carries is part of the channel's sum. Original network.",
+        "The conductance of each of the channel's neurons toward the target label (of a clean control, toward the true "
+        "class), from a black image to the one shown, in the original network. Over the image in grey, violet marks "
+        "the pixels that reach the label through the neuron that carries most (neuron conductance). A transformer's "
+        "class token has no place in the picture; what it carries is part of the channel's sum.",
         neurons.conductance_figure, _has_channels, which=neurons.which_channel_and_images,
     ),
     Entry(
         "neurons-attributions", "Neurons", "What speaks for the target label under the three views",
-        "Over one test image in grey, the more violet, the more the place speaks for the target label (of a clean "
-        "control, for the true class): Grad-CAM, and integrated gradients of the pixels from a black image. Beside "
-        "each view its probability for the label.",
+        "What speaks for the target label (of a clean control, for the true class) in one test image, by Grad-CAM and "
+        "by integrated gradients of the pixels from a black image. The more violet a place of the grey image is, the "
+        "more it speaks for the label. Beside each view stands its probability for the label.",
         neurons.attribution_figure, _has_channels, which=neurons.which_image_and_layer,
     ),
 )  # fmt: skip

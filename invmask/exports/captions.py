@@ -1,15 +1,17 @@
-"""What has to be said under a figure: victim, settings, seed, versions, n."""
+"""What has to be said under a figure: victim, preset and what differs from it, seed, versions, n."""
 
+import contextlib
 from importlib.metadata import version
+from typing import Any
 
 from invmask import __version__
 from invmask.attacks.poison import CLEAN_LABEL
-from invmask.defenses.entry import Entry as Defense
-from invmask.defenses.settings import DefenseConfig
+from invmask.defenses.settings import Setting
 from invmask.errors import UserError
 from invmask.exports.entry import Entry
 from invmask.exports.frames import stage_titles
 from invmask.exports.records import RunRecords
+from invmask.figures.paper import COLUMN_MM, PAGE_MM
 from invmask.figures.rounds import phase_spans
 from invmask.models import is_transformer
 
@@ -24,7 +26,7 @@ def caption(entry: Entry, records: RunRecords) -> str:
 
 
 def provenance(records: RunRecords) -> list[str]:
-    """Sentences on the victim, the defence and its settings, the round, and the versions."""
+    """Sentences on the victim, the defence with what differs from its preset, the round, and the versions."""
     card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
     info = card.dataset_info
     victim = f"Victim {card.name} ({info.title}, {card.architecture})"
@@ -38,31 +40,60 @@ def provenance(records: RunRecords) -> list[str]:
     stages = [entry.record.stage for entry in frame.entries[: frame.round]]
     spans = phase_spans(stages, stage_titles(frame.defense))
     phases = ", ".join(f"{s.title.lower()} {s.first} to {s.last}" for s in spans)
-    changed = _changes(spec.entry, spec.preset, is_transformer(card.architecture), spec.config)
+    changes = "; ".join(
+        f"{setting_title(setting)} = {value:g}"
+        for setting, value, usual in settings(records)
+        if usual is not None and usual != value
+    )
     made_with = ", ".join(f"{name} {number}" for name, number in spec.versions.items()) or "unknown versions"
     defence = (
-        f"Defence {spec.made_by}{changed}, SPC {spec.spc}, seed {spec.seed}, "
-        f"{spec.precision}; after round {frame.round} of {frame.last} ({phases}); run {records.run.id}."
+        f"Defence {spec.made_by}{f' (changed: {changes})' if changes else ''}, "
+        f"SPC {spec.spc}, seed {spec.seed}, {spec.precision}; after round {frame.round} of {frame.last} ({phases}); "
+        f"run {records.run.id}."
     )
-    return [
-        victim,
-        defence,
-        "Settings: " + ", ".join(f"{key} {value}" for key, value in spec.config.as_json().items()) + ".",
-        f"Made with invmask {__version__} and plotly {version('plotly')}; run with {made_with}.",
-    ]
+    return [victim, defence, f"Made with invmask {__version__} and plotly {version('plotly')}; run with {made_with}."]
+
+
+def settings(records: RunRecords) -> list[tuple[Setting, float, float | None]]:
+    """Every setting of the run's defence, its value, and the preset's; None where there is no such preset any more."""
+    spec, architecture = records.frame.summary.spec, records.victim.card.architecture
+    config, usual, every = spec.config.as_json(), None, spec.entry.config.settings()
+    with contextlib.suppress(UserError):
+        usual = spec.entry.preset(spec.preset, is_transformer(architecture), seed=spec.config.seed).as_json()
+    return [(each, config[each.name], None if usual is None else usual[each.name]) for each in every]
+
+
+def setting_title(setting: Setting) -> str:
+    """Its title and symbol: `Sparsity weight λ`."""
+    return f"{setting.title} {setting.symbol}".strip()
+
+
+def about(records: RunRecords) -> dict[str, Any]:
+    """What figures of a run are of, how wide they are in print, and every setting: for JSON."""
+    card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
+    return {
+        "width_mm": round(PAGE_MM if records.wide else COLUMN_MM),
+        "victim": card.name,
+        "dataset": card.dataset,
+        "architecture": card.architecture,
+        "attack": card.attack,
+        "poisoning_ratio": card.poisoning_ratio,
+        "target_label": card.target_label,
+        "run": records.run.id,
+        "round": frame.round,
+        "rounds": frame.last,
+        "defence": spec.defense,
+        "preset": spec.preset,
+        "spc": spec.spc,
+        "seed": spec.seed,
+        "precision": spec.precision,
+        "device": spec.device,
+        "settings": spec.config.as_json(),
+        "versions": {"run": spec.versions, "export": {"invmask": __version__, "plotly": version("plotly")}},
+    }
 
 
 def ordinal(number: int) -> str:
     """`1st`, `2nd`, `3rd`, `4th`, `11th`, `1,021st`."""
     ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number:,}{ending}"
-
-
-def _changes(defense: Defense, name: str, transformer: bool, config: DefenseConfig) -> str:
-    """`, with inner_steps 2`: what differs from the preset."""
-    try:
-        usual = defense.preset(name, transformer, seed=config.seed).as_json()
-    except UserError:
-        return ""
-    changed = [f"{key} {value}" for key, value in config.as_json().items() if usual.get(key) != value]
-    return f" with {', '.join(changed)}" if changed else ""

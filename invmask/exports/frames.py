@@ -116,7 +116,7 @@ def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, th
     return flip_labels(found.flipped_to, found.samples, classes, theme, target)
 
 
-def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
+def map_figure(frame: Frame, quantity: str, theme: Theme, wide: bool = False) -> go.Figure:
     """The map of all channels after the frame's round."""
     masks, layout = frame.run.masks_at(frame.round), frame.run.layout()
     assert layout is not None
@@ -127,10 +127,10 @@ def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
         pruned_gate=masks.gate(View.PRUNED).numpy(),
         inverse_gate=masks.gate(View.INVERSE).numpy(),
     )
-    return channel_map(state, quantity, theme)
+    return channel_map(state, quantity, theme, wide=wide)
 
 
-def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
+def measures_figure(frame: Frame, theme: Theme, wide: bool = False) -> go.Figure:
     """ACC, ASR and RA over all rounds recorded."""
     original = frame.summary.original
     assert original is not None
@@ -144,10 +144,10 @@ def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
                 for view in frame.repair_views
             }
     spans, end = _axis(frame)
-    return measure_curves(np.arange(frame.last + 1), values, spans, end, theme, frame.shown)
+    return measure_curves(np.arange(frame.last + 1), values, spans, end, theme, frame.shown, wide)
 
 
-def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
+def losses_figure(frame: Frame, theme: Theme, wide: bool = False) -> go.Figure:
     """Every loss term over all rounds recorded."""
     records = [entry.record for entry in frame.entries]
     names = dict.fromkeys(name for record in records for name in record.terms)
@@ -157,7 +157,7 @@ def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
         name: TermWords(term.title, term.share, term.view, term.since) for name, term in frame.defense.terms.items()
     }
     spans, end = _axis(frame)
-    return loss_curves(np.arange(1, frame.last + 1), terms, words, spans, end, theme, frame.shown)
+    return loss_curves(np.arange(1, frame.last + 1), terms, words, spans, end, theme, frame.shown, wide)
 
 
 def inner_figure(frame: Frame, theme: Theme) -> go.Figure:

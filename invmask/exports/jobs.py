@@ -45,6 +45,7 @@ class Request:
         figures: names in the book; None for all.
         view, mask: of the model: which view, and the name of masks made by hand (None: the run's own).
         stamp: tells masks of one name from later ones of the same name.
+        width_mm: of the figures in print, one of `figures.paper.WIDTHS_MM`.
         sample, channel, draw: what figures and report show of Flip and Neurons, see `records.Picks`.
     """
 
@@ -58,6 +59,7 @@ class Request:
     sample: str | None = None
     channel: str | None = None
     draw: int = 0
+    width_mm: int = 88
 
     @property
     def id(self) -> str:

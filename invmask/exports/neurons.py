@@ -34,7 +34,7 @@ _EVIDENCE = {
 def map_figure(records: RunRecords, quantity: str, theme: Theme) -> go.Figure:
     """The map of the network in one of the colours of the page."""
     channels = records.channels
-    return network_map(channels.layout.layers, channels.values[quantity], theme)
+    return network_map(channels.layout.layers, channels.values[quantity], theme, wide=records.wide_in(theme))
 
 
 def knows(records: RunRecords, quantity: str) -> bool:
@@ -140,7 +140,9 @@ def excited_figure(records: RunRecords, theme: Theme) -> go.Figure:
         kind = [] if not records.has_trigger else ["triggered" if found.triggered[i] else "clean"]
         lines = [*kind, f"mean activation {_number(value)}"]
         rows.append(PictureRow(_true(records, int(found.labels[i])), [found.pixels[i], Heat(found.maps[i])], lines))
-    return picture_rows(rows, ["image", "feature map"], theme, "activation, in the layer's units")
+    return picture_rows(
+        rows, ["image", "feature map"], theme, "activation, in the layer's units", records.wide_in(theme)
+    )
 
 
 def attribution_figure(records: RunRecords, theme: Theme) -> go.Figure:
@@ -151,7 +153,7 @@ def attribution_figure(records: RunRecords, theme: Theme) -> go.Figure:
         said = f"{records.classes[found.wanted]} {100 * found.probabilities[row, found.wanted]:.1f} %"
         veils = [Heat(maps[row], found.pixels) for maps in (found.cam, found.gradients)]
         rows.append(PictureRow(VIEW_TITLES[view], [found.pixels, *veils], [said]))
-    return picture_rows(rows, ["image", "Grad-CAM", "gradients"], theme)
+    return picture_rows(rows, ["image", "Grad-CAM", "gradients"], theme, wide=records.wide_in(theme))
 
 
 def conductance_figure(records: RunRecords, theme: Theme) -> go.Figure:
@@ -171,7 +173,7 @@ def conductance_figure(records: RunRecords, theme: Theme) -> go.Figure:
             lines.append(f"most: {most}, row {line + 1}, column {column + 1}")
         rows.append(PictureRow(caption, pictures, lines))
     title = f"conductance toward {records.classes[found.wanted]}, logits"
-    return picture_rows(rows, ["image", "neurons", "pixels"], theme, title)
+    return picture_rows(rows, ["image", "neurons", "pixels"], theme, title, records.wide_in(theme))
 
 
 def _maps(rows: list[MapRow], records: RunRecords, theme: Theme) -> go.Figure:
@@ -190,7 +192,7 @@ def _maps(rows: list[MapRow], records: RunRecords, theme: Theme) -> go.Figure:
     many = len(rows[0].captions) > 2
     titles = [caption.replace("synthesized", "synth.") if many else caption for caption in rows[0].captions]
     columns = [title for caption in titles for title in (caption, "map")]
-    return picture_rows(drawn_rows, columns, theme, "activation, in the layer's units")
+    return picture_rows(drawn_rows, columns, theme, "activation, in the layer's units", records.wide_in(theme))
 
 
 def _true(records: RunRecords, label: int) -> str:

@@ -18,6 +18,7 @@ from invmask.exports.channels import Channels, find_channel, known_channels, syn
 from invmask.exports.frames import Examples, Frame, examples, read_frame
 from invmask.exports.one_channel import drawn
 from invmask.exports.sweeps import finished_along
+from invmask.figures.palette import Theme
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.entries import RunSummary
 from invmask.runs.evidence import TopSet, VictimEvidence, top_set, victim_evidence
@@ -72,10 +73,15 @@ class Samples:
 
 @dataclass(frozen=True)
 class RunRecords:
-    """A run at one round. What takes forward passes is made when first asked for, and then kept."""
+    """A run at one round. What takes forward passes is made when first asked for, and then kept.
+
+    Attributes:
+        wide: figures in the theme `paper` are laid out for two columns.
+    """
 
     frame: Frame
     picks: Picks = Picks()
+    wide: bool = False
 
     @property
     def run(self) -> Run:
@@ -84,6 +90,10 @@ class RunRecords:
     @cached_property
     def victim(self) -> Victim:
         return load_victim(self.frame.summary.spec.victim, settings.victim_folders(self.run.path.parents[1]))
+
+    def wide_in(self, theme: Theme) -> bool:
+        """Whether a figure in this theme is laid out for two columns: on screens there are none."""
+        return self.wide and theme == "paper"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -222,8 +232,10 @@ class RunRecords:
         )
 
 
-def read_records(run: Run, round_taken: int | None = None, picks: Picks | None = None) -> RunRecords:
-    """A run at a round, the latest if None.
+def read_records(
+    run: Run, round_taken: int | None = None, picks: Picks | None = None, wide: bool = False
+) -> RunRecords:
+    """A run at a round, the latest if None; `wide`: its figures are for two columns of a paper.
 
     Raises:
         UserError: no such round, no round yet, a damaged run, or a victim that is another one by now.
@@ -236,4 +248,4 @@ def read_records(run: Run, round_taken: int | None = None, picks: Picks | None =
         run.entry(round_taken)
     frame = read_frame(run, round_taken)
     assert frame is not None
-    return RunRecords(frame, picks or Picks())
+    return RunRecords(frame, picks or Picks(), wide)

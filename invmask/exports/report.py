@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from invmask.exports.book import entries_of
-from invmask.exports.captions import provenance
+from invmask.exports.captions import provenance, setting_title, settings
 from invmask.exports.entry import measured_on
 from invmask.exports.html_file import figure_part
 from invmask.exports.records import RunRecords
@@ -97,17 +97,23 @@ def _outcome(records: RunRecords) -> str:
 def _facts(records: RunRecords) -> list[tuple[str, Any]]:
     spec = records.frame.summary.spec
     facts = asdict(spec)
-    settings, versions = facts.pop("config"), facts.pop("versions")
+    versions = facts.pop("versions")
+    del facts["config"]
     named = {
         "Run": records.run.id,
         **{_TITLES.get(key, key.replace("_", " ").capitalize()): value for key, value in facts.items()},
     }
     listed = {
-        "Settings": ", ".join(f"{key} {value}" for key, value in settings.items()),
+        **{setting_title(setting): _setting(value, usual) for setting, value, usual in settings(records)},
         "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
         "Made with": provenance(records)[-1],
     }
     return [*named.items(), *listed.items()]
+
+
+def _setting(value: float, usual: float | None) -> str:
+    """`0.5 (preset 0.2)`, or the value alone where it is the preset's."""
+    return f"{value:g}" if usual is None or usual == value else f"{value:g} (preset {usual:g})"
 
 
 def _percent(share: float | None) -> str:

@@ -27,6 +27,7 @@ def trigger_figure(records: RunRecords, theme: Theme) -> go.Figure:
         found.answers.probabilities[0].numpy() if triggered else None,
         records.classes,
         theme,
+        records.wide_in(theme),
     )
 
 
@@ -38,6 +39,7 @@ def trigger_pictures(
     triggered_answers: np.ndarray | None,
     classes: Sequence[str],
     theme: Theme,
+    wide: bool = False,
 ) -> go.Figure:
     """Images clean and triggered, uint8 [H, W, C], and what the victim answers to each, [N, K] in [0, 1].
 
@@ -52,7 +54,7 @@ def trigger_pictures(
             pictures.append(triggered[place])
             lines = [f"clean: {said}", f"triggered: {_answer(triggered_answers[place], classes)}"]
         rows.append(PictureRow(f"true class: {classes[labels[place]]}", pictures, lines))
-    return picture_rows(rows, ["clean"] if triggered is None else ["clean", "triggered"], theme)
+    return picture_rows(rows, ["clean"] if triggered is None else ["clean", "triggered"], theme, wide=wide)
 
 
 def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
@@ -67,7 +69,7 @@ def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
             f"{VIEW_TITLES[view]}: {_answer(said[row, place], classes)}" for row, view in enumerate(found.views)
         ]  # fmt: skip
         rows.append(PictureRow(f"true class: {classes[true]}", pictures, lines or ["no perturbation in this phase"]))
-    return picture_rows(rows, ["clean", f"change ×{tiles.factor}", "perturbed"], theme)
+    return picture_rows(rows, ["clean", f"change ×{tiles.factor}", "perturbed"], theme, wide=records.wide_in(theme))
 
 
 def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
@@ -76,12 +78,22 @@ def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
     first = flip_sample(records)
     places = [first, *(place for place in by_turns(found.answers.labels.tolist()) if place != first)][:SHOWN]
     return flip_pictures(
-        [_pixels(found.shown[place]) for place in places], found.answers, places, records.classes, theme
+        [_pixels(found.shown[place]) for place in places],
+        found.answers,
+        places,
+        records.classes,
+        theme,
+        records.wide_in(theme),
     )
 
 
 def flip_pictures(
-    images: Sequence[np.ndarray], answers: ViewAnswers, places: Sequence[int], classes: Sequence[str], theme: Theme
+    images: Sequence[np.ndarray],
+    answers: ViewAnswers,
+    places: Sequence[int],
+    classes: Sequence[str],
+    theme: Theme,
+    wide: bool = False,
 ) -> go.Figure:
     """Images, uint8 [H, W, C], with the views' answers to them.
 
@@ -96,7 +108,7 @@ def flip_pictures(
             for row, view in enumerate(answers.views)
         ]
         rows.append(PictureRow(f"true class: {classes[labels[place]]}; {fates[place].value}", [image], lines))
-    return picture_rows(rows, ["clean" if answers.targets is None else "triggered"], theme)
+    return picture_rows(rows, ["clean" if answers.targets is None else "triggered"], theme, wide=wide)
 
 
 def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:

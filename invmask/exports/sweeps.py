@@ -62,14 +62,17 @@ def is_curve(places: Sequence[Place]) -> bool:
     return len({place.value for place in places}) >= LEAST_VALUES
 
 
-def sweep_figure(places: Sequence[Place], values: Sequence[float], axis: str, theme: Theme) -> go.Figure:
+def sweep_figure(
+    places: Sequence[Place], values: Sequence[float], axis: str, theme: Theme, wide: bool = False
+) -> go.Figure:
     """ACC, ASR and RA of finished runs against a setting.
 
     Args:
         values: of the setting on the axis, rising.
+        wide: for two columns of a paper.
     """
     points = [sweep_point(place.value, place.run) for place in places if place.run is not None]
-    return sweep_curves(points, values, _title(places, axis), theme)
+    return sweep_curves(points, values, _title(places, axis), theme, wide)
 
 
 def _title(places: Sequence[Place], axis: str) -> str:

@@ -16,7 +16,9 @@ def cut_words(point: CutPoint) -> str:
     return f"{few}, m < {point.cut.threshold:g}" if point.cut.threshold is not None and point.cut.channels else few
 
 
-def cut_figure(curves: CutCurves, order: Order, theme: Theme, shown: int | None = None) -> go.Figure:
+def cut_figure(
+    curves: CutCurves, order: Order, theme: Theme, shown: int | None = None, wide: bool = False
+) -> go.Figure:
     """The curves of one order as far as they are measured; the cut shown and the proposed one marked."""
     points = curves.points[order]
     measures = [name for name in MEASURE_TITLES if getattr(curves.original, name) is not None]
@@ -33,4 +35,5 @@ def cut_figure(curves: CutCurves, order: Order, theme: Theme, shown: int | None 
     end = max((point.cut.channels for each in curves.points.values() for point in each), default=0) or 1
     found = propose(points) if curves.complete else None
     proposed = found.cut.channels if found is not None else None
-    return cut_curves(channels, values, end, theme, shown, proposed, [cut_words(point) for point in points])
+    labels = [cut_words(point) for point in points]
+    return cut_curves(channels, values, end, theme, shown, proposed, labels, wide)

@@ -44,9 +44,12 @@ def _pages(folder: Path, run: Run, request: Request) -> JobStatus:
     from invmask.exports.archive import write_archive
     from invmask.exports.records import Picks, read_records
     from invmask.exports.report import write_report
+    from invmask.figures.paper import PAGE_MM
 
-    records = read_records(run, request.round, Picks(request.sample, request.channel, request.draw))
-    name = f"{run.id}-round{request.round}-{request.kind}" + (".zip" if request.kind == "figures" else ".html")
+    wide, picks = request.width_mm == PAGE_MM, Picks(request.sample, request.channel, request.draw)
+    records = read_records(run, request.round, picks, wide)
+    name = f"{run.id}-round{request.round}-{request.kind}"
+    name += f"-{request.width_mm}mm.zip" if request.kind == "figures" else ".html"
 
     def tell(done: int, total: int, title: str) -> None:
         write_status(folder, JobStatus.working(done, total, title or "Packing"))

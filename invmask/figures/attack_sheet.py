@@ -7,6 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from invmask.figures.palette import NEUTRAL, TEXT, Theme
+from invmask.figures.pictures import frame
 from invmask.figures.template import finish
 from invmask.figures.triggers import TriggerTiles
 
@@ -30,6 +31,7 @@ def attack_sheet(columns: Sequence[SheetColumn], theme: Theme) -> go.Figure:
     count, side = len(clean), clean.shape[1]
     step, pair = side * (1 + GAP), side * (2 + 4 * GAP)
     figure = go.Figure()
+    frames: list[dict[str, object]] = []
 
     def place(name: str, pixels: np.ndarray, column: int, top: float) -> None:
         figure.add_trace(
@@ -37,6 +39,7 @@ def attack_sheet(columns: Sequence[SheetColumn], theme: Theme) -> go.Figure:
                 name=name, z=pixels.tolist(), x0=column * step + 0.5, y0=top + 0.5, hoverinfo="skip", zsmooth=False
             )
         )
+        frames.append(frame(column * step, top, side, theme))
 
     def write(text: str, column: int, top: float, size: int, below: bool = False) -> None:
         figure.add_annotation(
@@ -63,5 +66,7 @@ def attack_sheet(columns: Sequence[SheetColumn], theme: Theme) -> go.Figure:
     width, height = (len(columns) + 1) * step, count * pair
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain", fixedrange=True)
     figure.update_yaxes(range=[height, 0], visible=False, scaleanchor="x", fixedrange=True)
-    figure.update_layout(margin={"l": 4, "r": 4, "t": 26, "b": 22}, showlegend=False, width=SIDE * width / side + 8)
+    figure.update_layout(
+        margin={"l": 4, "r": 4, "t": 26, "b": 22}, showlegend=False, shapes=frames, width=SIDE * width / side + 8
+    )
     return finish(figure, theme, round(SIDE * height / side) + 48)

@@ -63,5 +63,5 @@ def channel_history(
     figure.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1], fixedrange=True, title_text="value")
     mark_phases(figure, spans, end, theme)
     mark_round(figure, shown, theme)
-    figure.update_layout(showlegend=False, margin={"l": 56, "r": 116, "t": 30, "b": 46})
+    figure.update_layout(showlegend=False, margin={"l": 56, "r": 130, "t": 30, "b": 46})
     return finish(figure, theme, HEIGHT)

@@ -1,5 +1,6 @@
 """The map of all channels, layer by layer, and how many of each layer are selected, pruned, or cut in the inverse."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from invmask.figures.lettering import text_width
 from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.ramps import SELECTED_COLOURS, gate_scale, selection_scale
 from invmask.figures.template import finish
@@ -93,21 +95,25 @@ def short_names(layers: Sequence[Layer]) -> list[str]:
     return [name[cut:] for name in names]
 
 
-def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int | None = None) -> go.Figure:
+def channel_map(
+    state: ChannelState, quantity: str, theme: Theme, columns: int | None = None, wide: bool = False
+) -> go.Figure:
     """Every channel as a small cell, coloured by one of `QUANTITIES`, and each layer's counts as bars beside it.
 
     Args:
         columns: cells in a row; a larger layer takes several rows. Chosen by the network's size if None.
+        wide: for two columns of a paper.
 
     On paper the cells are bars, which stay shapes when printed. On screen they are a heatmap, which a browser draws
     several times faster: the map is redrawn every second while a run is under way.
     """
-    columns = columns or (64 if len(state.mask) <= 2400 else 128)
+    columns = columns or (64 if len(state.mask) <= (1200 if wide else 2400) else 128)
     x, y, centres, bottom = cell_places(state.layers, columns)
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.74, 0.26], horizontal_spacing=0.025)
     cells = _bars(state, quantity, x, y) if theme == "paper" else _heatmap(state, quantity, x, y, columns)
     figure.add_trace(cells, row=1, col=1)
-    _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme)
+    narrow = theme == "paper" and not wide
+    _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme, narrow)
     axis = {"showgrid": False, "zeroline": False, "showline": False}
     figure.update_xaxes(range=[-0.3, columns + 0.3], visible=False, fixedrange=True, row=1, col=1)
     figure.update_yaxes(range=[bottom - 0.1, -0.35], fixedrange=True, **axis)
@@ -121,17 +127,22 @@ def channel_map(state: ChannelState, quantity: str, theme: Theme, columns: int |
             "colorscale": scale,
             "cmin": 0,
             "cmax": 1,
-            "colorbar": _colour_bar(quantity, 0.4 if theme == "paper" else 0.5),
+            "colorbar": _colour_bar(quantity, 0.4 if narrow else 0.5),
         },
-        margin={"l": 8 + round(6.2 * max(map(len, names))), "r": 14, "t": 58, "b": 40},
+        margin={"l": room_for(names, 12), "r": 20, "t": 58, "b": 46},
     )
     return finish(figure, theme, map_height(state.layers, columns))
+
+
+def room_for(names: Sequence[str], size: float, bold: bool = False) -> int:
+    """The margin in pixels that names beside an axis take, in letters `size` pixels high, with a little air."""
+    return 10 + math.ceil(max(text_width(name, size, bold) for name in names))
 
 
 def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
     """The height in pixels of `channel_map` for these layers."""
     columns = columns or (64 if sum(layer.channels for layer in layers) <= 2400 else 128)
-    return 98 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
+    return 104 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
 
 
 def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:
@@ -204,9 +215,18 @@ def _hover_texts(state: ChannelState) -> list[str]:
 
 
 def _add_counts(
-    figure: go.Figure, counts: Sequence[LayerCounts], centres: Sequence[float], heights: Sequence[int], theme: Theme
+    figure: go.Figure,
+    counts: Sequence[LayerCounts],
+    centres: Sequence[float],
+    heights: Sequence[int],
+    theme: Theme,
+    narrow: bool,
 ) -> None:
-    """Three bars a layer in the right-hand panel: shares of the layer's channels on an axis that grows in steps."""
+    """Three bars a layer in the right-hand panel: shares of the layer's channels on an axis that grows in steps.
+
+    Args:
+        narrow: one column of a paper, which leaves little room for words.
+    """
     kinds = (
         ("selected", SELECTED_COLOURS[theme], [c.selected for c in counts]),
         ("pruned", view_colour("pruned", theme), [c.pruned for c in counts]),
@@ -238,18 +258,18 @@ def _add_counts(
         figure.add_annotation(
             text=f"{sum(values):,} {title}",
             # A column of a paper leaves less room than the words need: there they reach out to the left.
-            x=1 if theme == "paper" else 0,
+            x=1 if narrow else 0,
             y=1,
             xref="x2 domain",
             yref="paper",
-            xanchor="right" if theme == "paper" else "left",
+            xanchor="right" if narrow else "left",
             yanchor="bottom",
             yshift=40 - 17 * place,
             showarrow=False,
             font={"size": 13, "color": colour},
         )
     end = next(step for step in SHARE_STEPS if largest <= step)
-    marks = [0, end / 2] if theme == "paper" else [0, end / 2, end]
+    marks = [0, end / 2] if narrow else [0, end / 2, end]
     figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=True, row=1, col=2)
     words = [f"{mark:g} %" for mark in marks]
     figure.update_xaxes(tickvals=marks, ticktext=words, tickangle=0, tickfont={"size": 12}, row=1, col=2)
@@ -264,7 +284,7 @@ def _add_counts(
         yanchor="top",
         yshift=-17,
         showarrow=False,
-        font={"size": 11, "color": NEUTRAL[theme]},
+        font={"size": 12, "color": NEUTRAL[theme]},
     )
     figure.update_layout(font={"color": TEXT[theme]})
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from invmask.figures.channels import room_for
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import TEXT, Theme
 from invmask.figures.ramps import colour_at, linear
@@ -102,7 +103,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
         ticklabelstandoff=4,
         **still,
     )
-    margin = {"l": 20 + round(7.4 * max(map(len, rows))), "r": 8, "t": 28, "b": 52}
+    margin = {"l": 10 + room_for(rows, 13), "r": 8, "t": 28, "b": 52}
     figure.update_layout(
         showlegend=False,
         barmode="overlay",

@@ -1,10 +1,12 @@
 """How well the inner problem does: what the perturbations flip, to which labels, and what the views make of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
+from invmask.figures.channels import room_for
 from invmask.figures.classes import axis_of, of_many, short, shown_classes
 from invmask.figures.palette import GROUND, NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
@@ -61,8 +63,10 @@ def flip_labels(
         title_text=f"of {samples} clean images{of_many(len(places), len(classes)).replace(' ', '<br>', 1)}",
     )
     below = 46 if len(places) == len(classes) else 64
-    longest = max(len(short(classes[at])) + (9 if at == target_label else 0) for at in places)
-    figure.update_layout(margin={"l": 10 + round(7.4 * longest), "r": 26, "t": 10, "b": below}, showlegend=False)
+    plain = [re.sub("</?b>", "", name) for name in names]
+    figure.update_layout(
+        margin={"l": room_for(plain, 13, bold=target_label in places), "r": 26, "t": 10, "b": below}, showlegend=False
+    )
     return finish(figure, theme, 300)
 
 

@@ -34,7 +34,7 @@ class TermWords:
 
 PANEL_HEIGHT = 118
 PAPER_PANEL_HEIGHT = 96
-"""On paper, where all panels stand below each other."""
+"""In one column of a paper, where all panels stand below each other."""
 
 
 def loss_curves(
@@ -45,8 +45,9 @@ def loss_curves(
     end: int,
     theme: Theme,
     shown: int | None = None,
+    wide: bool = False,
 ) -> go.Figure:
-    """One panel a term, two beside each other (on paper one); the total above them over the full width.
+    """One panel a term, two beside each other (in one column of a paper one); the total above them over the full width.
 
     Args:
         rounds: int [R], from 1.
@@ -55,11 +56,12 @@ def loss_curves(
         spans: the stages so far.
         end: where the axis of rounds ends (`rounds.axis_end`).
         shown: the round that the reader looks at; None while the latest is followed.
+        wide: for two columns of a paper.
     """
     words = {**words, TOTAL: TermWords("Total, weighted")}
     words |= {name: TermWords(name[:1].upper() + name[1:]) for name in sorted(set(terms) - set(words))}
     names = [name for name in words if name != TOTAL]
-    across, height = (1, PAPER_PANEL_HEIGHT) if theme == "paper" else (2, PANEL_HEIGHT)
+    across, height = (1, PAPER_PANEL_HEIGHT) if theme == "paper" and not wide else (2, PANEL_HEIGHT)
     rows = 1 + -(-len(names) // across)
     first = [{"colspan": 2}, None] if across == 2 else [{}]
     specs = [first] + [[{} for _ in range(across)] for _ in range(rows - 1)]

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from invmask.figures.palette import GROUND, VIEW_DASHES, VIEW_TITLES, Theme, view_colour
+from invmask.figures.paper import DRAWN_PAGE
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish, panel_title
 
@@ -18,6 +19,12 @@ MEASURE_TITLES = {
 """The three measures by name, in the order in which they are drawn."""
 
 PANEL_HEIGHT = 142
+WIDE_HEIGHT = 170
+"""Of the panels beside each other, on two columns of a paper."""
+BESIDE = 112
+"""Pixels beside a panel for the names of its lines."""
+WIDE_LEAST = 0.18
+"""Of a panel beside others: the share of the axis on which the name of a phase has room."""
 _LABEL_GAP = 15.0
 """Labels so many per cent of a panel apart do not touch."""
 
@@ -29,6 +36,7 @@ def measure_curves(
     end: int,
     theme: Theme,
     shown: int | None = None,
+    wide: bool = False,
 ) -> go.Figure:
     """One panel a measure, one line a view, 0 to 100 %.
 
@@ -39,26 +47,43 @@ def measure_curves(
         spans: the phases so far.
         end: where the axis of rounds ends (`rounds.axis_end`).
         shown: the round that the reader looks at; None while the latest is followed.
+        wide: for two columns of a paper: the panels beside each other.
     """
     measures = [name for name in MEASURE_TITLES if name in values]
-    figure = make_subplots(rows=len(measures), cols=1, shared_xaxes=True, vertical_spacing=0.2 / max(1, len(measures)))
+    figure = measure_panels(len(measures), 0.2, wide)
     kept = thinned(len(rounds))
-    for row, measure in enumerate(measures, 1):
-        _add_panel(figure, row, measure, rounds[kept], {v: x[kept] for v, x in values[measure].items()}, theme)
-    mark_phases(figure, spans, end, theme)
+    for number, measure in enumerate(measures, 1):
+        shares = {v: x[kept] for v, x in values[measure].items()}
+        _add_panel(figure, number, measure, rounds[kept], shares, theme, wide)
+    mark_phases(figure, spans, end, theme, least=WIDE_LEAST if wide and len(measures) > 1 else 0.1)
     mark_round(figure, shown, theme)
     figure.update_xaxes(range=[0, end], fixedrange=True, showgrid=False, zeroline=False)
-    figure.update_xaxes(title_text="round", row=len(measures), col=1)
+    figure.update_xaxes(title_text="round", row=1 if wide else len(measures))
     figure.update_yaxes(
         range=[-3, 103], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"], zeroline=False
     )
-    figure.update_layout(showlegend=False, hovermode="x unified", margin={"l": 52, "r": 112, "t": 46, "b": 42})
-    return finish(figure, theme, 88 + PANEL_HEIGHT * len(measures))
+    figure.update_layout(showlegend=False, hovermode="x unified", margin={"l": 52, "r": BESIDE, "t": 46, "b": 42})
+    return finish(figure, theme, 88 + (WIDE_HEIGHT if wide else PANEL_HEIGHT * len(measures)))
+
+
+def measure_panels(panels: int, spacing: float, wide: bool) -> go.Figure:
+    """Panels below each other, with `spacing` of one's height between two; `wide`, beside each other."""
+    if not wide:
+        return make_subplots(rows=panels, cols=1, shared_xaxes=True, vertical_spacing=spacing / max(1, panels))
+    between = BESIDE / (DRAWN_PAGE - 52 - BESIDE)
+    return make_subplots(rows=1, cols=panels, shared_yaxes=True, horizontal_spacing=between)
 
 
 def _add_panel(
-    figure: go.Figure, row: int, measure: str, rounds: np.ndarray, views: Mapping[str, np.ndarray], theme: Theme
+    figure: go.Figure,
+    number: int,
+    measure: str,
+    rounds: np.ndarray,
+    views: Mapping[str, np.ndarray],
+    theme: Theme,
+    wide: bool,
 ) -> None:
+    row, column = (1, number) if wide else (number, 1)
     for view, shares in views.items():
         figure.add_trace(
             go.Scatter(
@@ -72,11 +97,11 @@ def _add_panel(
                 hovertemplate="%{y:.1f} %",
             ),
             row=row,
-            col=1,
+            col=column,
         )
     latest = {view: 100 * float(shares[-1]) for view, shares in views.items() if len(shares)}
     heights = spread_labels(list(latest.values()), _LABEL_GAP, 0.0, 100.0)
-    axis = "" if row == 1 else str(row)
+    axis = "" if number == 1 else str(number)
     for (view, value), height in zip(latest.items(), heights, strict=True):
         figure.add_annotation(
             text=f"{VIEW_TITLES[view]} {value:.1f}",

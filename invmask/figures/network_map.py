@@ -7,13 +7,18 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, flat_colour_bar, short_names
+from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, flat_colour_bar, room_for, short_names
 from invmask.figures.palette import SEQUENCE, TEXT, Theme
+from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, LETTERS
 from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
 from invmask.figures.template import finish
 
-COLUMNS = 32
+COLUMNS, WIDE_COLUMNS = 32, 64
+"""Squares in a row; on two columns of a paper."""
 SIDE = 9
+FILLED = 0.86
+"""At most so much of the room from one square to the next is the square."""
+RIGHT = 8
 Scale = Literal["fraction", "amount", "signed"]
 
 
@@ -58,17 +63,25 @@ def network_map(
     picked: Sequence[int] = (),
     cut: Sequence[int] = (),
     restored: Sequence[int] = (),
+    wide: bool = False,
 ) -> go.Figure:
     """One square a channel; a layer takes as many rows as it needs.
 
     Args:
         picked: channels with a frame around them.
         cut, restored: channels with a cross or a dot on them: decided by hand.
+        wide: for two columns of a paper.
 
     Points of the first trace are channels, in order, so that a click's point number is the channel.
     """
-    x, y, centres, bottom = cell_places(layers, COLUMNS)
+    columns = WIDE_COLUMNS if wide else COLUMNS
+    x, y, centres, bottom = cell_places(layers, columns)
     x, y = x + 0.5, y + 0.5
+    names = [f"{name} · {layer.channels}" for name, layer in zip(short_names(layers), layers, strict=True)]
+    left, side = room_for(names, LETTERS), float(SIDE)
+    if theme == "paper":
+        # Names are whole, and squares have the room that is left.
+        side = min(side, FILLED * ((DRAWN_PAGE if wide else DRAWN_WIDTH) - left - RIGHT) / (columns + 0.4))
     low, high = values.limits
     known = np.isfinite(values.values)
     figure = go.Figure()
@@ -79,7 +92,7 @@ def network_map(
         mode="markers",
         marker={
             "symbol": "square",
-            "size": SIDE,
+            "size": side,
             "color": np.where(known, values.values, 0.0).round(4),
             "opacity": np.where(known, 1.0, 0.35),
             "colorscale": colour_scale(values.scale, theme),
@@ -94,10 +107,10 @@ def network_map(
         hovertext=_hover(layers, values),
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    marks: tuple[tuple[str, Sequence[int], str, int], ...] = (
-        ("picked", picked, "square-open", SIDE + 4),
-        ("cut by hand", cut, "x-thin-open", SIDE - 2),
-        ("restored by hand", restored, "circle", SIDE - 4),
+    marks: tuple[tuple[str, Sequence[int], str, float], ...] = (
+        ("picked", picked, "square-open", side + 4),
+        ("cut by hand", cut, "x-thin-open", side - 2),
+        ("restored by hand", restored, "circle", side - 4),
     )
     for name, channels, symbol, size in marks:
         places = list(channels)
@@ -109,14 +122,13 @@ def network_map(
             hoverinfo="skip",
             marker={"symbol": symbol, "size": size, "color": TEXT[theme], "line": {"width": 2, "color": TEXT[theme]}},
         )
-    names = short_names(layers)
     still = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
-    figure.update_xaxes(range=[-0.2, COLUMNS + 0.2], visible=False, fixedrange=True)
+    figure.update_xaxes(range=[-0.2, columns + 0.2], visible=False, fixedrange=True)
     figure.update_yaxes(
         range=[bottom - LAYER_GAP + 0.2, -0.2],
         tickvals=centres,
-        ticktext=[f"{name} · {layer.channels}" for name, layer in zip(names, layers, strict=True)],
-        tickfont={"size": 11},
+        ticktext=names,
+        tickfont={"size": LETTERS},
         ticks="",
         **still,
     )
@@ -124,7 +136,7 @@ def network_map(
         showlegend=False,
         dragmode=False,
         clickmode="event+select",
-        margin={"l": 30 + round(5.2 * max(map(len, names))), "r": 8, "t": 58, "b": 8},
+        margin={"l": left, "r": RIGHT, "t": 58, "b": 8},
     )
     return finish(figure, theme, 66 + round(ROW_HEIGHT * bottom))
 

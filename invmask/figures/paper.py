@@ -1,4 +1,4 @@
-"""Figures for print: as wide as a column of a paper, with type that can be read at that width."""
+"""Figures for print: as wide as one column of a paper or as two, with type that can be read there."""
 
 from functools import lru_cache, partial
 from typing import Any
@@ -12,9 +12,19 @@ from invmask.figures.template import template
 
 COLUMN_MM = 88.0
 """One column of a paper in two columns; publishers ask for 85 to 90 mm."""
+PAGE_MM = 180.0
+"""Both columns, with the gap between them."""
+WIDTHS_MM = (88, 180)
+"""What there is to choose from: `COLUMN_MM` and `PAGE_MM`."""
+PIXELS_PER_MM = 96 / 25.4
 DRAWN_WIDTH = 420
 """A figure for one column is laid out so many pixels wide, where type has its size on screen, then made smaller."""
-PIXELS_PER_MM = 96 / 25.4
+FACTOR = round(COLUMN_MM * PIXELS_PER_MM) / DRAWN_WIDTH
+"""By how much, whatever the width: letters are as high in a wide figure as in a narrow one."""
+DRAWN_PAGE = round(PAGE_MM * PIXELS_PER_MM / FACTOR)
+"""The same of a figure for two columns."""
+LETTERS = 12
+"""Height of the smallest letters in pixels, as they are laid out: 7 points in print, the least that can be read."""
 DPI = 300
 
 _FONTS = ("font", "tickfont", "textfont", "insidetextfont", "outsidetextfont", "grouptitlefont")
@@ -71,22 +81,21 @@ def _recoloured(part: Any, colours: dict[str, str]) -> Any:
 
 
 def for_column(figure: go.Figure, width_mm: float = COLUMN_MM) -> go.Figure:
-    """A figure of the theme `paper` at the width of a column: the same picture, every length and letter smaller.
+    """A figure of the theme `paper` at its width in print: the same picture, every length and letter smaller.
 
     Args:
-        figure: left as it is. Its type is about 12 to 14 pixels high, as on screen.
-        width_mm: how wide it is printed.
+        figure: left as it is. Its type is 12 to 14 pixels high, as on screen.
+        width_mm: how wide it is printed. Letters and height do not depend on it.
 
     Returns:
         A figure `width_mm` wide at 96 pixels an inch, so that SVG and PDF have that size, with letters of 7 to 9
-        points at `COLUMN_MM`.
+        points.
     """
     width = round(width_mm * PIXELS_PER_MM)
-    factor = width / DRAWN_WIDTH
     spec = figure.to_plotly_json()
     height = spec["layout"].get("height") or 300
-    scaled = _scaled(spec, factor)
-    scaled["layout"] |= {"width": width, "height": round(height * factor), "autosize": False}
+    scaled = _scaled(spec, FACTOR)
+    scaled["layout"] |= {"width": width, "height": round(height * FACTOR), "autosize": False}
     return go.Figure(scaled)
 
 

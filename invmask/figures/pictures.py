@@ -15,7 +15,7 @@ from invmask.figures.channels import flat_colour_bar
 from invmask.figures.lettering import LINE, shortened, text_width
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import NEUTRAL, TEXT, Theme
-from invmask.figures.paper import DRAWN_WIDTH
+from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, LETTERS
 from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
 from invmask.figures.template import finish
 
@@ -24,10 +24,12 @@ GAP = 0.08
 SIDE, LEAST_SIDE = 76, 40
 """From one picture to the next in pixels, where there is room for it, and where the words are long."""
 MARGIN = 4
-WIDTH = DRAWN_WIDTH - 2 * MARGIN
-"""Pixels between the margins of a figure for one column."""
-LETTERS = 12
-"""Height of all letters in pixels: 7 points in print, the least that can be read."""
+WIDE_SIDE = 150
+"""As `SIDE`, of few rows across two columns of a paper."""
+BETWEEN = 26
+"""Pixels between two blocks of rows beside each other."""
+FRAME = 0.75
+"""Pixels of the line around each picture: a white corner would else be a notch on white paper."""
 BESIDE = 4
 """Pixels between the last picture, with its gap, and the words; and least between two titles of columns."""
 TITLES, BAR = 24, 54
@@ -70,9 +72,9 @@ class PictureRow:
 
 
 def picture_rows(
-    rows: Sequence[PictureRow], columns: Sequence[str], theme: Theme, numbers: str | None = None
+    rows: Sequence[PictureRow], columns: Sequence[str], theme: Theme, numbers: str | None = None, wide: bool = False
 ) -> go.Figure:
-    """All rows under the columns' titles; pixels are drawn crisp, each as one square.
+    """All rows under the columns' titles; pixels are drawn crisp, each as one square with a thin frame around all.
 
     Words have the room that the longest line takes. Pictures are smaller for it, down to `LEAST_SIDE`; lines that are
     longer even then are shortened in their middle. Titles of columns that would touch are on two lines by turns.
@@ -80,23 +82,32 @@ def picture_rows(
     Args:
         columns: a title for each picture of a row.
         numbers: what `Heat` without an image shows, with its unit: the title of their colour bar.
+        wide: for two columns of a paper: rows in two blocks beside each other, and large pictures where three rows or
+            one make no two blocks.
     """
     figure = go.Figure()
+    blocks = 2 if wide and (len(rows) > 3 or len(rows) == 2) else 1
+    high = -(-len(rows) // blocks)
+    across_all = (DRAWN_PAGE if wide else DRAWN_WIDTH) - 2 * MARGIN
+    width = (across_all - (blocks - 1) * BETWEEN) / blocks
     assert isinstance(rows[0].pictures[0], np.ndarray)
     side = rows[0].pictures[0].shape[0]
     step = side * (1 + GAP)
-    room, across, down = _layout(rows, len(columns))
+    room, across, down = _layout(rows, len(columns), width, WIDE_SIDE if wide and blocks == 1 else SIDE)
     # The rest of the figure is in pixels of the pictures.
-    row_step = step * down / across
+    row_step, block_step = step * down / across, step * (width + BETWEEN) / across
+    frames = []
     for number, row in enumerate(rows):
+        left, top = number // high * block_step, number % high * row_step
         for column, picture in enumerate(row.pictures):
             name = f"{row.title}, {columns[column]} ({number + 1}.{column + 1})"
-            figure.add_traces(_traces(picture, name, column * step, number * row_step, side, theme))
+            figure.add_traces(_traces(picture, name, left + column * step, top, side, theme))
+            frames.append(frame(left + column * step, top, side, theme))
         lines = [shortened(line, room, LETTERS) for line in row.lines]
         figure.add_annotation(
             text="<br>".join([f"<b>{shortened(row.title, room, LETTERS, bold=True)}</b>", *lines]),
-            x=len(columns) * step,
-            y=number * row_step + side / 2,
+            x=left + len(columns) * step,
+            y=top + side / 2,
             xanchor="left",
             xshift=BESIDE,
             yanchor="middle",
@@ -105,10 +116,11 @@ def picture_rows(
             font={"size": LETTERS, "color": TEXT[theme]},
         )
     raised = _raised(columns, across)
-    for column, title in enumerate(columns):
+    for place, title in enumerate(list(columns) * blocks):
+        column = place % len(columns)
         figure.add_annotation(
             text=title,
-            x=column * step + side / 2,
+            x=place // len(columns) * block_step + column * step + side / 2,
             # None begins left of the figure.
             xshift=max(0.0, text_width(title, LETTERS) / 2 - (column + 0.5) * across),
             y=0,
@@ -118,7 +130,7 @@ def picture_rows(
             font={"size": LETTERS, "color": NEUTRAL[theme]},
         )
     figure.update_xaxes(
-        range=[0, step * WIDTH / across],
+        range=[0, step * across_all / across],
         visible=False,
         constrain="domain",
         constraintoward="left",
@@ -126,31 +138,39 @@ def picture_rows(
     )
     figure.update_yaxes(
         # The words of the first and the last row may be higher than its picture.
-        range=[len(rows) * row_step - (row_step - step) / 2, (step - row_step) / 2],
+        range=[high * row_step - (row_step - step) / 2, (step - row_step) / 2],
         visible=False,
         scaleanchor="x",
         constrain="domain",
         constraintoward="top",
         fixedrange=True,
     )
-    titles, height = TITLES + round(LETTERS * LINE) * bool(raised), round(down * len(rows))
+    titles, height = TITLES + round(LETTERS * LINE) * bool(raised), round(down * high)
     top = titles
     if numbers is not None:
         top += BAR
-        figure.update_layout(coloraxis=_shared_scale(rows, numbers, 1 + titles / height, theme))
+        scale = _shared_scale(rows, numbers, 1 + titles / height, DRAWN_WIDTH / across_all, theme)
+        figure.update_layout(coloraxis=scale)
+    figure.update_layout(shapes=frames)
     figure.update_layout(margin={"l": MARGIN, "r": MARGIN, "t": top, "b": MARGIN}, showlegend=False)
     return finish(figure, theme, top + MARGIN + height)
 
 
-def _layout(rows: Sequence[PictureRow], columns: int) -> tuple[float, float, float]:
-    """Pixels for the words, from one picture to the next, and from one row to the next."""
+def frame(left: float, top: float, side: float, theme: Theme) -> dict[str, object]:
+    """The thin neutral line around a picture, as a shape of the figure."""
+    line = {"color": NEUTRAL[theme], "width": FRAME}
+    return {"type": "rect", "x0": left, "x1": left + side, "y0": top, "y1": top + side, "line": line}
+
+
+def _layout(rows: Sequence[PictureRow], columns: int, width: float, side: float) -> tuple[float, float, float]:
+    """Pixels for the words, from one picture to the next, and from one row to the next, in a block so wide."""
     longest = max(
         max(text_width(row.title, LETTERS, bold=True), *(text_width(line, LETTERS) for line in row.lines), 0)
         for row in rows
     )
-    across = max(min(SIDE, (WIDTH - BESIDE - longest) / columns), LEAST_SIDE)
+    across = max(min(side, (width - BESIDE - longest) / columns), LEAST_SIDE)
     lines = 1 + max(len(row.lines) for row in rows)
-    return WIDTH - BESIDE - columns * across, across, max(across, lines * LETTERS * LINE + BESIDE)
+    return width - BESIDE - columns * across, across, max(across, lines * LETTERS * LINE + 2 * BESIDE)
 
 
 def _raised(columns: Sequence[str], across: float) -> set[int]:
@@ -203,9 +223,16 @@ def _veil(theme: Theme) -> list[tuple[float, str]]:
     return scale
 
 
-def _shared_scale(rows: Sequence[PictureRow], title: str, bottom: float, theme: Theme) -> dict[str, object]:
+def _shared_scale(
+    rows: Sequence[PictureRow], title: str, bottom: float, share: float, theme: Theme
+) -> dict[str, object]:
+    """`share`: the part of the figure's width that one column of a paper is."""
     every = [abs(p.values).max() for row in rows for p in row.pictures if isinstance(p, Heat) and p.over is None]
     limit = float(max(every, default=0.0)) or 1.0
     words = [f"{value:.3g}".replace("-", "−") for value in (-limit, 0.0, limit)]
-    bar = flat_colour_bar(title, [-limit, 0.0, limit], words, 0.62) | {"x": 0.07, "y": bottom, "ypad": 2}
+    bar = flat_colour_bar(title, [-limit, 0.0, limit], words, 0.62 * share) | {
+        "x": 0.07 * share,
+        "y": bottom,
+        "ypad": 2,
+    }
     return {"cmin": -limit, "cmax": limit, "colorscale": colour_scale("signed", theme), "colorbar": bar}

@@ -1,10 +1,12 @@
 """Class probabilities of one picture as bars, a panel for each view."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from invmask.figures.channels import room_for
 from invmask.figures.classes import axis_of, of_many, short, shown_classes
 from invmask.figures.palette import VIEW_TITLES, Theme, view_colour
 from invmask.figures.template import finish
@@ -84,6 +86,6 @@ def class_probabilities(
     figure.update_yaxes(**axis_of(names), ticklabelstandoff=5)
     middle = (len(probabilities) + 1) // 2
     figure.update_xaxes(title_text=f"probability, %{of_many(len(places), len(classes))}", row=1, col=middle)
-    longest = max(len(short(classes[place])) + 2 * (place in (true, target)) for place in places)
-    left = max(108, 10 + round(7.4 * longest))
+    plain = [re.sub("</?b>", "", name) for name in names]
+    left = max(108, 6 + room_for(plain, 13, bold=True))
     return finish(figure, theme, height).update_layout(margin={"l": left, "r": 12, "t": 52, "b": 48})

@@ -83,19 +83,26 @@ def spread_labels(values: Sequence[float], gap: float, low: float, high: float) 
     return placed
 
 
-def mark_phases(figure: go.Figure, spans: Sequence[PhaseSpan], end: int, theme: Theme, narrow: bool = False) -> None:
+def mark_phases(
+    figure: go.Figure,
+    spans: Sequence[PhaseSpan],
+    end: int,
+    theme: Theme,
+    narrow: bool = False,
+    least: float = 0.1,
+) -> None:
     """Draw a line where a phase gives way to the next in every panel, and name the phases above the first one.
 
     Args:
         narrow: the figure has but a part of the page's width; names are short then, as on paper.
+        least: a phase that takes a smaller share of the axis goes unnamed, for a name needs room.
     """
     for span in spans[1:]:
         line = {"color": NEUTRAL[theme], "width": 1, "dash": "dot"}
         figure.add_vline(x=span.first - 0.5, line=line, row="all", col="all")
     brief = narrow or theme == "paper"
     for span in spans:
-        # A name needs room: a phase narrower than a tenth of the axis goes unnamed.
-        if span.last - span.first + 1 < end / 10 and len(spans) > 1:
+        if span.last - span.first + 1 < least * end and len(spans) > 1:
             continue
         figure.add_annotation(
             text=span.short if brief else span.title,

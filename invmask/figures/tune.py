@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from invmask.figures.measures import MEASURE_TITLES
+from invmask.figures.measures import BESIDE, MEASURE_TITLES, WIDE_HEIGHT, measure_panels
 from invmask.figures.palette import NEUTRAL, TEXT, VIEW_DASHES, VIEW_MARKERS, VIEW_TITLES, Theme, view_colour
 from invmask.figures.rounds import spread_labels
 from invmask.figures.template import finish, panel_title
@@ -34,6 +33,7 @@ def cut_curves(
     shown: int | None = None,
     proposed: int | None = None,
     labels: Sequence[str] = (),
+    wide: bool = False,
 ) -> go.Figure:
     """One panel a measure, one line a view, over the number of channels cut; 0 to 100 %.
 
@@ -44,10 +44,12 @@ def cut_curves(
         shown: the cut that the reader looks at, one of `channels`: a line, and its values beside the names.
         proposed: the cut that the rule proposes.
         labels: [P], said of each point beside its number; none if empty.
+        wide: for two columns of a paper: the panels beside each other.
     """
-    figure = _panels(values, "channels cut", [0, end], theme)
+    figure = _panels(values, "channels cut", [0, end], theme, wide)
     at = int(np.flatnonzero(channels == shown)[0]) if shown is not None and shown in channels else len(channels) - 1
-    for row, (measure, views) in enumerate(values.items(), 1):
+    for number, (measure, views) in enumerate(values.items(), 1):
+        row, column = (1, number) if wide else (number, 1)
         for view, shares in views.items():
             figure.add_trace(
                 go.Scatter(
@@ -63,13 +65,13 @@ def cut_curves(
                     hovertemplate="%{text}: %{y:.1f} %" if labels else "%{y:.1f} %",
                 ),
                 row=row,
-                col=1,
+                col=column,
             )
         if len(channels):
-            _name_lines(figure, row, {view: 100 * float(shares[at]) for view, shares in views.items()}, theme)
+            _name_lines(figure, number, {view: 100 * float(shares[at]) for view, shares in views.items()}, theme)
         if shown is not None and len(channels):
             here = {view: shares[at] for view, shares in views.items()}
-            _mark_point(figure, row, MEASURE_TITLES[measure], int(channels[at]), here, theme)
+            _mark_point(figure, row, column, MEASURE_TITLES[measure], int(channels[at]), here, theme)
     if shown is not None and len(channels):
         line = {"color": TEXT[theme], "width": 1.5}
         figure.add_vline(x=int(channels[at]), line=line, row="all", col="all")
@@ -89,33 +91,37 @@ def cut_curves(
     return figure
 
 
-def sweep_curves(points: Sequence[SweepPoint], order: Sequence[float], title: str, theme: Theme) -> go.Figure:
+def sweep_curves(
+    points: Sequence[SweepPoint], order: Sequence[float], title: str, theme: Theme, wide: bool = False
+) -> go.Figure:
     """One panel a measure: mean over seeds as a line, the spread as bars, every run a marker that can be clicked.
 
     Args:
         points: the finished runs; `customdata` of a marker is the run's id.
         order: all values of the setting on the axis, rising, with or without runs; evenly spaced.
         title: of the setting.
+        wide: for two columns of a paper: the panels beside each other.
     """
     measures = [name for name in MEASURE_TITLES if points and name in points[0].shares] or ["acc"]
     views = [view for view in VIEW_TITLES if points and view in points[0].shares[measures[0]]]
-    figure = _panels(measures, title, [-0.4, len(order) - 0.6], theme)
+    figure = _panels(measures, title, [-0.4, len(order) - 0.6], theme, wide)
     figure.update_xaxes(tickvals=list(range(len(order))), ticktext=[f"{value:g}" for value in order])
     # Markers stand beside each other at the places 0, 1, 2 and so on; for tables, what these stand for.
     figure.update_layout(meta={"x": list(order)})
-    for row, measure in enumerate(measures, 1):
+    for number, measure in enumerate(measures, 1):
+        place_of = (1, number) if wide else (number, 1)
         latest: dict[str, float] = {}
         for offset, view in zip((-0.09, 0.0, 0.09), views, strict=False):
-            mean = _add_means(figure, row, measure, view, offset, points, order, theme)
+            mean = _add_means(figure, place_of, measure, view, offset, points, order, theme)
             if mean is not None:
                 latest[view] = mean
-        _name_lines(figure, row, latest, theme)
+        _name_lines(figure, number, latest, theme)
     return figure
 
 
 def _add_means(
     figure: go.Figure,
-    row: int,
+    place_of: tuple[int, int],
     measure: str,
     view: str,
     offset: float,
@@ -123,7 +129,8 @@ def _add_means(
     order: Sequence[float],
     theme: Theme,
 ) -> float | None:
-    """The last mean, in per cent."""
+    """The last mean, in per cent; `place_of`: row and column of the panel."""
+    row, column = place_of
     by_value = [[100 * p.shares[measure][view] for p in points if p.value == value] for value in order]
     places = [place for place, shares in enumerate(by_value) if shares]
     means = [float(np.mean(by_value[place])) for place in places]
@@ -142,7 +149,7 @@ def _add_means(
             hoverinfo="skip",
         ),
         row=row,
-        col=1,
+        col=column,
     )
     own = [point for point in points if point.value in order]
     figure.add_trace(
@@ -159,31 +166,33 @@ def _add_means(
             hovertemplate="%{text}: %{y:.1f} %<br>click to open the run<extra></extra>",
         ),
         row=row,
-        col=1,
+        col=column,
     )
     return means[-1] if means else None
 
 
-def _panels(measures: Sequence[str] | Mapping[str, object], title: str, span: list[float], theme: Theme) -> go.Figure:
+def _panels(
+    measures: Sequence[str] | Mapping[str, object], title: str, span: list[float], theme: Theme, wide: bool
+) -> go.Figure:
     names = [name for name in MEASURE_TITLES if name in measures]
-    figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.27 / max(1, len(names)))
-    for row, name in enumerate(names, 1):
-        axis = "" if row == 1 else str(row)
-        panel_title(figure, f"<b>{MEASURE_TITLES[name]}</b>", row, axis, theme)
+    figure = measure_panels(len(names), 0.27, wide)
+    for number, name in enumerate(names, 1):
+        axis = "" if number == 1 else str(number)
+        panel_title(figure, f"<b>{MEASURE_TITLES[name]}</b>", 1 if wide else number, axis, theme)
     figure.update_xaxes(range=span, fixedrange=True, showgrid=False, zeroline=False)
-    figure.update_xaxes(title_text=title, row=len(names), col=1)
+    figure.update_xaxes(title_text=title, row=1 if wide else len(names))
     figure.update_yaxes(
         range=[-4, 104], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"], zeroline=False
     )
     # A marker at the left end reaches out to the words.
     figure.update_yaxes(ticklabelstandoff=6)
-    figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": 112, "t": 46, "b": 46})
-    return finish(figure, theme, 92 + PANEL_HEIGHT * len(names))
+    figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": BESIDE, "t": 46, "b": 46})
+    return finish(figure, theme, 92 + (WIDE_HEIGHT if wide else PANEL_HEIGHT * len(names)))
 
 
-def _name_lines(figure: go.Figure, row: int, latest: Mapping[str, float], theme: Theme) -> None:
+def _name_lines(figure: go.Figure, number: int, latest: Mapping[str, float], theme: Theme) -> None:
     heights = spread_labels(list(latest.values()), _LABEL_GAP, 0.0, 100.0)
-    axis = "" if row == 1 else str(row)
+    axis = "" if number == 1 else str(number)
     for (view, value), height in zip(latest.items(), heights, strict=True):
         figure.add_annotation(
             text=f"{VIEW_TITLES[view]} {value:.1f}",
@@ -198,7 +207,9 @@ def _name_lines(figure: go.Figure, row: int, latest: Mapping[str, float], theme:
         )
 
 
-def _mark_point(figure: go.Figure, row: int, panel: str, at: int, shares: Mapping[str, float], theme: Theme) -> None:
+def _mark_point(
+    figure: go.Figure, row: int, column: int, panel: str, at: int, shares: Mapping[str, float], theme: Theme
+) -> None:
     for view, share in shares.items():
         figure.add_trace(
             go.Scatter(
@@ -212,5 +223,5 @@ def _mark_point(figure: go.Figure, row: int, panel: str, at: int, shares: Mappin
                 hoverinfo="skip",
             ),
             row=row,
-            col=1,
+            col=column,
         )

@@ -81,7 +81,8 @@ _STYLE = f"""<style>
 .dv-tiles img,.dv-empty{{width:{SIDE}px;height:{SIDE}px;border-radius:2px;flex:none}}
 @container (min-width:{4.5 * SIDE + 8:.0f}px){{
  .dv-tiles img,.dv-empty{{width:{1.5 * SIDE:.0f}px;height:{1.5 * SIDE:.0f}px}}}}
-.dv-tiles img{{display:block;image-rendering:pixelated}}
+.dv-tiles img{{display:block;image-rendering:pixelated;
+ outline:1px solid color-mix(in srgb,currentColor 30%,transparent);outline-offset:-1px}}
 .dv-empty{{background:color-mix(in srgb,currentColor 8%,transparent)}}
 .dv-said{{display:grid;grid-template-columns:4.3rem 1fr auto;font-size:.88rem;line-height:1.4;
  font-variant-numeric:tabular-nums;white-space:nowrap}}

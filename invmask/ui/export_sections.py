@@ -10,6 +10,7 @@ from invmask.exports.images import find_browser
 from invmask.exports.jobs import Request
 from invmask.exports.records import Picks, read_records
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
+from invmask.figures.paper import WIDTHS_MM
 from invmask.masks.state import GATED, View
 from invmask.runs import named_masks
 from invmask.runs.run import Run
@@ -19,6 +20,7 @@ from invmask.ui.export_picks import choose_picks
 
 _TITLES = {entry.name: entry.title for entry in BOOK}
 _FORMAT_TITLES = {"svg": "SVG", "pdf": "PDF", "png": "PNG", "html": "HTML", "csv": "CSV"}
+_WIDTH_TITLES = dict(zip(WIDTHS_MM, ("88 mm, one column", "180 mm, two columns"), strict=True))
 _MODEL_TITLES = {"safetensors": "safetensors", "onnx": "ONNX", "mask": "mask alone"}
 _GROWING = ("neurons-top", "neurons-agreement", "tune-mask")
 _MORE = "There are more figures once Neurons has gathered its evidence and Tune has measured its cuts: open them once."
@@ -37,27 +39,35 @@ def _figures(run: str, round_taken: int, stamp: int) -> list[tuple[str, str]]:  
 
 def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
     """Choose figures and formats, and have them packed; returns what they show of Flip and Neurons."""
-    st.subheader("Figures", anchor=False, help="For print: white ground, one column wide (88 mm), PNG at 300 dpi.")
+    st.subheader("Figures", anchor=False, help="For print: white ground, letters of 7 points or more, PNG at 300 dpi.")
     found = _figures(run.id, round_taken, victim_stamp)
+    _all_or_none("All pages", "", [name for name, _ in found])
     pages = list(dict.fromkeys(page for _, page in found))
     chosen: list[str] = []
-    columns, heights = st.columns(2), [0, 0]
+    columns, left = st.columns(2), _left_half([of for _, of in found])
     for page in pages:
         of_page = [name for name, of in found if of == page]
-        shorter = heights.index(min(heights))
-        heights[shorter] += 1 + len(of_page)
-        with columns[shorter], st.container(gap="xsmall"):
-            st.caption(page)
+        with columns[page not in left], st.container(gap="xsmall"):
+            _all_or_none(page, page, of_page)
             chosen += [
                 name
                 for name in of_page
-                if st.checkbox(
-                    _TITLES[name], value=True, key=f"export/figure/{name}", wrap=True, persist_state="session"
-                )
+                if st.checkbox(_TITLES[name], key=_tick(name), wrap=True, persist_state="session")
             ]
     if not set(_GROWING) <= dict(found).keys():
         st.caption(_MORE)
     picks = choose_picks(run)
+    width = st.segmented_control(
+        "Width in print",
+        list(_WIDTH_TITLES),
+        default=WIDTHS_MM[0],
+        format_func=_WIDTH_TITLES.__getitem__,
+        required=True,
+        key="export/width",
+        persist_state="session",
+        help="Of SVG, PDF and PNG. Letters are as high in both; a wide figure has more pictures or panels beside each "
+        "other. HTML is as wide as the window.",
+    )
     formats = st.pills(
         "Formats",
         list(FORMATS),
@@ -67,7 +77,8 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
         key="export/formats",
         persist_state="session",
         help="HTML opens offline and can be zoomed; all of them share the plotly.js beside them. CSV has the numbers "
-        "behind the figure. A caption with victim, settings, seed and versions comes with each.",
+        "behind the figure. A caption with victim, preset, seed and versions comes with each; about.json has every "
+        "setting.",
     )
     if find_browser() is None:
         st.info(NEEDS_BROWSER)
@@ -77,11 +88,47 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
         tuple(name for name in FORMATS if name in formats),
         tuple(name for name, _ in found if name in chosen),
         **asdict(picks),
+        width_mm=width,
     )
     what = f"{len(chosen)} {'figure' if len(chosen) == 1 else 'figures'}"
     make_button(f"Make an archive of {what}", run, request, not chosen or not formats)
     show_job(run, "figures", lambda made: _figure_words(made, len(found)))
     return picks
+
+
+def _left_half(pages: list[str]) -> list[str]:
+    """Of each figure's page, those that stand in the left column: the first few, so that both are about as high.
+
+    In a narrow window the right column follows below the left one, and the pages are in their order all the same.
+    """
+    names = list(dict.fromkeys(pages))
+    heights = {name: 1 + pages.count(name) for name in names}
+    return min(
+        (names[:number] for number in range(1, len(names) + 1)),
+        key=lambda left: abs(2 * sum(heights[name] for name in left) - sum(heights.values())),
+    )
+
+
+def _tick(name: str) -> str:
+    return f"export/figure/{name}"
+
+
+def _all_or_none(title: str, page: str, names: list[str]) -> None:
+    """A title and two buttons that tick all of these figures or none; every one is ticked at first."""
+    for name in names:
+        # Before its box is drawn: what a button has set may not have a default beside it.
+        st.session_state.setdefault(_tick(name), True)
+
+    def tick(value: bool) -> None:
+        for name in names:
+            st.session_state[_tick(name)] = value
+
+    of = f"figures of {page}" if page else "figures"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"export-ticks-{page or 'all'}"):
+        st.markdown(f"**{title}**", width="content")
+        for value, label, words in ((True, "All", f"Tick all {of}"), (False, "None", f"Tick no {of}")):
+            key = f"export/{label.lower()}/{page}"
+            st.button(label, key=key, type="tertiary", help=words, on_click=tick, args=(value,))
 
 
 def report(run: Run, round_taken: int, picks: Picks) -> None:
@@ -153,7 +200,8 @@ def model(run: Run, round_taken: int) -> None:
 def _figure_words(made: Request, every: int) -> str:
     count = every if made.figures is None else len(made.figures)
     formats = ", ".join(_FORMAT_TITLES[name] for name in made.formats)
-    return f"{count} {'figure' if count == 1 else 'figures'} as {formats}; after round {made.round:,}."
+    what = f"{count} {'figure' if count == 1 else 'figures'}"
+    return f"{what} as {formats}, {made.width_mm} mm wide; after round {made.round:,}."
 
 
 def _model_words(made: Request) -> str:

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from invmask.exports import jobs
-from invmask.exports.book import entries_of
+from invmask.exports.book import BOOK, entries_of
 from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.records import read_records
 from invmask.exports.work import make
@@ -73,6 +73,50 @@ def test_what_is_unticked_is_left_out(asked):
     assert button(app, "export/make/figures").disabled
 
 
+def test_all_or_none_are_ticked_of_a_page_or_of_all(asked):
+    run = make_run(rounds=3)
+    app = visit("export", run=run.id, sample="1", channel="layer4.0.conv1:3")
+    every = entries_of(read_records(run))
+    of_defend = {entry.name for entry in every if entry.page == "Defend"}
+
+    def ticked():
+        return {box.key.rpartition("/")[2] for box in app.checkbox if box.value}
+
+    button(app, "export/none/Defend").click().run()
+    assert ticked() == {entry.name for entry in every} - of_defend
+    button(app, "export/none/").click().run()
+    assert (ticked(), button(app, "export/make/figures").disabled) == (set(), True)
+    button(app, "export/all/Defend").click().run()
+    assert ticked() == of_defend
+    # One by one after that, and after a look at another page.
+    app.checkbox(key="export/figure/defend-losses").uncheck().run()
+    app.switch_page("pages/neurons.py").run()
+    app.switch_page("pages/export.py").run()
+    assert ticked() == of_defend - {"defend-losses"}
+    assert not app.exception
+    assert not app.warning
+    assert {name: app.query_params[name] for name in ("sample", "channel")} == {
+        "sample": "1",
+        "channel": "layer4.0.conv1:3",
+    }
+    button(app, "export/make/figures").click().run()
+    assert set(asked[-1].figures) == of_defend - {"defend-losses"}
+    button(app, "export/all/").click().run()
+    assert ticked() == {entry.name for entry in every}
+
+
+def test_the_width_is_chosen_and_kept(asked):
+    run = make_run(rounds=2)
+    app = visit("export", run=run.id)
+    group = next(group for group in app.get("button_group") if group.key == "export/width")
+    assert list(group.options) == ["88 mm, one column", "180 mm, two columns"]
+    group.set_value(180).run()
+    app.switch_page("pages/neurons.py").run()
+    app.switch_page("pages/export.py").run()
+    button(app, "export/make/figures").click().run()
+    assert asked[-1].width_mm == 180
+
+
 def test_the_model_is_asked_for_with_view_and_mask(asked):
     run = make_run(rounds=3)
     named_masks.save(run, "by hand", run.masks_at(1))
@@ -97,7 +141,7 @@ def test_what_was_made_is_found_again_by_anybody():
     assert not app.exception
     (download,) = app.get("download_button")
     assert download.label.startswith("Download the archive (")
-    assert any("1 figure as CSV; after round 2" in caption.value for caption in app.caption)
+    assert any("1 figure as CSV, 88 mm wide; after round 2" in caption.value for caption in app.caption)
     with zipfile.ZipFile(jobs.folder_of(run, request) / status.files[0]) as archive:
         assert "defend-measures.csv" in archive.namelist()
 
@@ -225,3 +269,15 @@ def test_every_chart_has_its_own_menu():
     assert (menus.count("Save figure"), len(charts)) == (6, 5)
     # What a menu holds is sent when it is opened, not with every round.
     assert not [element for element in app.main if "save-body" in str(getattr(element, "key", ""))]
+
+
+def test_pages_stand_in_their_order_and_both_columns_are_about_as_high():
+    from invmask.ui.export_sections import _left_half
+
+    pages = ["Start"] + ["Defend"] * 8 + ["Flip"] * 2 + ["Neurons"] * 14 + ["Tune"] * 2
+    assert _left_half(pages) == ["Start", "Defend", "Flip"]
+    assert _left_half(["Defend"] * 3) == ["Defend"]
+    app = visit("export", run=make_run(rounds=2).id)
+    every = [entry.page for entry in BOOK]
+    order = [every[[entry.name for entry in BOOK].index(box.key.rpartition("/")[2])] for box in app.checkbox]
+    assert list(dict.fromkeys(order)) == ["Start", "Defend", "Flip", "Neurons"]

@@ -161,7 +161,7 @@ def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
     with zipfile.ZipFile(io.BytesIO(content(saved.value))) as archive:
         names = archive.namelist()
         files = {f"{name}.{kind}" for name in figures for kind in ("svg", "html", "csv", "txt")}
-        assert set(names) == {*files, "plotly.min.js"}
+        assert set(names) == {*files, "plotly.min.js", "about.json"}
         assert archive.read("defend-losses.csv").decode() == shown
         assert "Total, weighted" in archive.read("defend-losses.svg").decode()
         assert f"Victim {VICTIM}" in archive.read("defend-losses.txt").decode()

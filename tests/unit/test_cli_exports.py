@@ -1,5 +1,6 @@
 """`figures` and `export` on the command line, and what they answer to mistakes."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -27,14 +28,24 @@ def test_figures_writes_what_is_asked_for(run: Run, tmp_path: Path, capsys: pyte
     only = "defend-measures,defend-map-pruned"
     assert main(["figures", run.id, "--out", str(out), "--format", "csv,html", "--only", only, "--round", "2"]) == 0
     assert {path.name for path in out.iterdir()} == {
-        f"{name}.{kind}" for name in only.split(",") for kind in ("csv", "html", "txt")
+        "about.json",
+        *(f"{name}.{kind}" for name in only.split(",") for kind in ("csv", "html", "txt")),
     }
     table = pd.read_csv(out / "defend-measures.csv")
     assert table["round"].max() == 3
     assert "after round 2 of 3" in (out / "defend-map-pruned.txt").read_text()
     told = capsys.readouterr()
-    assert "6 files" in told.out
+    assert "7 files" in told.out
     assert "2/2" in told.err
+
+
+def test_figures_are_as_wide_as_is_asked_for(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    only = ["--only", "defend-losses", "--format", "svg"]
+    for width, pixels in (("88", "333"), ("180", "680")):
+        assert main(["figures", run.id, "--out", str(tmp_path / width), *only, "--width", width]) == 0
+        assert f"figures {width} mm wide" in capsys.readouterr().out
+        assert f'width="{pixels}"' in (tmp_path / width / "defend-losses.svg").read_text()
+        assert json.loads((tmp_path / width / "about.json").read_text())["width_mm"] == int(width)
 
 
 def test_figures_of_neurons_and_tune_are_measured_if_asked_for(
@@ -76,6 +87,7 @@ def test_export_writes_the_model_and_says_that_it_agrees(run: Run, tmp_path: Pat
         (["figures", "RUN", "--out", "OUT", "--format", "gif"], "no format 'gif'"),
         (["figures", "RUN", "--out", "OUT", "--format", ","], "No format"),
         (["figures", "RUN", "--out", "OUT", "--only", "nothing"], "no figure 'nothing'"),
+        (["figures", "RUN", "--out", "OUT", "--width", "120"], "has to be 88 or 180, in mm"),
         (["figures", "RUN", "--out", "OUT", "--round", "9"], "no round 9"),
         (["figures", "RUN", "--out", "FILE"], "is a file"),
         (["figures", "RUN", "--out", "OUT", "--sample", "abc"], "no sample 'abc'"),

@@ -1,7 +1,9 @@
 """Figures as files: the numbers are the figure's own, print has its size, archives and reports hold what they say."""
 
 import asyncio
+import html
 import io
+import json
 import re
 import zipfile
 import zlib
@@ -16,18 +18,20 @@ import pytest
 import torch
 from PIL import Image
 
+from invmask.defenses.ims.config import SETTINGS, preset
 from invmask.errors import UserError
 from invmask.evidence.activation import feature_maps
 from invmask.exports import images, one_channel
 from invmask.exports.archive import FORMATS, write_archive, write_figures
 from invmask.exports.book import BOOK, entries_of
-from invmask.exports.captions import caption
+from invmask.exports.captions import caption, provenance, setting_title
 from invmask.exports.data import figure_csv, figure_table
 from invmask.exports.records import Picks, RunRecords, read_records
 from invmask.exports.report import report
 from invmask.exports.sweeps import finished_along, is_curve
+from invmask.figures.lettering import text_width
 from invmask.figures.palette import VIEW_COLOURS, Theme
-from invmask.figures.paper import DRAWN_WIDTH, for_column, on_paper
+from invmask.figures.paper import DRAWN_WIDTH, FACTOR, for_column, on_paper
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
 from invmask.masks.state import MaskLayout
 from invmask.runs import cutting, evidence, gather, tuning
@@ -132,15 +136,101 @@ def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(
     records = read_records(run, 4)
     entries = entries_of(records)
     assert {entry.name for entry in entries} == {e.name for e in BOOK} - (OF_A_BACKDOOR if victim == CONTROL else set())
+    wide = replace(records, wide=True)
+    # What took forward passes is the same at any width.
+    wide.__dict__.update({name: value for name, value in records.__dict__.items() if name not in ("wide", "frame")})
     for entry in entries:
-        figure = for_column(entry.draw(records, "paper"))
-        assert (figure.layout.width, figure.layout.template.layout.paper_bgcolor) == (333, "#FFFFFF")
-        assert len(figure_table(figure)) > 0
+        narrow_table = None
+        for each, width_mm, pixels in ((records, 88, 333), (wide, 180, 680)):
+            drawn = entry.draw(each, "paper")
+            figure = for_column(drawn, width_mm)
+            assert (figure.layout.width, figure.layout.template.layout.paper_bgcolor) == (pixels, "#FFFFFF")
+            assert_legible(figure)
+            table = figure_table(figure)
+            assert len(table) > 0
+            # The width changes where things stand, not what is told.
+            narrow_table = table if narrow_table is None else narrow_table
+            assert len(table) == len(narrow_table)
+            assert set(table["trace"]) == set(narrow_table["trace"])
         words = caption(entry, records)
-        for part in (victim, "SPC 1", "seed 0", "after round 4 of 5", "inner_steps 2", "torch", "invmask"):
+        for part in (victim, "SPC 1", "seed 0", "after round 4 of 5", "preset paper", "torch", "invmask"):
             assert part in words
+        assert_reads_well(words)
         assert ("n = " in words or "Measured on" in words) == (entry.n is not None)
     assert len({entry.name for entry in BOOK}) == len(BOOK)
+
+
+def assert_legible(figure: go.Figure) -> None:
+    """In print: letters of 7 points or more, names of an axis in the margin before it, and names of lines behind."""
+    sizes = re.findall(r'"[a-z]*font":\s*{[^{}]*"size":\s*([\d.]+)', figure.to_json(), re.IGNORECASE)
+    assert min(map(float, sizes)) * 72 / 96 >= 7
+    layout = figure.layout
+    for key in [key for key in layout if re.fullmatch(r"yaxis\d*", key)]:
+        axis = layout[key]
+        size = axis.tickfont.size or layout.template.layout.yaxis.tickfont.size
+        if axis.ticktext is None or axis.visible is False or axis.showticklabels is False:
+            continue
+        if (layout[f"xaxis{key[5:]}"].domain or (0, 1))[0] > 0:
+            continue
+        for name in axis.ticktext:
+            plain = re.sub("</?b>", "", name)
+            # The room for bold letters where some are.
+            assert text_width(plain, size) + (axis.ticklabelstandoff or 0) <= layout.margin.l, name
+    for words in layout.annotations:
+        if words.xanchor == "left" and words.x == 1 and words.xshift:
+            assert words.xshift + text_width(words.text, words.font.size or 14 * FACTOR) <= layout.margin.r, words.text
+
+
+def assert_reads_well(words: str) -> None:
+    """Whole sentences, and no setting by a name of the code."""
+    assert not [setting.name for setting in SETTINGS if "_" in setting.name and setting.name in words]
+    assert "Settings:" not in words
+    assert len(words) < 1500
+    for sentence in re.split(r"(?<=[.!?]) ", words):
+        assert sentence[0].isupper() or sentence[0].isdecimal() or sentence[0] in "✓◎", sentence
+        assert not sentence.startswith(("That is", "Which", "And ", "Dotted:")), sentence
+
+
+def test_a_caption_names_the_preset_and_what_differs_from_it_alone(own_home: Path):
+    usual = replace(small_spec(), preset="default", config=preset("default"))
+    write_victims(own_home / "victims")
+    said = provenance(read_records(taken(own_home, usual, 1)))[1]
+    assert said.startswith("Defence IMS, preset default, SPC 1, seed 0, float32; after round 1 of 1 (")
+    changed = replace(usual.config, sparsity_weight=5.0, inner_steps=2)
+    records = read_records(taken(own_home, replace(usual, config=changed), 1))
+    said = provenance(records)[1]
+    assert "preset default (changed: Sparsity weight λ = 5; Inner steps = 2), SPC 1" in said
+    page = report(records)
+    for name, value in (
+        ("Sparsity weight λ", "5 (preset 0.2)"),
+        ("Inner steps", "2 (preset 8)"),
+        ("Steepness k", "20"),
+    ):
+        assert f"<th>{name}</th><td>{value}</td>" in page
+    assert all(f"<th>{setting_title(setting)}</th>" in page for setting in SETTINGS)
+
+
+@pytest.mark.parametrize(("wide", "width_mm", "pixels"), [(False, 88, 333), (True, 180, 680)])
+def test_in_print_no_name_is_cut_or_left_out(records: RunRecords, wide: bool, width_mm: int, pixels: int):
+    """As Kaleido sets it: all words are there, and nothing is drawn where the paper ends."""
+    records = replace(records, wide=wide)
+    program = images.find_browser()
+    assert program is not None
+    with images.Renderer(program) as renderer:
+        for name in ("neurons-map-selection", "defend-map-selection", "neurons-channel-history", "defend-measures"):
+            figure = for_column(by_name(records, name, "paper"), width_mm)
+            svg = renderer.draw(figure, "svg").decode()
+            assert f'width="{pixels}"' in svg
+            shown = [
+                html.unescape(re.sub("<[^>]*>", "", each)) for each in re.findall(r"<text.*?</text>", svg, re.DOTALL)
+            ]
+            axes = [figure.layout[key] for key in figure.layout if re.fullmatch(r"[xy]axis\d*", key)]
+            wanted = [name for axis in axes if axis.showticklabels is not False for name in axis.ticktext or ()]
+            assert set(wanted) <= set(shown), set(wanted) - set(shown)
+            with Image.open(io.BytesIO(renderer.draw(figure, "png"))) as png:
+                pixels_of = np.asarray(png.convert("L"))
+            for edge in (pixels_of[:, 0], pixels_of[:, -1], pixels_of[0], pixels_of[-1]):
+                assert edge.min() > 250, name
 
 
 def finished(run: Run) -> RunResult:
@@ -307,7 +397,10 @@ def test_an_archive_holds_every_format_of_every_figure(records: RunRecords, tmp_
     assert [step[:2] for step in steps] == [(0, 2), (1, 2), (2, 2)]
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         files = {f"{name}.{kind}" for name in names for kind in (*FORMATS, "txt")}
-        assert set(archive.namelist()) == {*files, "plotly.min.js"}
+        assert set(archive.namelist()) == {*files, "plotly.min.js", "about.json"}
+        told = json.loads(archive.read("about.json"))
+        assert (told["width_mm"], told["round"], told["figures"].keys()) == (88, 4, set(names))
+        assert told["settings"] == records.frame.summary.spec.config.as_json()
         svg = archive.read("defend-measures.svg").decode()
         assert 'width="333"' in svg
         assert all(label in svg for label in ("ACC, clean accuracy", "RA, recovery accuracy", "round", "50 %"))
@@ -348,7 +441,7 @@ def test_before_any_perturbation_no_batch_is_spoken_of(own_home: Path):
 
 def test_files_in_a_folder_stand_by_themselves(records: RunRecords, tmp_path: Path):
     made = write_figures(tmp_path, records, ["html"], ["defend-losses"])
-    assert made.names == ("defend-losses.html", "defend-losses.txt")
+    assert made.names == ("defend-losses.html", "defend-losses.txt", "about.json")
     page = (tmp_path / "defend-losses.html").read_text()
     assert "<script src" not in page
     assert len(page) > 4e6
@@ -357,7 +450,7 @@ def test_files_in_a_folder_stand_by_themselves(records: RunRecords, tmp_path: Pa
 @pytest.mark.usefixtures("no_browser")
 def test_without_a_browser_the_rest_is_made_all_the_same(records: RunRecords, tmp_path: Path):
     made = write_figures(tmp_path / "out", records, ["svg", "csv"], ["defend-losses"])
-    assert made.names == ("defend-losses.csv", "defend-losses.txt")
+    assert made.names == ("defend-losses.csv", "defend-losses.txt", "about.json")
     assert made.problems == (images.NO_BROWSER,)
 
 
@@ -366,7 +459,7 @@ def test_a_browser_that_does_not_start_is_told_of(records: RunRecords, tmp_path:
         "invmask.exports.archive.Renderer.open", lambda _: (_ for _ in ()).throw(OSError("it is broken"))
     )
     made = write_figures(tmp_path, records, ["png", "csv"], ["defend-losses"])
-    assert made.names == ("defend-losses.csv", "defend-losses.txt")
+    assert made.names == ("defend-losses.csv", "defend-losses.txt", "about.json")
     assert "it is broken" in made.problems[0]
 
 
@@ -402,7 +495,14 @@ def test_the_report_opens_by_itself_and_has_everything_once(records: RunRecords)
     assert page.count("<figure>") == len(entries_of(records))
     assert 4e6 < len(page) < 8e6
     assert "<script src" not in page
-    for part in (VICTIM, "ACC, clean accuracy", "inner_steps 2", records.run.id, "After round 4 of 4", "torch"):
+    for part in (
+        VICTIM,
+        "ACC, clean accuracy",
+        "<th>Inner steps</th><td>2 (preset 20)</td>",
+        records.run.id,
+        "After round 4 of 4",
+        "torch",
+    ):
         assert part in page
     share = records.frame.views.pruned.acc
     assert f"{100 * share:.1f} %" in page

@@ -48,7 +48,7 @@ def test_a_process_of_its_own_makes_the_archive(run: Run):
     assert status.state == "done", (jobs.folder_of(run, CSV) / jobs.LOG).read_text()
     (name,) = status.files
     with zipfile.ZipFile(jobs.folder_of(run, CSV) / name) as archive:
-        assert archive.namelist() == ["defend-losses.csv", "defend-losses.txt"]
+        assert archive.namelist() == ["defend-losses.csv", "defend-losses.txt", "about.json"]
     assert jobs.latest(run, "figures") == (CSV, status)
     assert jobs.latest(run, "report") is None
     made = (jobs.folder_of(run, CSV) / name).stat().st_mtime_ns

@@ -11,7 +11,8 @@ import pytest
 from invmask.data.classes import GTSRB, TINY_IMAGENET
 from invmask.data.images import CIFAR10
 from invmask.figures.lettering import LINE, shortened, text_width
-from invmask.figures.paper import DRAWN_WIDTH, for_column
+from invmask.figures.palette import NEUTRAL, Theme
+from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, for_column
 from invmask.figures.pictures import GAP, Heat, PictureRow, Tile, picture_rows
 
 VIEWS = ("Original", "Pruned", "Inverse")
@@ -98,6 +99,34 @@ def test_names_are_whole_where_they_fit_and_a_probability_always(name: str):
     said = [text for text in lines if text.startswith(VIEWS)]
     assert all(text.endswith(", 100.0 %") for text in said)
     assert bool(said) == ("maps" not in name)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "paper"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_every_picture_has_a_thin_frame_just_around_it(theme: Theme, wide: bool):
+    rows = [PictureRow("true class: cat", [IMAGE, MAP, Heat(np.ones((32, 32)), IMAGE)], ["Original"])] * 5
+    figure = picture_rows(rows, ["image", "map", "veil"], theme, "activation", wide)
+    frames = [(shape.x0, shape.x1, shape.y0, shape.y1) for shape in figure.layout.shapes]
+    assert len(set(frames)) == len(frames) == 15
+    assert {(shape.line.color, shape.line.width <= 1) for shape in figure.layout.shapes} == {(NEUTRAL[theme], True)}
+    for trace in figure.data:
+        # Pixels are squares about whole numbers, cells of a map about their centres.
+        dx, cells = (trace.dx, np.asarray(trace.z).shape[1]) if isinstance(trace, go.Heatmap) else (1, 32)
+        left, top = trace.x0 - dx / 2, trace.y0 - dx / 2
+        assert any(np.allclose((left, left + cells * dx, top, top + cells * dx), each) for each in frames)
+
+
+def test_on_two_columns_rows_stand_beside_each_other():
+    rows = [PictureRow("true class: cat", [IMAGE, IMAGE], ["Original: cat, 100.0 %"])] * 6
+    narrow, wide = (picture_rows(rows, ["clean", "triggered"], "paper", wide=each) for each in (False, True))
+    assert len({trace.x0 for trace in wide.data}) == 2 * len({trace.x0 for trace in narrow.data}) == 4
+    assert 2 * len({trace.y0 for trace in wide.data}) == len({trace.y0 for trace in narrow.data}) == 6
+    assert wide.layout.height < 0.6 * narrow.layout.height
+    # A picture is as large as in one column, and so are the letters.
+    scales = [across / figure.layout.xaxis.range[1] for figure, across in ((narrow, 412), (wide, DRAWN_PAGE - 8))]
+    assert scales[1] == pytest.approx(scales[0], rel=0.01)
+    assert {words.font.size for words in wide.layout.annotations} == {12}
+    assert [words.text for words in wide.layout.annotations].count("clean") == 2
 
 
 def test_short_words_leave_pictures_their_size():
