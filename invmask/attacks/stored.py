@@ -14,6 +14,8 @@ from invmask.attacks.base import Attack, TrainedAttack
 from invmask.errors import UserError
 
 MAX_BYTES = 64 << 20
+DIGITS = 12
+"""Of the SHA-256 in a file's name."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,24 @@ class TriggerFile:
     sha256: str
 
 
-def trigger_file(victim: str, attack: TrainedAttack) -> tuple[TriggerFile, bytes]:
-    """What `attack` needs beside its settings: the file as a card names it, and its content."""
+def trigger_file(victim: str, attack: TrainedAttack, another: bool = False) -> tuple[TriggerFile, bytes]:
+    """What `attack` needs beside its settings: the file as a card names it, and its content.
+
+    Args:
+        another: see `file_name`.
+    """
     content = save(attack.tensors())
-    return TriggerFile(f"{victim}.trigger.safetensors", hashlib.sha256(content).hexdigest()), content
+    name = file_name(victim, "trigger.safetensors", content, another)
+    return TriggerFile(name, hashlib.sha256(content).hexdigest()), content
+
+
+def file_name(victim: str, ending: str, content: bytes, another: bool) -> str:
+    """`<victim>.<ending>`; with a part of the content's SHA-256 in between where `another` victim has that name still.
+
+    So the files of the one that is there stay until its card is replaced.
+    """
+    own = f"{hashlib.sha256(content).hexdigest()[:DIGITS]}." if another else ""
+    return f"{victim}.{own}{ending}"
 
 
 def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Attack:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from invmask import settings
+from invmask import disk, settings
 from invmask.data.folders import is_folder
 from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info
@@ -130,9 +130,10 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
     padded[: len(images)] = images.pixels
     grid = padded.reshape(rows, across, *shape).swapaxes(1, 2).reshape(rows * height, -1, channels)
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(folder / f"{part}.png", optimize=True)
+    with disk.replacing(folder / f"{part}.png") as file:
+        Image.fromarray(grid[..., 0] if channels == 1 else grid).save(file, "PNG", optimize=True)
     card = {**about, "labels": images.labels.tolist(), "indices": np.asarray(indices).tolist()}
-    (folder / f"{part}.json").write_text(json.dumps(card) + "\n")
+    disk.write_bytes(folder / f"{part}.json", (json.dumps(card) + "\n").encode())
 
 
 def pick(images: LabelledImages, per_class: int, seed: int) -> np.ndarray:
