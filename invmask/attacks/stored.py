@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,11 @@ from torch import Tensor
 
 from invmask.attacks.base import Attack, TrainedAttack
 from invmask.errors import UserError
+from invmask.memory import MIB, bounded
 
 MAX_BYTES = 64 << 20
+TRIGGER_BYTES = 96 * MIB
+"""Of all that were read and are kept: room for one of the largest."""
 DIGITS = 12
 """Of the SHA-256 in a file's name."""
 
@@ -71,7 +73,7 @@ def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Atta
         ) from error
 
 
-@lru_cache(maxsize=8)
+@bounded(TRIGGER_BYTES)
 def _read(path: Path, digest: str) -> dict[str, Tensor]:
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("too large")

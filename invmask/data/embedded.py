@@ -7,7 +7,6 @@ labels in the JSON beside it.
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +18,14 @@ from invmask.data.folders import is_folder
 from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
+from invmask.memory import MIB, bounded
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PREPARED = "prepared"
 """The folder in the data folder for data sets whose images do not come with invmask."""
 TILES_PER_ROW = 100
+IMAGE_BYTES = 512 * MIB
+"""Of images that were read and are kept: of forty data sets like CIFAR-10, of one with pictures of 224 pixels."""
 Part = Literal["budget", "test"]
 
 
@@ -83,7 +85,7 @@ def is_embedded(dataset: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=8)
+@bounded(IMAGE_BYTES, latest_stays=True)
 def _load(
     folder: Path,
     part: Part,

@@ -28,9 +28,14 @@ def test_two_who_write_a_file_at_once_never_mix(tmp_path: Path):
 def test_what_is_not_written_to_its_end_leaves_the_file_as_it_was(tmp_path: Path, error: BaseException):
     path = tmp_path / "file"
     disk.write_bytes(path, b"old")
-    with pytest.raises(type(error)) as found, disk.replacing(path) as file:
-        file.write(b"new")
-        raise error
+
+    def fail():
+        with disk.replacing(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(type(error)) as found:
+        fail()
     if isinstance(error, OSError):
         assert found.value.filename == str(path)
     assert path.read_bytes() == b"old"
