@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NEEDED = ("name", "dataset", "architecture", "attack", "poisoning_ratio", "target_label", "acc", "asr", "ra", "n_test")
-_WORDS = ("name", "dataset", "architecture", "attack", "machine", "labels")
+_WORDS = ("name", "dataset", "architecture", "attack", "machine", "labels", "weights_file")
 _SHARES = ("poisoning_ratio", "acc", "asr", "ra")
 _NUMBERS = ("target_label", "n_test", "n_triggered")
 _TABLES = ("attack_settings", "training", "versions", "trigger_file")

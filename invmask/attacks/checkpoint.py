@@ -1,24 +1,20 @@
 """What a training needs to go on after its last finished epoch, in a file of one's own machine."""
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from invmask import disk
 from invmask.errors import UserError
 
 
 def write(path: Path | None, state: dict[str, Any]) -> None:
     """Replace the file by `state`, at once or not at all."""
     if path is not None:
-        partial = path.with_name(f".{path.name}.part")
-        with partial.open("wb") as file:
+        with disk.replacing(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
 
 def read(path: Path | None, device: torch.device, of: dict[str, Any]) -> dict[str, Any] | None:

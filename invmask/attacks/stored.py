@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,13 @@ from torch import Tensor
 
 from invmask.attacks.base import Attack, TrainedAttack
 from invmask.errors import UserError
+from invmask.memory import MIB, bounded
 
 MAX_BYTES = 64 << 20
+TRIGGER_BYTES = 96 * MIB
+"""Of all that were read and are kept: room for one of the largest."""
+DIGITS = 12
+"""Of the SHA-256 in a file's name."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,24 @@ class TriggerFile:
     sha256: str
 
 
-def trigger_file(victim: str, attack: TrainedAttack) -> tuple[TriggerFile, bytes]:
-    """What `attack` needs beside its settings: the file as a card names it, and its content."""
+def trigger_file(victim: str, attack: TrainedAttack, another: bool = False) -> tuple[TriggerFile, bytes]:
+    """What `attack` needs beside its settings: the file as a card names it, and its content.
+
+    Args:
+        another: see `file_name`.
+    """
     content = save(attack.tensors())
-    return TriggerFile(f"{victim}.trigger.safetensors", hashlib.sha256(content).hexdigest()), content
+    name = file_name(victim, "trigger.safetensors", content, another)
+    return TriggerFile(name, hashlib.sha256(content).hexdigest()), content
+
+
+def file_name(victim: str, ending: str, content: bytes, another: bool) -> str:
+    """`<victim>.<ending>`; with a part of the content's SHA-256 in between where `another` victim has that name still.
+
+    So the files of the one that is there stay until its card is replaced.
+    """
+    own = f"{hashlib.sha256(content).hexdigest()[:DIGITS]}." if another else ""
+    return f"{victim}.{own}{ending}"
 
 
 def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Attack:
@@ -55,7 +73,7 @@ def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Atta
         ) from error
 
 
-@lru_cache(maxsize=8)
+@bounded(TRIGGER_BYTES)
 def _read(path: Path, digest: str) -> dict[str, Tensor]:
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("too large")

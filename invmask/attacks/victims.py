@@ -1,11 +1,14 @@
 """Victims: a trained classifier, what was done to it, and how it measures on the full test set.
 
 A victim is two files: ``<name>.safetensors`` (the network's state_dict) and ``<name>.json`` (its card). Where its
-trigger is made by networks, these are a third one, which the card names (see `attacks.stored`).
+trigger is made by networks, these are a third one, which the card names (see `attacks.stored`). One that took the place
+of another has its weights in a file that the card names, too: a card and its files are replaced at once.
 """
 
+import contextlib
 import json
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -15,15 +18,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from invmask import disk
 from invmask.attacks.base import Attack, Labels, TrainedAttack
 from invmask.attacks.card_values import check_values
 from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.attacks.registry import make_attack
-from invmask.attacks.stored import restore, trigger_file
+from invmask.attacks.stored import DIGITS, file_name, restore, trigger_file
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
@@ -48,6 +53,7 @@ class VictimCard:
         labels: how poisoned images were labelled (see `attacks.poison.LABELLINGS`).
         n_triggered: images behind `asr` and `ra`; None where that was not noted, and for a clean control.
         trigger_file: where the networks are that make the trigger (a `TriggerFile`); empty where none do.
+        weights_file: where the network is, by the name of a file beside the card; empty for ``<name>.safetensors``.
         folder: where the card was read from; never part of it.
     """
 
@@ -68,6 +74,7 @@ class VictimCard:
     labels: Labels = ALL_TO_ONE
     trigger_file: dict[str, str] = field(default_factory=dict)
     n_triggered: int | None = None
+    weights_file: str = ""
     folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -153,9 +160,10 @@ def measure(
 
 
 def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attack | None = None) -> VictimCard:
-    """Write all files; the card last, so that a card always has its weights.
+    """Write all files; the card last, so that a card always has its own weights.
 
-    A victim of that name that is there already stays as it is until all of the new one is on disk.
+    A victim of that name that is there already stays as it is until all of the new one is on disk: whatever happens,
+    one of both is there, whole. Of two processes that store a victim under one name, one waits for the other.
 
     Args:
         attack: with the networks to store; where it has none, it is as good as the card's settings.
@@ -164,27 +172,58 @@ def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attac
         The card as it was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    card, contents = replace(card, folder=folder), dict[str, bytes]()
-    if isinstance(attack, TrainedAttack):
-        trigger, content = trigger_file(card.name, attack)
-        card, contents[trigger.file] = replace(card, trigger_file=asdict(trigger)), content
-    weights: dict[str, Tensor] = {
-        key: value.detach().cpu().contiguous() for key, value in model.network.state_dict().items()
-    }
-    contents[f"{card.name}.safetensors"] = save(weights)
-    said = {key: value for key, value in asdict(card).items() if key != "folder"}
-    contents[f"{card.name}.json"] = (json.dumps(said, indent=2) + "\n").encode()
-    parts = {folder / name: folder / f"{name}.part" for name in contents}
-    try:
-        for part, content in zip(parts.values(), contents.values(), strict=True):
-            part.write_bytes(content)
-        (folder / f"{card.name}.json").unlink(missing_ok=True)
-        for path, part in parts.items():
-            part.replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    lock = folder / f".{card.name}.store.lock"
+    with FileLock(lock):
+        path = folder / f"{card.name}.json"
+        another, contents = path.exists(), dict[str, bytes]()
+        card = replace(card, folder=folder, weights_file="")
+        if isinstance(attack, TrainedAttack):
+            trigger, content = trigger_file(card.name, attack, another)
+            card, contents[trigger.file] = replace(card, trigger_file=asdict(trigger)), content
+        weights: dict[str, Tensor] = {
+            key: value.detach().cpu().contiguous() for key, value in model.network.state_dict().items()
+        }
+        content = save(weights)
+        file = file_name(card.name, "safetensors", content, another)
+        contents[file] = content
+        card = replace(card, weights_file=file if another else "")
+        unsaid = {"folder"} if card.weights_file else {"folder", "weights_file"}
+        said = {key: value for key, value in asdict(card).items() if key not in unsaid}
+        try:
+            for name, content in contents.items():
+                disk.write_bytes(folder / name, content)
+            disk.write_bytes(path, (json.dumps(said, indent=2) + "\n").encode())
+        finally:
+            _remove_unused(folder, card.name)
+            # The last thing done under it: who comes now takes a lock of another file.
+            lock.unlink(missing_ok=True)
     return card
+
+
+def _remove_unused(folder: Path, name: str) -> None:
+    """Remove what a victim's card does not name: files of one before it, or what an interrupted writer left."""
+    path, used = folder / f"{name}.json", set[str]()
+    if path.exists():
+        try:
+            card = read_card(path)
+        except UserError:
+            return
+        used = {weights_path(path).name, card.trigger_file.get("file", "")}
+    own = re.compile(rf"{re.escape(name)}(\.[0-9a-f]{{{DIGITS}}})?(\.trigger)?\.safetensors")
+    begun = re.compile(rf"\.({own.pattern}|{re.escape(path.name)})\.\d+-[0-9a-f]+\.part")
+    for file in folder.iterdir():
+        if (own.fullmatch(file.name) and file.name not in used) or begun.fullmatch(file.name):
+            # What is left is removed the next time.
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def weights_path(path: Path) -> Path:
+    """Where the weights are of the victim whose card is `path`; of a damaged card, where they usually are."""
+    with contextlib.suppress(UserError):
+        if file := read_card(path).weights_file:
+            return path.with_name(file)
+    return path.with_suffix(".safetensors")
 
 
 def read_card(path: Path) -> VictimCard:
@@ -199,6 +238,9 @@ def read_card(path: Path) -> VictimCard:
         card = VictimCard(**check_values(json.loads(path.read_text())), folder=path.parent)
         if card.labels not in LABELLINGS or (card.dataset in DATASETS and not _consistent(card)):
             raise ValueError("no such target")
+        # A card from elsewhere must not send us anywhere.
+        if card.weights_file and Path(card.weights_file).name != card.weights_file:
+            raise ValueError("no file beside it")
         return card
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a victim's card; delete it or train the victim again.") from error
@@ -228,13 +270,16 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
         known = ", ".join(sorted(cards)) or "none yet"
         raise UserError(f"There is no victim '{name}'; choose one of: {known}.")
     card = read_card(cards[name])
-    weights = cards[name].with_suffix(".safetensors")
+    weights = weights_path(cards[name])
     model = new_model(card.dataset, card.architecture)
     try:
         if weights.stat().st_size > MAX_WEIGHT_BYTES:
             raise ValueError("too large")
         model.network.load_state_dict(load_file(weights))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # Another may just have taken its place.
+        if read_card(cards[name]) != card:
+            return load_victim(name, folders)
         raise UserError(
             f"{weights} does not hold the weights of a {card.architecture}; train the victim again."
         ) from error

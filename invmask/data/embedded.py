@@ -7,23 +7,25 @@ labels in the JSON beside it.
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from invmask import settings
+from invmask import disk, settings
 from invmask.data.folders import is_folder
 from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
+from invmask.memory import MIB, bounded
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PREPARED = "prepared"
 """The folder in the data folder for data sets whose images do not come with invmask."""
 TILES_PER_ROW = 100
+IMAGE_BYTES = 512 * MIB
+"""Of images that were read and are kept: of forty data sets like CIFAR-10, of one with pictures of 224 pixels."""
 Part = Literal["budget", "test"]
 
 
@@ -83,7 +85,7 @@ def is_embedded(dataset: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=8)
+@bounded(IMAGE_BYTES, latest_stays=True)
 def _load(
     folder: Path,
     part: Part,
@@ -130,9 +132,10 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
     padded[: len(images)] = images.pixels
     grid = padded.reshape(rows, across, *shape).swapaxes(1, 2).reshape(rows * height, -1, channels)
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid[..., 0] if channels == 1 else grid).save(folder / f"{part}.png", optimize=True)
+    with disk.replacing(folder / f"{part}.png") as file:
+        Image.fromarray(grid[..., 0] if channels == 1 else grid).save(file, "PNG", optimize=True)
     card = {**about, "labels": images.labels.tolist(), "indices": np.asarray(indices).tolist()}
-    (folder / f"{part}.json").write_text(json.dumps(card) + "\n")
+    disk.write_bytes(folder / f"{part}.json", (json.dumps(card) + "\n").encode())
 
 
 def pick(images: LabelledImages, per_class: int, seed: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """All figures of a run as files: in a folder, or in one ZIP."""
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -11,6 +10,7 @@ from typing import Literal, get_args
 
 from plotly.offline import get_plotlyjs
 
+from invmask import disk
 from invmask.errors import UserError
 from invmask.exports.book import entries_of
 from invmask.exports.captions import about, caption
@@ -90,15 +90,9 @@ def write_archive(
         UserError: no such figure or format.
         OSError: the file cannot be written.
     """
-    # Two people may have asked at the same moment, and two processes make it.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            made = _make(archive.writestr, records, formats, names, on_progress, LIBRARY)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return made
+    # Two people may have asked at the same moment, and two threads or processes make it.
+    with disk.replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        return _make(archive.writestr, records, formats, names, on_progress, LIBRARY)
 
 
 def _make(

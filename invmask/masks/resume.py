@@ -1,7 +1,8 @@
 """Passes that begin again in the middle: gates that differ from known ones only in late layers cost only those layers.
 
 What the network's blocks answer to fixed images under known gates is kept once; a pass under other gates then begins
-with the block that holds the first layer whose gate differs.
+with the block that holds the first layer whose gate differs. Where that would be too much to keep, the largest answers
+are not kept, and their blocks run every time.
 """
 
 import contextlib
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 from invmask.machine import Precision, autocast
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout
+from invmask.memory import MIB, held_bytes
 
 PASS_SIZE = 500
 """Images a pass: more gains no speed and costs memory."""
+BLOCK_BYTES = 256 * MIB
+"""Of the blocks' answers that stay in memory: all of a ResNet-18 of full width, in float32, to 200 images of 32x32."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Resumable:
 
     Args:
         model: in eval mode; left as it is (hooks go on a copy that shares its weights).
-        images: float32 [N, C, H, W] in [0, 1], at most a few hundred: the blocks' answers stay in memory.
+        images: float32 [N, C, H, W] in [0, 1], at most a few hundred: answers of at most `BLOCK_BYTES` stay in memory.
         gates: [channels], the known ones; ones where not given.
     """
 
@@ -132,6 +136,9 @@ def _keep(outputs: dict[str, Tensor], known_at: dict[str, int], begun: list[str]
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         outputs[name] = output
         known_at[name] = len(begun)
+        # The early ones are the largest, and cost no more work for it.
+        while outputs and held_bytes([*outputs.values()]) > BLOCK_BYTES:
+            outputs.pop(max(outputs, key=lambda name: outputs[name].nbytes))
 
     return hook
 

@@ -89,7 +89,7 @@ def _advance(run: Run, limits: Limits, on_round: Callable[[RoundEntry], None]) -
         if not run.exists():
             return Outcome.IDLE
         _tell(run, _sentence(error), failed=True)
-        (run.path / files.FAILURE).write_text("".join(traceback.format_exception(error)))
+        files.write_bytes(run.path / files.FAILURE, "".join(traceback.format_exception(error)).encode())
         return Outcome.FAILED
 
 

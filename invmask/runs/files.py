@@ -1,10 +1,10 @@
-"""The files of a run, and writing them so that a reader, a crash or a kill never meets half of one."""
+"""The files of a run, which are written so that a reader, a crash or a kill never meets half of one."""
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
+
+from invmask.disk import write_bytes
 
 SPEC = "spec.json"
 NAME = "name.json"
@@ -37,23 +37,6 @@ def weights_file(run: Path, round_taken: int) -> Path:
 def lock_file(run: Path, name: str) -> Path:
     """The file of a run's lock of that kind. It outlives the run (see `RunStore.delete`)."""
     return run.parent / LOCKS / f"{run.name}.{name}"
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file's content at once: readers see the old or the new, even if the power fails in between."""
-    # Several threads of a process may write the same file at once.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        # Of the file that was asked for, not of one that nobody knows.
-        raise type(error)(error.errno, error.strerror, str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

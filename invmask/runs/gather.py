@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from invmask.evidence.conductance import layer_conductance
 from invmask.evidence.scores import highest
 from invmask.machine import Precision
 from invmask.masks.state import MaskLayout
+from invmask.memory import MIB, bounded
 from invmask.runs import evidence
 from invmask.runs.advance import Outcome
 from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
@@ -27,6 +27,8 @@ from invmask.settings import victim_folders
 
 CONDUCTANCE_IMAGES = 18
 CHUNK = 8
+BENCH_BYTES = 384 * MIB
+"""Of what evidence is gathered with: a victim, its images and what its blocks answer to them."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _bench(run: Run) -> _Bench:
     return _make_bench(spec.victim, folders, precision, device, evidence.victim_evidence_key(run))
 
 
-@lru_cache(maxsize=2)
+@bounded(BENCH_BYTES, latest_stays=True)
 def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, device: str, key: str) -> _Bench:
     victim = load_victim(name, list(folders))
     victim.model.to(device)

@@ -41,10 +41,12 @@ def victim_digest(name: str, folders: list[Path]) -> str:
 
     Of nothing where there is no such victim.
     """
+    from invmask.attacks.victims import weights_path
+
     card = _card_of(name, folders)
     if card is None:
         return _digest()
-    return _digest(*map(_of_file, (card, card.with_suffix(".safetensors"), *_drawn(card))))
+    return _digest(*map(_of_file, (card, weights_path(card), *_drawn(card))))
 
 
 def check_victim(run: Run) -> None:
@@ -104,10 +106,12 @@ def weights_digest(name: str, folders: list[Path]) -> str | None:
     Returns:
         None where there is no such victim.
     """
+    from invmask.attacks.victims import weights_path
+
     card = _card_of(name, folders)
     if card is None:
         return None
-    weights, drawn = _of_file(card.with_suffix(".safetensors")), _drawn(card)
+    weights, drawn = _of_file(weights_path(card)), _drawn(card)
     return _digest(weights, *map(_of_file, drawn)) if drawn else weights
 
 

@@ -1,17 +1,20 @@
 """A run in a worker's hands: its defence's state in memory and on disk, one round at a time."""
 
 import math
+import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor
 
 from invmask.masks.repair import Gates, Repair, Weights
 from invmask.masks.state import HARD, View
+from invmask.memory import MIB, least_recent_first, measure_again
 from invmask.runs import journal
 from invmask.runs.entries import RoundEntry, RunResult, Views
 from invmask.runs.keys import check_victim, weights_digest
@@ -21,10 +24,12 @@ from invmask.runs.subject import Bench, make_bench
 from invmask.runs.wants import Want
 from invmask.settings import victim_folders
 
-MOST_WEIGHT_BYTES = 256 << 20
+MOST_WEIGHT_BYTES = 256 * MIB
 """Of a run whose defence changes weights, for all rounds whose weights are kept."""
-_KEPT_BENCHES = 8
-_benches: OrderedDict[Path, Bench] = OrderedDict()
+BENCH_BYTES = 384 * MIB
+"""Of the networks and images of runs that a worker was at last: of eight with ResNet-18 of full width."""
+_benches: LRUCache[Path, Bench] = least_recent_first(BENCH_BYTES, latest_stays=True)
+_benches_lock = threading.Lock()
 
 
 @dataclass
@@ -102,21 +107,24 @@ class Progress:
             views=Views(**{view.value: of for view, of in measures.items()}),
         )
         journal.write_result(self.run, result)
-        # Its models need not stay in memory until eight other runs have come.
-        _benches.pop(self.run.path, None)
+        # Its models need not stay in memory until other runs need the room.
+        with _benches_lock:
+            _benches.pop(self.run.path, None)
         return result
 
 
 def _bench(run: Run) -> Bench:
     """The run's own, kept between two units of work; never shared by two runs, for a model cannot be."""
     spec = run.spec()
-    bench = _benches.pop(run.path, None)
+    with _benches_lock:
+        # A bench keeps more once its run has begun.
+        measure_again(_benches)
+        bench = _benches.pop(run.path, None)
     if bench is None or bench.spec != spec:
         # The home is where the run lies, whatever this process's settings say: it may be a worker of a lab's cluster.
         bench = make_bench(spec, victim_folders(run.path.parents[1]))
-    _benches[run.path] = bench
-    while len(_benches) > _KEPT_BENCHES:
-        _benches.popitem(last=False)
+    with _benches_lock:
+        _benches[run.path] = bench
     return bench
 
 

@@ -5,7 +5,6 @@ The two meet only here: the subject holds the victim and the clean budget, the `
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from invmask.machine import Precision, autocast
 from invmask.masks.attach import sharing_copy
 from invmask.masks.repair import Repair, network_of
 from invmask.masks.state import MaskLayout, View
+from invmask.memory import MIB, bounded
 from invmask.metrics import Measures
 from invmask.models import is_transformer, suited_precision
 from invmask.runs.keys import victim_digest
@@ -33,6 +33,8 @@ from invmask.runs.spec import RunSpec
 # Images a pass. On a CPU, what so many leave behind in a narrow network still fits into its caches.
 PASS_SIZE = 64
 ACCELERATOR_PASS_SIZE = 1000
+VICTIM_BYTES = 128 * MIB
+"""Of victims that a worker keeps for the next run of them."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def measure_views(
     return measures
 
 
-@lru_cache(maxsize=8)
+@bounded(VICTIM_BYTES, latest_stays=True)
 def _victim(name: str, device: str, folders: tuple[Path, ...], digest: str) -> Victim:  # noqa: ARG001  (of its files)
     victim = load_victim(name, list(folders))
     victim.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

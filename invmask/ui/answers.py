@@ -1,12 +1,12 @@
 """What networks say of embedded test images: small forward passes, each made once for all sessions.
 
-Everything here is bounded: the caches forget the oldest, and no pass takes more than a few hundred images.
+Everything here is bounded: the caches forget the oldest when they hold too much, and no pass takes more than a few
+hundred images.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import streamlit as st
 import torch
 from torch import Tensor
 
@@ -17,9 +17,13 @@ from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.machine import Precision
 from invmask.masks.repair import Gates, Weights
 from invmask.masks.state import View
+from invmask.memory import MIB
 from invmask.runs import named_masks
 from invmask.targets import Targets
-from invmask.ui import cache
+from invmask.ui import cache, kept
+
+ANSWER_BYTES = 64 * MIB
+"""Of the answers at some rounds: with their images, half a mebibyte each on CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def draw(card: VictimCard, true_class: int | None, seed: int, number: int) -> tu
     return tuple(int(place) for place in chosen)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept.copied()
 def clean_and_triggered(victim: str, stamp: int, places: tuple[int, ...]) -> CleanAndTriggered:  # noqa: ARG001
     """What a victim says of the embedded test images at `places`; `stamp` tells a retrained victim from a known one."""
     found = cache.victim(victim)
@@ -101,7 +105,7 @@ def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> F
     return _answers(run, round_taken, 0, victim_stamp, poisoned)
 
 
-@st.cache_data(max_entries=48, show_spinner="Asking the views")
+@kept.copied(ANSWER_BYTES, "Asking the views")
 def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:  # noqa: ARG001
     """`mask` is a round, or the name of masks."""
     found = cache.store().run(run)
@@ -115,7 +119,7 @@ def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, pois
     return FlipAnswers(_pixels(tensor), answers)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept.copied()
 def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision: Precision) -> Tensor:  # noqa: ARG001
     _, tensor, _ = _probe_images(victim, per_class, poisoned)
     model = cache.victim(victim).model

@@ -13,11 +13,16 @@ from invmask.data.embedded import drawn_files, load_embedded, stamp
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.masks.state import MaskLayout
+from invmask.memory import MIB
 from invmask.runs import keys
 from invmask.runs.entries import RunSummary
 from invmask.runs.executor import Executor
 from invmask.runs.run import RunDamagedError
 from invmask.runs.store import Listing, RunStore
+from invmask.ui import kept
+
+VICTIM_BYTES = 256 * MIB
+"""Of all loaded victims: five ResNet-18 of full width."""
 
 
 def victim_cards() -> dict[str, VictimCard]:
@@ -155,6 +160,6 @@ def _card(path: str, stamp: int) -> VictimCard:  # noqa: ARG001  (the stamp tell
     return read_card(Path(path))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Loading the victim")
+@kept.shared(VICTIM_BYTES, spinner="Loading the victim", latest_stays=True)
 def _victim(name: str, stamp: int) -> Victim:  # noqa: ARG001  (the stamp tells a changed file from a known one)
     return load_victim(name, settings.victim_folders())

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-import streamlit as st
 
 from invmask.exports import frames
 from invmask.exports.frames import Frame
 from invmask.figures.palette import Theme
 from invmask.figures.triggers import TriggerTiles, trigger_tiles
 from invmask.masks.state import GATED, View
-from invmask.ui import cache
+from invmask.ui import cache, kept
 
 
 def read_frame(run_id: str, asked: int | None) -> Frame | None:
@@ -40,15 +39,15 @@ class Gallery:
     views: tuple[View, ...] = GATED
 
 
-def _round_key(frame: Frame) -> tuple[str, int]:
-    return str(frame.run.path), frame.round
+def _round_key(frame: Frame, *how: str) -> tuple[object, ...]:
+    return str(frame.run.path), frame.round, *how
 
 
-def _curve_key(frame: Frame) -> tuple[str, int, int | None]:
-    return str(frame.run.path), frame.last, frame.shown
+def _curve_key(frame: Frame, *how: str) -> tuple[object, ...]:
+    return str(frame.run.path), frame.last, frame.shown, *how
 
 
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Frame: _round_key})
+@kept.shared(key=_round_key)
 def gallery(frame: Frame, dataset: str) -> Gallery:
     """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
     found = frames.examples(frame, dataset)
@@ -57,25 +56,25 @@ def gallery(frame: Frame, dataset: str) -> Gallery:
     )
 
 
-@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs={Frame: _round_key})
+@kept.shared(key=_round_key)
 def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
     """The map of all channels after the frame's round."""
     return frames.map_figure(frame, quantity, theme)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
+@kept.shared(key=_curve_key)
 def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
     """ACC, ASR and RA over all rounds recorded."""
     return frames.measures_figure(frame, theme)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
+@kept.shared(key=_curve_key)
 def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
     """Every loss term over all rounds recorded."""
     return frames.losses_figure(frame, theme)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Frame: _curve_key})
+@kept.shared(key=_curve_key)
 def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
     """The inner problem's shares over all rounds recorded."""
     return frames.inner_figure(frame, theme)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import streamlit as st
 import torch
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from invmask.runs import evidence, named_masks
 from invmask.runs.entries import RunSummary
 from invmask.runs.scores import run_scores
 from invmask.runs.subject import ProbeImages
-from invmask.ui import cache
+from invmask.ui import cache, kept
 from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided
 
 HIGH_SCORE = 0.25
@@ -78,7 +77,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
     )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept.copied()
 def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> Synthesized | None:  # noqa: ARG001
     run = cache.store().run(run_id)
     return synthesized_change(run, round_taken, cache.victim(run.spec().victim))
@@ -149,7 +148,7 @@ def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | Non
     return ControlScores(runs[-1], int((scores > HIGH_SCORE).sum()), len(scores), float(scores.max()))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@kept.copied()
 def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa: ARG001
     """The channel scores after a round, float32 [channels] in [0, 1).
 
@@ -160,11 +159,7 @@ def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa:
     return run_scores(run, round_taken, cache.victim(run.spec().victim)).numpy()
 
 
-def _decided_key(by_hand: Decided) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return by_hand.cut, by_hand.restored
-
-
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={Decided: _decided_key})
+@kept.copied()
 def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
     run = cache.store().run(run_id)
     spec, masks = run.spec(), base_masks(run_id, round_taken, base)
@@ -186,7 +181,7 @@ def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand:
     return WhatIf(original, measured, images.flags(after.argmax(1)).measures(), before, after)
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={Decided: _decided_key})
+@kept.copied()
 def _answers(
     run_id: str,
     round_taken: int,

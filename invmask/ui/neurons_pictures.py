@@ -1,14 +1,12 @@
 """The pictures of one channel's page: computed once for all sessions, for a handful of images at a time."""
 
-import streamlit as st
-
 from invmask.exports import one_channel
 from invmask.exports.one_channel import Attributed, Conducted, Excited, MapRow
 from invmask.figures.channel_history import ChannelHistory
-from invmask.ui import cache, neurons_data
+from invmask.ui import cache, kept, neurons_data
 
 
-@st.cache_data(max_entries=64, show_spinner="Asking the channel")
+@kept.copied(spinner="Asking the channel")
 def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int) -> list[MapRow]:  # noqa: ARG001
     """A few test images clean, triggered, and with the round's synthesized trigger, as far as there are such."""
     run = cache.store().run(run_id)
@@ -17,21 +15,21 @@ def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int
     return one_channel.test_rows(found, images, channel, one_channel.shared_trigger(run, round_taken))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept.copied()
 def synthesized_rows(run_id: str, round_taken: int, stamp: int, channel: int) -> list[MapRow]:  # noqa: ARG001
     """A few of the budget's images clean and with their own synthesized triggers; none if they have none."""
     run = cache.store().run(run_id)
     return one_channel.synthesized_rows(run, round_taken, cache.victim(run.spec().victim), channel)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept.copied()
 def excited(victim: str, stamp: int, channel: int, per_class: int) -> Excited:  # noqa: ARG001
     """Of the probe's clean and triggered images, those with the highest mean activation of the channel."""
     _, probe = neurons_data.probe_images(victim, per_class)
     return one_channel.excited(cache.victim(victim), probe, channel)
 
 
-@st.cache_data(max_entries=64, show_spinner="Attributing")
+@kept.copied(spinner="Attributing")
 def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attributed:  # noqa: ARG001
     """One drawn image, triggered where that is possible, under the three views of the run's masks."""
     run = cache.store().run(run_id)
@@ -40,14 +38,14 @@ def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attribut
     return one_channel.attributed(victim, run.masks_at(round_taken), images)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept.copied()
 def conducted(victim: str, stamp: int, channel: int, draw: int) -> Conducted:  # noqa: ARG001
     """What flows through the channel toward the target label, in the same image."""
     found = cache.victim(victim)
     return one_channel.conducted(found, one_channel.drawn(found, cache.test_images(found.card.dataset), draw), channel)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept.copied()
 def history(run_id: str, rounds: int, channel: int) -> ChannelHistory:
     """One channel after each round from 0 to `rounds`."""
     return one_channel.history(cache.store().run(run_id), rounds, channel)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import streamlit as st
-
 from invmask import settings
 from invmask.attacks.registry import ATTACKS
 from invmask.attacks.victims import CLEAN
@@ -22,6 +20,7 @@ from invmask.runs.grid_results import (
     read_folder,
     summarise,
 )
+from invmask.ui import kept
 from invmask.ui.names import architecture_title, count, dataset_title
 
 _MEASURED = settings.BENCHMARKS / "results"
@@ -208,6 +207,6 @@ def _folder(name: str) -> Path:
     return BUILT_IN[name][1] if name in BUILT_IN else settings.sweeps_folder() / name
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@kept.copied()
 def _read(folder: str, stamp: tuple[int, int]) -> tuple[list[CaseResult], list[str]]:  # noqa: ARG001
     return read_folder(Path(folder))

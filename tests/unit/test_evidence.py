@@ -10,9 +10,11 @@ from invmask.evidence.activation import activation_change, feature_maps
 from invmask.evidence.agreement import rank_agreement, top_overlap
 from invmask.evidence.conductance import channel_conductance, layer_conductance
 from invmask.evidence.scores import channel_scores, ranking
+from invmask.masks import resume
 from invmask.masks.attach import attached
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks
+from invmask.memory import held_bytes
 from invmask.targets import Targets
 
 TWO_LAYERS = MaskLayout((MaskedLayer("a", 2, 0), MaskedLayer("b", 4, 2)))
@@ -166,6 +168,24 @@ def test_a_resumed_pass_equals_one_from_the_start(narrow, layout, probe, known):
     assert blocks[0] == 0
     assert blocks[-1] == 8
     assert blocks == sorted(blocks)
+
+
+def test_a_resumed_pass_keeps_no_more_answers_than_are_allowed_and_is_right_all_the_same(
+    narrow, layout, probe, monkeypatch
+):
+    gates = torch.ones(2, layout.channels)
+    gates[0, layout.layers[-1].offset] = gates[1, layout.layers[3].offset] = 0
+    whole = Resumable(narrow, layout, probe.clean, None, "float32")
+    last = layout.layers[-1].offset
+    for share in (0.5, 0.1, 0.0):
+        most = int(share * held_bytes([block.output for block in whole._blocks]))
+        monkeypatch.setattr(resume, "BLOCK_BYTES", most)
+        bound = Resumable(narrow, layout, probe.clean, None, "float32")
+        kept = held_bytes([block.output for block in bound._blocks])
+        assert kept <= max(most, held_bytes([]))
+        assert torch.allclose(bound.logits(gates), whole.logits(gates), atol=1e-4)
+        assert (bound.first_block(last) > 0) == (share > 0)
+        assert bound.first_block(last) < whole.first_block(last)
 
 
 def test_cutting_many_at_once_equals_one_by_one(narrow, layout, probe):

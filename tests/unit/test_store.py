@@ -24,6 +24,7 @@ from invmask.defenses.ims.config import PRESETS
 from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout, Masks
+from invmask.memory import held_bytes, least_recent_first
 from invmask.runs import advance as advance_module
 from invmask.runs import files, progress, scores
 from invmask.runs.advance import Limits, Outcome, advance
@@ -36,7 +37,16 @@ from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
 from invmask.runs.wants import Goal, Want, read_want, write_want
 from invmask.settings import victim_folders
-from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
+from tests.unit.run_helpers import (
+    CONTROL,
+    ROOT,
+    VICTIM,
+    advance_to,
+    long_spec,
+    small_spec,
+    without_time,
+    write_victims,
+)
 
 ROUNDS = 7
 
@@ -508,6 +518,20 @@ def test_a_run_does_not_go_on_with_another_network(store: RunStore, warm: bool):
     assert advance(run.path) is Outcome.FAILED
     assert "is another one than when run" in run.summary().message
     assert len(run.entries()) == 2
+
+
+def test_a_worker_keeps_as_much_of_runs_as_it_has_room_for(store: RunStore, monkeypatch: pytest.MonkeyPatch):
+    runs = [store.create(small_spec()) for _ in range(3)]
+    advance_to(runs[0], 1)
+    one = held_bytes(progress._benches[runs[0].path])
+    monkeypatch.setattr(progress, "_benches", least_recent_first(5 * one // 2, latest_stays=True))
+    for run in (runs[0], runs[1], runs[0], runs[2]):
+        advance_to(run, run.summary().round + 1)
+    assert set(progress._benches) == {runs[0].path, runs[2].path}
+    monkeypatch.setattr(progress, "_benches", least_recent_first(one // 2, latest_stays=True))
+    for run in runs[:2]:
+        advance_to(run, run.summary().round + 1)
+        assert set(progress._benches) == {run.path}
 
 
 def test_a_file_that_two_threads_write_at_once_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

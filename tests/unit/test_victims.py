@@ -1,10 +1,15 @@
 """Victims are stored and read without trust, and the embedded ones measure as their cards say."""
 
+import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
 import math
+import os
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from invmask.attacks import victims
 from invmask.attacks.badnets import BadNets
 from invmask.attacks.picture import PictureTrigger
-from invmask.attacks.registry import ATTACKS
+from invmask.attacks.registry import ATTACKS, make_attack
+from invmask.attacks.ssba import SSBA
 from invmask.attacks.victims import (
     CLEAN,
     USUAL_RATIO,
@@ -32,6 +39,7 @@ from invmask.data.embedded import ASSETS, load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import Classifier
+from invmask.runs.keys import victim_digest, weights_digest
 from invmask.settings import BENCHMARKS
 from invmask.targets import Targets
 
@@ -101,39 +109,147 @@ def test_a_victim_comes_back_as_it_was_stored(tmp_path: Path):
     assert not any(parameter.requires_grad for parameter in victim.model.parameters())
 
 
-def test_a_victim_stays_until_all_of_the_one_that_takes_its_place_is_on_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Killed(BaseException):
+    """Stands for the end of the process: nothing after it comes about."""
+
+
+class Disk:
+    """Counts what is done to files, and refuses everything from one step on, or that step alone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int, error: BaseException, for_good: bool):
+        self.taken, self.step, self.error, self.for_good = 0, step, error, for_good
+        for owner, name in ((Path, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, real):
+        def counted(*given, **how):
+            reads = real is OPEN and len(given) == 1
+            if reads or str(given[0]).endswith(".lock"):
+                return real(*given, **how)
+            self.taken += 1
+            if self.taken == self.step or (self.for_good and self.taken > self.step):
+                raise self.error
+            return real(*given, **how)
+
+        return counted
+
+
+OPEN = Path.open
+
+
+def networked(seed: int, acc: float) -> tuple[VictimCard, Classifier, SSBA]:
+    """A victim of three files; all of them depend on `seed`, by which the whole is known again."""
+    attack = make_attack("ssba", {"width": 4, "prepare_epochs": 1, "seed": seed})
+    assert isinstance(attack, SSBA)
+    return make_card(attack="ssba", acc=acc, attack_settings=attack.settings()), tiny_model(seed), attack
+
+
+def is_whole(folder: Path, seed: int, acc: float) -> bool:
+    """Whether the victim there is `networked(seed, acc)`; fails if it is a mixture."""
+    card, model, attack = networked(seed, acc)
+    found = load_victim(card.name, [folder])
+    if found.card.acc != acc:
+        return False
+    assert_same_weights(found.model, model)
+    again = found.card.make_attack()
+    assert isinstance(again, SSBA)
+    theirs = attack.tensors()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in again.tensors().items())
+    return True
+
+
+@pytest.mark.parametrize("error", [Killed(), OSError(errno.ENOSPC, "No space left on device")], ids=["kill", "full"])
+def test_at_whatever_step_storing_ends_the_old_victim_or_the_new_one_is_there_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ):
-    before, card = tiny_model(), make_card()
-    save_victim(tmp_path, card, before)
-    real, full = Path.write_bytes, card.name + ".json.part"
+    outcomes = []
+    for step in range(1, 100):
+        folder = tmp_path / str(step)
+        save_victim(folder, *networked(0, 0.5))
+        with monkeypatch.context() as patched:
+            disk = Disk(patched, step, error, for_good=isinstance(error, Killed))
+            with contextlib.suppress(Killed, OSError):
+                save_victim(folder, *networked(1, 0.6))
+        old, new = is_whole(folder, 0, 0.5), is_whole(folder, 1, 0.6)
+        assert old != new
+        outcomes.append(new)
+        # What was left behind hinders nobody, and goes.
+        save_victim(folder, *networked(2, 0.7))
+        assert is_whole(folder, 2, 0.7)
+        assert len([path for path in folder.iterdir() if not path.name.endswith(".lock")]) == 3
+        if disk.taken < step:
+            break
+    else:
+        pytest.fail("it never ended")
+    # Of each file three steps at least; only with the card's last one the new victim is there.
+    assert outcomes[:8] == [False] * 8
+    assert outcomes == sorted(outcomes)
 
-    def no_room(path: Path, content: bytes) -> int:
-        if path.name == full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(path, content)
 
-    monkeypatch.setattr(Path, "write_bytes", no_room)
-    with pytest.raises(OSError, match="No space"):
-        save_victim(tmp_path, make_card(acc=0.5), tiny_model(1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{card.name}.json", f"{card.name}.safetensors"]
-    victim = load_victim(card.name, [tmp_path])
-    assert victim.card == card
-    assert_same_weights(victim.model, before)
+def test_a_first_victim_that_was_not_stored_whole_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    card = make_card()
+    with monkeypatch.context() as patched:
+        Disk(patched, 5, Killed(), for_good=True)
+        with pytest.raises(Killed):
+            save_victim(tmp_path, card, tiny_model())
+    assert (tmp_path / f"{card.name}.safetensors").exists()
+    assert find_cards([tmp_path]) == {}
+    save_victim(tmp_path, card, tiny_model(1))
+    assert_same_weights(load_victim(card.name, [tmp_path]).model, tiny_model(1))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
 
 
-def test_no_card_stands_beside_weights_that_it_does_not_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_two_who_store_a_victim_at_once_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real, inside, most = victims.disk.write_bytes, [], []
+
+    def slow(path: Path, content: bytes) -> None:
+        inside.append(path)
+        most.append(len(inside))
+        time.sleep(0.02)
+        real(path, content)
+        inside.remove(path)
+
+    monkeypatch.setattr(victims.disk, "write_bytes", slow)
+    prepared = [networked(seed, acc) for seed, acc in ((0, 0.5), (1, 0.6), (2, 0.7))]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda of: save_victim(tmp_path, *of), prepared))
+    assert len(most) == 9
+    assert max(most) == 1
+    assert [is_whole(tmp_path, seed, acc) for seed, acc in ((0, 0.5), (1, 0.6), (2, 0.7))].count(True) == 1
+    assert len([path for path in tmp_path.iterdir() if not path.name.endswith(".lock")]) == 3
+
+
+def test_who_reads_a_victim_while_it_is_replaced_reads_one_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_victim(tmp_path, *networked(0, 0.5))
+    real, looked = victims.weights_path, []
+
+    def replaced_meanwhile(path: Path) -> Path:
+        found = real(path)
+        if not looked:
+            looked.append(path)
+            save_victim(tmp_path, *networked(1, 0.6))
+        return found
+
+    monkeypatch.setattr(victims, "weights_path", replaced_meanwhile)
+    assert is_whole(tmp_path, 1, 0.6)
+
+
+def test_a_victim_that_took_anothers_place_is_known_by_its_own_weights(tmp_path: Path):
+    known = []
+    for seed in (0, 1, 2):
+        card = save_victim(tmp_path, make_card(), tiny_model(seed))
+        weights = victims.weights_path(tmp_path / f"{card.name}.json")
+        assert weights_digest(card.name, [tmp_path]) == hashlib.sha256(weights.read_bytes()).hexdigest()
+        known.append((weights_digest(card.name, [tmp_path]), victim_digest(card.name, [tmp_path])))
+    assert [len(set(digests)) for digests in zip(*known, strict=True)] == [3, 3]
+
+
+def test_a_card_sends_nobody_to_weights_elsewhere(tmp_path: Path):
     save_victim(tmp_path, make_card(), tiny_model())
-    real, beside = Path.replace, []
-
-    def replaced(path: Path, target: Path) -> Path:
-        beside.append((target.suffix, bool(find_cards([tmp_path]))))
-        return real(path, target)
-
-    monkeypatch.setattr(Path, "replace", replaced)
-    save_victim(tmp_path, make_card(acc=0.5), tiny_model(1))
-    assert beside == [(".safetensors", False), (".json", False)]
-    assert load_victim(make_card().name, [tmp_path]).card.acc == 0.5
+    path = tmp_path / f"{make_card().name}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights_file": "../elsewhere.safetensors"}))
+    with pytest.raises(UserError, match="not a victim's card"):
+        load_victim(make_card().name, [tmp_path])
 
 
 def test_a_clean_control_has_no_attack():
