@@ -86,7 +86,7 @@ class Run:
         values = self._json(files.SPEC)
         if values is None:
             raise damage(self.id)
-        if values.get("format") != FORMAT:
+        if "victim" in values and values.get("format") != FORMAT:
             raise UserError(
                 f"Run {self.id} was made by an earlier version of invmask, and this one cannot read it; delete it with "
                 f"'python -m invmask delete {self.id}' and make it anew."

@@ -216,3 +216,15 @@ def test_two_defenses_cannot_have_one_name() -> None:
     said = {name: getattr(first, name) for name in first.__dataclass_fields__ if name != "build"}
     with pytest.raises(ValueError, match="two defences named ims"):
         registry.register(**said)(type("Another", (), {}))
+
+
+def test_a_run_of_an_earlier_version_is_told_of_in_one_sentence(own_home: Path) -> None:
+    write_victims(own_home / "victims")
+    store = RunStore(own_home / "runs")
+    run = store.create(RunSpec(VICTIM, "default", 1, 0, short(EVERY[0]), probe_per_class=1))
+    spec = run.path / "spec.json"
+    spec.write_text(json.dumps({key: value for key, value in json.loads(spec.read_text()).items() if key != "format"}))
+    with pytest.raises(UserError, match=r"earlier version of invmask.*delete it"):
+        run.spec()
+    (sentence,) = store.listing().problems
+    assert run.id in sentence

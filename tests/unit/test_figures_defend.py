@@ -207,7 +207,7 @@ def test_no_line_of_the_grid_goes_through_words(theme):
     figures = (
         inner_curves(one, {name: np.array([np.nan]) for name in SHARES}, first, 20, theme),
         inner_curves(one, {name: np.ones(1) for name in SHARES}, first, 20, theme),
-        loss_curves(one, {"total": np.ones(1)}, {}, first, 20, theme),
+        loss_curves(one, {"total": np.ones(1)}, {"one": TermWords("One")}, first, 20, theme),
         measure_curves(one, {"acc": {"original": np.ones(1), "pruned": np.ones(1)}}, first, 20, theme),
     )
     for figure in figures:

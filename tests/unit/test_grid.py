@@ -78,7 +78,7 @@ def test_every_combination_is_there_once_and_a_control_has_no_ratio():
         ({"architectures": ["lenet99"]}, "architecture"),
         ({"datasets": ["cifar7"]}, "data set"),
         ({"ratios": [0.95]}, "At most 0.9"),
-        ({"presets": ["harder"]}, "preset"),
+        ({"methods": ["harder"]}, "defence"),
         ({"budgets": [0]}, "between 1 and 100"),
         ({"seeds": range(20_000)}, "at most 10,000"),
     ],
@@ -89,7 +89,7 @@ def test_what_cannot_be_is_refused_before_anything_is_begun(changes, words):
         "architectures": ARCHITECTURE,
         "datasets": ["cifar10"],
         "ratios": [0.1],
-        "presets": ["default"],
+        "methods": ["default"],
         "budgets": [10],
         "seeds": [0],
     }

@@ -143,7 +143,7 @@ def test_the_end_says_how_it_went(finished: Run):
     assert summary.stopped_because.endswith(".")
     assert summary.result.rounds == {"initialise": 2, "minimise": 3, "sparsify": 2}
     assert summary.result.round == ROUNDS
-    assert summary.result.channels == 150
+    assert summary.result.counts["channels"] == 150
     assert summary.result.views.original == summary.original
     assert summary.result.views.pruned == finished.entry(ROUNDS).views.pruned
     assert summary.result.seconds == pytest.approx(sum(entry.seconds for entry in finished.entries()))

@@ -57,7 +57,7 @@ def test_probabilities_are_those_of_gated_layers(narrow, test_images):
 
     # The weights themselves scaled by the gates: the same views, without a hook.
     modules = dict(narrow.named_modules())
-    for row, view in enumerate(View):
+    for row, view in enumerate(GATED):
         gate, kept = masks.gate(view), {}
         for layer in layout.layers:
             weight = modules[layer.name].weight
