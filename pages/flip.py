@@ -12,9 +12,9 @@ from invmask.ui import answers, cache, export_picks, flip_choice, flip_panels, w
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:
     names = named_masks.list_names(cache.store().run(run.id))
-    choice, has_trigger = flip_choice.read(names), card.targets is not None
+    choice, has_trigger = flip_choice.read(names, run), card.targets is not None
     poisoned = has_trigger and choice.images == "poisoned"
-    round_taken = run.round if choice.round is None else min(choice.round, run.round)
+    round_taken = run.round if choice.round is None else choice.round
     left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="top")
     with left:
         flip_panels.switch(choice, has_trigger)
@@ -30,10 +30,10 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         found = answers.with_mask(run.id, choice.mask, stamp, poisoned)
     flip_panels.counts(card, found, choice.view)
     fates = found.answers.fates(View.PRUNED)
-    show = choice.show if poisoned or choice.show != "still-fooled" else "all"
-    places = flip_choice.chosen(show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
-    picked = [place for place in choice.picked if place < len(fates)]
-    current = picked[-1] if picked else places[0] if places else 0
+    choice = flip_choice.among(choice, len(fates), poisoned)
+    places = flip_choice.chosen(choice.show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
+    picked = choice.picked
+    current = picked[-1] if picked else places[0] if places else None
     export_picks.keep_sample(picked[-1] if picked else None, has_trigger and not poisoned)
     flip_panels.filter_pills(choice, fates, poisoned)
     left, right = st.columns([11, 9], gap="medium")

@@ -83,6 +83,11 @@ def listing() -> Listing:
     return _listing(str(settings.runs_folder()))
 
 
+def forget_listing() -> None:
+    """Have every run read anew: what was just begun is seen at once."""
+    _listing.clear()
+
+
 def summary(run: str) -> RunSummary:
     """One run at a glance, as it is now.
 

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import fmean, median
 
 import streamlit as st
 
@@ -30,7 +30,8 @@ _NEXT = {
     Phase.MINIMISE: "new perturbations, then one step on mask and selection",
     Phase.SPARSIFY: "new perturbations, then one step that also presses for few channels",
 }
-_RECENT = 10
+RECENT = 5
+"""Rounds that the pace of a run is taken from: few, for it changes with what else the machine has to do."""
 
 
 def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
@@ -54,7 +55,7 @@ def state_words(
     taken = len(entries)
     phase = PHASE_TITLES[summary.phase]
     place = f"{phase}, round {taken:,} of at most {most:,}"
-    pace = _pace(entries, most)
+    pace = _pace(summary, entries, most)
     coming = f"{_NEXT[summary.phase]}. {_label(summary, entries, classes) or _phase_end(summary, entries)}"
     match summary.state:
         case RunState.NEW:
@@ -97,11 +98,51 @@ def _sentence(text: str | None) -> str:
     return (text or "").strip().rstrip(".") + "." if text else ""
 
 
-def _pace(entries: tuple[RoundEntry, ...], most: int) -> str:
-    if not entries:
+def _pace(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> str:
+    """What is said of it, to be put after where the run is."""
+    if summary.state in (RunState.FINISHED, RunState.STOPPED):
+        seconds = mean_seconds([entry.seconds for entry in entries])
+        return "" if seconds is None else f" · {_seconds(seconds)} a round on average"
+    here = [entry for entry in entries if entry.record.phase is summary.phase]
+    seconds = recent_seconds([entry.seconds for entry in here])
+    if seconds is None:
         return ""
-    seconds = median(entry.seconds for entry in entries[-_RECENT:])
-    return f" · {seconds:.1f} s a round" if seconds < 10 or most == len(entries) else f" · {seconds:.0f} s a round"
+    words = f" · {_seconds(seconds)} a round"
+    # How long rounds of a later phase will take, nobody knows yet.
+    left = max(0, summary.spec.config.rounds(summary.phase) - len(here))
+    if summary.state is not RunState.RUNNING or not left:
+        return words
+    of = "" if left >= most - len(entries) else " of this phase"
+    return f"{words}, at most about {duration(left * seconds)}{of} left"
+
+
+def recent_seconds(seconds: Sequence[float]) -> float | None:
+    """How long a round takes at present: the median of the last `RECENT`, in seconds; None of none.
+
+    Args:
+        seconds: of the rounds so far, of one phase: those of another take much less or more.
+    """
+    return median(seconds[-RECENT:]) if seconds else None
+
+
+def mean_seconds(seconds: Sequence[float]) -> float | None:
+    """How long a round took on average, in seconds; None of none."""
+    return fmean(seconds) if seconds else None
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `4 min` or `2 h 10 min`, rounded up to ten seconds, a minute and ten minutes."""
+    if seconds <= 50:
+        return f"{max(1, math.ceil(seconds / 10)) * 10} s"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, tens = divmod(math.ceil(minutes / 10), 6)
+    return f"{hours} h {tens}0 min" if tens else f"{hours} h"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _phase_end(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
@@ -179,6 +220,7 @@ _STYLE = """<style>
 .dv-state{line-height:1.35}
 .dv-line{font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+@media(max-width:1350px){.dv-line{white-space:normal;min-height:2.7em}}
 .dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;text-wrap:balance;font-variant-numeric:tabular-nums}
 .dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
 .dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;

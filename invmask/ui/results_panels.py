@@ -61,7 +61,10 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
     st.subheader(f"All victims, {view} view", anchor=False, help=MAP_HELP)
     cells, members = results_data.cells(results, view, alike)
     titles = [_title(measure, view) for measure in MEASURES]
-    place = next((place for place, group in enumerate(members) if _cell(group) == address.choice(CELL, "")), None)
+    asked = address.choice(CELL, "")
+    place = next((place for place, group in enumerate(members) if _cell(group) == asked), None)
+    if asked and place is None:
+        address.leave_out(CELL, "not on this map")
 
     def clicked() -> None:
         points = st.session_state[_MAP]["selection"]["points"]

@@ -111,17 +111,22 @@ def _to_defend() -> None:
     st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
 
 
-def asked_round() -> int | None:
-    """The round in the address of this page; None where it follows the latest."""
-    return address.number("round")
+def asked_round(run: RunSummary, first: int = 0) -> int | None:
+    """The round in the address of this page; None where it follows the latest.
+
+    Args:
+        first: the earliest that the page can show.
+    """
+    why = f"the run has rounds {first:,} to {run.round:,}"
+    return address.number("round", run.round, first, why)
 
 
 def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int = 0) -> None:
     """Which round's masks to look at, from `first` on; at the right end it follows the run."""
     if run.round <= first:
         return
-    asked = asked_round()
-    st.session_state[key] = run.round if asked is None else max(first, min(asked, run.round))
+    asked = asked_round(run, first)
+    st.session_state[key] = run.round if asked is None else asked
 
     def moved() -> None:
         value = st.session_state[key]
@@ -135,6 +140,6 @@ def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int =
         on_change=moved,
         disabled=disabled,
         help="Look at the masks as they were after this round. "
-        + ("At round 0 nothing is masked; " if first == 0 else "")
-        + "the right end is the latest round, and stays the latest while the run goes on.",
+        + ("At round 0 nothing is masked. " if first == 0 else "")
+        + "The right end is the latest round, and stays the latest while the run goes on.",
     )
