@@ -38,8 +38,11 @@ def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Se
     """Draw the line and the bar. Takes the same height whatever the run does."""
     most = most_rounds(summary.spec.config, entries)
     first, second = state_words(summary, entries, most, classes, _others_under_way(summary))
+    pace = pace_words(summary, entries, most)
+    dot = f'<span class="dv-dot"> · </span>{html.escape(pace)}' if pace else ""
     st.html(
-        f'{_STYLE}<div class="dv-state" role="status"><div class="dv-line">{html.escape(first)}</div>'
+        f'{_STYLE}<div class="dv-state" role="status">'
+        f'<div class="dv-line">{html.escape(first)}<span class="dv-pace">{dot}</span></div>'
         f'<div class="dv-next">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
     )
 
@@ -55,7 +58,6 @@ def state_words(
     taken = len(entries)
     phase = PHASE_TITLES[summary.phase]
     place = f"{phase}, round {taken:,} of at most {most:,}"
-    pace = _pace(summary, entries, most)
     coming = f"{_NEXT[summary.phase]}. {_label(summary, entries, classes) or _phase_end(summary, entries)}"
     match summary.state:
         case RunState.NEW:
@@ -72,12 +74,12 @@ def state_words(
                 "The round in hand is finished, then the views are measured on all test images.",
             )
         case RunState.RUNNING:
-            return f"{place} · running{pace}", f"Now: {coming}"
+            return f"{place} · running", f"Now: {coming}"
         case RunState.PAUSED:
-            return f"{place} · paused{pace}", f"Next, at Step or Run: {coming}"
+            return f"{place} · paused", f"Next, at Step or Run: {coming}"
         case RunState.STOPPED:
             return (
-                f"Stopped after round {taken:,}{pace}",
+                f"Stopped after round {taken:,}",
                 f"{_sentence(summary.stopped_because)} Run goes on from here.",
             )
         case RunState.FAILED:
@@ -85,7 +87,7 @@ def state_words(
         case RunState.FINISHED:
             raced = _race_end(summary, entries, classes)
             ended = _sentence(summary.stopped_because)
-            return f"Finished after round {taken:,}{pace}", f"{ended} {raced}" if raced else ended
+            return f"Finished after round {taken:,}", f"{ended} {raced}" if raced else ended
 
 
 def _others_under_way(summary: RunSummary) -> bool:
@@ -98,16 +100,22 @@ def _sentence(text: str | None) -> str:
     return (text or "").strip().rstrip(".") + "." if text else ""
 
 
-def _pace(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> str:
-    """What is said of it, to be put after where the run is."""
+def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> str:
+    """How long rounds take, and how long it goes on at most; nothing where nobody knows yet.
+
+    Args:
+        most: rounds that the run can come to.
+    """
+    if summary.state in (RunState.NEW, RunState.WAITING, RunState.FAILED):
+        return ""
     if summary.state in (RunState.FINISHED, RunState.STOPPED):
         seconds = mean_seconds([entry.seconds for entry in entries])
-        return "" if seconds is None else f" · {_seconds(seconds)} a round on average"
+        return "" if seconds is None else f"{_seconds(seconds)} a round on average"
     here = [entry for entry in entries if entry.record.phase is summary.phase]
     seconds = recent_seconds([entry.seconds for entry in here])
     if seconds is None:
         return ""
-    words = f" · {_seconds(seconds)} a round"
+    words = f"{_seconds(seconds)} a round"
     # How long rounds of a later phase will take, nobody knows yet.
     left = max(0, summary.spec.config.rounds(summary.phase) - len(here))
     if summary.state is not RunState.RUNNING or not left:
@@ -220,7 +228,9 @@ _STYLE = """<style>
 .dv-state{line-height:1.35}
 .dv-line{font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-@media(max-width:1350px){.dv-line{white-space:normal;min-height:2.7em}}
+@media(max-width:1350px){.dv-dot{display:none}
+ .dv-pace{display:block;font-size:.92rem;font-weight:400;opacity:.8;min-height:1.35em}}
+@media(max-width:640px){.dv-line{white-space:normal}}
 .dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;text-wrap:balance;font-variant-numeric:tabular-nums}
 .dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
 .dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;

@@ -52,7 +52,7 @@ def switch(choice: FlipChoice, has_trigger: bool) -> None:
         f"background:color-mix(in srgb,{colour} 14%,transparent)}}"
         # Room for two lines, so that the gallery stays where it is when the other view has more to say.
         ".st-key-flip-measures{min-height:3rem}"
-        # In a narrow window they fit into one line.
+        # In a narrow window they take two lines, not three.
         ".st-key-flip-show [role=radio]{padding-inline:.6rem}</style>"
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

@@ -11,7 +11,7 @@ from invmask.masks.state import Masks
 from invmask.runs import tuning
 from invmask.runs.entries import RunSummary, Views
 from invmask.runs.tuning import CutCurves
-from invmask.ui import cache, save_mask, tune_choice
+from invmask.ui import cache, save_mask, tune_choice, widgets
 from invmask.ui.defend_cards import show_cards
 from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.neurons_data import scores_at
@@ -113,17 +113,16 @@ def _order(order: Order) -> None:
 
 def _slider(run: str, round_taken: int, curves: CutCurves, order: Order, point: CutPoint) -> None:
     points = {each.cut.channels: each for each in curves.points[order]}
-    # A browser that has not yet seen the slider change says with the next click on anything where it stood, and
-    # Streamlit takes that for a choice. So nothing but the reader's hand moves one: with more points, or another
-    # proposal, it is a new one.
+    # With more points, or another proposal, it is a new one: see `widgets.moved_by_hand`.
     key = f"tune-cut-{order.value}/{run}/{round_taken}/{len(points)}/{curves.complete}/{tune_choice.turn()}"
     st.session_state[key] = point.cut.channels
+    moved = widgets.moved_by_hand("tune-cut", key, point.cut.channels)
     st.select_slider(
         "Hard cut",
         list(points),
         key=key,
         format_func=lambda channels: cut_words(points[channels]) if channels in points else str(channels),
-        on_change=lambda: tune_choice.set_channels(st.session_state[key]),
+        on_change=lambda: tune_choice.set_channels(st.session_state[key]) if moved() else None,
         help="How many channels are cut, of those measured.",
         disabled=len(points) < 2,
     )

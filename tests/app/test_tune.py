@@ -129,7 +129,7 @@ def test_pins_and_cuts_of_an_address_that_make_no_sense_are_told_of_and_left_out
     first, second, third = (f"{run.id}.5.score.{number}" for number in (0, 1, 2))
     for query, told, kept in (
         ({"pins": f"x~{first}~../../a.1.mask.0"}, "`pins=x~../../a.1.mask.0` (no cuts)", {"pins": first}),
-        ({"pins": "~".join((first, second, third))}, f"`pins={run.id}", {"pins": f"{first}~{second}"}),
+        ({"pins": f"{first}~{second}~{third}"}, f"`pins={run.id}", {"pins": f"{first}~{second}"}),
         ({"n": "999999"}, "`n=999999` (more channels than the network has)", {}),
         ({"by": "x", "values": "1~x", "axis": "y", "base": "z"}, "`by=x` (not understood), ", {}),
     ):

@@ -1,11 +1,14 @@
 """A reader moves the threshold slider by keyboard, sees the numbers change, and finds the same at the address."""
 
 import re
+from dataclasses import replace
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Page, expect
 
 from invmask.defenses.ims.config import preset
+from invmask.evidence.threshold import Order
 from invmask.runs import tuning
 from invmask.runs.cutting import measure_cuts
 from invmask.runs.run import Run
@@ -69,18 +72,28 @@ def test_runs_started_right_after_the_values_changed_are_seen_under_way(page: Pa
         store.pause(begun.id)
 
 
-def test_values_pressed_while_cuts_are_measured_move_no_slider(page: Page, served: Dashboard):
-    run = taken(served.home, SPEC, 14)
-    page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&axis=steepness")
-    expect(heading(page, "Threshold, round 14")).to_be_visible()
-    expect(page.get_by_role("slider", name="Hard cut")).to_be_visible()
-    pill, pressed = page.get_by_role("button", name="40", exact=True), 0
-    measuring = page.get_by_text(re.compile("^Measuring cuts in the background"))
-    while measuring.count():
-        pill.click()
-        pressed += 1
-        page.wait_for_timeout(150)
-        assert "n" not in query(page), f"after {pressed} clicks"
-    assert pressed > 3
+def test_values_pressed_while_cuts_are_measured_move_no_slider(page: Page, served: Dashboard, run: Run):
+    whole = tuning.read_curves(run, 12)
+    assert whole is not None
+    every = whole.points[Order.SCORE]
+
+    def measured(number: int) -> None:
+        tuning.write_curves(run, 12, replace(whole, points=dict.fromkeys(Order, every[:number])))
+
+    # Here it is this test that measures, as slowly as it likes.
+    with FileLock(run.path / tuning.ERRAND.folder / "gather.lock"):
+        measured(2)
+        page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&by=score&axis=steepness")
+        expect(page.get_by_role("slider", name="Hard cut")).to_be_visible()
+        expect(page.get_by_text(re.compile("^Measuring cuts in the background"))).to_be_visible()
+        pill = page.get_by_role("button", name="40", exact=True)
+        for number in range(3, len(every)):
+            measured(number)
+            for _ in range(4):
+                pill.click()
+                page.wait_for_timeout(250)
+            assert "n" not in query(page), f"with {number} cuts measured"
+    tuning.write_curves(run, 12, whole)
+    expect(page.get_by_text(re.compile(r"Proposed: "))).to_be_visible()
     settled(page)
     assert "n" not in query(page)

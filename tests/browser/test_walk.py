@@ -167,14 +167,16 @@ def test_a_channel_of_the_map_is_opened_on_neurons_while_rounds_go_by(page: Page
         expect(plot).to_be_visible()
         began = round_shown(page)
         wait_until(page, "another round", lambda before=began: round_shown(page) > before, 60)
-        box = plot.bounding_box()
-        assert box is not None
         layers = RunStore(served.home / "runs").run(run).layout()
         assert layers is not None
         bottom = cell_places(layers.layers, 64)[3]
+        # Each round has a chart of its own: it is measured in one go.
+        width, height = plot.evaluate(
+            "(it) => { const box = it.getBoundingClientRect(); return [box.width, box.height] }"
+        )
         # The middle of the cell in the axes of `channel_map`.
         x, y = (number + 0.5 + 0.3) / 64.6, (0.5 + 0.35) / (bottom - 0.1 + 0.35)
-        plot.click(position={"x": x * box["width"], "y": y * box["height"]})
+        plot.click(position={"x": x * width, "y": y * height})
         expect(page.get_by_role("heading", name=f"conv1, channel {number}")).to_be_visible()
         wait_until(page, "it is in the address", lambda n=number: query(page).get("channel") == f"conv1:{n}", 20)
         assert query(page)["run"] == run
@@ -197,7 +199,8 @@ def test_nothing_stops_a_page_half_drawn(page: Page, served: Dashboard):
         if (!sign) return;
         const buttons = [...document.querySelectorAll('[data-testid="stStatusWidget"] button')];
         window.signs = (window.signs ?? 0) + 1;
-        window.stops = (window.stops ?? 0) + buttons.filter((button) => button.checkVisibility()).length;
+        if (buttons.some((button) => button.checkVisibility()))
+            window.stops = [...(window.stops ?? []), document.body.innerText];
     }).observe(document.body, {childList: true, subtree: true})""")
     victims = page.get_by_role("combobox", name=re.compile("Victim"))
     for place in range(1, 6):
@@ -208,7 +211,7 @@ def test_nothing_stops_a_page_half_drawn(page: Page, served: Dashboard):
         if page.evaluate("window.signs ?? 0"):
             break
     assert page.evaluate("window.signs ?? 0") > 0
-    assert page.evaluate("window.stops") == 0
+    assert page.evaluate("window.stops ?? []") == []
 
 
 def test_a_wrong_address_gets_a_sentence(page: Page, served: Dashboard):
