@@ -19,8 +19,10 @@ page = st.navigation(navigation.pages())
 theme.page_style()
 try:
     address.arrive(page.title)
-    sidebar.show()
+    told = sidebar.show()
     page.run()
+    sidebar.tell(told)
+    address.drawn()
     # Workers take seconds to come up: let them, while the reader looks at whatever page this is.
     cache.executor()
 except UserError as error:

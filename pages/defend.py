@@ -1,4 +1,4 @@
-"""Defend: learn an invertible mask on the victim, and watch every round."""
+"""Defend: run a defence on the victim, and watch every round."""
 
 import streamlit as st
 
@@ -10,13 +10,15 @@ def _page() -> None:
     card = widgets.open_card()
     if card is None:
         return
+    draft = defend_controls.show(card, address.current_run())
+    about = draft.entry
+    stages = "\n\n".join(f"**{stage.title}**: {stage.explanation}" for stage in about.stages)
     st.title(
         "Defend",
         anchor=False,
         help="Take the backdoor out with a few clean images, without knowing the trigger. Every round is kept: go back "
-        "to any of them.",
+        f"to any of them.\n\n**{about.title}**: {about.explanation} {about.details}\n\n{stages}",
     )
-    draft = defend_controls.show(card, address.current_run())
     try:
         defend_live.show(card, draft)
     except UserError as error:

@@ -9,8 +9,8 @@ from invmask.ui.names import plain
 
 
 def _with_run(summary: RunSummary) -> None:
-    run, asked = cache.store().run(summary.id), widgets.asked_round()
-    round_taken = summary.round if asked is None else max(1, min(asked, summary.round))
+    run, asked = cache.store().run(summary.id), widgets.asked_round(summary, first=1)
+    round_taken = summary.round if asked is None else asked
     if asked is None and summary.state in UNDER_WAY:
         st.info(
             f"The run is under way, and goes on meanwhile. What you make now shows it after round {round_taken:,}; "

@@ -13,9 +13,9 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     directory = cache.store().run(run.id)
     names, shapes = named_masks.list_names(directory), directory.shapes()
     assert shapes is not None
-    choice, has_trigger = flip_choice.read(names, shapes.views), card.targets is not None
+    choice, has_trigger = flip_choice.read(names, run, shapes.views), card.targets is not None
     poisoned = has_trigger and choice.images == "poisoned"
-    asked = run.round if choice.round is None else min(choice.round, run.round)
+    asked = run.round if choice.round is None else choice.round
     round_taken = directory.kept_round(asked)
     left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="top")
     with left:
@@ -34,10 +34,10 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         found = answers.with_mask(run.id, choice.mask, stamp, poisoned)
     flip_panels.counts(card, found, choice.view)
     fates = found.answers.fates(found.answers.defended)
-    show = choice.show if poisoned or choice.show != "still-fooled" else "all"
-    places = flip_choice.chosen(show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
-    picked = [place for place in choice.picked if place < len(fates)]
-    current = picked[-1] if picked else places[0] if places else 0
+    choice = flip_choice.among(choice, len(fates), poisoned)
+    places = flip_choice.chosen(choice.show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
+    picked = choice.picked
+    current = picked[-1] if picked else places[0] if places else None
     export_picks.keep_sample(picked[-1] if picked else None, has_trigger and not poisoned)
     flip_panels.filter_pills(choice, fates, poisoned, found.answers.defended)
     left, right = st.columns([11, 9], gap="medium")

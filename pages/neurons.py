@@ -21,10 +21,10 @@ from invmask.ui import (
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:
     directory, target = cache.store().run(run.id), card.targets is not None
-    names, asked = named_masks.list_names(directory), widgets.asked_round()
-    round_taken = run.round if asked is None else min(asked, run.round)
+    names, asked = named_masks.list_names(directory), widgets.asked_round(run)
+    round_taken = run.round if asked is None else asked
     found = neurons_data.channels_at(run.id, round_taken, cache.victim_stamp(card.name), target)
-    choice = neurons_choice.read(list(found.values), names)
+    choice = neurons_choice.read(list(found.values), names, found.layout.channels)
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
     neurons_evidence.ask(run, round_taken, asked is None)
     result = neurons_whatif.show(run, round_taken, choice, by_hand, names)

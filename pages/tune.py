@@ -18,7 +18,7 @@ def _page() -> None:
     if run is not None and widgets.only_channels(run, run.spec.entry.capabilities.cuts, "mask to make a hard cut of"):
         with beside:
             widgets.round_slider(run, "tune-round")
-        round_taken = tune_threshold.round_to_show(run, widgets.asked_round())
+        round_taken = tune_threshold.round_to_show(run, widgets.asked_round(run))
         st.subheader(f"Threshold, round {round_taken:,}", anchor=False, help=tune_threshold.HELP)
         tune_threshold.show(card, run, round_taken)
     tune_pins.show()

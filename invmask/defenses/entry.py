@@ -95,6 +95,7 @@ class Entry:
         name: in commands, addresses and files.
         title, family, paper: of the defence; the family is pruning, fine-tuning or trigger synthesis.
         explanation: what it does, in a sentence or two.
+        details: what a reader of its runs has to know beside that, in Markdown.
         config: its settings' class.
         presets: by name; the first is where one begins.
         preset_words: what each preset is, in a sentence.
@@ -122,6 +123,7 @@ class Entry:
     terms: Mapping[str, Term]
     capabilities: Capabilities
     build: "Callable[[Any], Defense[Any]]"
+    details: str = ""
     on_transformers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     exact: frozenset[str] = frozenset()
     axes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

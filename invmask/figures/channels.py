@@ -107,7 +107,7 @@ def channel_map(
     On paper the cells are bars, which stay shapes when printed. On screen they are a heatmap, which a browser draws
     several times faster: the map is redrawn every second while a run is under way.
     """
-    columns = columns or (64 if len(state.mask) <= (1200 if wide else 2400) else 128)
+    columns = columns or _columns(len(state.mask), wide)
     x, y, centres, bottom = cell_places(state.layers, columns)
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.74, 0.26], horizontal_spacing=0.025)
     cells = _bars(state, quantity, x, y) if theme == "paper" else _heatmap(state, quantity, x, y, columns)
@@ -141,7 +141,7 @@ def room_for(names: Sequence[str], size: float, bold: bool = False) -> int:
 
 def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
     """The height in pixels of `channel_map` for these layers."""
-    columns = columns or (64 if sum(layer.channels for layer in layers) <= 2400 else 128)
+    columns = columns or _columns(sum(layer.channels for layer in layers))
     return 104 + round(ROW_HEIGHT * cell_places(layers, columns)[3])
 
 
@@ -156,6 +156,31 @@ def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.n
         centres.append(top + rows / 2)
         top += rows + LAYER_GAP
     return np.concatenate(x), np.concatenate(y), centres, top
+
+
+def channel_at(layers: Sequence[Layer], row: int, column: int, columns: int | None = None) -> int | None:
+    """The channel in a cell of the heatmap of `channel_map`; None where there is none.
+
+    Args:
+        row, column: as Plotly numbers the heatmap's points.
+        columns: as in `channel_map`.
+    """
+    columns = columns or _columns(sum(layer.channels for layer in layers))
+    x, y, _, _ = cell_places(layers, columns)
+    found = np.flatnonzero((x == column) & (_rows(y)[1] == row))
+    return int(found[0]) if len(found) else None
+
+
+def _columns(channels: int, wide: bool = False) -> int:
+    return 64 if channels <= (1200 if wide else 2400) else 128
+
+
+def _rows(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of the heatmap's rows, and the row of each channel, whose cell's top edge is at `y`."""
+    tops = np.unique(y)
+    edges = np.sort(np.concatenate([tops, tops + 1]))
+    edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
+    return edges, np.searchsorted(edges, y - 1e-6)
 
 
 def _layer_heights(layers: Sequence[Layer], columns: int) -> list[int]:
@@ -179,10 +204,7 @@ def _bars(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> g
 
 def _heatmap(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray, columns: int) -> go.Heatmap:
     """Rows of cells between edges; a row of nothing lies between two layers, and what is left of a row is nothing."""
-    tops = np.unique(y)
-    edges = np.sort(np.concatenate([tops, tops + 1]))
-    edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
-    rows = np.searchsorted(edges, y - 1e-6)
+    edges, rows = _rows(y)
     values = np.full((len(edges) - 1, columns), np.nan)
     values[rows, x] = np.round(state.colours(quantity), 3)
     texts = np.full(values.shape, "", dtype=object)

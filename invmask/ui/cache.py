@@ -90,7 +90,7 @@ def listing() -> Listing:
 
 
 def forget_listing() -> None:
-    """Have the next `listing` read anew: a run was deleted, or has another name."""
+    """Have the next `listing` read anew: a run was begun, named or deleted."""
     _listing.clear()
 
 

@@ -120,4 +120,5 @@ _STYLE = """<style>
 .dv-n{font-size:.85rem;opacity:.75;margin-top:.2rem}
 @media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}
  .dv-result th,.dv-result td{padding-right:.8rem}}
+@media (max-width:640px){.dv-cards{grid-template-columns:1fr}}
 </style>"""

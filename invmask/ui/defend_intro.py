@@ -37,4 +37,5 @@ _STYLE = """<style>
 .dv-intro{display:grid;grid-template-columns:repeat(auto-fit,minmax(12rem,1fr));gap:1.2rem;opacity:.78}
 .dv-intro h4{margin:0 0 .2rem;padding:0;font-size:1rem;font-weight:650}
 .dv-intro p{margin:0;font-size:.95rem;line-height:1.4}
+@media (max-width:640px){.dv-intro{grid-template-columns:1fr}}
 </style>"""

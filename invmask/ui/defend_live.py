@@ -11,7 +11,7 @@ from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.figures.palette import Theme
 from invmask.runs.entries import RunState, RunSummary
-from invmask.ui import address, cache, defend_frames, run_trouble
+from invmask.ui import address, cache, defend_frames, defend_map, run_trouble
 from invmask.ui.defend_actions import show_buttons, show_problem, take_moved
 from invmask.ui.defend_cards import show_cards, show_result, views_help
 from invmask.ui.defend_controls import Draft
@@ -29,8 +29,8 @@ WATCH_SECONDS = 4.0
 MAP_HELP = (
     "One cell a channel, one row or more a layer. **Selection**: how much the defence has picked the channel "
     "out. **Pruned gate** and **inverse gate**: what the view multiplies the channel by; 1 lets it pass, 0 cuts it. "
-    "Point at a cell for its numbers. The bars count each layer's channels past one half: selected, pruned, cut in "
-    "the inverse."
+    "Point at a cell for its numbers; click it for the channel's page on Neurons. The bars count each layer's channels "
+    "past one half: selected, pruned, cut in the inverse."
 )
 MEASURES_HELP = (
     "The views after every round, on the same probe of the test images. The defence never sees these images; "
@@ -66,6 +66,7 @@ def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> N
     if take_moved():
         st.rerun()
     run_trouble.follow(run)
+    defend_map.go_to_opened()
     try:
         _parts(card, draft, run, under_way)
     except UserError as error:
@@ -77,7 +78,7 @@ def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> 
     summary = cache.summary(run) if run is not None else None
     if summary is not None and (summary.state in UNDER_WAY) != under_way:
         st.rerun()
-    frame = read_frame(run, asked_round()) if run is not None else None
+    frame = _frame(run) if run is not None else None
     show_buttons(draft, summary)
     show_problem()
     _trouble(summary)
@@ -93,6 +94,16 @@ def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> 
     show_state(summary, frame.entries, card.dataset_info.classes)
     show_timeline(frame)
     _body(card, frame)
+
+
+def _frame(run: str) -> Frame | None:
+    """The round asked for; the latest where the run has not come so far."""
+    asked = asked_round()
+    frame = read_frame(run, asked)
+    if frame is None or asked is None or asked <= frame.last:
+        return frame
+    address.leave_out("round", f"the run has rounds 0 to {frame.last:,}")
+    return read_frame(run, None)
 
 
 def _trouble(summary: RunSummary | None) -> None:
@@ -135,7 +146,7 @@ def _channels(frame: Frame, theme: Theme) -> None:
     )
     chart(
         defend_frames.map_figure(frame, quantity, theme),
-        key="defend-map",
+        key=defend_map.CHART,
         alt=f"Every channel of the network by layer, coloured by {QUANTITIES[quantity]}",
         paper=lambda: defend_frames.map_figure(frame, quantity, "paper"),
     )
@@ -182,6 +193,10 @@ def _curves(frame: Frame, theme: Theme) -> None:
         alt="Every loss term over the rounds",
         paper=lambda: defend_frames.losses_figure(frame, "paper"),
     )
+    if frame.capabilities.channels:
+        layout = frame.run.layout()
+        assert layout is not None
+        defend_map.listen(layout.layers)
 
 
 def _terms_help(frame: Frame) -> str:

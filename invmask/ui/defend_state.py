@@ -1,8 +1,9 @@
 """One line about where a run is, what happens next, and a bar for its stages."""
 
 import html
+import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import fmean, median
 
 import streamlit as st
 
@@ -11,15 +12,19 @@ from invmask.runs.entries import RoundEntry, RunState, RunSummary, course
 from invmask.ui import cache
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
-_RECENT = 10
+RECENT = 5
+"""Rounds that the pace of a run is taken from: few, for it changes with what else the machine has to do."""
 
 
 def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
     """Draw the line and the bar. Takes the same height whatever the run does."""
     most = most_rounds(summary.spec, entries)
     first, second = state_words(summary, entries, most, classes, _others_under_way(summary))
+    pace = pace_words(summary, entries, most)
+    dot = f'<span class="dv-dot"> · </span>{html.escape(pace)}' if pace else ""
     st.html(
-        f'{_STYLE}<div class="dv-state" role="status"><div class="dv-line">{html.escape(first)}</div>'
+        f'{_STYLE}<div class="dv-state" role="status">'
+        f'<div class="dv-line">{html.escape(first)}<span class="dv-pace">{dot}</span></div>'
         f'<div class="dv-next">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
     )
 
@@ -37,7 +42,6 @@ def state_words(
     stage = defense.stage(summary.stage)
     so_far = course(summary, entries, classes)
     place = f"{stage.title}, round {taken:,} of at most {most:,}"
-    pace = _pace(entries, most)
     coming = f"{stage.coming}. {defense.now(so_far) or _stage_end(summary)}"
     match summary.state:
         case RunState.NEW:
@@ -54,19 +58,19 @@ def state_words(
                 "The round in hand is finished, then the views are measured on all test images.",
             )
         case RunState.RUNNING:
-            return f"{place} · running{pace}", f"Now: {coming}"
+            return f"{place} · running", f"Now: {coming}"
         case RunState.PAUSED:
-            return f"{place} · paused{pace}", f"Next, at Step or Run: {coming}"
+            return f"{place} · paused", f"Next, at Step or Run: {coming}"
         case RunState.STOPPED:
             return (
-                f"Stopped after round {taken:,}{pace}",
+                f"Stopped after round {taken:,}",
                 f"{_sentence(summary.stopped_because)} Run goes on from here.",
             )
         case RunState.FAILED:
             return f"{place} · failed", "Nothing that was recorded is lost. Run tries the round again."
         case RunState.FINISHED:
             found, ended = defense.found(so_far), _sentence(summary.stopped_because)
-            return f"Finished after round {taken:,}{pace}", f"{ended} {found}" if found else ended
+            return f"Finished after round {taken:,}", f"{ended} {found}" if found else ended
 
 
 def _others_under_way(summary: RunSummary) -> bool:
@@ -79,11 +83,57 @@ def _sentence(text: str | None) -> str:
     return (text or "").strip().rstrip(".") + "." if text else ""
 
 
-def _pace(entries: tuple[RoundEntry, ...], most: int) -> str:
-    if not entries:
+def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> str:
+    """How long rounds take, and how long it goes on at most; nothing where nobody knows yet.
+
+    Args:
+        most: rounds that the run can come to.
+    """
+    if summary.state in (RunState.NEW, RunState.WAITING, RunState.FAILED):
         return ""
-    seconds = median(entry.seconds for entry in entries[-_RECENT:])
-    return f" · {seconds:.1f} s a round" if seconds < 10 or most == len(entries) else f" · {seconds:.0f} s a round"
+    if summary.state in (RunState.FINISHED, RunState.STOPPED):
+        seconds = mean_seconds([entry.seconds for entry in entries])
+        return "" if seconds is None else f"{_seconds(seconds)} a round on average"
+    here = [entry for entry in entries if entry.record.stage == summary.stage]
+    seconds = recent_seconds([entry.seconds for entry in here])
+    if seconds is None:
+        return ""
+    words = f"{_seconds(seconds)} a round"
+    # How long rounds of a later stage will take, nobody knows yet.
+    left = max(0, summary.spec.config.rounds(summary.stage) - len(here))
+    if summary.state is not RunState.RUNNING or not left:
+        return words
+    of = "" if left >= most - len(entries) else " of this stage"
+    return f"{words}, at most about {duration(left * seconds)}{of} left"
+
+
+def recent_seconds(seconds: Sequence[float]) -> float | None:
+    """How long a round takes at present: the median of the last `RECENT`, in seconds; None of none.
+
+    Args:
+        seconds: of the rounds so far, of one stage: those of another take much less or more.
+    """
+    return median(seconds[-RECENT:]) if seconds else None
+
+
+def mean_seconds(seconds: Sequence[float]) -> float | None:
+    """How long a round took on average, in seconds; None of none."""
+    return fmean(seconds) if seconds else None
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `4 min` or `2 h 10 min`, rounded up to ten seconds, a minute and ten minutes."""
+    if seconds <= 50:
+        return f"{max(1, math.ceil(seconds / 10)) * 10} s"
+    minutes = math.ceil(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, tens = divmod(math.ceil(minutes / 10), 6)
+    return f"{hours} h {tens}0 min" if tens else f"{hours} h"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _stage_end(summary: RunSummary) -> str:
@@ -114,6 +164,9 @@ _STYLE = """<style>
 .dv-state{line-height:1.35}
 .dv-line{font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+@media(max-width:1350px){.dv-dot{display:none}
+ .dv-pace{display:block;font-size:.92rem;font-weight:400;opacity:.8;min-height:1.35em}}
+@media(max-width:640px){.dv-line{white-space:normal}}
 .dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;text-wrap:balance;font-variant-numeric:tabular-nums}
 .dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
 .dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;

@@ -1,12 +1,13 @@
 """What people chose on the page Flip. All of it lives in the address, so that a link shows the same."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from invmask.evidence.views import Fate
 from invmask.masks.state import GATED, View
-from invmask.ui import address
+from invmask.runs.entries import RunSummary
+from invmask.ui import address, widgets
 
 Images = Literal["poisoned", "clean"]
 MOST_PICKED = 12
@@ -18,6 +19,7 @@ SHOWN: dict[str, Fate | None] = {
     "recovered": Fate.RECOVERED,
     "still-fooled": Fate.STILL_FOOLED,
     "newly-wrong": Fate.NEWLY_WRONG,
+    "otherwise-wrong": Fate.OTHERWISE_WRONG,
     "picked": None,
 }
 """The filters, by their name in the address; a fate is that under the pruned (or repaired) view."""
@@ -46,22 +48,52 @@ class FlipChoice:
     mask: str | None = None
 
 
-def read(masks: Sequence[str] = (), views: Sequence[View] = GATED) -> FlipChoice:
+def read(masks: Sequence[str], run: RunSummary, views: Sequence[View] = GATED) -> FlipChoice:
     """The choices in the address; defaults for what is missing or makes no sense.
 
     Args:
         masks: names of the run's masks beside the learned one.
-        views: the views that the run has.
+        run: the one looked at.
+        views: the views that it has.
     """
     return FlipChoice(
         view=View(address.choice("view", View.ORIGINAL, list(views))),
-        images="clean" if address.choice("images", "poisoned") == "clean" else "poisoned",
+        images="clean" if address.choice("images", "poisoned", ["poisoned", "clean"]) == "clean" else "poisoned",
         show=address.choice("show", "all", list(SHOWN)),
-        round=address.number("round"),
-        picked=tuple(map(int, filter(address.is_number, address.choice("pick", "").split(","))))[-MOST_PICKED:],
-        page=max(0, (address.number("page") or 1) - 1),
-        mask=address.choice("mask", "", ["", *masks]) or None,
+        round=widgets.asked_round(run),
+        picked=_picked(),
+        page=(address.number("page", least=1) or 1) - 1,
+        mask=address.mask("mask", "", masks) or None,
     )
+
+
+def _picked() -> tuple[int, ...]:
+    text = address.choice("pick", "")
+    parts = text.split(",") if text else []
+    known = [part for part in parts if address.is_number(part)][-MOST_PICKED:]
+    if len(known) < len(parts):
+        wrong = ",".join(part for part in parts if not address.is_number(part))
+        why = "no numbers of samples" if wrong else f"more than {MOST_PICKED} samples"
+        address.leave_out("pick", why, wrong or None, ",".join(known) or None)
+    return tuple(dict.fromkeys(map(int, known)))
+
+
+def among(choice: FlipChoice, samples: int, poisoned: bool) -> FlipChoice:
+    """The choices as far as there is something to them.
+
+    Args:
+        samples: how many there are.
+        poisoned: whether they have the trigger on; without it none is still fooled.
+    """
+    picked = tuple(place for place in choice.picked if place < samples)
+    if picked != choice.picked:
+        gone = ",".join(str(place) for place in choice.picked if place >= samples)
+        address.leave_out("pick", f"samples are 0 to {samples - 1:,}", gone, ",".join(map(str, picked)) or None)
+    show = choice.show
+    if show == "still-fooled" and not poisoned:
+        address.leave_out("show", "no trigger on clean images")
+        show = "all"
+    return replace(choice, picked=picked, show=show)
 
 
 def set_view(view: str) -> None:
@@ -94,8 +126,9 @@ def set_page(page: int) -> None:
 
 def toggle_pick(place: int) -> None:
     """Pick a sample to look at; the one that is looked at already is let go."""
-    picked = [known for known in read().picked if known != place]
-    if place not in read().picked or read().picked[-1] != place:
+    before = _picked()
+    picked = [known for known in before if known != place]
+    if place not in before or before[-1] != place:
         picked.append(place)
     address.choose("pick", ",".join(str(known) for known in picked[-MOST_PICKED:]) or None)
 
@@ -108,7 +141,7 @@ def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[in
         order: all places, see `exports.samples.by_turns`.
     """
     if show == "picked":
-        return [place for place in picked if place < len(fates)]
+        return list(picked)
     if show == "changed":
         return [place for place in order if fates[place] not in (Fate.UNCHANGED, Fate.STILL_FOOLED)]
     wanted = SHOWN.get(show)

@@ -13,7 +13,7 @@ from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabil
 from invmask.masks.state import View
 from invmask.metrics import flags
 from invmask.runs import named_masks
-from invmask.ui import flip_choice
+from invmask.ui import address, flip_choice
 from invmask.ui.answers import FlipAnswers
 from invmask.ui.flip_choice import FlipChoice
 from invmask.ui.gallery import Tile, gallery
@@ -39,6 +39,7 @@ _FILTER_TITLES = {
     "recovered": "Recovered",
     "still-fooled": "Still fooled",
     "newly-wrong": "Newly wrong",
+    "otherwise-wrong": "Wrong otherwise",
     "picked": "Picked",
 }
 
@@ -53,7 +54,7 @@ def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View]) -> None
         f"background:color-mix(in srgb,{colour} 14%,transparent)}}"
         # Room for two lines, so that the gallery stays where it is when the other view has more to say.
         ".st-key-flip-measures{min-height:3rem}"
-        # In a narrow window they fit into one line.
+        # In a narrow window they take two lines, not three.
         ".st-key-flip-show [role=radio]{padding-inline:.6rem}</style>"
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -136,7 +137,7 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: V
     every = list(range(len(fates)))
     numbers = {name: len(flip_choice.chosen(name, fates, choice.picked, every)) for name in _FILTER_TITLES}
     names = [name for name in _FILTER_TITLES if triggered or name != "still-fooled"]
-    st.session_state["flip-show"] = choice.show if choice.show in names else "all"
+    st.session_state["flip-show"] = choice.show
     st.pills(
         f"Show samples by what becomes of them under the {view} view",
         names,
@@ -146,14 +147,21 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: V
         format_func=lambda name: f"{_FILTER_TITLES[name]} · {numbers[name]}",
         on_change=lambda: flip_choice.set_show(st.session_state["flip-show"] or "all"),
         help=f"The filter goes by the {view} view whichever view is on, so that the same samples stay in place "
-        f"while you flip. Changed: the {view} view answers otherwise than the original.",
+        f"while you flip. Changed: the {view} view answers otherwise than the original. Wrong otherwise: both answer "
+        "wrongly, each with another class.",
     )
 
 
-def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, places: list[int], current: int) -> None:
+def sample_gallery(
+    choice: FlipChoice, card: VictimCard, found: FlipAnswers, places: list[int], current: int | None
+) -> None:
     """A page of the samples under the view; a click picks one. `current` is the one shown in detail."""
     pages = max(1, -(-len(places) // flip_choice.PER_PAGE))
-    page = min(choice.page, pages - 1)
+    page = choice.page
+    if page >= pages:
+        page = pages - 1
+        why = f"there {'is' if pages == 1 else 'are'} {pages:,}"
+        address.leave_out("page", why, kept=str(pages) if page else None)
     shown = places[page * flip_choice.PER_PAGE : (page + 1) * flip_choice.PER_PAGE]
     if shown:
         classes = card.dataset_info.classes
@@ -206,8 +214,11 @@ def sample_gallery(choice: FlipChoice, card: VictimCard, found: FlipAnswers, pla
         )
 
 
-def detail(card: VictimCard, found: FlipAnswers, place: int) -> None:
-    """One sample under all views."""
+def detail(card: VictimCard, found: FlipAnswers, place: int | None) -> None:
+    """One sample under all views; where the filter lets none through and none is picked, that there is none."""
+    if place is None:
+        st.caption("No sample to look at: the filter finds none.")
+        return
     classes, true = card.dataset_info.classes, int(found.answers.labels[place])
     said = found.answers.probabilities[:, place]
     answers = tuple(

@@ -33,7 +33,7 @@ class Tile:
 def gallery(
     tiles: Sequence[Tile],
     picked: Sequence[int],
-    current: int,
+    current: int | None,
     colour: str,
     on_pick: Callable[[int], None],
     key: str,

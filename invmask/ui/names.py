@@ -12,6 +12,7 @@ from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
 
+_QUOTED = 40
 _WIDTHS = {0.25: "quarter width", 0.5: "half width", 1.0: "", 2.0: "double width"}
 
 MEASURE_TITLES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
@@ -103,3 +104,9 @@ def plain(text: str) -> str:
 def count(number: int) -> str:
     """`10,000`."""
     return f"{number:,}"
+
+
+def quoted(text: str) -> str:
+    """What somebody wrote, as it may stand in a sentence: at most 40 letters, and none of it taken for Markdown."""
+    text = " ".join(text.replace("`", "'").split())
+    return f"`{text[:_QUOTED]}…`" if len(text) > _QUOTED else f"`{text}`"

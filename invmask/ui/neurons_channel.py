@@ -17,7 +17,7 @@ from invmask.figures.rounds import axis_end, phase_spans
 from invmask.masks.state import GATED, View
 from invmask.runs.entries import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
-from invmask.ui.names import count
+from invmask.ui.names import count, quoted
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.samples import Answer, Picture, Sample, sample_grid
 from invmask.ui.save_figure import save_pictures
@@ -47,7 +47,7 @@ def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None
     channel = None if choice.channel is None else find_channel(layers, choice.channel)
     if channel is None:
         _back()
-        st.error(f"There is no channel '{(choice.channel or '')[:60]}' in this network. Choose one on the map.")
+        st.error(f"There is no channel {quoted(choice.channel or '')} in this network. Choose one on the map.")
         return None
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
     name = channel_name(layers, channel)
@@ -138,7 +138,7 @@ def body(
             "Other samples",
             icon=":material/shuffle:",
             on_click=address.choose,
-            args=("draw", str(choice.draw + 1)),
+            args=("draw", str((choice.draw + 1) % 1_000_000)),
             help="Draw other test images.",
         )
     rows = neurons_pictures.test_rows(run.id, round_taken, stamp, channel, choice.draw)

@@ -15,8 +15,6 @@ from invmask.runs import named_masks
 from invmask.ui import address
 
 LEARNED, NOTHING = named_masks.LEARNED, named_masks.NOTHING
-MOST_CHANNELS = 100_000
-"""More than any network here has; an address that names more is not taken at its word."""
 MOST_ACTIONS = 200
 FEW = 20
 _ACTION = re.compile(r"r?\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", re.ASCII)
@@ -36,7 +34,6 @@ class NeuronsChoice:
 
     Attributes:
         colour: the quantity on the map, by its name.
-        round: the round looked at; None for the latest.
         channel: the channel whose page is open, as the address names it; None for the overview.
         base: what the cuts by hand start from: `LEARNED`, `NOTHING`, or the name of a mask.
         actions: in order.
@@ -44,7 +41,6 @@ class NeuronsChoice:
     """
 
     colour: str
-    round: int | None
     channel: str | None
     base: str
     actions: tuple[Action, ...]
@@ -63,35 +59,53 @@ class Decided:
         return edit.restored(edit.cut(masks, self.cut), self.restored)
 
 
-def read(colours: Sequence[str], names: Sequence[str]) -> NeuronsChoice:
+def read(colours: Sequence[str], names: Sequence[str], channels: int) -> NeuronsChoice:
     """The choices in the address; defaults for what is missing or makes no sense.
 
     Args:
         colours: quantities that the map can show, the default first.
         names: masks that the run has beside its own.
+        channels: how many the network has.
     """
+    text = address.choice("cut", "")
+    actions, wrong = parse_actions(text, channels)
+    if wrong:
+        address.leave_out("cut", "no channels of this network", ".".join(wrong), write_actions(actions) or None)
+    # Rounds of the first phase make no triggers: the next one that does shows them again.
+    colour = address.choice("colour", colours[0], [*colours, "synthesized"])
     return NeuronsChoice(
-        colour=address.choice("colour", colours[0], colours),
-        round=address.number("round"),
+        colour=colour if colour in colours else colours[0],
         channel=address.choice("channel", "") or None,
-        base=address.choice("base", LEARNED, [LEARNED, NOTHING, *names]),
-        actions=parse_actions(address.choice("cut", "")),
+        base=address.mask("base", LEARNED, [NOTHING, *names]),
+        actions=actions,
         draw=address.number("draw") or 0,
     )
 
 
-def parse_actions(text: str) -> tuple[Action, ...]:
-    """Actions as the address holds them; what makes no sense is passed over."""
-    parts = (part for part in text.split(".")[:MOST_ACTIONS] if _ACTION.fullmatch(part))
-    return tuple(Action(_channels(part.removeprefix("r")), part.startswith("r")) for part in parts)
+def parse_actions(text: str, channels: int) -> tuple[tuple[Action, ...], list[str]]:
+    """Actions as the address holds them, in a network of so many channels, and what makes no sense in it."""
+    actions, wrong = [], []
+    # Numbers that all actions share: an address can name a whole network hundreds of times over.
+    every = tuple(range(channels))
+    for part in text.split(".") if text else []:
+        found = _channels(part.removeprefix("r"), every) if _ACTION.fullmatch(part) else None
+        if found is None or len(actions) == MOST_ACTIONS:
+            wrong.append(part)
+        else:
+            actions.append(Action(found, part.startswith("r")))
+    return tuple(actions), wrong
 
 
-def _channels(text: str) -> tuple[int, ...]:
-    found: dict[int, None] = {}
+def _channels(text: str, every: Sequence[int]) -> tuple[int, ...] | None:
+    """The channels of one action; None where it names some that are not there, or more than there are."""
+    found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        found |= dict.fromkeys(range(int(first), min(int(last or first), MOST_CHANNELS) + 1))
-    return tuple(found)
+        low, high = int(first), int(last or first)
+        if not low <= high < len(every) or len(found) + high - low >= len(every):
+            return None
+        found += every[low : high + 1]
+    return tuple(dict.fromkeys(found))
 
 
 def write_actions(actions: Sequence[Action]) -> str:
@@ -128,24 +142,38 @@ def act(channels: Sequence[int], restore: bool = False) -> None:
 
     What was just done is not done again: a click that arrives twice would have to be undone twice.
     """
-    before, action = parse_actions(address.choice("cut", "")), Action(tuple(channels), restore)
-    if channels and write_actions(before[-1:]) != write_actions([action]):
-        address.choose("cut", write_actions([*_with_room(before), action]))
+    before, new = _parts(), write_actions([Action(tuple(channels), restore)])
+    if channels and before[-1:] != [new]:
+        address.choose("cut", ".".join(_with_room([*before, new])))
 
 
-def _with_room(actions: Sequence[Action]) -> list[Action]:
-    """Room for one more: where there are very many, the older half becomes what it comes to, and cannot be undone."""
-    if len(actions) < MOST_ACTIONS:
-        return list(actions)
-    half = MOST_ACTIONS // 2
-    past = decided(actions[:half], MOST_CHANNELS)
-    kept = [Action(past.cut), Action(past.restored, restore=True)]
-    return [*(action for action in kept if action.channels), *actions[half:]]
+def _parts() -> list[str]:
+    text = address.choice("cut", "")
+    return text.split(".") if text else []
+
+
+def _with_room(parts: list[str]) -> list[str]:
+    """No more actions than the address holds: of very many the older half, or else all, become what they come to.
+
+    What has become one with others cannot be undone by itself.
+    """
+    for past in (0, len(parts) // 2, len(parts)):
+        shorter = [*_in_one(parts[:past]), *parts[past:]] if past else parts
+        if len(shorter) <= MOST_ACTIONS and len(".".join(shorter)) <= address.MOST_LETTERS:
+            return shorter
+    return parts
+
+
+def _in_one(parts: Sequence[str]) -> list[str]:
+    channels = 1 + max(map(int, re.findall(r"\d+", ".".join(parts))))
+    past = decided(parse_actions(".".join(parts), channels)[0], channels)
+    kept = (Action(past.cut), Action(past.restored, restore=True))
+    return [write_actions([action]) for action in kept if action.channels]
 
 
 def undo() -> None:
     """Take the last action back."""
-    address.choose("cut", write_actions(parse_actions(address.choice("cut", ""))[:-1]) or None)
+    address.choose("cut", ".".join(_parts()[:-1]) or None)
 
 
 def set_base(base: str) -> None:

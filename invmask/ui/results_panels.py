@@ -68,6 +68,8 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
     titles, apart = [_title(measure, view) for measure in MEASURES], results_data.apart(results)
     chosen = address.choice(CELL, "")
     place = next((place for place, group in enumerate(members) if _cell(group, apart) == chosen), None)
+    if chosen and place is None:
+        address.leave_out(CELL, "not on this map")
 
     def clicked() -> None:
         points = st.session_state[_MAP]["selection"]["points"]

@@ -4,6 +4,7 @@ import contextlib
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
@@ -20,8 +21,8 @@ _VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"
 _NONE = ""
 
 
-def show() -> None:
-    """Draw it; on top of the page, one sentence if the address named something that is not there."""
+def show() -> DeltaGenerator:
+    """Draw it; returns the place on top of the page for what was wrong in the address."""
     st.logo(ASSETS / "wordmark.svg", size="large", icon_image=ASSETS / "logo.svg")
     cards = cache.victim_cards()
     with st.sidebar:
@@ -30,10 +31,17 @@ def show() -> None:
             _victim(cards, name)
             _run(name)
             _share()
+    told = st.empty()
+    tell(told)
+    if (damaged := address.damaged_run()) is not None:
+        run_menu.delete_button(damaged, "Delete the damaged run")
+    return told
+
+
+def tell(told: DeltaGenerator) -> None:
+    """Say what was wrong in the address; once more when the page is drawn, for then all of it has been read."""
     if (sentence := address.complaint()) is not None:
-        st.warning(sentence, icon=":material/link_off:")
-        if (damaged := address.damaged_run()) is not None:
-            run_menu.delete_button(damaged, "Delete the damaged run")
+        told.warning(sentence, icon=":material/link_off:")
 
 
 def _victim(cards: dict[str, VictimCard], name: str) -> None:

@@ -17,7 +17,11 @@ def current_theme() -> Theme:
 
 
 def page_style() -> None:
-    """Less empty rim around the page than Streamlit leaves: a projector has no room to give away."""
+    """Less empty rim around the page than Streamlit leaves: a projector has no room to give away.
+
+    Streamlit's own Stop beside the running sign is not shown: it ends the page half drawn, and a run goes on all the
+    same.
+    """
     dark = _DARK_STYLE if current_theme() == "dark" else ""
     st.html(f"<style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
 
@@ -52,6 +56,7 @@ _PAGE_STYLE = """
 [data-testid="stMainBlockContainer"]{padding:4rem 2.5rem 3rem;max-width:1480px}
 [data-testid="stHeading"] h1{padding:0 0 .5rem}
 [data-testid="stMetricLabel"] p{white-space:normal}
+[data-testid="stStatusWidget"] button{display:none}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 """

@@ -5,10 +5,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import streamlit as st
+
 from invmask.errors import UserError
 from invmask.evidence.threshold import CutPoint, Order, propose
+from invmask.runs.store import RUN_ID
 from invmask.runs.tuning import CutCurves
 from invmask.ui import address
+from invmask.ui.names import quoted
 
 MOST_PINS = 2
 MOST_SEEDS = 20
@@ -16,6 +20,7 @@ MOST_VALUES = 20
 MOST_SEED = 2**31 - 1
 MOST_DECIMALS = 6
 NO_VALUES = "none"
+_TURN = "tune/turn"
 
 
 @dataclass(frozen=True)
@@ -39,17 +44,32 @@ def order() -> Order:
 def set_order(chosen: Order) -> None:
     """Another order is another curve: the place on the old one means nothing there."""
     address.choose("by", None if chosen is Order.MASK else chosen.value)
+    set_proposed()
+
+
+def asked_channels(most: int | None = None) -> int | None:
+    """The number of channels cut in the address; None where the page begins with its own.
+
+    Args:
+        most: as many as the network has, where that is known.
+    """
+    return address.number("n", most, why="more channels than the network has")
+
+
+def set_channels(channels: int) -> None:
+    """Look at another cut."""
+    address.choose("n", str(channels))
+
+
+def set_proposed() -> None:
+    """Look at the cut that the rule proposes."""
     address.choose("n", None)
+    st.session_state[_TURN] = turn() + 1
 
 
-def asked_channels() -> int | None:
-    """The number of channels cut in the address; None where the page begins with its own."""
-    return address.number("n")
-
-
-def set_channels(channels: int | None) -> None:
-    """Look at another cut; None for the proposed one."""
-    address.choose("n", None if channels is None else str(channels))
+def turn() -> int:
+    """Grows whenever something else than its slider changes the cut that is looked at."""
+    return st.session_state.get(_TURN, 0)
 
 
 def point_shown(curves: CutCurves, chosen: Order) -> CutPoint | None:
@@ -64,12 +84,24 @@ def point_shown(curves: CutCurves, chosen: Order) -> CutPoint | None:
 
 def pins() -> list[Pin]:
     """What is pinned, in the order in which it was; what makes no sense is left out."""
-    found = []
-    for text in address.choice("pins", "").split("~"):
-        parts = text.split(".")
-        if len(parts) == 4 and parts[2] in list(Order) and all(p.isascii() and p.isdecimal() for p in parts[1::2]):
-            found.append(Pin(parts[0], int(parts[1][:6]), Order(parts[2]), int(parts[3][:6])))
-    return found[:MOST_PINS]
+    text = address.choice("pins", "")
+    texts = text.split("~") if text else []
+    found = dict.fromkeys(known for each in texts if (known := _pin(each)) is not None)
+    kept = list(found)[:MOST_PINS]
+    if len(kept) < len(texts):
+        wrong = "~".join(each for each in texts if _pin(each) is None)
+        why = "no cuts" if wrong else f"more than {MOST_PINS}"
+        address.leave_out("pins", why, wrong or None, "~".join(each.text() for each in kept) or None)
+    return kept
+
+
+def _pin(text: str) -> Pin | None:
+    parts = text.split(".")
+    if len(parts) != 4 or not RUN_ID.fullmatch(parts[0]) or parts[2] not in list(Order):
+        return None
+    if not all(map(address.is_number, parts[1::2])):
+        return None
+    return Pin(parts[0], int(parts[1]), Order(parts[2]), int(parts[3]))
 
 
 def pin(new: Pin) -> None:
@@ -94,10 +126,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         low, dash, high = part.partition("-")
         ends = [low, high] if dash else [low, low]
         if not all(end.isascii() and end.isdecimal() and len(end) <= 10 for end in ends):
-            raise UserError(f"Seeds are whole numbers such as '0-2, 7', not '{text[:40]}'.")
+            raise UserError(f"Seeds are whole numbers such as '0-2, 7', not {quoted(text)}.")
         first, last = map(int, ends)
         if first > last or last > MOST_SEED or last - first >= MOST_SEEDS:
-            raise UserError(f"'{part[:40]}' is no range of at most {MOST_SEEDS} seeds from small to large.")
+            raise UserError(f"{quoted(part)} is no range of at most {MOST_SEEDS} seeds from small to large.")
         found |= set(range(first, last + 1))
     if len(found) > MOST_SEEDS:
         raise UserError(f"At most {MOST_SEEDS} seeds at a time, not {len(found)}.")
@@ -146,6 +178,8 @@ def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...] | 
     try:
         found = () if text == NO_VALUES else parse_values(text.replace("~", ","), "", least, math.inf, whole)
     except UserError:
+        if text:
+            address.leave_out("values")
         return None
     return tuple(sorted({min(value, most) for value in found}))
 

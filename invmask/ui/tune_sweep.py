@@ -29,6 +29,7 @@ from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import MOST_DECIMALS, plain
 
 LOOK_SECONDS = 2.0
+WATCH_SECONDS = 4.0
 _THIS = "run"
 _PROBLEM, _MOVED = "tune/sweep-problem", "tune/moved"
 PROPOSED_SPC = (1, 2, 5, 10, 20, 50, 100)
@@ -60,6 +61,20 @@ def show(card: VictimCard, run: RunSummary | None) -> None:
         return
     every = LOOK_SECONDS if any(place.under_way for place in places) else None
     st.fragment(_laid_out, run_every=every)(base, axis, chosen, seeds, every is not None)
+    if every is None:
+        st.fragment(_watch, run_every=WATCH_SECONDS)(base, axis, chosen, seeds, _numbers(places))
+
+
+def _watch(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], shown: tuple[int, ...]) -> None:
+    """Somebody else may start or delete runs that this reader looks at."""
+    if _numbers(lay_out(base, axis, values, seeds, _runs(base, cache.listing()))) != shown:
+        st.rerun()
+
+
+def _numbers(places: Sequence[Place]) -> tuple[int, int, int]:
+    """How many runs are finished, under way and missing."""
+    finished, under_way = sum(place.finished for place in places), sum(place.under_way for place in places)
+    return finished, under_way, len(places) - finished - under_way
 
 
 def _choose_axis(axis: str, titles: dict[str, str]) -> None:
@@ -81,7 +96,9 @@ def _set_axis() -> None:
 
 def _choose_base(card: VictimCard, run: RunSummary | None, defense: Entry) -> RunSpec:
     options = [*([_THIS] if run is not None else []), *defense.presets]
-    chosen = address.choice("base", _THIS if run is not None else defense.first_preset, options)
+    first = defense.first_preset
+    chosen = address.choice("base", _THIS if run is not None else first, [_THIS, *defense.presets])
+    chosen = chosen if chosen in options else first
     st.session_state["tune-base"] = chosen
     st.selectbox(
         "All other settings",
@@ -188,8 +205,7 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
         # Begin to look again and again, or end it.
         st.rerun()
     finished = [place for place in places if place.finished]
-    under_way = [place for place in places if place.under_way]
-    missing = len(places) - len(finished) - len(under_way)
+    _, under_way, missing = _numbers(places)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Start the missing run" if missing == 1 else f"Start the {missing} missing runs",
@@ -200,7 +216,7 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
             args=(base, axis, values, seeds),
             help="They run in the background to their end, as if started on Defend; you can leave this page.",
         )
-        st.caption(f"{len(finished)} of {len(places)} runs finished, {len(under_way)} under way, {missing} missing.")
+        st.caption(f"{len(finished)} of {len(places)} runs finished, {under_way} under way, {missing} missing.")
     for words in [st.session_state.pop(_PROBLEM, None), cache.executor().problem if under_way else None]:
         if words is not None:
             st.warning(words)
@@ -274,3 +290,4 @@ def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[in
         st.session_state[_PROBLEM] = str(error)
     except OSError as error:
         st.session_state[_PROBLEM] = f"{cannot_be_used(error)} Start the rest again later."
+    cache.forget_listing()

@@ -11,7 +11,7 @@ from invmask.masks.state import Masks
 from invmask.runs import tuning
 from invmask.runs.entries import RunSummary, Views
 from invmask.runs.tuning import CutCurves
-from invmask.ui import cache, run_trouble, save_mask, tune_choice
+from invmask.ui import cache, run_trouble, save_mask, tune_choice, widgets
 from invmask.ui.defend_cards import show_cards
 from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.neurons_data import scores_at
@@ -56,6 +56,8 @@ def ask(run: RunSummary, round_taken: int) -> None:
 def show(card: VictimCard, run: RunSummary, round_taken: int) -> None:
     """Everything about hard cuts of the masks after a round."""
     ask(run, round_taken)
+    if (layout := cache.store().run(run.id).layout()) is not None:
+        tune_choice.asked_channels(layout.channels)
     _progress_of(run.id, round_taken)
     st.fragment(_body)(card, run.id, round_taken)
 
@@ -83,7 +85,7 @@ def _parts(card: VictimCard, run: str, round_taken: int) -> None:
         st.info("The first cuts are being measured; they appear here in a few seconds.")
         return
     with right:
-        _slider(curves, order, point)
+        _slider(run, round_taken, curves, order, point)
     show_cards(Views(curves.original, point.pruned, point.inverse))
     _proposal(card, curves, order, point)
     _buttons(run, round_taken, order, point)
@@ -110,16 +112,18 @@ def _order(order: Order) -> None:
     )
 
 
-def _slider(curves: CutCurves, order: Order, point: CutPoint) -> None:
+def _slider(run: str, round_taken: int, curves: CutCurves, order: Order, point: CutPoint) -> None:
     points = {each.cut.channels: each for each in curves.points[order]}
-    key = f"tune-cut-{order.value}"
+    # With more points, or another proposal, it is a new one: see `widgets.moved_by_hand`.
+    key = f"tune-cut-{order.value}/{run}/{round_taken}/{len(points)}/{curves.complete}/{tune_choice.turn()}"
     st.session_state[key] = point.cut.channels
+    moved = widgets.moved_by_hand("tune-cut", key, point.cut.channels)
     st.select_slider(
         "Hard cut",
         list(points),
         key=key,
         format_func=lambda channels: cut_words(points[channels]) if channels in points else str(channels),
-        on_change=lambda: tune_choice.set_channels(st.session_state[key]),
+        on_change=lambda: tune_choice.set_channels(st.session_state[key]) if moved() else None,
         help="How many channels are cut, of those measured.",
         disabled=len(points) < 2,
     )
@@ -127,43 +131,47 @@ def _slider(curves: CutCurves, order: Order, point: CutPoint) -> None:
 
 def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint) -> None:
     found = propose(curves.points[order]) if curves.complete else None
-    here = (
-        f"This cut answers {percent(point.agreement)} of the clean budget (n = {curves.budget:,}) as the original does."
-    )
+    here = f"This cut keeps {percent(point.agreement)} of the answers to the clean budget (n = {curves.budget:,})"
     if point.restored is not None:
-        here = here.removesuffix(".") + (
-            f", and {percent(point.restored)} of those with the round's synthesized trigger on "
-            f"(n = {curves.perturbed:,})."
-        )
+        here += f", {percent(point.restored)} with the synthesized trigger on (n = {curves.perturbed:,})"
     if not curves.complete:
-        st.caption(f"{here} A cut is proposed once all are measured.")
+        st.caption(_tight(f"{here}. A cut is proposed once all are measured."))
         return
     soft = ", ".join(
         f"{name.upper()} {percent(value)}"
         for name in ("acc", "asr", "ra")
         if (value := getattr(curves.learned[0], name)) is not None
     )
+    least = f"{100 * LEAST_AGREEMENT:.0f} %"
+    rule = f"A cut is proposed that keeps at least {least} of the original's answers to the clean budget."
     if found is None:
-        why = f"No cut is proposed: none keeps {100 * LEAST_AGREEMENT:.0f} % of the answers to the budget."
+        why = f"No cut is proposed: none keeps {least} of the answers to the clean budget."
     else:
-        rule = (
-            f"the hardest of the measured cuts that answers at least {100 * LEAST_AGREEMENT:.0f} % of the budget as "
-            "the original does; this round made no synthesized trigger to choose by"
-            if found.restored is None
-            else "of the measured cuts the one that keeps the most of the original's answers to the clean budget: the "
-            "share without the synthesized trigger plus the share with it; of equals the fewest channels"
-        )
-        why = (
-            f"**Proposed: {cut_words(found)}**, {rule}. "
-            f"{'The trigger itself and test images have' if card.targets is not None else 'Test images have'} no "
-            "part in it."
-        )
+        rule = _rule(found, least, card.targets is not None)
+        why = f"**Proposed: {cut_words(found)}**."
         if is_dear(found):
             why += (
-                f" It changes {percent(1 - found.agreement)} of the answers to the clean budget, and so may cost "
-                "accuracy that the soft mask, or a cut of fewer channels, keeps."
+                f" It changes {percent(1 - found.agreement)} of the answers to the clean budget: the soft mask, or a "
+                "cut of fewer channels, may keep more accuracy."
             )
-    st.caption(f"{why} {here} The soft mask itself, pruned view: {soft}.".replace(" %", "\u00a0%"))
+    st.caption(_tight(f"{why} {here}. The soft mask: {soft}."), help=rule)
+
+
+def _rule(found: CutPoint, least: str, triggered: bool) -> str:
+    """By what a cut was proposed."""
+    rule = (
+        f"The proposed cut is the hardest of those measured that keeps at least {least} of the original's answers to "
+        "the clean budget. This round made no synthesized trigger to choose by."
+        if found.restored is None
+        else "The proposed cut is the one of those measured that keeps most of the original's answers to the clean "
+        "budget: the share without the synthesized trigger plus the share with it. Of equals it is the one of the "
+        "fewest channels."
+    )
+    return f"{rule} {'The trigger itself and test images have' if triggered else 'Test images have'} no part in it."
+
+
+def _tight(words: str) -> str:
+    return words.replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0")
 
 
 def _buttons(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
@@ -171,8 +179,7 @@ def _buttons(run: str, round_taken: int, order: Order, point: CutPoint) -> None:
         st.button(
             "Take the proposed cut",
             icon=":material/target:",
-            on_click=tune_choice.set_channels,
-            args=(None,),
+            on_click=tune_choice.set_proposed,
             disabled=tune_choice.asked_channels() is None,
             help="Back to the cut that the rule proposes.",
         )

@@ -1,5 +1,7 @@
 """Pieces of pages that several pages share."""
 
+from collections.abc import Callable
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -127,21 +129,49 @@ def _to_defend() -> None:
     st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
 
 
-def asked_round() -> int | None:
-    """The round in the address of this page; None where it follows the latest."""
-    return address.number("round")
+def asked_round(run: RunSummary, first: int = 0) -> int | None:
+    """The round in the address of this page; None where it follows the latest.
+
+    Args:
+        first: the earliest that the page can show.
+    """
+    why = f"the run has rounds {first:,} to {run.round:,}"
+    return address.number("round", run.round, first, why)
+
+
+def moved_by_hand(name: str, key: str, value: object) -> Callable[[], bool]:
+    """For a slider that moves by itself as well: asked in its callback, whether a reader has moved it.
+
+    A browser that has not yet seen a slider change says with the next click on anything where it stood, and Streamlit
+    takes that for a choice. So a slider gets another key with everything else that moves it, and of others than the
+    one drawn last nothing is heard, nor of that one where it stands as it was drawn.
+
+    Args:
+        name: of the slider, whatever its key.
+        value: as it is drawn.
+    """
+    st.session_state[f"drawn/{name}"] = key, value
+    return lambda: st.session_state[f"drawn/{name}"] == (key, value) and st.session_state[key] != value
 
 
 def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int = 0) -> None:
-    """Which round's masks to look at, from `first` on; at the right end it follows the run."""
+    """Which round's masks to look at, from `first` on; at the right end it follows the run.
+
+    Args:
+        key: names the page's slider.
+    """
     if run.round <= first:
         return
-    asked = asked_round()
-    st.session_state[key] = run.round if asked is None else max(first, min(asked, run.round))
+    asked = asked_round(run, first)
+    drawn = run.round if asked is None else asked
+    name, key = key, f"{key}/{run.id}/{run.round}"
+    st.session_state[key] = drawn
+    by_hand = moved_by_hand(name, key, drawn)
 
     def moved() -> None:
-        value = st.session_state[key]
-        address.choose("round", None if value == run.round else str(value))
+        if by_hand():
+            value = st.session_state[key]
+            address.choose("round", None if value == run.round else str(value))
 
     st.slider(
         "Round",
@@ -151,6 +181,6 @@ def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int =
         on_change=moved,
         disabled=disabled,
         help="Look at the masks as they were after this round. "
-        + ("At round 0 nothing is masked; " if first == 0 else "")
-        + "the right end is the latest round, and stays the latest while the run goes on.",
+        + ("At round 0 nothing is masked. " if first == 0 else "")
+        + "The right end is the latest round, and stays the latest while the run goes on.",
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Slider
 
 from invmask import settings
 from invmask.runs.executor import Executor
@@ -49,3 +50,14 @@ def visit(page: str = "start", /, **query: str) -> AppTest:
 def sentences(app: AppTest) -> list[str]:
     """What the page says to somebody in trouble."""
     return [element.value for kind in (app.error, app.warning, app.info) for element in kind]
+
+
+def address_of(app: AppTest) -> dict[str, str]:
+    """What the page's address holds beside victim and run."""
+    held = {name: app.query_params[name] for name in app.query_params if name not in ("victim", "run")}
+    return {name: value if isinstance(value, str) else value[-1] for name, value in held.items()}
+
+
+def round_slider(app: AppTest) -> Slider[int]:
+    """The slider over the rounds beside a page's title."""
+    return next(slider for slider in app.slider if slider.label == "Round")

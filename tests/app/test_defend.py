@@ -1,6 +1,7 @@
 """The Defend page without a browser: what it says and draws of runs written for the purpose."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from invmask.runs.run import Run
 from invmask.runs.shapes import Shapes
 from invmask.runs.store import RunStore
 from invmask.ui import cache
-from invmask.ui.defend_state import state_words
+from invmask.ui.defend_state import duration, mean_seconds, pace_words, recent_seconds, state_words
 from tests.app.conftest import sentences, visit
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
 
 ROUNDS = 5
+CLASSES = dataset_info("cifar10").classes
 LAYOUT = MaskLayout.of(make_narrow(width=2))
 NOTES = {"rounds without progress": 0, "effort": 1.0, "label": None, "racing": 0, "lead": None, "held": False}
 SHARES = np.linspace(0.9, 0.5, ROUNDS + 1)
@@ -359,7 +361,7 @@ def test_a_run_is_shown_with_its_numbers(home: Path):
     at = defend(run=write_run(home).id)
     assert heads(at)[0] == "The three views, round 5"
     body = html(at)
-    assert "Minimise, round 5 of at most 402 · paused · 1.5 s a round" in body
+    assert "Minimise, round 5 of at most 402 · paused · 1.5 s a round" in re.sub("<[^>]*>", "", body)
     assert "50.0 %" in body
     assert "\N{MINUS SIGN}40.0" in body
     assert "+40.0" in body
@@ -436,6 +438,49 @@ def test_a_failed_run_says_so_in_a_sentence_and_can_go_on(home: Path):
     assert "failed" in html(at)
     assert enabled(at) >= {"Run", "Reset"}
     assert not enabled(at) & {"Step", "Pause", "Stop"}
+
+
+def test_the_pace_is_that_of_the_rounds_taken_last(home: Path):
+    run = write_run(home)
+    summary, entries = replace(run.summary(), state=RunState.RUNNING), run.entries()
+    slow = tuple(replace(entry, seconds=38.0) for entry in entries[2:])
+
+    # Two quick rounds of the first phase are forgotten as soon as the second has one.
+    assert pace_words(summary, entries[:2], 402) == ""
+    begun = (*entries[:2], slow[0])
+    assert pace_words(summary, begun, 402) == "38 s a round, at most about 2 h 10 min of this phase left"
+    assert pace_words(replace(summary, state=RunState.PAUSED), begun, 402) == "38 s a round"
+    ended = replace(summary, state=RunState.FINISHED)
+    assert pace_words(ended, (*entries[:2], *slow), 402) == "23 s a round on average"
+    last = replace(summary, phase=Phase.SPARSIFY)
+    sparsify = tuple(replace(e, record=replace(e.record, phase=Phase.SPARSIFY), seconds=2.0) for e in entries[2:])
+    assert pace_words(last, (*entries[:2], *sparsify), 202) == "2.0 s a round, at most about 7 min left"
+
+
+def test_a_pace_is_a_median_of_the_last_and_a_time_in_words():
+    assert recent_seconds([]) is None
+    assert recent_seconds([1, 1, 1, 40, 2, 3, 40, 4]) == 4
+    assert recent_seconds([2.0, 3.0]) == 2.5
+    assert mean_seconds([]) is None
+    assert mean_seconds([1.0, 1.0, 4.0]) == 2.0
+    words = {
+        0: "10 s",
+        11: "20 s",
+        50: "50 s",
+        51: "1 min",
+        61: "2 min",
+        3540: "59 min",
+        3541: "1 h",
+        3601: "1 h 10 min",
+    }
+    assert {seconds: duration(seconds) for seconds in words} == words
+
+
+def test_a_round_that_the_run_does_not_have_is_told_of(home: Path):
+    at = defend(run=write_run(home).id, round="7")
+    assert heads(at)[0] == "The three views, round 5"
+    assert "Left out of the address: `round=7` (the run has rounds 0 to 5)." in sentences(at)
+    assert "round" not in at.query_params
 
 
 def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):

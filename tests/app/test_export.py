@@ -11,7 +11,7 @@ from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.records import read_records
 from invmask.exports.work import make
 from invmask.runs import files, named_masks
-from tests.app.conftest import make_run, sentences, visit
+from tests.app.conftest import make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
@@ -48,7 +48,7 @@ def test_everything_is_ticked_at_first(asked):
     assert asked == [Request("figures", 3, ("svg", "pdf", "png", "html", "csv"), every)]
     button(app, "export/make/report").click().run()
     assert asked[-1] == Request("report", 3)
-    app.slider(key="export-round").set_value(2).run()
+    round_slider(app).set_value(2).run()
     button(app, "export/make/report").click().run()
     assert asked[-1] == Request("report", 2)
     assert any("after round 2" in caption.value for caption in app.caption)

@@ -11,11 +11,12 @@ from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
 from invmask.evidence import views
+from invmask.evidence.views import Fate
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, View
 from invmask.runs import named_masks
-from invmask.ui import flip_panels
-from tests.app.conftest import make_run, sentences, visit
+from invmask.ui import flip_choice, flip_panels
+from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
@@ -129,6 +130,7 @@ def test_the_filter_lets_through_what_the_pruned_view_changed(tiny_victims):
         "recovered": {i for i in range(18) if old[i] != true[i] and new[i] == true[i]},
         "still-fooled": {i for i in range(18) if old[i] == new[i] == 0},
         "newly-wrong": {i for i in range(18) if old[i] == true[i] != new[i]},
+        "otherwise-wrong": {i for i in range(18) if true[i] != old[i] != new[i] != true[i]},
     }
     app = visit("flip", run=run.id, view="inverse")
     for show, places in wanted.items():
@@ -139,6 +141,13 @@ def test_the_filter_lets_through_what_the_pruned_view_changed(tiny_victims):
         else:
             assert "Show all" in sentences(app)[0]
         assert app.query_params.get("show", "all") == show
+
+
+def test_the_filter_finds_those_that_are_wrong_otherwise():
+    fates = [Fate.UNCHANGED, Fate.OTHERWISE_WRONG, Fate.RECOVERED, Fate.OTHERWISE_WRONG]
+    assert flip_choice.chosen("otherwise-wrong", fates, (), [3, 2, 1, 0]) == [3, 1]
+    app = visit("flip", run=make_run().id, show="otherwise-wrong", round="0")
+    assert "At this round no sample is wrong otherwise. Show all, or move to another round." in sentences(app)
 
 
 def test_under_a_mask_by_hand_nobody_is_sent_to_another_round():
@@ -157,7 +166,7 @@ def test_an_address_says_it_all():
     assert {**query, "victim": VICTIM} == {name: app.query_params[name] for name in (*query, "victim")}
     assert [tile["place"] for tile in tiles(app)] == [5, 2]
     assert tiles(app) == tiles(other)
-    assert app.slider(key="flip-round").value == 2
+    assert round_slider(app).value == 2
     assert any("Sample 2, true class" in html.value for html in app.get("html"))
 
 
@@ -175,11 +184,11 @@ def test_switching_pages_keeps_the_choices():
 def test_the_latest_round_follows_the_run():
     run = make_run(rounds=2)
     app = visit("flip", run=run.id)
-    assert app.slider(key="flip-round").value == 2
+    assert round_slider(app).value == 2
     advance_to(run, 3)
     app.run()
-    assert app.slider(key="flip-round").value == 3
-    app.slider(key="flip-round").set_value(1).run()
+    assert round_slider(app).value == 3
+    round_slider(app).set_value(1).run()
     assert app.query_params["round"] == "1"
 
 
@@ -204,18 +213,57 @@ def test_the_clean_control_has_clean_images_alone():
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "told"),
     [
-        {"view": "sideways", "show": "none", "round": "99999", "pick": "a,-1,9999999", "page": "0"},
-        {"round": "-1", "page": "999999", "images": "no"},
-        {"pick": ",".join(["900"] * 50), "show": "picked"},
+        (
+            {"view": "up", "show": "no", "round": "9", "pick": "a,-1,5,9999999", "page": "0"},
+            "`view=up` (not understood), `show=no` (not understood), `round=9` (the run has rounds 0 to 1), ",
+        ),
+        (
+            {"round": "-1", "page": "999999", "images": "no"},
+            "`images=no` (not understood), `round=-1` (not understood), `page=999999` (there is 1)",
+        ),
+        (
+            {"pick": ",".join(["900"] * 5), "show": "picked"},
+            "`pick=900` (samples are 0 to 17)",
+        ),
+        ({"images": "clean", "show": "still-fooled"}, "`show=still-fooled` (no trigger on clean images)"),
+        ({"mask": "gone"}, "`mask=gone` (the run has no such mask, or no longer)"),
+        ({"channel": "conv1:3"}, "`channel=conv1:3` (not known on this page)"),
     ],
 )
-def test_nonsense_in_the_address_is_passed_over(query):
+def test_nonsense_in_the_address_is_told_of_and_left_out(query, told):
     run = make_run(rounds=1)
     app = visit("flip", run=run.id, **query)
     assert not app.exception
     assert not app.error
+    assert any(sentence.startswith(f"Left out of the address: {told}") for sentence in sentences(app))
+    kept = {"pick": "5"} if "view" in query else {"show": "picked"} if "900" in query.get("pick", "") else {}
+    assert address_of(app) == kept | ({"images": "clean"} if query.get("images") == "clean" else {})
+
+
+def test_a_mask_deleted_by_somebody_else_is_told_of_and_one_of_another_run_is_not():
+    run, other = make_run(), make_run(rounds=2)
+    named_masks.save(run, "mine", run.masks_at(1))
+    app = visit("flip", run=run.id, mask="mine")
+    assert sentences(app) == []
+    named_masks.delete(run, "mine")
+    segments(app, "flip-view").set_value("pruned").run()
+    assert sentences(app) == ["Left out of the address: `mask=mine` (the run has no such mask, or no longer)."]
+    assert "mask" not in app.query_params
+    named_masks.save(run, "mine", run.masks_at(1))
+    app = visit("flip", run=run.id, mask="mine")
+    app.selectbox(key=f"sidebar/run/{run.id}").set_value(other.id).run()
+    assert sentences(app) == []
+    assert "mask" not in app.query_params
+
+
+def test_where_the_filter_finds_none_no_sample_is_looked_at():
+    run = make_run()
+    app = visit("flip", run=run.id, show="recovered", round="0")
+    assert any(caption.value == "No sample to look at: the filter finds none." for caption in app.caption)
+    assert not any("true class" in html.value for html in app.get("html"))
+    assert not [chart for chart in app.get("plotly_chart") if "flip-probabilities" in chart.proto.id]
 
 
 def test_without_a_run_it_says_what_to_do():

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ from invmask.ui import neurons_choice
 from invmask.ui.neurons_channel import conductance_note
 from invmask.ui.neurons_data import HIGH_SCORE, what_if
 from invmask.ui.neurons_panels import TABLE_WIDTH
-from tests.app.conftest import make_run, sentences, visit
+from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
 
@@ -120,7 +121,7 @@ def test_before_a_cut_the_numbers_are_those_that_the_run_recorded(monkeypatch):
 
 def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
     masks = Masks(torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.zeros(4))
-    decided = neurons_choice.decided(neurons_choice.parse_actions("2,0.r0"), 4)
+    decided = neurons_choice.decided(neurons_choice.parse_actions("2,0.r0", 4)[0], 4)
     gates = decided.apply(masks).gate(View.PRUNED)
     assert gates.tolist() == pytest.approx([1, 0, 0, 1], abs=1e-4)
 
@@ -130,10 +131,9 @@ def test_any_set_of_channels_goes_through_the_address_and_no_action_is_lost(monk
     few = neurons_choice.Action((7, 3, 4, 5), restore=True)
     text = neurons_choice.write_actions([layer, few])
     assert text == "560-1199.r7,3,4,5"
-    first, second = neurons_choice.parse_actions(text)
+    (first, second), wrong = neurons_choice.parse_actions(text, 1200)
+    assert wrong == []
     assert (sorted(first.channels), second) == (list(range(560, 1200)), few)
-    assert neurons_choice.parse_actions("5-3.1-2-3.x.8") == (neurons_choice.Action(()), neurons_choice.Action((8,)))
-    assert len(neurons_choice.parse_actions("0-999999")[0].channels) == neurons_choice.MOST_CHANNELS + 1
     written = {"cut": "3"}
     monkeypatch.setattr(neurons_choice.address, "choice", written.get)
     monkeypatch.setattr(neurons_choice.address, "choose", written.__setitem__)
@@ -141,9 +141,34 @@ def test_any_set_of_channels_goes_through_the_address_and_no_action_is_lost(monk
         neurons_choice.act((9, 7), restore)
         assert written["cut"] == expected
     many = [neurons_choice.Action((number % 50,), restore=number % 3 == 0) for number in range(200)]
-    shorter = neurons_choice._with_room(many)
-    assert len(shorter) == 102
-    assert neurons_choice.decided(shorter, 50) == neurons_choice.decided(many, 50)
+    written["cut"] = neurons_choice.write_actions(many)
+    neurons_choice.act((49, 3))
+    actions, _ = neurons_choice.parse_actions(written["cut"], 50)
+    assert len(actions) == 103
+    assert neurons_choice.decided(actions, 50) == neurons_choice.decided([*many, neurons_choice.Action((49, 3))], 50)
+    written["cut"] = neurons_choice.write_actions([neurons_choice.Action(tuple(range(0, 10_000, 2)))])
+    neurons_choice.act(tuple(range(0, 4_000, 2)), restore=True)
+    assert len(written["cut"]) <= neurons_choice.address.MOST_LETTERS
+    actions, _ = neurons_choice.parse_actions(written["cut"], 10_000)
+    left = neurons_choice.decided(actions, 10_000)
+    assert (left.cut, left.restored) == (tuple(range(4_000, 10_000, 2)), tuple(range(0, 4_000, 2)))
+
+
+def test_an_address_names_no_more_channels_than_the_network_has():
+    actions, wrong = neurons_choice.parse_actions("5-3.1-2-3.x.8.0-9.0-10.r3-3,3.0-5,0-5.10..99999-999999", 10)
+    assert [(action.channels, action.restore) for action in actions] == [
+        ((8,), False),
+        (tuple(range(10)), False),
+        ((3,), True),
+    ]
+    assert wrong == ["5-3", "1-2-3", "x", "0-10", "0-5,0-5", "10", "", "99999-999999"]
+    for huge in (".".join(["0-99999"] * 200), ".".join(["0-999"] * 250), ",".join(["0-999"] * 5_000)):
+        tracemalloc.start()
+        actions, wrong = neurons_choice.parse_actions(huge, 1_000)
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+        tracemalloc.stop()
+        assert len(actions) <= neurons_choice.MOST_ACTIONS
+        assert wrong
 
 
 def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
@@ -276,8 +301,9 @@ def test_the_history_marks_no_round_that_the_run_does_not_have():
     run = make_run(rounds=2)
     app = visit("neurons", run=run.id, channel="layer4.0.conv1:3", round="4")
     assert not app.exception
-    shapes = figure(app, "pruned gate m")["layout"]["shapes"]
-    assert max(shape["x0"] for shape in shapes if shape["type"] == "line") == 2
+    shapes = figure(app, "pruned gate m")["layout"].get("shapes", [])
+    assert max((shape["x0"] for shape in shapes if shape["type"] == "line"), default=0) <= 2
+    assert "round" not in app.query_params
 
 
 def test_cuts_by_hand_and_an_open_channel_stay_with_their_network():
@@ -296,7 +322,7 @@ def test_the_round_can_be_chosen(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id, round="2")
     assert measures(app) == own_measures(home, run.masks_at(2))
-    app.slider(key="neurons-round").set_value(4).run()
+    round_slider(app).set_value(4).run()
     assert app.query_params["round"] == "4"
     assert measures(app) == own_measures(home, run.masks_at(4))
 
@@ -325,22 +351,33 @@ def test_scores_are_held_against_the_clean_controls(home):
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "kept", "told"),
     [
-        {"cut": "x,1.r.,5.9999999", "base": "nobody", "colour": "none", "round": "99999", "draw": "-1"},
-        {"cut": ",".join(["900"] * 50) + ".999999"},
+        (
+            {"cut": "x,1.r.3.5.9999999", "base": "nobody", "colour": "none", "draw": "-1"},
+            {"cut": "3.5"},
+            "`cut=x,1.r.9999999` (no channels of this network), `colour=none` (not understood), `base=nobody` (",
+        ),
+        (
+            {"cut": "0-99999.0-99999", "round": "99"},
+            {},
+            "`round=99` (the run has rounds 0 to 1), `cut=0-99999.0-99999`",
+        ),
+        ({"cut": ",".join(["900"] * 50) + ".999999"}, {}, "`cut=900,900,900,"),
     ],
 )
-def test_nonsense_in_the_address_is_passed_over(query):
+def test_nonsense_in_the_address_is_told_of_and_left_out(query, kept, told):
     app = visit("neurons", run=make_run(rounds=1).id, **query)
     assert not app.exception
     assert not app.error
+    assert any(sentence.startswith(f"Left out of the address: {told}") for sentence in sentences(app))
+    assert address_of(app) == kept
 
 
 def test_a_channel_that_is_not_there_is_a_sentence():
     app = visit("neurons", run=make_run(rounds=1).id, channel="layer9:1")
     assert not app.exception
-    assert "There is no channel 'layer9:1'" in app.error[0].value
+    assert "There is no channel `layer9:1`" in app.error[0].value
 
 
 def test_without_a_run_or_a_round_it_says_what_to_do():

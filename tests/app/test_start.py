@@ -14,7 +14,7 @@ from invmask.attacks.victims import load_victim, new_model, save_victim
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
 from invmask.ui import cache, widgets
-from tests.app.conftest import make_run, sentences, visit
+from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 
 pytestmark = pytest.mark.usefixtures("tiny_victims")
@@ -91,10 +91,43 @@ def test_the_clean_control_has_no_trigger():
 
 
 @pytest.mark.parametrize("query", [{"draw": "x"}, {"draw": "-1"}, {"class": "airplane"}, {"class": "<b>"}])
-def test_nonsense_in_the_address_is_passed_over(query):
+def test_nonsense_in_the_address_is_told_of_and_left_out(query):
     app = visit(victim=VICTIM, **query)
     assert not app.exception
     assert len(re.findall("<figcaption>", grid(app))) == 6
+    ((name, value),) = query.items()
+    assert sentences(app) == [f"Left out of the address: `{name}={value}` (not understood)."]
+    assert address_of(app) == {}
+    # Until something else is chosen; what people do not look at any more is not held against them.
+    assert sentences(app.run())
+    next(button for button in app.button if button.label == "Draw other pictures").click().run()
+    assert sentences(app) == []
+
+
+def test_what_a_page_does_not_know_is_told_of_in_one_short_sentence():
+    words = {f"word{number}": "x" * 10_000 for number in range(30)} | {"draw": "7" * 40_000}
+    app = visit(victim=VICTIM, **words)
+    (sentence,) = sentences(app)
+    assert sentence.startswith("Left out of the address: `word0=xxxxxxxxx")
+    assert sentence.endswith(" and 27 more.")
+    assert len(sentence) < 400
+    assert address_of(app) == {}
+
+
+def test_nothing_in_an_address_is_drawn_as_markdown():
+    picture = "![](http://elsewhere/x.png)`**`"
+    for query in ({"victim": picture}, {"victim": VICTIM, "run": picture}, {"victim": VICTIM, "class": picture}):
+        (sentence,) = sentences(visit(**query))
+        assert "elsewhere" in sentence
+        assert "elsewhere" not in re.sub("`[^`]*`", "", sentence)
+
+
+def test_a_class_that_another_victim_does_not_have_goes_without_a_word():
+    app = visit(victim=CONTROL, **{"class": "airplane"})
+    assert sentences(app) == []
+    app.selectbox(key="sidebar/victim").set_value(VICTIM).run()
+    assert sentences(app) == []
+    assert "class" not in app.query_params
 
 
 def test_a_wrong_victim_gives_a_sentence_and_a_way_on():
@@ -111,7 +144,7 @@ def test_a_wrong_run_gives_a_sentence_and_a_way_on():
     app = visit(victim=VICTIM, run="../../etc/passwd")
     assert not app.exception
     (sentence,) = sentences(app)
-    assert sentence.startswith("There is no run '../../etc/passwd'.")
+    assert sentence.startswith("There is no run `../../etc/passwd`.")
 
 
 def test_a_run_whose_victim_is_another_one_by_now_says_so(own_home):

@@ -13,7 +13,7 @@ from invmask.runs import named_masks, tuning
 from invmask.runs.cutting import measure_cuts
 from invmask.runs.wants import Goal
 from invmask.ui import cache, tune_choice
-from tests.app.conftest import make_run, sentences, visit
+from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken
 
 
@@ -37,6 +37,10 @@ def button(app, label):
     return next(button for button in app.button if button.label == label)
 
 
+def slider(app):
+    return next(slider for slider in app.select_slider if slider.label == "Hard cut")
+
+
 def marked(app):
     specs = [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
     return {trace["x"][0] for spec in specs for trace in spec["data"] if "this cut" in trace.get("name", "")}
@@ -50,7 +54,7 @@ def test_the_slider_shows_what_was_measured_and_the_address_keeps_it():
     proposed = propose(points).cut.channels
     assert marked(app) == {proposed}
     other = next(point for point in reversed(points) if point.cut.channels != proposed)
-    app.select_slider(key="tune-cut-score").set_value(other.cut.channels).run()
+    slider(app).set_value(other.cut.channels).run()
     assert app.query_params["n"] == str(other.cut.channels)
     assert marked(app) == {other.cut.channels}
     again = visit("tune", run=run.id, by="score", n=str(other.cut.channels))
@@ -74,7 +78,7 @@ def test_a_proposal_that_changes_many_clean_answers_says_so(agreement, told):
         words = " ".join(caption.value for caption in visit("tune", run=run.id, by=order.value).caption)
         assert "**Proposed: " in words
         assert ("It changes 2.1\u00a0% of the answers to the clean budget" in words) == told
-        assert ("the soft mask, or a cut of fewer channels, keeps" in words) == told
+        assert ("a cut of fewer channels, may keep more accuracy" in words) == told
 
 
 def test_a_run_that_is_gone_while_one_looks_at_it_gets_a_sentence(monkeypatch):
@@ -108,7 +112,7 @@ def test_two_cuts_are_pinned_side_by_side():
     first, last = (curves.points[Order.SCORE][place].cut.channels for place in (0, -1))
     app = visit("tune", run=run.id, by="score", n=str(first))
     button(app, "Pin").click().run()
-    app.select_slider(key="tune-cut-score").set_value(last).run()
+    slider(app).set_value(last).run()
     button(app, "Pin").click().run()
     assert app.query_params["pins"] == f"{run.id}.5.score.{first}~{run.id}.5.score.{last}"
     assert [b.label for b in app.button].count("Unpin") == 2
@@ -118,6 +122,38 @@ def test_two_cuts_are_pinned_side_by_side():
     odd = visit("tune", run=run.id, pins=f"nonsense~{run.id}.5.score.99999~20200101-000000-a-aaaa.1.mask.0")
     assert not odd.exception
     assert any("no longer measured" in words for words in sentences(odd))
+
+
+def test_pins_and_cuts_of_an_address_that_make_no_sense_are_told_of_and_left_out():
+    run, _ = measured_run()
+    first, second, third = (f"{run.id}.5.score.{number}" for number in (0, 1, 2))
+    for query, told, kept in (
+        ({"pins": f"x~{first}~../../a.1.mask.0"}, "`pins=x~../../a.1.mask.0` (no cuts)", {"pins": first}),
+        ({"pins": f"{first}~{second}~{third}"}, f"`pins={run.id}", {"pins": f"{first}~{second}"}),
+        ({"n": "999999"}, "`n=999999` (more channels than the network has)", {}),
+        ({"by": "x", "values": "1~x", "axis": "y", "base": "z"}, "`by=x` (not understood), ", {}),
+    ):
+        app = visit("tune", run=run.id, **query)
+        assert not app.exception
+        assert any(sentence.startswith(f"Left out of the address: {told}") for sentence in sentences(app)), told
+        assert address_of(app) == kept
+
+
+def test_a_proposal_is_short_and_its_rule_is_at_hand():
+    run, curves = measured_run()
+    caption = next(c for c in visit("tune", run=run.id, by="score").caption if "Proposed" in c.value)
+    assert len(caption.value) < 330
+    assert "synthesized trigger" in caption.help
+    assert propose(curves.points[Order.SCORE]) is not None
+
+
+def test_what_is_started_is_seen_at_once_whatever_was_read_before():
+    run = make_run(rounds=1)
+    app = visit("tune", run=run.id, values="1~2")
+    # Read a moment ago, as after another click.
+    cache.listing()
+    button(app, "Start the 2 missing runs").click().run()
+    assert any("2 under way, 0 missing" in caption.value for caption in app.caption)
 
 
 def test_cuts_are_asked_for_and_a_clean_control_has_acc_alone():

@@ -1,13 +1,19 @@
 """A reader moves the threshold slider by keyboard, sees the numbers change, and finds the same at the address."""
 
+import re
+from dataclasses import replace
+
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Page, expect
 
 from invmask.defenses.ims.config import preset
+from invmask.evidence.threshold import Order
 from invmask.runs import tuning
 from invmask.runs.cutting import measure_cuts
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
+from invmask.runs.store import RunStore
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import heading, query, settled
 from tests.unit.run_helpers import taken
@@ -15,13 +21,13 @@ from tests.unit.run_helpers import taken
 pytestmark = pytest.mark.browser
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
+SPEC = RunSpec(victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default"), probe_per_class=2)
 
 
 @pytest.fixture
 def run(served: Dashboard) -> Run:
     """A few rounds, and the cuts of its masks measured."""
-    spec = RunSpec(victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default"), probe_per_class=2)
-    run = taken(served.home, spec, 12)
+    run = taken(served.home, SPEC, 12)
     tuning.ERRAND.ask(run, 12)
     measure_cuts(run.path)
     return run
@@ -48,3 +54,46 @@ def test_the_threshold_moves_on_the_curve_and_the_address_keeps_it(page: Page, s
     page.reload()
     expect(card).to_have_text(after, use_inner_text=True)
     assert query(page) == asked
+
+
+def test_runs_started_right_after_the_values_changed_are_seen_under_way(page: Page, served: Dashboard, run: Run):
+    page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&axis=norm_bound&values=0.03&seeds=8")
+    starts = page.get_by_role("button", name=re.compile("^(play_arrow )?Start the .*missing run"))
+    expect(starts).to_be_enabled()
+    settled(page)
+    page.get_by_role("button", name="0.1", exact=True).click()
+    expect(starts).to_contain_text("Start the 2 missing runs")
+    starts.click()
+    expect(page.get_by_text("0 of 2 runs finished, 2 under way, 0 missing.")).to_be_visible()
+    expect(starts).to_be_disabled()
+    # Other tests want the worker, too.
+    store = RunStore(served.home / "runs")
+    for begun in store.runs():
+        store.pause(begun.id)
+
+
+def test_values_pressed_while_cuts_are_measured_move_no_slider(page: Page, served: Dashboard, run: Run):
+    whole = tuning.read_curves(run, 12)
+    assert whole is not None
+    every = whole.points[Order.SCORE]
+
+    def measured(number: int) -> None:
+        tuning.write_curves(run, 12, replace(whole, points=dict.fromkeys(Order, every[:number])))
+
+    # Here it is this test that measures, as slowly as it likes.
+    with FileLock(run.path / tuning.ERRAND.folder / "gather.lock"):
+        measured(2)
+        page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&by=score&axis=steepness")
+        expect(page.get_by_role("slider", name="Hard cut")).to_be_visible()
+        expect(page.get_by_text(re.compile("^Measuring cuts in the background"))).to_be_visible()
+        pill = page.get_by_role("button", name="40", exact=True)
+        for number in range(3, len(every)):
+            measured(number)
+            for _ in range(4):
+                pill.click()
+                page.wait_for_timeout(250)
+            assert "n" not in query(page), f"with {number} cuts measured"
+    tuning.write_curves(run, 12, whole)
+    expect(page.get_by_text(re.compile(r"Proposed: "))).to_be_visible()
+    settled(page)
+    assert "n" not in query(page)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from invmask.figures.channels import cell_places
 from invmask.runs.entries import RunState
 from invmask.runs.store import RunStore
 from invmask.runs.sweep import UNDER_WAY
@@ -19,6 +20,7 @@ from tests.browser.pages import (
     query,
     round_shown,
     set_number,
+    settled,
     state_line,
     wait_until,
 )
@@ -157,6 +159,64 @@ def test_pages_answer_while_a_run_is_under_way(page: Page, new_reader: Callable[
     expect(state_line(page)).to_contain_text("paused")
     # Following stays on while rounds come in: nobody has moved the slider.
     assert query(page) == query(somebody) == {"victim": VICTIM, "run": run}
+
+
+def test_a_channel_of_the_map_is_opened_on_neurons_while_rounds_go_by(page: Page, served: Dashboard):
+    page.goto(f"{served.url}/defend?victim={VICTIM}")
+    expect(heading(page, "Defend")).to_be_visible()
+    run = begin_short_run(page)
+    press(page, "Run")
+    expect(state_line(page)).to_contain_text("running")
+    plot = page.locator(".st-key-defend-map .js-plotly-plot .nsewdrag").first
+    for number in (14, 3, 9):
+        expect(plot).to_be_visible()
+        began = round_shown(page)
+        wait_until(page, "another round", lambda before=began: round_shown(page) > before, 60)
+        layers = RunStore(served.home / "runs").run(run).layout()
+        assert layers is not None
+        bottom = cell_places(layers.layers, 64)[3]
+        # Each round has a chart of its own: it is measured in one go.
+        width, height = plot.evaluate(
+            "(it) => { const box = it.getBoundingClientRect(); return [box.width, box.height] }"
+        )
+        # The middle of the cell in the axes of `channel_map`.
+        x, y = (number + 0.5 + 0.3) / 64.6, (0.5 + 0.35) / (bottom - 0.1 + 0.35)
+        plot.click(position={"x": x * width, "y": y * height})
+        expect(page.get_by_role("heading", name=f"conv1, channel {number}")).to_be_visible()
+        wait_until(page, "it is in the address", lambda n=number: query(page).get("channel") == f"conv1:{n}", 20)
+        assert query(page)["run"] == run
+        go_to(page, "Defend")
+        expect(heading(page, "All channels by layer")).to_be_visible()
+        # One click leads there once.
+        began = round_shown(page)
+        wait_until(page, "another round", lambda before=began: round_shown(page) > before, 60)
+        assert "/defend" in page.url
+    press(page, "Pause")
+    expect(state_line(page)).to_contain_text("paused")
+
+
+def test_nothing_stops_a_page_half_drawn(page: Page, served: Dashboard):
+    page.goto(f"{served.url}/?victim={VICTIM}")
+    expect(heading(page, "A backdoor, on a real victim")).to_be_visible()
+    # Slow enough for Streamlit's sign that the page is being drawn.
+    page.evaluate("""() => new MutationObserver(() => {
+        const sign = document.querySelector('[data-testid="stStatusWidgetRunningIcon"]');
+        if (!sign) return;
+        const buttons = [...document.querySelectorAll('[data-testid="stStatusWidget"] button')];
+        window.signs = (window.signs ?? 0) + 1;
+        if (buttons.some((button) => button.checkVisibility()))
+            window.stops = [...(window.stops ?? []), document.body.innerText];
+    }).observe(document.body, {childList: true, subtree: true})""")
+    victims = page.get_by_role("combobox", name=re.compile("Victim"))
+    for place in range(1, 6):
+        victims.click()
+        page.get_by_role("option").nth(place).click()
+        page.wait_for_timeout(1_500)
+        settled(page)
+        if page.evaluate("window.signs ?? 0"):
+            break
+    assert page.evaluate("window.signs ?? 0") > 0
+    assert page.evaluate("window.stops ?? []") == []
 
 
 def test_a_wrong_address_gets_a_sentence(page: Page, served: Dashboard):

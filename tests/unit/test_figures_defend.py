@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from invmask.figures.attack_sheet import SheetColumn, attack_sheet
-from invmask.figures.channels import ChannelState, channel_map, layer_counts, map_height, short_names
+from invmask.figures.channels import ChannelState, channel_at, channel_map, layer_counts, map_height, short_names
 from invmask.figures.inner import SHARES, flip_labels, inner_curves
 from invmask.figures.losses import TermWords, loss_curves
 from invmask.figures.measures import measure_curves
@@ -60,6 +60,22 @@ def test_the_map_gives_each_channel_a_place_of_its_own():
     places = list(zip(cells.base, cells.y, strict=True))
     assert len(set(places)) == 8
     assert {y for _, y in places[3:]} == {cells.y[3], cells.y[3] + 1}
+
+
+def test_every_cell_of_the_map_is_known_by_its_channel():
+    cells = channel_map(STATE, "pruned", "light", columns=4).data[0]
+    found = {}
+    for row, texts in enumerate(cells.text):
+        for column, text in enumerate(texts):
+            channel = channel_at(STATE.layers, row, column, columns=4)
+            assert (channel is None) == (text == "")
+            if channel is not None:
+                layer = next(layer for layer in reversed(STATE.layers) if layer.offset <= channel)
+                name = layer.name.removeprefix("network.")
+                assert text.startswith(f"<b>{name}</b>, channel {channel - layer.offset}<br>")
+                found[channel] = text
+    assert sorted(found) == list(range(len(STATE.mask)))
+    assert channel_at(STATE.layers, 99, 0) is None
 
 
 def test_the_map_on_screen_has_the_same_cells_as_on_paper():

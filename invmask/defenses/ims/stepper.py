@@ -17,7 +17,7 @@ from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Pha
 from invmask.defenses.ims.outer import TurnedUp, kept, on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, amplified_answers, solve_inner
 from invmask.defenses.ims.state import IMSState, unpack
-from invmask.defenses.ims.words import AXES, CAPABILITIES, PRESET_WORDS, STAGES, TERMS, found, now
+from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now
 from invmask.defenses.registry import register
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
@@ -34,6 +34,7 @@ _ORDER = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
     family="pruning",
     paper="K. Dunnett et al., Backdoor Mitigation via Invertible Pruning Masks, NeurIPS 2025, arXiv 2509.15497",
     explanation="Learns for every channel whether it is cut, such that the inverse mask keeps the backdoor alone.",
+    details=DETAILS,
     config=IMSConfig,
     presets={name: PRESETS[name] for name in ("default", "adaptive", "paper")},
     preset_words=PRESET_WORDS,

@@ -8,6 +8,16 @@ from invmask.defenses.ims.config import Phase
 
 CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=True)
 
+DETAILS = (
+    "A round makes perturbations of the clean images that fool the network (from the second phase on), then moves "
+    "every channel's mask and selection a little. A phase ends after its last round, or earlier without progress. "
+    "Initialise may begin with a **race**: every label has a mask of its own, and the phase goes on with the one whose "
+    "mean loss is lowest. A backdoor's label often leads by a nat (the unit of the losses) or more; a small lead says "
+    "little, and with few clean images so does a large one. A label that leads by enough among enough images is **held "
+    "to**, right or wrong: to the end, the perturbations shall lead there, and so shall the channels cut (in "
+    "transformers only during Initialise)."
+)
+
 PRESET_WORDS = {
     "default": "ours, chosen by measurement for speed and for what it keeps.",
     "adaptive": "presses as hard as the clean answers allow, for networks that default leaves fooled.",
