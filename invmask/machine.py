@@ -44,6 +44,17 @@ def has_bfloat16(device: str = "cpu") -> bool:
     return bool(words & {"amx_bf16", "avx512_bf16"})
 
 
+class InEitherPrecision:
+    """For settings of a training that say by `bfloat16` what the networks run in."""
+
+    bfloat16: bool
+
+    @property
+    def precision(self) -> Precision:
+        """What the networks run in."""
+        return "bfloat16" if self.bfloat16 else "float32"
+
+
 def device_kind(device: str) -> str:
     """`cuda` for `cuda:1`: what results may be averaged over, for devices of a kind compute alike."""
     return device.partition(":")[0]

@@ -12,11 +12,11 @@ from invmask.attacks import checkpoint
 from invmask.attacks.base import EpochReport, Progress
 from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
-from invmask.machine import Precision, autocast
+from invmask.machine import InEitherPrecision, autocast
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(InEitherPrecision):
     """How the networks are trained; `of` is whatever else makes this training the one it is."""
 
     of: dict[str, Any]
@@ -27,11 +27,6 @@ class FitConfig:
     crop_padding: int = 2
     seed: int = 0
     bfloat16: bool = False
-
-    @property
-    def precision(self) -> Precision:
-        """What the networks run in."""
-        return "bfloat16" if self.bfloat16 else "float32"
 
 
 def fit(

@@ -21,11 +21,11 @@ from invmask.attacks.loop import Batch, Session
 from invmask.attacks.poison import PoisonedSet
 from invmask.augmentation import augment
 from invmask.errors import UserError
-from invmask.machine import Precision, autocast
+from invmask.machine import InEitherPrecision, autocast
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(InEitherPrecision):
     """How a victim is trained. Learning rates per step of `batch_size` images.
 
     Attributes:
@@ -54,11 +54,6 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adamw"):
             raise UserError(f"There is no optimizer '{self.optimizer}'; choose sgd or adamw.")
-
-    @property
-    def precision(self) -> Precision:
-        """What the networks run in."""
-        return "bfloat16" if self.bfloat16 else "float32"
 
 
 def train(

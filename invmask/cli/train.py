@@ -55,7 +55,7 @@ def _check_name(plan: Plan, out: Path) -> None:
     card = _card_of(plan, [out])
     known = card or _card_of(plan, settings.victim_folders())
     usual = known.attack_settings if known is not None else {}
-    asked, expected = (replace(plan, settings=of).make_attack() for of in ({**usual, **plan.settings}, usual))
+    asked, expected = (of.make_attack() for of in (_completed(plan, known), replace(plan, settings=usual)))
     if plan.called is None and asked != expected:
         raise UserError("Settings are not part of a victim's name: give this one a name of its own with --name.")
     if card is not None and asked != expected:
@@ -85,8 +85,9 @@ def _card_of(plan: Plan, folders: list[Path]) -> VictimCard | None:
     return card if kind == of_card and math.isclose(ratio, card.poisoning_ratio) else None
 
 
-def _all_settings(card: VictimCard, plan: Plan) -> dict[str, Any]:
-    return {**card.attack_settings, **plan.settings}
+def _completed(plan: Plan, card: VictimCard | None) -> Plan:
+    """The plan with the card's settings of the attack where it says none."""
+    return plan if card is None else replace(plan, settings={**card.attack_settings, **plan.settings})
 
 
 def carry_out(
@@ -111,8 +112,7 @@ def carry_out(
 
     check_device(device)
     card = _card_of(plan, settings.victim_folders()) or like
-    if card is not None:
-        plan = replace(plan, settings=_all_settings(card, plan))
+    plan = _completed(plan, card)
     attack = plan.make_attack()
     stages = stages_of(card or plan, epochs, seed, precision or suited_precision(plan.architecture, device))
     if not dataset_info(plan.dataset).mirrors:
