@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.lettering import text_width
+from invmask.figures.lettering import shortened, text_width
 from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.ramps import SELECTED_COLOURS, gate_scale, selection_scale
 from invmask.figures.template import finish
@@ -23,6 +23,8 @@ QUANTITIES = {
 
 ROW_HEIGHT = 13
 LAYER_GAP = 0.45
+LONGEST_NAME = 230
+"""Pixels, in one column of a paper: forty letters; what is longer is shortened in its middle."""
 SHARE_STEPS = (10, 25, 50, 100)
 
 
@@ -118,6 +120,8 @@ def channel_map(
     figure.update_xaxes(range=[-0.3, columns + 0.3], visible=False, fixedrange=True, row=1, col=1)
     figure.update_yaxes(range=[bottom - 0.1, -0.35], fixedrange=True, **axis)
     names = short_names(state.layers)
+    if narrow:
+        names = [shortened(name, LONGEST_NAME, 12) for name in names]
     figure.update_yaxes(tickvals=centres, ticktext=names, tickfont={"size": 12}, ticks="", row=1, col=1)
     scale = selection_scale(theme) if quantity == "selection" else gate_scale(quantity, theme)
     figure.update_layout(

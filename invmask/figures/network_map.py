@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, flat_colour_bar, room_for, short_names
+from invmask.figures.lettering import shortened
 from invmask.figures.palette import SEQUENCE, TEXT, Theme
 from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, LETTERS
 from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
@@ -19,6 +20,8 @@ SIDE = 9
 FILLED = 0.86
 """At most so much of the room from one square to the next is the square."""
 RIGHT = 8
+LEAST_MAP = 140
+"""Pixels that the squares have on paper at least: names of more than about forty letters lose their middle for it."""
 Scale = Literal["fraction", "amount", "signed"]
 
 
@@ -78,10 +81,13 @@ def network_map(
     x, y, centres, bottom = cell_places(layers, columns)
     x, y = x + 0.5, y + 0.5
     names = [f"{name} · {layer.channels}" for name, layer in zip(short_names(layers), layers, strict=True)]
+    across = (DRAWN_PAGE if wide else DRAWN_WIDTH) - RIGHT
+    if theme == "paper":
+        names = [shortened(name, across - LEAST_MAP, LETTERS) for name in names]
     left, side = room_for(names, LETTERS), float(SIDE)
     if theme == "paper":
         # Names are whole, and squares have the room that is left.
-        side = min(side, FILLED * ((DRAWN_PAGE if wide else DRAWN_WIDTH) - left - RIGHT) / (columns + 0.4))
+        side = min(side, FILLED * (across - left) / (columns + 0.4))
     low, high = values.limits
     known = np.isfinite(values.values)
     figure = go.Figure()
@@ -109,8 +115,8 @@ def network_map(
     )
     marks: tuple[tuple[str, Sequence[int], str, float], ...] = (
         ("picked", picked, "square-open", side + 4),
-        ("cut by hand", cut, "x-thin-open", side - 2),
-        ("restored by hand", restored, "circle", side - 4),
+        ("cut by hand", cut, "x-thin-open", max(3.0, side - 2)),
+        ("restored by hand", restored, "circle", max(2.0, side - 4)),
     )
     for name, channels, symbol, size in marks:
         places = list(channels)

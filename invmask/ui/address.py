@@ -271,7 +271,7 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
             f"There is no run {quoted(run)}. Choose one in the sidebar, or start one on the page Defend."
         )
         if cache.is_damaged(run):
-            address.complaint = f"Run {run} is damaged and cannot be read. Delete it, or choose another in the sidebar."
+            address.complaint = f"Run {run} is damaged and cannot be read: delete it, or choose another in the sidebar."
             address.damaged = run
         run = None
     if found is not None and found not in cards:

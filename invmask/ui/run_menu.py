@@ -4,17 +4,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 import streamlit as st
 
 from invmask.errors import UserError, cannot_be_used
 from invmask.runs.entries import RunState, RunSummary
 from invmask.runs.run import MOST_NAME
 from invmask.ui import address, cache
+from invmask.ui.names import plain
 from invmask.ui.samples import percent
 
 _SURE, _PROBLEM = "run-menu/sure", "run-menu/problem"
-_ROW_HEIGHT, _MOST_ROWS = 54, 7
+# As wide as a telephone has room for.
+_WIDTH = 270
+MOST_LISTED = 40
 
 STATE_WORDS: dict[RunState, str] = {
     RunState.NEW: "not begun",
@@ -52,7 +54,7 @@ def run_facts(run: RunSummary) -> str:
 
 def show(runs: Sequence[RunSummary], current: str | None) -> None:
     """The list of `runs`, newest first, and what can be done to the current one."""
-    with st.container(gap="xsmall"):
+    with st.container(horizontal=True, gap="xsmall"):
         if runs:
             _list(runs, current)
         if current is not None:
@@ -74,58 +76,45 @@ def delete_button(run: str, label: str = "Delete this run") -> None:
 
 
 def _list(runs: Sequence[RunSummary], current: str | None) -> None:
-    popover = st.popover(
-        f"All {len(runs)} runs of this victim" if len(runs) > 1 else "The run of this victim",
-        icon=":material/list:",
-        width="stretch",
-        key="run-menu/list",
-        # Drawn only where somebody looks at it.
-        on_change="rerun",
-        help="When each was made, what it is doing, and the ASR of its pruned or repaired view at the end.",
-    )
-    if not popover.open:
-        return
-    ids, key = [run.id for run in runs], f"run-menu/rows/{current}"
-
-    def chosen() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        if rows:
-            address.set_run(ids[rows[0]])
-
-    with popover:
-        st.caption("Click a row to look at that run.")
-        st.dataframe(
-            pd.DataFrame({"Run": [f"{run_title(run)}\n{run_facts(run)}" for run in runs]}),
+    popover = st.popover(f"{len(runs):,} runs" if len(runs) > 1 else "1 run", width="stretch", key="run-menu/list")
+    found, key = {run.id: run for run in runs[:MOST_LISTED]}, f"run-menu/rows/{current}"
+    st.session_state[key] = current if current in found else None
+    with popover, st.container(width=_WIDTH):
+        st.radio(
+            "Runs, newest first",
+            list(found),
             key=key,
-            hide_index=True,
-            width=320,
-            row_height=_ROW_HEIGHT,
-            height=_ROW_HEIGHT * min(len(runs), _MOST_ROWS) + 38,
-            selection_mode="single-row",
-            on_select=chosen,
-            alt="All runs of this victim: name or settings, time made, state and result",
+            format_func=lambda run: plain(run_title(found[run])),
+            captions=[run_facts(run) for run in found.values()],
+            on_change=lambda: address.set_run(st.session_state[key]),
+            label_visibility="collapsed",
         )
+        if len(runs) > len(found):
+            st.caption(f"The newest {len(found)} of them. Older ones are in the field Run.")
 
 
 def _edit(run: str, summary: RunSummary | None) -> None:
-    with st.popover(
-        "Name or delete" if summary is not None else "Delete",
-        icon=":material/edit:",
-        width="stretch",
-        key="run-menu/edit",
+    with (
+        st.popover(
+            "Edit run" if summary is not None else "Delete run",
+            width="stretch",
+            key="run-menu/edit",
+            help="Give this run a name, or delete it.",
+        ),
+        st.container(width=_WIDTH),
     ):
         if summary is not None:
+            # Another name is another field, which begins with it.
             key = f"run-menu/name/{run}/{summary.name}"
-            st.session_state.setdefault(key, summary.name)
             st.text_input(
                 "Name",
+                summary.name,
                 key=key,
                 max_chars=MOST_NAME,
                 placeholder="What to call this run",
                 help="Shown wherever runs are listed, to everyone. Leave it empty for the settings' own words.",
             )
             st.button("Save the name", key="run-menu/save", type="primary", on_click=_rename, args=(run, key))
-            st.divider()
         delete_button(run)
 
 

@@ -19,7 +19,7 @@ def show(error: UserError) -> None:
     if run is None or not isinstance(error, RunDamagedError):
         st.error(str(error), icon=":material/error:")
         return
-    st.error(f"Run {run} is damaged and cannot be read. Delete it, or choose another one.", icon=":material/error:")
+    st.error(f"Run {run} is damaged and cannot be read: delete it, or choose another one.", icon=":material/error:")
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Choose another run",

@@ -29,8 +29,10 @@ def show() -> DeltaGenerator:
         name = address.current_victim()
         if name is not None:
             _victim(cards, name)
-            _run(name)
-            _share()
+            runs = _run(name)
+            with st.container(gap="xsmall"):
+                run_menu.show(runs, address.current_run())
+                _share()
     told = st.empty()
     tell(told)
     if (damaged := address.damaged_run()) is not None:
@@ -66,7 +68,8 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
     st.caption(" · ".join(facts))
 
 
-def _run(victim: str) -> None:
+def _run(victim: str) -> list[RunSummary]:
+    """The chooser and what it chose; returns the victim's runs, newest first."""
     runs = {run.id: run for run in cache.listing().runs if run.spec.victim == victim}
     current = address.current_run()
     if current is not None:
@@ -99,7 +102,7 @@ def _run(victim: str) -> None:
         st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(current)
     elif not newest_first:
         st.caption("No run of this victim yet. The page Defend starts one.")
-    run_menu.show([runs[run] for run in newest_first if run in runs], current)
+    return [runs[run] for run in newest_first if run in runs]
 
 
 def _title(run: str, runs: dict[str, RunSummary]) -> str:

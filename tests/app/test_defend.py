@@ -359,7 +359,7 @@ def test_the_controls_take_over_the_settings_of_the_run_looked_at(home: Path):
 
 def test_a_run_is_shown_with_its_numbers(home: Path):
     at = defend(run=write_run(home).id)
-    assert heads(at)[0] == "The three views, round 5"
+    assert heads(at)[0] == "The views, round 5"
     body = html(at)
     assert "Minimise, round 5 of at most 402 · paused · 1.5 s a round" in re.sub("<[^>]*>", "", body)
     assert "50.0 %" in body
@@ -382,7 +382,7 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
     at = defend(run=write_run(home).id)
     at.main.slider[0].set_value(0).run()
     assert asked(at, "round") == "0"
-    assert heads(at)[0] == "The three views, round 0"
+    assert heads(at)[0] == "The views, round 0"
     assert not map_colours(at).any()
     elements = [element.proto for element in at.main if hasattr(element, "proto")]
     said = next(place for place, proto in enumerate(elements) if "No perturbations in this round" in str(proto))
@@ -393,10 +393,10 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
     assert len(decoded(figure(at, 3)["data"][1]["y"])) == ROUNDS + 1
     assert at.main.toggle[0].value is False
     at.main.slider[0].set_value(3).run()
-    assert heads(at)[0] == "The three views, round 3"
+    assert heads(at)[0] == "The views, round 3"
     assert map_colours(at)[0] == pytest.approx(0.6)
     at.main.toggle[0].set_value(True).run()
-    assert heads(at)[0] == "The three views, round 5"
+    assert heads(at)[0] == "The views, round 5"
     assert "round" not in at.query_params
 
 
@@ -448,7 +448,7 @@ def test_the_pace_is_that_of_the_rounds_taken_last(home: Path):
     # Two quick rounds of the first phase are forgotten as soon as the second has one.
     assert pace_words(summary, entries[:2], 402) == ""
     begun = (*entries[:2], slow[0])
-    assert pace_words(summary, begun, 402) == "38 s a round, at most about 2 h 10 min of this phase left"
+    assert pace_words(summary, begun, 402) == "38 s a round, at most about 2 h 10 min of this stage left"
     assert pace_words(replace(summary, state=RunState.PAUSED), begun, 402) == "38 s a round"
     ended = replace(summary, state=RunState.FINISHED)
     assert pace_words(ended, (*entries[:2], *slow), 402) == "23 s a round on average"
@@ -478,7 +478,7 @@ def test_a_pace_is_a_median_of_the_last_and_a_time_in_words():
 
 def test_a_round_that_the_run_does_not_have_is_told_of(home: Path):
     at = defend(run=write_run(home).id, round="7")
-    assert heads(at)[0] == "The three views, round 5"
+    assert heads(at)[0] == "The views, round 5"
     assert "Left out of the address: `round=7` (the run has rounds 0 to 5)." in sentences(at)
     assert "round" not in at.query_params
 
@@ -495,7 +495,7 @@ def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):
     assert "The last phase, sparsify, reached its 2 rounds." in body
     assert "45.6 %" in body
     assert "n = 2,000 clean, 1,800 triggered" in body
-    assert heads(at)[:2] == ["The three views, round 5", "The result, on all embedded test images"]
+    assert heads(at)[:2] == ["The views, round 5", "The result, on all embedded test images"]
     probe = next(caption.value for caption in at.main.caption if "200 probe images" in caption.value)
     assert probe.endswith("not the result.")
     assert not any("the result" in head.lower() for head in heads(defend(run=run.id, round="4")))
@@ -505,5 +505,5 @@ def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):
 def test_two_readers_see_the_same_round(home: Path):
     run = write_run(home)
     first, second = defend(run=run.id, round="4"), defend(run=run.id, round="4")
-    assert heads(first)[0] == heads(second)[0] == "The three views, round 4"
+    assert heads(first)[0] == heads(second)[0] == "The views, round 4"
     assert [x.proto.spec for x in first.get("plotly_chart")] == [x.proto.spec for x in second.get("plotly_chart")]

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
+from invmask.masks.state import View
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from tests.app.conftest import sentences, visit
@@ -40,10 +41,8 @@ def test_defend_draws_its_views_stages_terms_and_what_else_it_has(entry: Entry, 
     run = run_of(home, entry)
     app = page("defend", run)
     drawn = "\n".join(element.proto.body for element in app.get("html"))
-    views = [view.value for view in run.shapes().views]
-    assert [
-        view for view in ("original", "pruned", "inverse", "repaired") if f'{view.capitalize()} view"' in drawn
-    ] == ([view for view in ("original", "pruned", "inverse", "repaired") if view in views])
+    shown = [view for view in View if f'{view.capitalize()} view"' in drawn]
+    assert shown == [view for view in View if view in run.shapes().views]
     assert all(stage.title in drawn for stage in entry.stages)
     titles = [each.value for each in app.subheader]
     assert ("All channels by layer" in titles) == entry.capabilities.channels

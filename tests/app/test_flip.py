@@ -13,7 +13,7 @@ from invmask.data.images import CIFAR10
 from invmask.evidence import views
 from invmask.evidence.views import Fate
 from invmask.masks.attach import attached, sharing_copy
-from invmask.masks.state import MaskLayout, View
+from invmask.masks.state import GATED, MaskLayout, View
 from invmask.runs import named_masks
 from invmask.ui import flip_choice, flip_panels
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
@@ -31,7 +31,7 @@ def own_answers(folder, run, round_taken, poisoned=True):
     tensor = make_attack("badnets").apply(images.tensor()) if poisoned else images.tensor()
     masks, layout, copy = run.masks_at(round_taken), MaskLayout.of(model), sharing_copy(model)
     said = {}
-    for view in View:
+    for view in GATED:
         with attached(copy, layout, masks.gate(view)), torch.no_grad():
             said[view] = copy(tensor).argmax(1).tolist()
     return said, images.labels.tolist()
@@ -50,7 +50,7 @@ def segments(app, key):
     return next(group for group in app.get("button_group") if group.key == key)
 
 
-@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("view", GATED)
 def test_the_counts_are_those_of_an_independent_computation(tiny_victims, view):
     run = make_run(rounds=6)
     app = visit("flip", run=run.id, view=view.value)
@@ -95,7 +95,7 @@ def test_the_tiles_show_the_views_answers(tiny_victims):
     run = make_run(rounds=6)
     app = visit("flip", run=run.id)
     said, true = own_answers(tiny_victims, run, 6)
-    for view in View:
+    for view in GATED:
         segments(app, "flip-view").set_value(view.value).run()
         shown = tiles(app)
         assert len(shown) == 18
@@ -109,8 +109,8 @@ def test_the_tiles_show_the_views_answers(tiny_victims):
 def test_a_flip_makes_no_forward_pass(monkeypatch):
     run = make_run()
     app = visit("flip", run=run.id)
-    made, of = [], views.ConstantView
-    monkeypatch.setattr(views, "ConstantView", lambda *given: made.append(given) or of(*given))
+    made, of = [], views.network_of
+    monkeypatch.setattr(views, "network_of", lambda *given: made.append(given) or of(*given))
     for view in (View.PRUNED, View.INVERSE, View.ORIGINAL):
         segments(app, "flip-view").set_value(view.value).run()
         assert not app.exception

@@ -62,7 +62,7 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
     assert titles | {"Clean control"} <= set(app.dataframe[0].value["attack"])
     assert all(box.help for box in app.main.selectbox)
     columns = json.loads(app.dataframe[0].proto.columns)
-    shares = [columns[f"{view} {measure}"] for view in VIEWS for measure in MEASURES]
+    shares = [columns[f"{view} {measure}"] for view in VIEWS[:3] for measure in MEASURES]
     assert shares[7]["label"] == "inv. ASR"
     assert shares[7]["help"] == "Inverse view: ASR, attack success rate."
     # What the other columns leave of the page at 1440 pixels.

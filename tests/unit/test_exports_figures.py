@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from invmask.defenses.ims.config import SETTINGS, preset
+from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
 from invmask.evidence.activation import feature_maps
 from invmask.exports import images, one_channel
@@ -29,7 +29,9 @@ from invmask.exports.data import figure_csv, figure_table
 from invmask.exports.records import Picks, RunRecords, read_records
 from invmask.exports.report import report
 from invmask.exports.sweeps import finished_along, is_curve
+from invmask.figures.channels import ChannelState, channel_map
 from invmask.figures.lettering import text_width
+from invmask.figures.network_map import ChannelValues, network_map
 from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, FACTOR, for_column, on_paper
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
@@ -40,6 +42,7 @@ from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.runs.store import RunStore
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
+from tests.unit.test_figures_defend import Layer
 
 
 def make_run(home: Path, victim: str = VICTIM, rounds: int = 4) -> Run:
@@ -183,7 +186,7 @@ def assert_legible(figure: go.Figure) -> None:
 
 def assert_reads_well(words: str) -> None:
     """Whole sentences, and no setting by a name of the code."""
-    assert not [setting.name for setting in SETTINGS if "_" in setting.name and setting.name in words]
+    assert not [setting.name for setting in IMSConfig.settings() if "_" in setting.name and setting.name in words]
     assert "Settings:" not in words
     assert len(words) < 1500
     for sentence in re.split(r"(?<=[.!?]) ", words):
@@ -207,7 +210,7 @@ def test_a_caption_names_the_preset_and_what_differs_from_it_alone(own_home: Pat
         ("Steepness k", "20"),
     ):
         assert f"<th>{name}</th><td>{value}</td>" in page
-    assert all(f"<th>{setting_title(setting)}</th>" in page for setting in SETTINGS)
+    assert all(f"<th>{setting_title(setting)}</th>" in page for setting in IMSConfig.settings())
 
 
 @pytest.mark.parametrize(("wide", "width_mm", "pixels"), [(False, 88, 333), (True, 180, 680)])
@@ -217,8 +220,15 @@ def test_in_print_no_name_is_cut_or_left_out(records: RunRecords, wide: bool, wi
     program = images.find_browser()
     assert program is not None
     with images.Renderer(program) as renderer:
-        for name in ("neurons-map-selection", "defend-map-selection", "neurons-channel-history", "defend-measures"):
-            figure = for_column(by_name(records, name, "paper"), width_mm)
+        names = ("neurons-map-selection", "defend-map-selection", "neurons-channel-history", "defend-measures")
+        drawn = {name: by_name(records, name, "paper") for name in names}
+        layers = (Layer("stem", 3, 0), Layer("Mixed_7c.branch_pool.MaxPoolAndMix.conv", 1024, 3))
+        values, every = ChannelValues(np.zeros(1027), "Score"), np.zeros(1027)
+        drawn["long names, Neurons"] = network_map(layers, values, "paper", wide=wide)
+        state = ChannelState(layers, every, every, every, every)
+        drawn["long names, Defend"] = channel_map(state, "pruned", "paper", wide=wide)
+        for name, each in drawn.items():
+            figure = for_column(each, width_mm)
             svg = renderer.draw(figure, "svg").decode()
             assert f'width="{pixels}"' in svg
             shown = [

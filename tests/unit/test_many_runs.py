@@ -46,6 +46,9 @@ class Idle:
     def done(self) -> bool:
         return False
 
+    def grow(self, workers: int) -> None:
+        pass
+
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -84,7 +87,7 @@ def finished_runs(store: RunStore, count: int) -> list[Run]:
 
 
 def watching(store: RunStore) -> tuple[Executor, Idle]:
-    executor = Executor(store, workers=1, threads=1)
+    executor = Executor(store, workers=4, threads=1)
     executor._hands.cluster = cluster = Idle()
     executor._look(executor._hands)
     return executor, cluster
@@ -157,6 +160,20 @@ def test_a_wish_of_another_process_is_seen_at_the_next_look(own_home: Path):
     tuning.ERRAND.ask(run, 1)
     executor._look(executor._hands)
     assert sorted(cluster.given) == [("cuts_unit", run.id), ("unit", fresh.id)]
+
+
+def test_making_a_run_reads_no_finished_one(own_home: Path, counted: Counter[str]):
+    costs = []
+    for count in (5, 50):
+        store = RunStore(own_home / f"home{count}" / "runs")
+        finished_runs(store, count)
+        executor, _ = watching(store)
+        # What is imported for it is no cost of it.
+        executor.create(small_spec())
+        counted.clear()
+        executor.create(small_spec())
+        costs.append(counted.total())
+    assert costs[0] == costs[1]
 
 
 def test_a_run_that_nobody_marked_is_found_in_passing(own_home: Path, monkeypatch: pytest.MonkeyPatch):
