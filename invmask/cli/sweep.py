@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import re
 import sys
 import time
@@ -42,6 +41,7 @@ from invmask.runs.grid_results import (
     write_tables,
 )
 from invmask.runs.keys import weights_digest
+from invmask.runs.known import Known
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
@@ -283,23 +283,6 @@ def pause_all(runs: RunStore, begun: list[Run]) -> None:
     print("\n".join(["", *going, "Paused; the same command goes on."]), file=sys.stderr)
 
 
-class Known:
-    """The runs of a store by what they are made of, each read once."""
-
-    def __init__(self, runs: RunStore) -> None:
-        self._runs, self._read = runs, set[str]()
-        self._by_spec: dict[str, list[Run]] = {}
-
-    def of(self, spec: RunSpec) -> list[Run]:
-        """Those made of exactly this, newest first."""
-        fresh = [run for run in self._runs.runs() if run.id not in self._read]
-        self._read.update(run.id for run in fresh)
-        for run in reversed(fresh):
-            with contextlib.suppress(UserError):
-                self._by_spec.setdefault(_key(run.spec()), []).insert(0, run)
-        return self._by_spec.get(_key(spec), [])
-
-
 def begin(runs: RunStore, case: Case, threads: int, known: Known) -> Run:
     """The case's run: one that is there with exactly these settings, or a new one; wanted to its end.
 
@@ -321,11 +304,6 @@ def begin(runs: RunStore, case: Case, threads: int, known: Known) -> Run:
 
 def _spec(case: Case) -> RunSpec:
     return spec_of(case.plan.name, case.preset, case.spc, case.seed, None, case.precision, case.defense)
-
-
-def _key(spec: RunSpec) -> str:
-    # A run keeps its number of threads.
-    return json.dumps({**spec.as_json(), "threads": None}, sort_keys=True)
 
 
 def _same(run: Run, spec: RunSpec) -> bool:

@@ -388,7 +388,7 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
     said = next(place for place, proto in enumerate(elements) if "No perturbations in this round" in str(proto))
     cards = next(place for place, proto in enumerate(elements) if "dv-gallery" in str(proto))
     assert said < cards
-    assert "inner problem begins with the second phase" in str(elements[said])
+    assert "they begin with a later stage" in str(elements[said])
     # The curves stay whole, and mark the round.
     assert len(decoded(figure(at, 3)["data"][1]["y"])) == ROUNDS + 1
     assert at.main.toggle[0].value is False
@@ -452,8 +452,8 @@ def test_the_pace_is_that_of_the_rounds_taken_last(home: Path):
     assert pace_words(replace(summary, state=RunState.PAUSED), begun, 402) == "38 s a round"
     ended = replace(summary, state=RunState.FINISHED)
     assert pace_words(ended, (*entries[:2], *slow), 402) == "23 s a round on average"
-    last = replace(summary, phase=Phase.SPARSIFY)
-    sparsify = tuple(replace(e, record=replace(e.record, phase=Phase.SPARSIFY), seconds=2.0) for e in entries[2:])
+    last = replace(summary, stage=Phase.SPARSIFY)
+    sparsify = tuple(replace(e, record=replace(e.record, stage=Phase.SPARSIFY), seconds=2.0) for e in entries[2:])
     assert pace_words(last, (*entries[:2], *sparsify), 202) == "2.0 s a round, at most about 7 min left"
 
 

@@ -123,7 +123,7 @@ def test_the_model_is_asked_for_with_view_and_mask(asked):
     app = visit("export", run=run.id)
     button(app, "export/make/model").click().run()
     assert asked[-1] == Request("model", 3, ("safetensors", "onnx", "mask"), view="pruned")
-    next(group for group in app.get("button_group") if group.key == "export/view").set_value("inverse").run()
+    next(group for group in app.get("button_group") if group.key.startswith("export/view/")).set_value("inverse").run()
     app.selectbox(key=f"export/mask/{run.id}").select("by hand").run()
     # It stays so when one comes back from another page.
     app.switch_page("pages/flip.py").run()

@@ -210,6 +210,6 @@ def test_the_list_says_time_state_and_result(monkeypatch: pytest.MonkeyPatch):
     rows = dict(zip(found.options, found.proto.captions, strict=True))
     asr = 100 * done.result().views.pruned.asr
     assert rows[rf"a \*name\* · {done.id[-4:]}"].endswith(f" · finished · ASR\u00a0{asr:.1f}\u00a0%")
-    assert rows[rf"paper\, SPC 1\, seed 0 · {paused.id[-4:]}"].endswith(" · paused")
+    assert rows[rf"IMS paper\, SPC 1\, seed 0 · {paused.id[-4:]}"].endswith(" · paused")
     found.set_value(paused.id).run()
     assert app.query_params["run"] == paused.id

@@ -62,7 +62,7 @@ def test_every_page_shows_it(run: Run):
     channel = f"{layers[-1].name.rpartition('.')[2]}:1"
     for page, more, heading in (
         ("start", {}, "A backdoor, on a real victim"),
-        ("defend", {}, "The three views, round 4"),
+        ("defend", {}, "The views, round 4"),
         ("flip", {"view": "pruned"}, "Flip the mask"),
         ("neurons", {}, "All channels"),
         ("neurons", {"channel": channel}, channel.replace(":", ", channel ")),

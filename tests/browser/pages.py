@@ -29,7 +29,7 @@ def state_line(page: Page) -> Locator:
 
 def round_shown(page: Page) -> int:
     """Defend's round, from the heading over the three views."""
-    words = heading(page, re.compile(r"^The three views, round")).inner_text()
+    words = heading(page, re.compile(r"^The views, round")).inner_text()
     match = re.search(r"round ([\d,]+)", words)
     assert match is not None, words
     return int(match[1].replace(",", ""))

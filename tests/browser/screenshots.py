@@ -96,7 +96,7 @@ def _open(browser: Browser, width: int, height: int, dark: bool) -> Page:
 
 
 def _rounds(page: Page) -> int:
-    return round_shown(page) if heading(page, re.compile("^The three views")).count() else 0
+    return round_shown(page) if heading(page, re.compile("^The views")).count() else 0
 
 
 def _small(source: Path, target: Path) -> None:

@@ -102,11 +102,11 @@ def test_a_walk_from_start_to_flip_survives_a_reload(page: Page, new_reader: Cal
     slider.focus()
     slider.press("ArrowLeft")
     slider.press("ArrowLeft")
-    expect(heading(page, f"The three views, round {last - 2:,}")).to_be_visible()
+    expect(heading(page, f"The views, round {last - 2:,}")).to_be_visible()
     wait_until(page, "the round is in the address", lambda: query(page).get("round") == str(last - 2), 20)
 
     page.reload()
-    expect(heading(page, f"The three views, round {last - 2:,}")).to_be_visible()
+    expect(heading(page, f"The views, round {last - 2:,}")).to_be_visible()
     expect(state_line(page)).to_contain_text("paused")
     assert query(page) == {"victim": VICTIM, "run": run, "round": str(last - 2)}
 

@@ -20,6 +20,7 @@ from invmask.runs.entries import RunState
 from invmask.runs.executor import Executor
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
+from invmask.runs.known import Known
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
@@ -204,8 +205,8 @@ def test_whatever_ends_a_sweep_early_leaves_none_of_its_runs_going(home, monkeyp
     store, begun, tried = RunStore(home / "runs"), list[str](), list[str]()
     begin, pause = sweep.begin, RunStore.pause
 
-    def noted(runs, case, threads):
-        run = begin(runs, case, threads)
+    def noted(runs, case, threads, known):
+        run = begin(runs, case, threads, known)
         begun.append(run.id)
         return run
 
@@ -425,8 +426,8 @@ def test_a_large_grid_reads_every_run_that_is_there_once(home, monkeypatch):
     cases = expand(["badnets"], ["preactresnet18w2"], ["cifar10"], [0.1], ["default"], [1], list(range(12)))
     there = {case.seed: store.create(_spec(VICTIM, "default", 1, case.seed)) for case in cases[:6]}
     monkeypatch.setattr(RunSpec, "from_json", lambda values: read.update([values["seed"]]) or from_json(values))
-    known = sweep.Known(store)
-    begun = {case.seed: sweep.begin(store, case, known) for case in cases}
+    known = Known(store)
+    begun = {case.seed: sweep.begin(store, case, 1, known) for case in cases}
     assert {seed: begun[seed].id for seed in there} == {seed: run.id for seed, run in there.items()}
     assert len({run.id for run in begun.values()}) == 12
     # Once to know it, and a few times when its own case begins.
