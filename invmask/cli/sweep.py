@@ -303,7 +303,7 @@ def begin(runs: RunStore, case: Case, threads: int, known: Known) -> Run:
 
 
 def _spec(case: Case) -> RunSpec:
-    return spec_of(case.plan.name, case.preset, case.spc, case.seed, None, case.precision, case.defense)
+    return spec_of(case.plan.name, case.preset, case.spc, case.seed, precision=case.precision, defense=case.defense)
 
 
 def _same(run: Run, spec: RunSpec) -> bool:

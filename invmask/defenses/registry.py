@@ -1,6 +1,5 @@
 """Every defence there is, by name. A file in this folder that registers one is found by itself."""
 
-import importlib
 import pkgutil
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +40,7 @@ def entries() -> dict[str, Entry]:
     """All defences by name, the default first."""
     for module in pkgutil.iter_modules(defenses.__path__):
         name = f"{defenses.__name__}.{module.name}"
-        importlib.import_module(f"{name}.stepper" if module.ispkg else name)
+        pkgutil.resolve_name(f"{name}.stepper" if module.ispkg else name)
     return dict(sorted(_entries.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
 

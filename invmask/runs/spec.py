@@ -69,7 +69,7 @@ class RunSpec:
             UserError: not a spec.
         """
         try:
-            config = registry.entry(values["defense"]).config
+            config = registry.entry(values.get("defense", registry.DEFAULT)).config
             given = {name: value for name, value in values.items() if name != "format"}
             return cls(**{**given, "config": config.from_json(values["config"])})
         except (TypeError, KeyError) as error:

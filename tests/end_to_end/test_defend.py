@@ -16,7 +16,8 @@ from invmask import settings
 from invmask.defenses.base import drive
 from invmask.masks import constant
 from invmask.masks.fold import Folded, fold
-from invmask.masks.state import MaskLayout, Masks, Sparsity, View
+from invmask.masks.repair import Repair
+from invmask.masks.state import MaskLayout, Sparsity, View
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench, make_bench, spec_of
@@ -77,9 +78,9 @@ def broken(found: Outcome) -> set[str]:
     return {claim for claim, holds in CLAIMS.items() if not holds(found)}
 
 
-def measured(bench: Bench, masks: Masks) -> Outcome:
-    """The three views under `masks`, as the command tells of them."""
-    views = bench.measure(bench.all_test_images(), masks, tuple(View))
+def measured(bench: Bench, repair: Repair) -> Outcome:
+    """The views of a repair, as the command tells of them."""
+    views = bench.measure(bench.all_test_images(), repair, repair.views)
     return {KEYS[view]: {"acc": found.acc, "asr": found.asr, "ra": found.ra} for view, found in views.items()}
 
 
@@ -118,14 +119,14 @@ def test_every_round_is_on_record(defended: Defended):
 
 
 def test_gates_left_at_one_are_found_out(defended: Defended, bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    masks = defended.run.masks_at(sum(defended.outcome["rounds"].values()))
-    assert broken(measured(bench, masks)) == set()
+    repair = defended.run.repair_at(sum(defended.outcome["rounds"].values()))
+    assert broken(measured(bench, repair)) == set()
 
     def fold_nothing(model: torch.nn.Module, layout: MaskLayout, gates: torch.Tensor) -> Folded:
         return fold(model, layout, torch.ones_like(gates))
 
     monkeypatch.setattr(constant, "fold", fold_nothing)
-    assert broken(measured(bench, masks)) == {
+    assert broken(measured(bench, repair)) == {
         "the pruned view loses the backdoor",
         "triggered images are recovered",
         "the inverse view keeps little else",
@@ -136,7 +137,7 @@ def test_a_budget_of_noise_is_found_out(bench: Bench):
     noise = torch.rand(bench.subject.images.shape, generator=torch.Generator().manual_seed(0))
     subject = replace(bench.subject, images=noise)
     *_, (state, _) = drive(bench.defense, subject, bench.defense.init(subject))
-    assert broken(measured(bench, bench.defense.masks(state))) >= {
+    assert broken(measured(bench, bench.defense.repair(state))) >= {
         "the pruned view loses the backdoor",
         "the pruned view keeps its accuracy",
         "triggered images are recovered",

@@ -23,8 +23,8 @@ from invmask.runs.wants import Goal
 from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
 
 OUTCOME = {
-    "run", "victim", "spc", "seed", "preset", "stopped_because", "rounds", "seconds", "channels", "selected", "pruned",
-    "original", "pruned_view", "inverse_view",
+    "run", "victim", "spc", "seed", "defense", "preset", "stopped_because", "rounds", "seconds", "channels", "selected",
+    "pruned", "inverse_cut", "original", "pruned_view", "inverse_view",
 }  # fmt: skip
 SHORT = ["--set", "inner_steps=1", "--set", "batch_size=8", "--spc", "1", "--precision", "float32"]
 
@@ -458,8 +458,21 @@ def test_a_run_is_renamed_and_listed_with_its_name(own_home: Path, capsys: pytes
     assert capsys.readouterr().err == f"Run {run.id} is called 'the *first* one' now.\n"
     assert main(["runs"]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == ["run", "name", "victim", "preset", "SPC", "seed", "made", "state", "round", "ASR", "%"]
-    assert row.startswith(f"{run.id}  the *first* one  {VICTIM}  paper  ")
+    assert head.split() == [
+        "run",
+        "name",
+        "victim",
+        "defence",
+        "preset",
+        "SPC",
+        "seed",
+        "made",
+        "state",
+        "round",
+        "ASR",
+        "%",
+    ]
+    assert row.startswith(f"{run.id}  the *first* one  {VICTIM}  IMS  ")
     assert main(["runs", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "the *first* one"
     assert main(["rename", run.id, "x" * 61]) == 2

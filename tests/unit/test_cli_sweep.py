@@ -40,7 +40,8 @@ def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_home
 
 
-def _spec(victim, preset, spc, seed, precision):
+def _spec(victim, preset, spc, seed, precision="float32", defense="ims"):
+    assert defense == "ims"
     base = small_spec(victim, preset=preset, spc=spc, seed=seed, precision=precision)
     return replace(base, config=replace(base.config, seed=seed))
 
@@ -331,14 +332,14 @@ def test_a_victim_that_was_trained_again_is_defended_again(home, capsys):
     grid = [*GRID, "--attacks", "badnets", "--seeds", "0"]
     assert main(grid) == 0
     (first,) = json.loads(capsys.readouterr().out)
-    weights = home / "victims" / f"{VICTIM}.safetensors"
+    (weights,) = (home / "victims").glob(f"{VICTIM}*.safetensors")
     before = load_file(weights)
     save_file({name: (tensor * 1.01).to(tensor.dtype) for name, tensor in before.items()}, weights)
     assert main(grid) == 0
     (second,) = json.loads(capsys.readouterr().out)
     assert second["run"] != first["run"]
     # Without the victim, as where only results were taken along, they stand.
-    weights.with_suffix(".json").unlink()
+    (home / "victims" / f"{VICTIM}.json").unlink()
     assert main(grid) == 0
     assert json.loads(capsys.readouterr().out) == [second]
 
@@ -390,7 +391,7 @@ def test_a_case_whose_victim_is_not_here_is_done_if_its_result_is(own_home: Path
         (["--ratios", "0"], "fractions above 0"),
         (["--ratios", "nan"], "fractions above 0"),
         (["--attacks", " , "], "at least one"),
-        (["--defenses", "magic"], "no preset"),
+        (["--defenses", "magic"], "no defence"),
     ],
 )
 def test_mistakes_get_a_sentence_and_leave_nothing(home, capsys, words, sentence):

@@ -35,7 +35,7 @@ from invmask.figures.network_map import ChannelValues, network_map
 from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, FACTOR, for_column, on_paper
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
-from invmask.masks.state import MaskLayout
+from invmask.masks.state import GATED, MaskLayout
 from invmask.runs import cutting, evidence, gather, tuning
 from invmask.runs.entries import RunResult, RunState, RunSummary
 from invmask.runs.run import Run
@@ -372,7 +372,7 @@ def test_print_keeps_proportions_and_letters_of_seven_points():
 def test_a_dark_figure_is_light_on_paper(records: RunRecords):
     (entry,) = entries_of(records, ["defend-measures"])
     printed = on_paper(entry.draw(records, "dark"))
-    assert {trace.line.color for trace in printed.data} == set(VIEW_COLOURS.values())
+    assert {trace.line.color for trace in printed.data} == {VIEW_COLOURS[view] for view in GATED}
     assert printed.layout.template.layout.paper_bgcolor == "#FFFFFF"
     assert {words.bgcolor for words in printed.layout.annotations} == {None, "#FFFFFF"}
     (entry,) = entries_of(records, ["defend-map-inverse"])

@@ -20,6 +20,7 @@ from invmask.exports.agreement import Agreement, compare
 from invmask.exports.mask_file import read_mask, write_mask
 from invmask.exports.source import MaskSource, take_masks
 from invmask.masks.attach import attached, sharing_copy
+from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs import named_masks
 from invmask.runs.run import Run
@@ -45,7 +46,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> MaskSource:
         "victim": victim.card.name, "preset": "default", "spc": 10, "seed": 0, "config": found.about["settings"],
     })  # fmt: skip
     run = Run(tmp_path_factory.mktemp("runs") / "20260101-000000-badnets-0000")
-    return MaskSource(run, spec, victim, MaskLayout.of(victim.model), found.masks, found.about["round"])
+    return MaskSource(run, spec, victim, MaskLayout.of(victim.model), Gates(found.masks), found.about["round"])
 
 
 def test_the_fixture_says_what_made_it(learned: MaskSource):
@@ -147,7 +148,7 @@ def test_numbers_that_are_no_mask_are_refused(run: Run, tmp_path: Path, value: f
     source = take_masks(run)
     source.masks.mask[7] = value
     path = tmp_path / "mask.safetensors"
-    write_mask(path, replace(source, masks=replace(source.masks, steepness=float(steepness))))
+    write_mask(path, replace(source, repair=Gates(replace(source.masks, steepness=float(steepness)))))
     with pytest.raises(UserError, match="export it again"):
         read_mask(path)
 
@@ -157,7 +158,7 @@ def test_gates_that_cannot_be_folded_go_along_as_data(run: Run, tmp_path: Path):
     network = source.victim.model.network
     first, second = network.layer1[0].conv1, network.layer1[0].conv2
     second.weight = first.weight
-    source = MaskSource(run, source.spec, source.victim, source.layout, Masks(*torch.rand(2, 150)), 3)
+    source = MaskSource(run, source.spec, source.victim, source.layout, Gates(Masks(*torch.rand(2, 150))), 3)
     images = load_embedded("cifar10", "test").images.take(torch.arange(20).numpy())
     path = tmp_path / "shared.safetensors"
     assert exported.write_weights(path, source, View.PRUNED, images).holds

@@ -36,7 +36,7 @@ def test_view_colours_stand_out_on_their_background(view):
 
 
 def test_view_colours_are_the_designs():
-    assert VIEW_COLOURS == {"original": "#6B7280", "pruned": "#2563EB", "inverse": "#EA580C"}
+    assert VIEW_COLOURS == {"original": "#6B7280", "pruned": "#2563EB", "inverse": "#EA580C", "repaired": "#0F766E"}
     assert VIEW_COLOURS_DARK.keys() == VIEW_COLOURS.keys()
 
 

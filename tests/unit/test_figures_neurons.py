@@ -88,7 +88,7 @@ def test_a_channels_history_has_every_round():
     assert np.allclose(trace(figure, "mask a").y, values)
     assert np.allclose(trace(figure, "pruned gate m").y, values**2)
     assert list(trace(figure, "selection s").x) == list(range(6))
-    assert {"mask a", "selection s", "Initialise", "Minimise"} <= {a.text for a in figure.layout.annotations}
+    assert {"mask a", "selection s", "initialise", "minimise"} <= {a.text for a in figure.layout.annotations}
 
 
 def test_heat_has_its_colours_at_its_ends():

@@ -372,7 +372,7 @@ def test_mistakes_in_settings_are_told_in_one_sentence() -> None:
         preset("paper", norm_bound=7)
     with pytest.raises(UserError, match="There is no preset 'fast'"):
         preset("fast")
-    with pytest.raises(UserError, match="IMS has no setting named colour"):
+    with pytest.raises(UserError, match="no setting named colour"):
         IMSConfig.from_json({"colour": 1})
 
 

@@ -71,7 +71,7 @@ def _counting(real: Callable, name: str, counts: Counter[str]) -> Callable:
 def finished_runs(store: RunStore, count: int) -> list[Run]:
     """Runs that are over, their folders as they were an hour ago, each with evidence that was asked for once."""
     measures = Measures(0.9, 0.5, 0.4, 10, 9)
-    result = RunResult("It was done.", True, 3, {}, 1.0, 4, 1, 1, 1, Views(measures, measures, measures))
+    result = RunResult("It was done.", True, 3, {}, 1.0, {}, {}, Views(measures, measures, measures))
     first, runs = store.create(small_spec(), Want(Goal.FINISH)), []
     files.write_json(first.path / files.RESULT, asdict(result))
     evidence.ask(first, 1)

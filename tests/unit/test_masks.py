@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from invmask.data.images import LabelledImages
 from invmask.masks import edit
 from invmask.masks.attach import attached, gated_logits, sharing_copy
-from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
+from invmask.masks.state import GATED, MaskedLayer, MaskLayout, Masks, View
 from invmask.models import Classifier, build
 
 
@@ -190,7 +190,7 @@ def test_views_in_one_pass_equal_passes_of_their_own(narrow: Classifier):
     model = copy.deepcopy(narrow).double()
     layout = MaskLayout.of(model)
     masks = random_masks(layout, dtype=torch.float64)
-    batches = [(images(3 + place, place).double(), masks.gate(view)) for place, view in enumerate(View)]
+    batches = [(images(3 + place, place).double(), masks.gate(view)) for place, view in enumerate(GATED)]
     together = gated_logits(model, layout, batches)
     assert [logits.shape for logits in together] == [(3, 10), (4, 10), (5, 10)]
     for (batch, gate), logits in zip(batches, together, strict=True):

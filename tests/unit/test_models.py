@@ -354,7 +354,7 @@ def test_a_round_of_each_phase_of_ims(name):
     subject = Subject(network, torch.rand(4, 3, 32, 32), 4)
     rounds = list(drive(defense, subject, defense.init(subject)))
     assert [record.stage for _, record in rounds] == list(Phase)
-    assert rounds[-1][1].channels == MaskLayout.of(network).channels
+    assert rounds[-1][1].counts["channels"] == MaskLayout.of(network).channels
     masks = defense.masks(rounds[-1][0])
     assert bool((masks.mask != rounds[0][0].mask).any())
     assert bool(masks.mask.isfinite().all())

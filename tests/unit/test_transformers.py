@@ -25,6 +25,7 @@ from invmask.exports.source import MaskSource, take_masks
 from invmask.masks.attach import attached, gated_logits
 from invmask.masks.fold import fold
 from invmask.masks.outputs import as_maps, block_width, channels_first
+from invmask.masks.repair import Gates
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.models import build
@@ -242,7 +243,7 @@ def source(own_home: Path) -> MaskSource:
     advance(run.path)
     taken = take_masks(run)
     assert len(taken.masks.mask) == 6 * 32
-    return MaskSource(run, taken.spec, taken.victim, taken.layout, Masks(*torch.rand(2, 192)), taken.round)
+    return MaskSource(run, taken.spec, taken.victim, taken.layout, Gates(Masks(*torch.rand(2, 192))), taken.round)
 
 
 def test_figures_of_a_transformer_say_what_they_are_of(source):

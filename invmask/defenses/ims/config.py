@@ -121,7 +121,6 @@ _DEFAULT = IMSConfig(
 )
 
 PRESETS: dict[str, IMSConfig] = {
-    "paper": IMSConfig(),
     "default": _DEFAULT,
     "adaptive": replace(
         _DEFAULT,
@@ -130,6 +129,7 @@ PRESETS: dict[str, IMSConfig] = {
         rounds_sparsify=12,
         shared_cycles=12.0,
     ),
+    "paper": IMSConfig(),
 }
 
 # Every channel of an encoder block's output carries clean answers, so that what pressure cuts costs them and leaves the
