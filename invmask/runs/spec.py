@@ -53,6 +53,14 @@ class RunSpec:
         return f"{self.entry.title}, preset {self.preset}"
 
     @property
+    def brief(self) -> str:
+        """Defence and preset where there is little room: of the default defence the preset, of a first preset none."""
+        if self.defense == registry.DEFAULT:
+            return self.preset
+        title = self.entry.title
+        return title if self.preset == self.entry.first_preset else f"{title} {self.preset}"
+
+    @property
     def probe_precision(self) -> Precision:
         """The arithmetic of passes on this machine's processor: the run's own, where it ran on a processor."""
         # Where the run was computed on an accelerator, its arithmetic is not at hand here.

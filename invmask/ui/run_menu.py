@@ -30,13 +30,13 @@ STATE_WORDS: dict[RunState, str] = {
 
 
 def run_title(run: RunSummary) -> str:
-    """Its name, or `ANP paper, SPC 10, seed 0`; and the end of its id: `… · 7e2a`. Text, not Markdown.
+    """Its name, or `default, SPC 10, seed 0`; and the end of its id: `… · 7e2a`. Text, not Markdown.
 
     The end of the id tells apart what is called alike: the browser knows options by their titles alone. For the same
     reason nothing that changes while the run goes on may be in it.
     """
     spec = run.spec
-    name = run.name or f"{spec.entry.title} {spec.preset}, SPC {spec.spc}, seed {spec.seed}"
+    name = run.name or f"{spec.brief}, SPC {spec.spc}, seed {spec.seed}"
     return f"{name} · {run.id.rpartition('-')[2]}"
 
 

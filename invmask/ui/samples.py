@@ -27,7 +27,7 @@ class Answer:
         title: the class name, or any other short word.
         probability: in [0, 1]; None where there is none.
         kind: how the answer relates to the truth and the target, in words under it; None writes no word.
-        view: original, pruned or inverse; its colour marks the line.
+        view: original, pruned, inverse or repaired; its colour marks the line.
     """
 
     title: str
@@ -182,6 +182,6 @@ _STYLE = """<style>
  font-size:.92rem;line-height:1.3;margin-bottom:.3rem;font-variant-numeric:tabular-nums}
 .im-row3 span:nth-child(3){text-align:right}
 .im-row3 .im-word:last-child{grid-column:2/4}
-.im-original,.im-pruned,.im-inverse{border-left:3px solid;padding-left:.35rem}
-.im-original{border-color:#6B7280}.im-pruned{border-color:#2563EB}.im-inverse{border-color:#EA580C}
+.im-original,.im-pruned,.im-inverse,.im-repaired{border-left:3px solid;padding-left:.35rem}
+.im-original{border-color:#6B7280}.im-pruned{border-color:#2563EB}.im-inverse{border-color:#EA580C}.im-repaired{border-color:#0F766E}
 </style>"""

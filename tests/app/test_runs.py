@@ -163,7 +163,7 @@ def test_a_name_is_given_shown_as_text_and_taken_away():
     app.text_input(key=f"run-menu/name/{run.id}/{name}").set_value(" ").run()
     button(app, "Save the name").click().run()
     assert run.summary().name == ""
-    assert f"IMS paper, SPC 1, seed 0 · {run.id[-4:]}" in app.selectbox(key=f"sidebar/run/{run.id}").options
+    assert f"paper, SPC 1, seed 0 · {run.id[-4:]}" in app.selectbox(key=f"sidebar/run/{run.id}").options
 
 
 def test_a_run_is_deleted_once_the_question_is_answered():
@@ -210,6 +210,6 @@ def test_the_list_says_time_state_and_result(monkeypatch: pytest.MonkeyPatch):
     rows = dict(zip(found.options, found.proto.captions, strict=True))
     asr = 100 * done.result().views.pruned.asr
     assert rows[rf"a \*name\* · {done.id[-4:]}"].endswith(f" · finished · ASR\u00a0{asr:.1f}\u00a0%")
-    assert rows[rf"IMS paper\, SPC 1\, seed 0 · {paused.id[-4:]}"].endswith(" · paused")
+    assert rows[rf"paper\, SPC 1\, seed 0 · {paused.id[-4:]}"].endswith(" · paused")
     found.set_value(paused.id).run()
     assert app.query_params["run"] == paused.id
