@@ -117,8 +117,9 @@ def channel_map(
     narrow = theme == "paper" and not wide
     _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme, narrow)
     axis = {"showgrid": False, "zeroline": False, "showline": False}
-    figure.update_xaxes(range=[-0.3, columns + 0.3], visible=False, fixedrange=True, row=1, col=1)
-    figure.update_yaxes(range=[bottom - 0.1, -0.35], fixedrange=True, **axis)
+    across, down = _ranges(columns, bottom)
+    figure.update_xaxes(range=across, visible=False, fixedrange=True, row=1, col=1)
+    figure.update_yaxes(range=down, fixedrange=True, **axis)
     names = short_names(state.layers)
     if narrow:
         names = [shortened(name, LONGEST_NAME, 12) for name in names]
@@ -162,29 +163,28 @@ def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.n
     return np.concatenate(x), np.concatenate(y), centres, top
 
 
-def channel_at(layers: Sequence[Layer], row: int, column: int, columns: int | None = None) -> int | None:
-    """The channel in a cell of the heatmap of `channel_map`; None where there is none.
+def channel_at(layers: Sequence[Layer], across: float, down: float, columns: int | None = None) -> int | None:
+    """The channel at a place of the map that `channel_map` draws on screen; None where there is none.
 
     Args:
-        row, column: as Plotly numbers the heatmap's points.
+        across, down: from 0 at the left and the top of the map to 1 at its other end.
         columns: as in `channel_map`.
     """
     columns = columns or _columns(sum(layer.channels for layer in layers))
-    x, y, _, _ = cell_places(layers, columns)
-    found = np.flatnonzero((x == column) & (_rows(y)[1] == row))
+    left, top, _, bottom = cell_places(layers, columns)
+    (x0, x1), (y1, y0) = _ranges(columns, bottom)
+    x, y = x0 + across * (x1 - x0), y0 + down * (y1 - y0)
+    found = np.flatnonzero((left <= x) & (x < left + 1) & (top <= y) & (y < top + 1))
     return int(found[0]) if len(found) else None
+
+
+def _ranges(columns: int, bottom: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Of the map's two axes; the second is read from the top."""
+    return (-0.3, columns + 0.3), (bottom - 0.1, -0.35)
 
 
 def _columns(channels: int, wide: bool = False) -> int:
     return 64 if channels <= (1200 if wide else 2400) else 128
-
-
-def _rows(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of the heatmap's rows, and the row of each channel, whose cell's top edge is at `y`."""
-    tops = np.unique(y)
-    edges = np.sort(np.concatenate([tops, tops + 1]))
-    edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
-    return edges, np.searchsorted(edges, y - 1e-6)
 
 
 def _layer_heights(layers: Sequence[Layer], columns: int) -> list[int]:
@@ -208,7 +208,10 @@ def _bars(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> g
 
 def _heatmap(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray, columns: int) -> go.Heatmap:
     """Rows of cells between edges; a row of nothing lies between two layers, and what is left of a row is nothing."""
-    edges, rows = _rows(y)
+    tops = np.unique(y)
+    edges = np.sort(np.concatenate([tops, tops + 1]))
+    edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
+    rows = np.searchsorted(edges, y - 1e-6)
     values = np.full((len(edges) - 1, columns), np.nan)
     values[rows, x] = np.round(state.colours(quantity), 3)
     texts = np.full(values.shape, "", dtype=object)

@@ -23,10 +23,10 @@ def listen(layers: Sequence[MaskedLayer]) -> None:
     """Hear clicks on the chart under the key `CHART`, which shows these layers. It takes a little room of its own."""
 
     def clicked() -> None:
-        cell = st.session_state[_KEY]["clicked"]
-        if not isinstance(cell, list) or len(cell) != 2 or not all(isinstance(each, int) for each in cell):
+        place = st.session_state[_KEY]["clicked"]
+        if not isinstance(place, list) or len(place) != 2 or not all(isinstance(each, int | float) for each in place):
             return
-        channel = channel_at(layers, *cell)
+        channel = channel_at(layers, *place)
         if channel is not None:
             round_shown = asked_round()
             address.choose("channel", channel_name(layers, channel), "Neurons")
@@ -44,22 +44,27 @@ def go_to_opened() -> None:
 
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
-  const heard = (parentElement.heard ??= new WeakSet());
-  parentElement.hear = (cell) => setTriggerValue('clicked', cell);
-  // Whatever chart the pointer comes to is listened to before it can be clicked.
-  const find = (event) => {
-    const chart = event.target?.closest?.(`.st-key-${CSS.escape(data.chart)} .js-plotly-plot`);
-    if (!chart?.on || heard.has(chart)) return;
-    heard.add(chart);
-    chart.on('plotly_click', ({ points }) => {
-      const cell = points[0]?.pointNumber;
-      if (Array.isArray(cell)) parentElement.hear(cell);
-    });
+  parentElement.tell = (place) => setTriggerValue('clicked', place);
+  let pressed = null;
+  const down = (event) => {
+    pressed = null;
+    const area = event.button === 0 && event.target?.closest?.(`.st-key-${CSS.escape(data.chart)} .nsewdrag`);
+    // The map is the first of the chart's two panels.
+    if (!area || area !== area.closest('.js-plotly-plot').querySelector('.nsewdrag')) return;
+    const box = area.getBoundingClientRect();
+    const { clientX: x, clientY: y } = event;
+    pressed = { x, y, place: [(x - box.left) / box.width, (y - box.top) / box.height] };
   };
-  for (const kind of ['pointerover', 'pointerdown']) document.addEventListener(kind, find, true);
+  const up = ({ clientX, clientY }) => {
+    // The chart may be another one by now: where it was pressed counts.
+    if (pressed && Math.hypot(clientX - pressed.x, clientY - pressed.y) < 6) parentElement.tell(pressed.place);
+    pressed = null;
+  };
+  document.addEventListener('pointerdown', down, true);
+  document.addEventListener('pointerup', up, true);
   return () => {
-    parentElement.hear = () => {};
-    for (const kind of ['pointerover', 'pointerdown']) document.removeEventListener(kind, find, true);
+    document.removeEventListener('pointerdown', down, true);
+    document.removeEventListener('pointerup', up, true);
   };
 }
 """

@@ -57,6 +57,7 @@ _PAGE_STYLE = """
 [data-testid="stHeading"] h1{padding:0 0 .5rem}
 [data-testid="stMetricLabel"] p{white-space:normal}
 [data-testid="stStatusWidget"] button{display:none}
+.st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 """
