@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import defence, held, perturbations, quality, sweep, unlike
 from benchmarks.cases import race_of
 from invmask.attacks.victims import CLEAN, find_cards, read_card
-from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
+from invmask.runs.grid_results import CaseResult, as_markdown, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
 
 ROOT = Path(__file__).parents[1]
@@ -280,27 +280,6 @@ def trials_table() -> str:
     return "\n".join(lines)
 
 
-def precision_table() -> str:
-    """`paper` in bfloat16, as in the sweep, beside the same runs in float32."""
-    lines = [
-        "| attack | precision | rounds | pruned ACC | pruned ASR | pruned RA | inverse ACC | inverse ASR |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for path in sorted((sweep.RESULTS / "float32").glob("*.json")):
-        case, found = read_case(sweep.RESULTS / "cases" / path.name), json.loads(path.read_text())
-        assert " --precision float32 " in found["command"]
-        again = {"pruned": found["pruned_view"], "inverse": found["inverse_view"]}
-        for precision, rounds, views in (
-            (case.details["precision"], case.details["rounds"], case.views),
-            ("float32", found["rounds"], again),
-        ):
-            shares = [views["pruned"][of] for of in ("acc", "asr", "ra")]
-            shares += [views["inverse"][of] for of in ("acc", "asr")]
-            numbers = " | ".join("" if share is None else f"{100 * share:.1f}" for share in shares)
-            lines.append(f"| {case.attack} | {precision} | {' + '.join(map(str, rounds.values()))} | {numbers} |")
-    return "\n".join(lines)
-
-
 def perturbation_words() -> str:
     """What δ was at the end of the runs of `paper`, in a sentence."""
     found = list(json.loads(perturbations.RESULT.read_text()).values())
@@ -350,11 +329,11 @@ def main() -> None:
         "held": held_table(),
         "sweep": sweep_table(sweep.RESULTS),
         "short": shortfalls(sweep.RESULTS),
-        "precision": precision_table(),
-        "perturbations": perturbation_words(),
         "unlike": sweep_table(unlike.RESULTS),
         "trials": trials_table(),
     }
+    if perturbations.RESULT.exists():
+        tables["perturbations"] = perturbation_words()
     for name, table in tables.items():
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- /numbers: {name} -->)"
         text = re.sub(pattern, lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text, flags=re.DOTALL)
