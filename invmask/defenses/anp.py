@@ -1,0 +1,309 @@
+"""ANP, adversarial neuron pruning: cut the channels that small disturbances of the network make misclassify.
+
+D. Wu, Y. Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models, NeurIPS 2021, arXiv 2110.14430. A channel's
+output is multiplied by a mask value m. The mask minimises
+
+    alpha L(m) + (1 - alpha) max over delta, xi of L(m + delta, (1 + xi) b),
+
+with L the cross entropy of the clean images, delta and xi in [-eps, eps] a channel, and b the biases of convolutions
+and BatchNorms. Channels whose m ends below a threshold are cut. The paper picks the threshold by measures that a
+defender does not have; here it is the largest one that keeps the clean answers. BatchNorm stays as it is throughout.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from invmask.augmentation import augment
+from invmask.defenses.base import Examples, Record, Subject, pack_fields
+from invmask.defenses.entry import Capabilities, Stage, Term
+from invmask.defenses.registry import register
+from invmask.defenses.settings import DefenseConfig, setting
+from invmask.machine import autocast
+from invmask.masks.attach import attached
+from invmask.masks.repair import Gates
+from invmask.masks.state import Masks
+
+LEARN, CUT = "learn", "cut"
+STEEPNESS = 40.0
+"""k, at which q reaches 0 and 1 to within 2e-9, so that every m there is can be said by a mask value."""
+COPIES = 4
+"""Random crops of every image that a threshold is judged on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ANPConfig(DefenseConfig):
+    """The settings; the defaults are the published ones: 2,000 iterations, in 40 rounds."""
+
+    rounds_learn: int = setting(40, (1, 2000, 1), "Rounds", "So many rounds in which the mask is learned.", basic=True)
+    iterations: int = setting(
+        50, (1, 1000, 1), "Iterations a round", "So many steps of the mask in each round.", basic=True
+    )
+    disturbance: float = setting(
+        0.4,
+        (0.0, 1.0, 0.05),
+        "Disturbance",
+        "How far each channel's output and bias may be disturbed, as a share of themselves.",
+        symbol="ε",
+        basic=True,
+    )
+    weight_clean: float = setting(
+        0.2,
+        (0.0, 1.0, 0.05),
+        "Weight of the clean loss",
+        "How much the undisturbed network counts; the disturbed one counts for the rest.",
+        symbol="α",
+        basic=True,
+    )
+    accuracy_kept: float = setting(
+        0.95,
+        (0.0, 1.0, 0.01),
+        "Accuracy to keep",
+        "The threshold is the largest one that keeps this share of the accuracy on the clean images.",
+        basic=True,
+    )
+    threshold_step: float = setting(0.05, (0.01, 0.5, 0.01), "Step of the threshold", "Thresholds are so far apart.")
+    most_threshold: float = setting(0.9, (0.05, 1.0, 0.05), "Largest threshold", "No threshold is larger.")
+    learning_rate: float = setting(0.2, (0.001, 10.0, 0.01), "Learning rate", "Of the mask, by SGD.")
+    momentum: float = setting(0.9, (0.0, 0.999, 0.01), "Momentum", "Of the mask's steps.")
+    batch_size: int = setting(128, (1, 4096, 1), "Batch size", "Clean images a step.")
+
+    def rounds(self, stage: str) -> int:
+        return self.rounds_learn if stage == LEARN else self.thresholds
+
+    @property
+    def thresholds(self) -> int:
+        """How many thresholds there are to try."""
+        return max(1, int(self.most_threshold / self.threshold_step + 1e-6))
+
+
+@dataclass(frozen=True)
+class ANPState:
+    """What the next round depends on.
+
+    Attributes:
+        mask, velocity: m and SGD's momentum, float32 [channels].
+        generator: state of the generator that draws batches, disturbances and crops, uint8.
+        stage, round, round_in_stage: of the next round; rounds taken in all and in its stage.
+        threshold: the largest that kept the accuracy so far; 0 cuts nothing.
+        accuracy: with nothing cut, on the crops that thresholds are judged on; None before.
+        ended: why it has ended; None while there is more to do.
+    """
+
+    mask: Tensor
+    velocity: Tensor
+    generator: Tensor
+    stage: str = LEARN
+    round: int = 0
+    round_in_stage: int = 0
+    threshold: float = 0.0
+    accuracy: float | None = None
+    ended: str | None = None
+
+
+@register(
+    name="anp",
+    title="ANP",
+    family="pruning",
+    paper="D. Wu, Y. Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models, NeurIPS 2021, arXiv 2110.14430",
+    explanation="Learns which channels make the network misclassify when they are disturbed a little, and cuts them.",
+    config=ANPConfig,
+    # Chosen on the small CNN of Fashion-MNIST with its test images in view: the fewer channels there are, the more each
+    # does, and with the published steps and disturbance the mask of such a network never settles.
+    presets={"default": replace(ANPConfig(), disturbance=0.1, learning_rate=0.02), "paper": ANPConfig()},
+    preset_words={
+        "default": "smaller steps and disturbances, for networks narrower than the authors'.",
+        "paper": "the published settings, with a threshold chosen on clean images.",
+    },
+    stages=(
+        Stage(
+            LEARN,
+            "Learn",
+            "Learn",
+            "Learn a mask under which clean images keep their classes, even while every channel is disturbed.",
+            "steps of the mask, each against the worst disturbance",
+        ),
+        Stage(
+            CUT,
+            "Cut",
+            "Cut",
+            "Cut channels by their mask value, more from round to round, as long as the clean accuracy is kept.",
+            "a higher threshold",
+        ),
+    ),
+    terms={
+        "clean": Term("Cross entropy, undisturbed", "Low when clean images get their classes.", view="pruned"),
+        "disturbed": Term("Cross entropy, disturbed", "Low when they get them even while channels are disturbed."),
+    },
+    capabilities=Capabilities(channels=True, triggers=False, cuts=True, invertible=False),
+)
+class ANP:
+    """The defence as a stepper; see `defenses.base.Defense`."""
+
+    def __init__(self, config: ANPConfig) -> None:
+        self.config = config
+
+    def init(self, subject: Subject) -> ANPState:
+        ones = torch.ones(subject.layout.channels, dtype=subject.images.dtype, device=subject.device)
+        generator = torch.Generator().manual_seed(self.config.seed).get_state()
+        return ANPState(mask=ones, velocity=torch.zeros_like(ones), generator=generator)
+
+    def step(self, subject: Subject, state: ANPState) -> tuple[ANPState, Record]:
+        generator = torch.Generator()
+        generator.set_state(state.generator)
+        after, record = (self._learn if state.stage == LEARN else self._cut)(subject, state, generator)
+        return replace(after, generator=generator.get_state()), record
+
+    def stage(self, state: ANPState) -> str:
+        return state.stage
+
+    def done(self, state: ANPState) -> str | None:
+        return state.ended
+
+    def repair(self, state: ANPState) -> Gates:
+        if state.stage == LEARN:
+            return Gates(as_masks(state.mask))
+        return Gates(as_masks(hard(state.mask, state.threshold)))
+
+    def examples(self, state: ANPState) -> Examples | None:  # noqa: ARG002
+        return None
+
+    def pack(self, state: ANPState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return pack_fields(state)
+
+    def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> ANPState:
+        return ANPState(**tensors, **numbers)
+
+    def _learn(self, subject: Subject, state: ANPState, generator: torch.Generator) -> tuple[ANPState, Record]:
+        config, labels = self.config, labels_of(subject)
+        mask, velocity = state.mask, state.velocity
+        sums = torch.zeros(2, dtype=torch.float64)
+        for _ in range(config.iterations):
+            chosen = torch.randperm(len(subject.images), generator=generator)[: config.batch_size].to(subject.device)
+            images, wanted = subject.images[chosen], labels[chosen]
+            gradient, losses = mask_gradient(subject, mask, images, wanted, config, generator)
+            velocity = config.momentum * velocity + gradient
+            mask = (mask - config.learning_rate * velocity).clamp(0, 1)
+            sums += torch.tensor(losses, dtype=torch.float64)
+        clean, disturbed = (sums / config.iterations).tolist()
+        taken = state.round_in_stage + 1
+        ended = f"reached its {taken:,} rounds" if taken >= config.rounds(LEARN) else None
+        after = replace(state, mask=mask, velocity=velocity, round=state.round + 1, round_in_stage=taken)
+        record = Record(
+            round=after.round,
+            stage=LEARN,
+            round_in_stage=taken,
+            terms={"clean": clean, "disturbed": disturbed},
+            total=config.weight_clean * clean + (1 - config.weight_clean) * disturbed,
+            counts={"channels": len(mask), "pruned": int((mask < 0.5).sum())},
+            stage_ended=ended,
+        )
+        return (replace(after, stage=CUT, round_in_stage=0) if ended else after), record
+
+    def _cut(self, subject: Subject, state: ANPState, generator: torch.Generator) -> tuple[ANPState, Record]:
+        config, labels = self.config, labels_of(subject).repeat(COPIES)
+        crops = augment(subject.images.repeat(COPIES, 1, 1, 1), generator, padding=4, flip=subject.mirrors)
+        taken = state.round_in_stage + 1
+        threshold = round(taken * config.threshold_step, 6)
+        whole = state.accuracy
+        if whole is None:
+            whole = self._accuracy(subject, torch.ones_like(state.mask), crops, labels)
+        accuracy = self._accuracy(subject, hard(state.mask, threshold), crops, labels)
+        kept = accuracy >= config.accuracy_kept * whole
+        ended = None
+        if not kept:
+            ended = f"a threshold of {threshold:g} would keep {100 * accuracy / max(whole, 1e-9):.0f} % of the accuracy"
+        elif taken >= config.rounds(CUT):
+            ended = "reached the largest threshold"
+        after = replace(
+            state,
+            round=state.round + 1,
+            round_in_stage=taken,
+            threshold=threshold if kept else state.threshold,
+            accuracy=whole,
+            ended=f"The last stage, cut, {ended}." if ended else None,
+        )
+        record = Record(
+            round=after.round,
+            stage=CUT,
+            round_in_stage=taken,
+            terms={},
+            total=1 - accuracy,
+            counts={"channels": len(state.mask), "pruned": int((state.mask < after.threshold).sum())},
+            notes={"threshold": after.threshold, "accuracy on clean images": accuracy},
+            stage_ended=ended,
+        )
+        return after, record
+
+    def _accuracy(self, subject: Subject, gates: Tensor, images: Tensor, labels: Tensor) -> float:
+        answers = subject.answers(lambda batch: _logits(subject, batch, gates), images)
+        return float((answers.argmax(1) == labels).double().mean())
+
+
+def mask_gradient(
+    subject: Subject, mask: Tensor, images: Tensor, labels: Tensor, config: ANPConfig, generator: torch.Generator
+) -> tuple[Tensor, tuple[float, float]]:
+    """The gradient of alpha L(m) + (1 - alpha) L(m + delta, (1 + xi) b) by m, at the delta and xi that one step finds.
+
+    That step goes from a random place eps along the gradient's sign, and stays within eps.
+
+    Args:
+        mask: m, [channels].
+        images, labels: of the batch.
+
+    Returns:
+        The gradient [channels], and the two losses in nats.
+    """
+    biases = _biases(subject.model)
+    sizes = [len(mask), *(len(bias) for bias in biases.values())]
+    drawn = (2 * torch.rand(sum(sizes), generator=generator) - 1).to(mask) * config.disturbance
+    disturbance = drawn.requires_grad_()
+
+    def disturbed(gates: Tensor, of: Tensor) -> Tensor:
+        by_channel, *by_bias = of.split(sizes)
+        moved = {name: bias * (1 + xi) for (name, bias), xi in zip(biases.items(), by_bias, strict=True)}
+        return F.cross_entropy(_logits(subject, images, gates + by_channel, moved), labels)
+
+    (uphill,) = torch.autograd.grad(disturbed(mask, disturbance), [disturbance])
+    worst = (drawn.detach() + config.disturbance * uphill.sign()).clamp(-config.disturbance, config.disturbance)
+    free = mask.clone().requires_grad_()
+    clean, against = F.cross_entropy(_logits(subject, images, free), labels), disturbed(free, worst)
+    loss = config.weight_clean * clean + (1 - config.weight_clean) * against
+    (gradient,) = torch.autograd.grad(loss, [free])
+    return gradient, (float(clean.detach()), float(against.detach()))
+
+
+def labels_of(subject: Subject) -> Tensor:
+    """The images' classes, int64 [N]; what the network itself says of them where nobody gave any."""
+    if subject.labels is not None:
+        return subject.labels
+    return subject.answers(subject.reference, subject.images).argmax(1)
+
+
+def hard(mask: Tensor, threshold: float) -> Tensor:
+    """0 for channels whose m is below the threshold, 1 for all others."""
+    return (mask >= threshold).to(mask)
+
+
+def as_masks(gates: Tensor) -> Masks:
+    """Masks whose pruned view has these gates [channels] in [0, 1], and whose inverse view has 1 minus them."""
+    return Masks((0.5 + torch.logit(gates, eps=1e-9) / STEEPNESS).clamp(0, 1), torch.zeros_like(gates), STEEPNESS)
+
+
+def _logits(subject: Subject, images: Tensor, gates: Tensor, biases: dict[str, Tensor] | None = None) -> Tensor:
+    with attached(subject.model, subject.layout, gates), autocast(subject.precision, subject.device.type):
+        logits = functional_call(subject.model, biases or {}, (images,))
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _biases(model: nn.Module) -> dict[str, Tensor]:
+    """The biases of convolutions and BatchNorms by name."""
+    return {
+        f"{name}.bias": module.bias
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and module.bias is not None
+    }
