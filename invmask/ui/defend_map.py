@@ -45,20 +45,20 @@ def go_to_opened() -> None:
 _JS = """
 export default function ({ data, parentElement, setTriggerValue }) {
   parentElement.tell = (place) => setTriggerValue('clicked', place);
-  let pressed = null;
   const down = (event) => {
-    pressed = null;
+    parentElement.pressed = null;
     const area = event.button === 0 && event.target?.closest?.(`.st-key-${CSS.escape(data.chart)} .nsewdrag`);
     // The map is the first of the chart's two panels.
     if (!area || area !== area.closest('.js-plotly-plot').querySelector('.nsewdrag')) return;
     const box = area.getBoundingClientRect();
     const { clientX: x, clientY: y } = event;
-    pressed = { x, y, place: [(x - box.left) / box.width, (y - box.top) / box.height] };
+    parentElement.pressed = { x, y, place: [(x - box.left) / box.width, (y - box.top) / box.height] };
   };
   const up = ({ clientX, clientY }) => {
     // The chart may be another one by now: where it was pressed counts.
+    const pressed = parentElement.pressed;
+    parentElement.pressed = null;
     if (pressed && Math.hypot(clientX - pressed.x, clientY - pressed.y) < 6) parentElement.tell(pressed.place);
-    pressed = null;
   };
   document.addEventListener('pointerdown', down, true);
   document.addEventListener('pointerup', up, true);
