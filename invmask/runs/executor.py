@@ -131,7 +131,9 @@ class Executor:
         It keeps them for good, alone or not: records repeat with one number of threads only.
         """
         if spec.device == "cpu" and self.scheduler is None:
-            left = settings.threads(taken=threads_taken(self.store.runs()))
+            # A finished one has no mark, so a store of hundreds costs no more.
+            marked = self.store.marked()
+            left = settings.threads(taken=threads_taken(run for run in self.store.runs() if run.id in marked))
             spec = replace(spec, threads=min(spec.threads, left))
         return self.store.create(spec)
 
