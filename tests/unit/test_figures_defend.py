@@ -63,11 +63,14 @@ def test_the_map_gives_each_channel_a_place_of_its_own():
 
 
 def test_every_cell_of_the_map_is_known_by_its_channel():
-    cells = channel_map(STATE, "pruned", "light", columns=4).data[0]
+    figure = channel_map(STATE, "pruned", "light", columns=4)
+    cells, (left, right), (bottom, top) = figure.data[0], figure.layout.xaxis.range, figure.layout.yaxis.range
+    across = (np.convolve(cells.x, [0.5, 0.5], "valid") - left) / (right - left)
+    down = (np.convolve(cells.y, [0.5, 0.5], "valid") - top) / (bottom - top)
     found = {}
     for row, texts in enumerate(cells.text):
         for column, text in enumerate(texts):
-            channel = channel_at(STATE.layers, row, column, columns=4)
+            channel = channel_at(STATE.layers, across[column], down[row], columns=4)
             assert (channel is None) == (text == "")
             if channel is not None:
                 layer = next(layer for layer in reversed(STATE.layers) if layer.offset <= channel)
@@ -75,7 +78,7 @@ def test_every_cell_of_the_map_is_known_by_its_channel():
                 assert text.startswith(f"<b>{name}</b>, channel {channel - layer.offset}<br>")
                 found[channel] = text
     assert sorted(found) == list(range(len(STATE.mask)))
-    assert channel_at(STATE.layers, 99, 0) is None
+    assert channel_at(STATE.layers, 0.0, 99.0) is None
 
 
 def test_the_map_on_screen_has_the_same_cells_as_on_paper():
