@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from invmask.defenses.ims.config import preset
 from invmask.evidence.threshold import Order
-from invmask.runs import tuning
+from invmask.runs import files, tuning
 from invmask.runs.cutting import measure_cuts
 from invmask.runs.run import Run
 from invmask.runs.spec import RunSpec
@@ -81,7 +81,7 @@ def test_values_pressed_while_cuts_are_measured_move_no_slider(page: Page, serve
         tuning.write_curves(run, 12, replace(whole, points=dict.fromkeys(Order, every[:number])))
 
     # Here it is this test that measures, as slowly as it likes.
-    with FileLock(run.path / tuning.ERRAND.folder / "gather.lock"):
+    with FileLock(files.lock_file(run.path, f"{tuning.ERRAND.folder}.lock")):
         measured(2)
         page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&by=score&axis=steepness")
         expect(page.get_by_role("slider", name="Hard cut")).to_be_visible()
