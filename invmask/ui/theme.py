@@ -5,7 +5,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
-from streamlit.components.v2 import component
 
 from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, Theme
 from invmask.figures.template import PLOTLY_CONFIG
@@ -24,9 +23,9 @@ def page_style() -> None:
     same.
     """
     dark = _DARK_STYLE if current_theme() == "dark" else ""
-    st.html(f"<style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
-    with st.container(key="without-stop"):
-        _WITHOUT_STOP(key="without-stop-rule")
+    # Not styles alone: Streamlit keeps those apart and takes them away for a frame whenever it draws the page anew.
+    with st.container(key="page-style"):
+        st.html(f"<i hidden></i><style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
 
 
 def chart(
@@ -59,7 +58,8 @@ _PAGE_STYLE = """
 [data-testid="stMainBlockContainer"]{padding:4rem 2.5rem 3rem;max-width:1480px}
 [data-testid="stHeading"] h1{padding:0 0 .5rem}
 [data-testid="stMetricLabel"] p{white-space:normal}
-.st-key-without-stop{position:absolute}
+.st-key-page-style{position:absolute}
+[data-testid="stStatusWidget"] button{display:none}
 .st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
@@ -69,18 +69,3 @@ _DARK_STYLE = """
 [role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"],[data-testid="stSliderThumbValue"],
 [class*="st-key-save-menu-"] button:is(:hover,[aria-expanded=true]){color:#93C5FD!important}
 """
-
-# In the document's head: styles that Streamlit draws are gone for a frame whenever it draws the page anew.
-_WITHOUT_STOP = component(
-    "invmask_without_stop",
-    html="<i hidden></i>",
-    js="""
-export default function () {
-  if (document.getElementById('invmask-without-stop')) return;
-  const style = document.createElement('style');
-  style.id = 'invmask-without-stop';
-  style.textContent = '[data-testid="stStatusWidget"] button{display:none}';
-  document.head.append(style);
-}
-""",
-)
