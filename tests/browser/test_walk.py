@@ -178,8 +178,14 @@ def test_a_channel_of_the_map_is_opened_on_neurons_while_rounds_go_by(page: Page
     for number in (14, 3):
         began = round_shown(page)
         wait_until(page, "another round", lambda before=began: round_shown(page) > before, 240)
-        # Each round has a chart of its own: it is measured in one go.
-        width, height = plot.evaluate("it => [it.getBoundingClientRect().width, it.getBoundingClientRect().height]")
+        # Each round has a chart of its own, which has no size until it is laid out: both are measured in one go.
+        width, height = page.wait_for_function(
+            """() => {
+                const box = document.querySelector('.st-key-defend-map .js-plotly-plot .nsewdrag')
+                    ?.getBoundingClientRect();
+                return box?.width > 0 && [box.width, box.height];
+            }"""
+        ).json_value()
         # The middle of the cell in the axes of `channel_map`.
         x, y = (number + 0.5 + 0.3) / 64.6, (0.5 + 0.35) / (bottom - 0.1 + 0.35)
         plot.click(position={"x": x * width, "y": y * height})
