@@ -4,7 +4,7 @@ Every step is a process of its own, as a user has it. What is trained is brief: 
 into a folder; the defence is of a victim that comes with invmask. Without the device: one sentence, and exit status 2.
 
     python -m benchmarks.cuda
-    python -m benchmarks.cuda --device cpu --rounds-max 4 --victim fashionmnist-cnn4-badnets --out /tmp/cpu.json
+    python -m benchmarks.cuda --device cpu --rounds-max 4 --victim fashionmnist-cnn4-badnets --out cpu.json
 """
 
 import argparse

@@ -37,19 +37,9 @@ def listen(layers: Sequence[MaskedLayer]) -> None:
 
 
 def go_to_opened() -> None:
-    """Leave for Neurons where a channel was opened: a callback cannot switch pages itself.
-
-    The wish stays until another page is drawn. Streamlit joins a switch with the timed redraw that comes right after
-    it, and the switch is lost.
-    """
-    if st.session_state.get(_OPEN, False):
+    """Leave for Neurons where a channel was opened: a callback cannot switch pages itself."""
+    if st.session_state.pop(_OPEN, False):
         st.switch_page("pages/neurons.py")
-
-
-def arrive(page: str) -> None:
-    """Forget the wish on whatever page is drawn now, if it is not Defend."""
-    if page != "Defend":
-        st.session_state.pop(_OPEN, None)
 
 
 _JS = """
