@@ -163,15 +163,15 @@ def test_training_reports_steps_and_epochs_and_learns(config: TrainingConfig, tr
     model = train(
         tiny_model(),
         training_set,
-        dataclasses.replace(config, epochs=8),
+        dataclasses.replace(config, epochs=40),
         CPU,
         Progress(on_epoch=epochs.append, on_step=lambda step, of: steps.append((step, of))),
     )
-    assert steps == [(step, 5) for _ in range(8) for step in range(1, 6)]
-    assert [report.epoch for report in epochs] == list(range(1, 9))
-    assert epochs[-1].loss < 0.8 * epochs[0].loss
-    # How much it learns differs from processor to processor; it is right twice as often as in its first epoch on each.
-    assert epochs[-1].accuracy > 2 * epochs[0].accuracy
+    assert steps == [(step, 5) for _ in range(40) for step in range(1, 6)]
+    assert [report.epoch for report in epochs] == list(range(1, 41))
+    assert epochs[-1].loss < 0.6 * epochs[0].loss
+    # After eight epochs it depends on the processor whether it is there yet.
+    assert epochs[-1].accuracy > 0.4
     assert not model.training
 
 
