@@ -99,3 +99,9 @@ def test_answers_are_the_arg_max_batch_by_batch():
     given = answers(model, images, batch_size=3)
     assert (given.tolist(), given.dtype) == (expected, torch.int64)
     assert model.batches == [3, 3, 1]
+
+
+def test_no_more_images_go_through_a_processor_at_once_than_its_caches_hold():
+    model = Brightest()
+    answers(model, torch.zeros(150, 3, 4, 4))
+    assert model.batches == [64, 64, 22]
