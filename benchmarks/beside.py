@@ -5,10 +5,12 @@ GNU's OpenMP has a thread look 300,000 times for the others before it sleeps, in
 cores. A defence that takes longer than `--limit` is ended and counts as cut off.
 
     python -m benchmarks.beside
-    python -m benchmarks.beside --whole fashionmnist-cnn4-badnets cifar10-preactresnet18w16-badnets
+    python -m benchmarks.beside --victims cifar10-preactresnet18w16-badnets --rounds 4 --limit 60 --repeat 2 \\
+        --whole fashionmnist-cnn4-badnets cifar10-preactresnet18w16-badnets --repeat-whole 3 \\
+        --out benchmarks/results/beside/cifar10.json
     python -m benchmarks.beside --settings before after 500 10000 passive single --repeat 1 --out other.json
 
-On two cores the first takes about seven minutes, the second ten.
+On two cores the first takes about seven minutes, the second twenty-five.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from invmask.attacks.victims import versions
 from invmask.machine import processor
 
 ROOT = Path(__file__).parents[1]
-RESULT = RESULTS / "beside.json"
+RESULT = RESULTS / "beside" / "fashionmnist.json"
 VICTIM = "fashionmnist-cnn4-badnets"
 ROUNDS = 8
 BUSY = [sys.executable, "-c", "while True: pass"]
@@ -78,6 +80,7 @@ def main() -> None:
     cells = [(victim, asked.rounds, load, *some) for victim in asked.victims for load in asked.loads]
     cells += [(victim, None, "idle", *whole) for victim in asked.whole]
     readings: list[dict[str, Any]] = []
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
     for victim, rounds, load, repeat, limit in cells:
         taken: dict[str, list[float | None]] = {name: [] for name in asked.settings}
         # In turn, so that what else the machine does meets each alike.

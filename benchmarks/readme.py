@@ -100,8 +100,8 @@ def speed_table() -> str:
             f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)})",
             result,
         )
-    if (results / "beside.json").exists():
-        result = json.loads((results / "beside.json").read_text())
+    for path in sorted((results / "beside").glob("*.json")):
+        result = json.loads(path.read_text())
         for what, found in beside_rows(result):
             add(what, found, result)
     for path in sorted((results / "workers").glob("*.json")):
