@@ -364,6 +364,8 @@ def test_scores_are_held_against_the_clean_controls(home):
             "`round=99` (the run has rounds 0 to 1), `cut=0-99999.0-99999`",
         ),
         ({"cut": ",".join(["900"] * 50) + ".999999"}, {}, "`cut=900,900,900,"),
+        # Every range is of this network, all of them together are more than it has.
+        ({"cut": "0-99,0-99.5"}, {"cut": "5"}, "`cut=0-99,0-99`"),
     ],
 )
 def test_nonsense_in_the_address_is_told_of_and_left_out(query, kept, told):
