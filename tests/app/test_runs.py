@@ -10,7 +10,7 @@ from invmask.exports import jobs
 from invmask.runs import evidence, files, tuning
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
-from invmask.ui import address, cache
+from invmask.ui import address, cache, sidebar
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import VICTIM, small_spec
 
@@ -118,6 +118,23 @@ def test_while_a_part_of_the_page_is_drawn_again_and_again(
         assert seen[-1] is None
     else:
         assert "Delete the damaged run" in labels(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_of_a_run_that_goes_while_a_page_is_drawn_there_is_no_error(page: str, monkeypatch: pytest.MonkeyPatch):
+    run, drawn = make_run(rounds=1), sidebar.show
+
+    def show() -> Any:
+        told = drawn()
+        if run.path.exists():
+            store().delete(run.id)
+        return told
+
+    monkeypatch.setattr(sidebar, "show", show)
+    app = visit(page, run=run.id)
+    assert not app.exception
+    assert not app.error
+    assert any(f"There is no run `{run.id}`" in sentence for sentence in sentences(app))
 
 
 @pytest.mark.usefixtures("tiny_victims")
