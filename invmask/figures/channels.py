@@ -286,12 +286,13 @@ def _add_counts(
         )
         figure.add_annotation(
             text=f"{sum(values):,} {title}",
-            # A column of a paper leaves less room than the words need: there they reach out to the left.
-            x=1 if narrow else 0,
+            # A column of a paper, and a phone, leave less room than the words need: they reach out to the left.
+            x=1,
             y=1,
             xref="x2 domain",
             yref="paper",
-            xanchor="right" if narrow else "left",
+            xanchor="right",
+            xshift=0 if narrow else 14,
             yanchor="bottom",
             yshift=40 - 17 * place,
             showarrow=False,
