@@ -216,7 +216,8 @@ class ANP:
         kept = accuracy >= config.accuracy_kept * whole
         ended = None
         if not kept:
-            ended = f"a threshold of {threshold:g} would keep {100 * accuracy / max(whole, 1e-9):.0f} % of the accuracy"
+            share = 100 * accuracy / max(whole, 1e-9)
+            ended = f"found that a threshold of {threshold:g} would keep {share:.0f} % of the accuracy"
         elif taken >= config.rounds(CUT):
             ended = "reached the largest threshold"
         after = replace(

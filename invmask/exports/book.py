@@ -46,19 +46,15 @@ def _map(quantity: str) -> Entry:
         "Defend",
         f"All channels by layer: {QUANTITIES[quantity].lower()}",
         f"Every channel of the network, layer by layer, coloured by its {QUANTITIES[quantity].lower()}. The bars "
-        "show which share of each layer's channels is selected (s < 0.5), pruned (m < 0.5) and cut in the inverse view "
-        "(m\u0304 < 0.5).",
+        "show which share of each layer's channels is selected (s < 0.5, where the defence selects), pruned (m < 0.5) "
+        "and cut in the inverse view (m\u0304 < 0.5).",
         lambda records, theme: frames.map_figure(records.frame, quantity, theme, records.wide_in(theme)),
-        _has_channels,
+        lambda records: records.capabilities.channels and quantity in records.frame.quantities,
     )
 
 
 def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
     return lambda records, theme: draw(records.frame, theme)
-
-
-def _has_channels(records: RunRecords) -> bool:
-    return records.capabilities.channels
 
 
 def _has_triggers(records: RunRecords) -> bool:

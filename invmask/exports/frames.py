@@ -9,7 +9,7 @@ from invmask.data.budget import clean_budget
 from invmask.data.images import LabelledImages
 from invmask.defenses.base import Synthesis
 from invmask.defenses.entry import Capabilities, Entry
-from invmask.figures.channels import ChannelState, channel_map
+from invmask.figures.channels import GATES, QUANTITIES, ChannelState, channel_map
 from invmask.figures.inner import SHARES, flip_labels, inner_curves
 from invmask.figures.losses import TermWords, loss_curves
 from invmask.figures.measures import measure_curves
@@ -62,6 +62,11 @@ class Frame:
     def capabilities(self) -> Capabilities:
         """What the defence has to show."""
         return self.defense.capabilities
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What the map of all channels can show: of a defence that selects none, its gates."""
+        return tuple(QUANTITIES) if self.capabilities.invertible else GATES
 
 
 def read_frame(run: Run, asked: int | None = None) -> Frame | None:
@@ -126,6 +131,7 @@ def map_figure(frame: Frame, quantity: str, theme: Theme, wide: bool = False) ->
         selection=masks.selection.numpy(),
         pruned_gate=masks.gate(View.PRUNED).numpy(),
         inverse_gate=masks.gate(View.INVERSE).numpy(),
+        selects="selection" in frame.quantities,
     )
     return channel_map(state, quantity, theme, wide=wide)
 

@@ -20,6 +20,8 @@ QUANTITIES = {
     "inverse": "Inverse gate m\u0304",
 }
 """What the colour of the map can show, by name."""
+GATES = ("pruned", "inverse")
+"""Those that there are where a defence selects no channels."""
 
 ROW_HEIGHT = 13
 LAYER_GAP = 0.45
@@ -46,6 +48,7 @@ class ChannelState:
     Attributes:
         layers: in module order.
         mask, selection, pruned_gate, inverse_gate: a, s, m, m-bar; float [channels] in [0, 1].
+        selects: whether the defence selects channels; else s is 0 for all, and nothing is said of it.
     """
 
     layers: Sequence[Layer]
@@ -53,6 +56,7 @@ class ChannelState:
     selection: np.ndarray
     pruned_gate: np.ndarray
     inverse_gate: np.ndarray
+    selects: bool = True
 
     def colours(self, quantity: str) -> np.ndarray:
         """The number behind each channel's colour for one of `QUANTITIES`, [channels] in [0, 1]."""
@@ -115,7 +119,8 @@ def channel_map(
     cells = _bars(state, quantity, x, y) if theme == "paper" else _heatmap(state, quantity, x, y, columns)
     figure.add_trace(cells, row=1, col=1)
     narrow = theme == "paper" and not wide
-    _add_counts(figure, layer_counts(state), centres, _layer_heights(state.layers, columns), theme, narrow)
+    heights = _layer_heights(state.layers, columns)
+    _add_counts(figure, layer_counts(state), centres, heights, theme, narrow, state.selects)
     axis = {"showgrid": False, "zeroline": False, "showline": False}
     across, down = _ranges(columns, bottom)
     figure.update_xaxes(range=across, visible=False, fixedrange=True, row=1, col=1)
@@ -235,7 +240,7 @@ def _hover_texts(state: ChannelState) -> list[str]:
     layer_of = [name for layer, name in zip(state.layers, names, strict=True) for _ in range(layer.channels)]
     number = np.concatenate([np.arange(layer.channels) for layer in state.layers])
     return [
-        f"<b>{name}</b>, channel {channel}<br>mask a {a:.2f} · selection s {s:.2f}"
+        f"<b>{name}</b>, channel {channel}<br>mask a {a:.2f}{f' · selection s {s:.2f}' if state.selects else ''}"
         f"<br>pruned m {m:.2f} · inverse m\u0304 {b:.2f}"
         for name, channel, a, s, m, b in zip(
             layer_of, number, state.mask, state.selection, state.pruned_gate, state.inverse_gate, strict=True
@@ -250,23 +255,25 @@ def _add_counts(
     heights: Sequence[int],
     theme: Theme,
     narrow: bool,
+    selects: bool,
 ) -> None:
-    """Three bars a layer in the right-hand panel: shares of the layer's channels on an axis that grows in steps.
+    """Bars of each layer in the right-hand panel: shares of the layer's channels on an axis that grows in steps.
 
     Args:
         narrow: one column of a paper, which leaves little room for words.
+        selects: whether the share of selected channels is one of them.
     """
     kinds = (
         ("selected", SELECTED_COLOURS[theme], [c.selected for c in counts]),
         ("pruned", view_colour("pruned", theme), [c.pruned for c in counts]),
         ("cut in inverse", view_colour("inverse", theme), [c.inverse_cut for c in counts]),
-    )
+    )[0 if selects else 1 :]
     channels = np.array([c.channels for c in counts])
     largest = 0.0
     for place, (title, colour, values) in enumerate(kinds):
         share = 100 * np.array(values) / channels
         largest = max(largest, float(share.max()))
-        thickness = np.array(heights) * 0.9 / 3
+        thickness = np.array(heights) * 0.9 / len(kinds)
         figure.add_trace(
             go.Bar(
                 name=title,
@@ -294,7 +301,7 @@ def _add_counts(
             xanchor="right",
             xshift=0 if narrow else 14,
             yanchor="bottom",
-            yshift=40 - 17 * place,
+            yshift=17 * (len(kinds) - place) - 11,
             showarrow=False,
             font={"size": 13, "color": colour},
         )

@@ -26,17 +26,10 @@ from invmask.ui.theme import chart, current_theme
 
 LIVE_SECONDS = 1.0
 WATCH_SECONDS = 4.0
-MAP_HELP = (
-    "One cell a channel, one row or more a layer. **Selection**: how much the defence has picked the channel "
-    "out. **Pruned gate** and **inverse gate**: what the view multiplies the channel by; 1 lets it pass, 0 cuts it. "
-    "Point at a cell for its numbers; click it for the channel's page on Neurons. The bars count each layer's channels "
-    "past one half: selected, pruned, cut in the inverse."
-)
 MEASURES_HELP = (
     "The views after every round, on the same probe of the test images. The defence never sees these images; "
     "they are measured for you. Vertical lines: a new stage."
 )
-_MAP_KEY = "defend/map"
 
 
 def show(card: VictimCard, draft: Draft) -> None:
@@ -133,13 +126,14 @@ def _body(card: VictimCard, frame: Frame) -> None:
 
 
 def _channels(frame: Frame, theme: Theme) -> None:
-    st.subheader("All channels by layer", anchor=False, help=MAP_HELP)
+    first = frame.quantities[0]
+    st.subheader("All channels by layer", anchor=False, help=_map_help(first == "selection"))
     quantity = st.segmented_control(
         "Colour",
-        list(QUANTITIES),
-        default="selection",
+        list(frame.quantities),
+        default=first,
         format_func=lambda name: QUANTITIES[name],
-        key=_MAP_KEY,
+        key=f"defend/map/{first}",
         required=True,
         label_visibility="collapsed",
         persist_state="session",
@@ -149,6 +143,16 @@ def _channels(frame: Frame, theme: Theme) -> None:
         key=defend_map.CHART,
         alt=f"Every channel of the network by layer, coloured by {QUANTITIES[quantity]}",
         paper=lambda: defend_frames.map_figure(frame, quantity, "paper"),
+    )
+
+
+def _map_help(selects: bool) -> str:
+    selection = "**Selection**: how much the defence has picked the channel out. " if selects else ""
+    return (
+        f"One cell a channel, one row or more a layer. {selection}**Pruned gate** and **inverse gate**: what the view "
+        "multiplies the channel by; 1 lets it pass, 0 cuts it. Point at a cell for its numbers; click it for the "
+        "channel's page on Neurons. The bars count each layer's channels past one half: "
+        f"{'selected, ' * selects}pruned, cut in the inverse."
     )
 
 

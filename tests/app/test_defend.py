@@ -403,7 +403,7 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
 def test_the_map_shows_selection_and_both_gates(home: Path):
     at = defend(run=write_run(home).id)
     for quantity, first in (("pruned", 0.0), ("inverse", 1.0), ("selection", 1.0)):
-        at.segmented_control(key="defend/map").set_value(quantity).run()
+        at.segmented_control(key="defend/map/selection").set_value(quantity).run()
         assert map_colours(at)[0] == pytest.approx(first, abs=1e-3)
 
 

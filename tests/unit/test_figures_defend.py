@@ -1,6 +1,6 @@
 """The values in the Defend page's charts, from records made up for the purpose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -104,6 +104,14 @@ def test_the_map_counts_channels_past_one_half():
     np.testing.assert_allclose(bars(figure, "pruned").x, [100 / 3, 20])
     np.testing.assert_allclose(bars(figure, "cut in inverse").x, [0, 40])
     assert {"4 selected", "2 pruned", "2 cut in inverse"} <= set(texts(figure))
+
+
+def test_of_a_defence_that_selects_no_channels_the_map_says_nothing_of_selection():
+    figure = channel_map(replace(STATE, selects=False), "pruned", "light")
+    assert [trace.name for trace in figure.data[1:]] == ["pruned", "cut in inverse"]
+    assert not any("select" in text for text in texts(figure))
+    assert not any("selection" in text for text in np.ravel(figure.data[0].text))
+    np.testing.assert_allclose(bars(figure, "pruned").x, [100 / 3, 20])
 
 
 def test_the_map_is_as_high_whatever_it_shows():
