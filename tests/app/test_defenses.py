@@ -47,6 +47,9 @@ def test_defend_draws_its_views_stages_terms_and_what_else_it_has(entry: Entry, 
     titles = [each.value for each in app.subheader]
     assert ("All channels by layer" in titles) == entry.capabilities.channels
     assert ("Synthesized triggers" in titles) == entry.capabilities.triggers
+    maps = [group.options for group in app.get("button_group") if group.key.startswith("defend/map/")]
+    of_map = ["Selection"] * entry.capabilities.invertible + ["Pruned", "Inverse"]
+    assert [[title.split()[0] for title in titles] for titles in maps] == [of_map] * entry.capabilities.channels
     assert "The terms of the loss" in titles
     spec = app.get("plotly_chart")[-1].proto.spec
     assert all(term.title.split(",")[0] in spec for term in entry.terms.values())
