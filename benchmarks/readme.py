@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import defence, held, perturbations, quality, sweep, unlike
-from benchmarks.cases import race_of
+from benchmarks.cases import machines_of, race_of
 from invmask.attacks.victims import CLEAN, find_cards, read_card
-from invmask.runs.grid_results import CaseResult, as_markdown, read_folder, summarise
+from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
 
 ROOT = Path(__file__).parents[1]
@@ -213,15 +213,16 @@ def sweep_table(folder: Path) -> str:
     results, problems = read_folder(folder / "cases")
     assert results
     assert not problems
-    machine = json.loads((folder / "machine.json").read_text())["machine"]
     counts = {of.dataset: (0, 0) for of in results}
     for of in results:
         counts[of.dataset] = tuple(map(max, counts[of.dataset], (of.n_clean, of.n_triggered)))  # type: ignore[assignment]
     words = [f"{clean:,} embedded test images, {triggered:,} of them triggered" for clean, triggered in counts.values()]
     images = words[0] if len(set(words)) == 1 else "; ".join(map("{}: {}".format, counts, words))
-    precisions = "; ".join(sorted({f"{of.details['precision']}, {of.details['threads']} thread" for of in results}))
+    machines = machines_of(folder)
+    each = ((machines[path.stem], read_case(path).details) for path in sorted((folder / "cases").glob("*.json")))
+    where = "; ".join(sorted({f"{machine}, {of['precision']}, {of['threads']} thread" for machine, of in each}))
     head = (
-        f"In per cent, mean ± standard deviation over seeds, on {images}; {machine}, {precisions}. Raw results: "
+        f"In per cent, mean ± standard deviation over seeds, on {images}; {where}. Raw results: "
         f"[benchmarks/results/{name}](benchmarks/results/{name}), made by `python -m benchmarks.{name}`."
     )
     presets = dict.fromkeys(of.preset for of in results)

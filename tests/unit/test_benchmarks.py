@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from benchmarks import beside, held, quality, readme, unlike
-from benchmarks.cases import keep
+from benchmarks import beside, cases, held, quality, readme, unlike
+from benchmarks.cases import keep, machines_of
 from invmask import settings
 from invmask.attacks.make import Plan
 from invmask.attacks.victims import find_cards, load_victim
@@ -45,7 +45,21 @@ def test_cases_that_were_not_asked_for_or_have_other_settings_stay_where_they_ar
     kept, problems = read_folder(results / "cases")
     assert problems == []
     assert [(case.victim, case.spc, case.seed) for case in kept] == [(VICTIM, 10, 0)]
-    assert "machine" in (results / "machine.json").read_text()
+    assert set(machines_of(results)) == {path.stem for path in (results / "cases").glob("*.json")}
+
+
+def test_a_case_keeps_the_name_of_the_machine_that_it_was_made_on(own_home: Path, monkeypatch: pytest.MonkeyPatch):
+    write_victims(own_home / "victims")
+    asked = [Case.here(PLAN, "default", 10, seed) for seed in range(3)]
+    source, results = own_home / "sweeps" / "some", own_home / "kept" / "some"
+    for made, (machine, case) in enumerate(zip(("one", "another", "a third"), asked, strict=True)):
+        monkeypatch.setattr(cases, "processor", lambda _, machine=machine: machine)
+        write(source, case)
+        keep(asked[: made + 1], source, results)
+    # Made once more, with what it was found to be.
+    write_case(source, asked[0].name, replace(read_folder(source)[0][0], seconds=3.0))
+    keep(asked, source, results)
+    assert list(machines_of(results).values()) == ["a third", "another", "a third"]
 
 
 @pytest.fixture
