@@ -25,14 +25,13 @@ from invmask.masks.attach import sharing_copy
 from invmask.masks.repair import Repair, network_of
 from invmask.masks.state import MaskLayout, View
 from invmask.memory import MIB, bounded
-from invmask.metrics import Measures
+from invmask.metrics import PASS_SIZE, Measures
 from invmask.models import is_transformer, suited_precision
 from invmask.runs.keys import victim_digest
 from invmask.runs.spec import RunSpec
 
-# Images a pass. On a CPU, what so many leave behind in a narrow network still fits into its caches.
-PASS_SIZE = 64
 ACCELERATOR_PASS_SIZE = 1000
+"""Images a pass; on a processor it is `metrics.PASS_SIZE`."""
 VICTIM_BYTES = 128 * MIB
 """Of victims that a worker keeps for the next run of them."""
 

@@ -137,9 +137,10 @@ def test_a_victim_comes_with_its_networks_and_the_same_pixels(
     real = make.save_victim
     monkeypatch.setattr(make, "save_victim", lambda *given: applied.append(given[3]) or real(*given))
     card = make_small(attack.name, tmp_path)
-    # The lock of the training stays, hidden.
-    files = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
-    assert files == {f"{card.name}{end}" for end in (".json", ".safetensors", ".trigger.safetensors")}
+    files = {path.name for path in tmp_path.iterdir()}
+    stored = {f"{card.name}{end}" for end in (".json", ".safetensors", ".trigger.safetensors")}
+    # The lock of a training stays.
+    assert files == stored | {f".{card.name}.lock"}
     victim = load_victim(card.name, [tmp_path])
     assert victim.card == card
     assert victim.card.trigger_file["file"] == f"{card.name}.trigger.safetensors"
