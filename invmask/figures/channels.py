@@ -1,6 +1,5 @@
 """The map of all channels, layer by layer, and how many of each layer are selected, pruned, or cut in the inverse."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.lettering import shortened, text_width
+from invmask.figures.lettering import room_for, shortened
 from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.ramps import SELECTED_COLOURS, gate_scale, selection_scale
 from invmask.figures.template import finish
@@ -142,11 +141,6 @@ def channel_map(
         margin={"l": room_for(names, 12), "r": 20, "t": 58, "b": 46},
     )
     return finish(figure, theme, map_height(state.layers, columns))
-
-
-def room_for(names: Sequence[str], size: float, bold: bool = False) -> int:
-    """The margin in pixels that names beside an axis take, in letters `size` pixels high, with a little air."""
-    return 10 + math.ceil(max(text_width(name, size, bold) for name in names))
 
 
 def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:

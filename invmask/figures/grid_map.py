@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.channels import room_for
+from invmask.figures.lettering import room_for
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import TEXT, Theme
 from invmask.figures.ramps import colour_at, linear

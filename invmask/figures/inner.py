@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.channels import room_for
 from invmask.figures.classes import axis_of, of_many, short, shown_classes
+from invmask.figures.lettering import room_for
 from invmask.figures.palette import GROUND, NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish

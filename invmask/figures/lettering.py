@@ -1,7 +1,9 @@
 """How much room words take in a figure, before anything draws them; and words made to fit."""
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 LINE = 1.3
 """From one line to the next, in heights of the letters."""
@@ -34,6 +36,11 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     Counted letter by letter: figures are laid out where no font is at hand.
     """
     return sum(map(_width, text)) * size * (_BOLD if bold else 1)
+
+
+def room_for(names: Sequence[str], size: float, bold: bool = False) -> int:
+    """The margin in pixels that names beside an axis take, in letters `size` pixels high, with a little air."""
+    return 10 + math.ceil(max(text_width(name, size, bold) for name in names))
 
 
 def shortened(text: str, room: float, size: float, bold: bool = False) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from invmask.figures.channels import room_for
 from invmask.figures.classes import axis_of, of_many, short, shown_classes
+from invmask.figures.lettering import room_for
 from invmask.figures.palette import VIEW_TITLES, Theme, view_colour
 from invmask.figures.template import finish
 
