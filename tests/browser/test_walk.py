@@ -220,6 +220,12 @@ def test_nothing_stops_a_page_half_drawn(page: Page, served: Dashboard):
     page.goto(f"{served.url}/?victim={VICTIM}")
     expect(heading(page, "A backdoor, on a real victim")).to_be_visible()
     settled(page)
+    page.evaluate("""() => new MutationObserver(() => {
+        const buttons = [...document.querySelectorAll('[data-testid="stStatusWidget"] button')];
+        window.signs = (window.signs ?? 0) + buttons.length;
+        if (buttons.some((button) => button.checkVisibility()))
+            window.stops = [...(window.stops ?? []), document.body.innerText];
+    }).observe(document.body, {childList: true, subtree: true})""")
     victims = page.get_by_role("combobox", name=re.compile("Victim"))
     victims.click()
     # The page stays half drawn for as long as the look at it takes.
@@ -231,9 +237,15 @@ def test_nothing_stops_a_page_half_drawn(page: Page, served: Dashboard):
     buttons = page.get_by_test_id("stStatusWidget").get_by_role("button", include_hidden=True)
     expect(buttons).to_have_count(1)
     expect(buttons).to_be_hidden()
+    # Then it is drawn bit by bit, and at no moment is there anything to press.
+    while len(held) > 1:
+        let_go(1)
+        page.wait_for_timeout(50)
     slow = False
     let_go(None)
     settled(page)
+    assert page.evaluate("window.signs") > 0
+    assert page.evaluate("window.stops ?? []") == []
 
 
 def test_a_wrong_address_gets_a_sentence(page: Page, served: Dashboard):
