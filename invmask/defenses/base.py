@@ -6,7 +6,7 @@ A defence sees a model and a clean budget, never a trigger, a target label or te
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,45 @@ class Synthesis:
     pruned_restores: float
     largest: float
     samples: int
+
+
+PORTRAITS = 12
+"""Labels whose candidates a round shows, at most."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The smallest trigger found so far for each label, as a round of a search leaves them.
+
+    Attributes:
+        family: the kind of trigger, by its name in `defenses.family_words.FAMILY_WORDS`.
+        labels: int64 [P], rising; at most `PORTRAITS` of them, the smallest triggers'.
+        portraits: float32 [P, C, H, W] in [0, 1], a picture of each trigger.
+        sizes: float32 [P], in the family's unit.
+        flips: float32 [P], the share in [0, 1] of the images that the trigger leads to its label.
+        searched: bool [P], whether the label is still looked at.
+        standing_out: the label whose trigger is smaller than the others' by enough; None where there is none yet.
+        lead: how far the smallest is ahead of the next, the logarithm of the sizes' ratio (nats); None before two
+            labels have been reached.
+    """
+
+    family: str
+    labels: Tensor
+    portraits: Tensor
+    sizes: Tensor
+    flips: Tensor
+    searched: Tensor
+    standing_out: int | None
+    lead: float | None
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """A defence that looks for the backdoor's label and trigger in its first stage."""
+
+    def candidates(self, state: Any) -> Candidates | None:
+        """What the last round found; None where it was no round of the search."""
+        ...
 
 
 @dataclass(frozen=True)

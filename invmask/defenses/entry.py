@@ -57,12 +57,14 @@ class Capabilities:
         triggers: it synthesizes triggers.
         cuts: its gates can be turned into hard cuts.
         invertible: it learns an inverse view of its own; that of other gates is their complement.
+        searches: it looks for the backdoor's label and trigger first (`defenses.base.Searching`).
     """
 
     channels: bool
     triggers: bool
     cuts: bool
     invertible: bool
+    searches: bool = False
 
 
 @dataclass(frozen=True)

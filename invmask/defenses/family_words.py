@@ -1,0 +1,27 @@
+"""What people are told of the families of triggers that a search knows. Nothing here needs torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FamilyWords:
+    """A family on screen.
+
+    Attributes:
+        title: such as `patch`, as it stands in a sentence.
+        measure: what its size is.
+        unit: behind a number of the size.
+        digits: of such a number.
+    """
+
+    title: str
+    measure: str
+    unit: str
+    digits: int
+
+
+FAMILY_WORDS = {
+    "patch": FamilyWords("patch", "pixels covered", "px", 1),
+    "smooth": FamilyWords("smooth change", "root mean square change of a pixel value", "/255", 1),
+    "warp": FamilyWords("warp", "root mean square shift of a pixel", "px", 2),
+}
