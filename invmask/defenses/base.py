@@ -44,6 +44,12 @@ class Subject:
     def device(self) -> torch.device:
         return self.images.device
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of an image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
     @cached_property
     def layout(self) -> MaskLayout:
         """The masked layers."""
@@ -137,8 +143,8 @@ class Candidates:
 class Searching(Protocol):
     """A defence that looks for the backdoor's label and trigger in its first stage."""
 
-    def candidates(self, state: Any) -> Candidates | None:
-        """What the last round found; None where it was no round of the search."""
+    def candidates(self, subject: Subject, state: Any) -> Candidates | None:
+        """What the search has found by now; None before it has begun, or without one."""
         ...
 
 

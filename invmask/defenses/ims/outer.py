@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.base import Subject, Synthesis
-from invmask.defenses.ims.losses import agree, certain, disagree
+from invmask.defenses.ims.losses import agree, disagree
 from invmask.defenses.ims.perturbation import Gates
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
@@ -29,34 +29,21 @@ class Part:
     answers: tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class TurnedUp:
-    """What the cut channels, turned up with gates 1 + kappa (1 - m), shall lead every clean image to."""
-
-    label: int
-    amplification: float
-
-
 def _part(
     subject: Subject,
     gates: Gates,
     images: Tensor,
     weights: dict[str, float],
     losses_of: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    turned_up: TurnedUp | None = None,
 ) -> Part:
     """Both views of `images` in one pass, and back to their gates.
 
     What a gradient needs of the pass is let go with it: clean and perturbed images are not held together.
     """
     pairs = [(images, gates.pruned), (images, gates.inverse)]
-    if turned_up is not None:
-        pairs.append((images, 1 + turned_up.amplification * (1 - gates.pruned)))
     with autocast(subject.precision, subject.device.type):
-        pruned, inverse, *louder = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
+        pruned, inverse = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
     losses = losses_of(pruned, inverse)
-    if turned_up is not None:
-        losses["turned up"] = agree(louder[0], certain(turned_up.label, louder[0]))
     by_pruned, by_inverse = torch.autograd.grad(weighted(losses, weights), [gates.pruned, gates.inverse])
     kept = {name: loss.detach() for name, loss in losses.items()}
     return Part(kept, by_pruned, by_inverse, (pruned.detach(), inverse.detach()))
@@ -68,19 +55,18 @@ def on_clean(
     images: Tensor,
     reference: Tensor,
     weights: dict[str, float],
-    turned_up: TurnedUp | None = None,
+    floor: float,
 ) -> Part:
-    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x)); with a label to lead to, agree(turned up(x), it)."""
+    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x)); `floor` is that of agree."""
     return _part(
         subject,
         gates,
         images,
         weights,
         lambda pruned, inverse: {
-            "pruned clean": agree(pruned, reference),
+            "pruned clean": agree(pruned, reference, floor),
             "inverse clean": disagree(inverse, reference),
         },
-        turned_up,
     )
 
 
@@ -89,14 +75,14 @@ def on_perturbed(
     gates: Gates,
     images: Tensor,
     reference: Tensor,
-    perturbation: Tensor,
+    perturbed: Tensor,
     weights: dict[str, float],
+    floor: float,
 ) -> tuple[Part, Synthesis]:
     """agree(pruned(x+d), ref(x)), agree(inverse(x+d), ref(x+d)) and disagree(inverse(x+d), ref(x)).
 
     With them comes how the inner problem did.
     """
-    perturbed = images + perturbation
     reference_perturbed = subject.answers(subject.reference, perturbed)
     part = _part(
         subject,
@@ -104,25 +90,12 @@ def on_perturbed(
         perturbed,
         weights,
         lambda pruned, inverse: {
-            "pruned perturbed": agree(pruned, reference),
-            "inverse agrees perturbed": agree(inverse, reference_perturbed),
+            "pruned perturbed": agree(pruned, reference, floor),
+            "inverse agrees perturbed": agree(inverse, reference_perturbed, floor),
             "inverse perturbed": disagree(inverse, reference),
         },
     )
-    return part, _report(reference, reference_perturbed, *part.answers, perturbation)
-
-
-def kept(answers: Tensor, reference: Tensor) -> float:
-    """How much of the accuracy that the reference expects of itself is kept, as a share.
-
-    The reference's mean probability of the class that `answers` say, over that of the class that it says itself: to
-    differ where it is unsure costs little. No labels enter.
-
-    Args:
-        answers, reference: softmax answers to the same images, [N, K].
-    """
-    of_answers = reference.gather(1, answers.argmax(1, keepdim=True)).sum()
-    return float(of_answers / reference.max(1).values.sum())
+    return part, _report(reference, reference_perturbed, *part.answers, perturbed - images)
 
 
 def weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

@@ -29,6 +29,15 @@ class IMSSettings(DefenseConfig):
         symbol="k",
         basic=True,
     )
+    rounds_search: int = setting(
+        0,
+        (0, 600, 3),
+        "Rounds, search",
+        "At most so many rounds to look for the backdoor's label and for a trigger, a third of them for each kind of "
+        "trigger. 0 looks for none, as published: then every image gets a perturbation of its own.",
+        basic=True,
+        group=_ROUNDS,
+    )
     rounds_initialise: int = setting(
         100,
         (0, 2000, 1),
@@ -57,8 +66,8 @@ class IMSSettings(DefenseConfig):
         20,
         (1, 200, 1),
         "Inner steps",
-        "Steps taken in each round to make the perturbation. More steps make a stronger perturbation and a slower "
-        "round.",
+        "Steps taken in each round to make the perturbation or, after a search, to mend the synthesized trigger. More "
+        "steps make it stronger and the round slower.",
         basic=True,
     )
     inner_learning_rate: float = setting(
@@ -105,49 +114,11 @@ class IMSSettings(DefenseConfig):
         "How strongly the sparsity term holds channels that are not selected at all. 0 lets them go freely, as "
         "published; 1 holds them as it holds all others.",
     )
-    pressure: float = setting(
-        0.0,
-        (0, 20, 0.05),
-        "Pressure",
-        "How strongly the pruned view is pressed to do without channels that the clean images do not need. 0 "
-        "switches it off, as published.",
-        symbol="μ",
-        basic=True,
-    )
     start_mask: float = setting(
         1.0,
         (0, 1, 0.05),
         "Starting mask",
         "Where every mask value starts: 1 as published, 0.5 for undecided.",
-    )
-    amplification: float = setting(
-        0.0,
-        (0, 20, 0.5),
-        "Amplification",
-        "How far the channels cut so far are turned up to find out where they lead. 0 switches it off, as published.",
-        symbol="κ",
-    )
-    shared_cycles: float = setting(
-        0.0,
-        (0, 32, 1),
-        "Shared perturbation",
-        "One perturbation for all images of a round, made of waves of at most so many cycles across the picture. "
-        "0 makes one for each image, free in shape, as published.",
-    )
-    inner_parts: int = setting(
-        1,
-        (1, 64, 1),
-        "Inner parts",
-        "With a shared perturbation, every inner step looks at one of so many parts of the images, in turn: fewer "
-        "images a step, a faster round.",
-    )
-    flips_kept: float = setting(
-        0.0,
-        (0, 1, 0.05),
-        "Flips to keep",
-        "Once found, the perturbations of a round are made weaker, all alike, as long as they still change as "
-        "many answers as this share of those that they change at full strength. 0 leaves them as found, as "
-        "published.",
     )
     crop_padding: int = setting(
         0,
@@ -180,83 +151,28 @@ class IMSSettings(DefenseConfig):
         "Weight, inverse view on perturbed images",
         "How much it counts that the inverse view leaves the right answer on perturbed images.",
     )
-    keep_clean: float = setting(
-        0.0,
-        (0, 1, 0.01),
-        "Clean answers to keep",
-        "While the pruned view keeps more than this share of its answers to clean images, the defence presses "
-        "harder from round to round, and else less. 0 presses evenly, as published.",
-    )
-    effort_growth: float = setting(
-        1.1,
-        (1, 2, 0.01),
-        "Growth of the effort",
-        "How much harder it presses, or less hard, from one round to the next.",
-    )
-    most_effort: float = setting(
-        8.0,
-        (1, 100, 0.5),
-        "Most effort",
-        "At most so many times as hard as at the start of a phase.",
-    )
-    one_label: float = setting(
-        0.9,
-        (0.1, 1, 0.01),
-        "One label",
-        "The first phase ends when the channels cut so far, turned up, lead this share of the clean images to one "
-        "label. Counts only where clean answers to keep are given, with amplification, and no label won a race.",
-    )
-    label_rounds: int = setting(
-        0,
-        (0, 100, 1),
-        "Rounds to find a label",
-        "For so many rounds of the first phase every label has a mask of its own, which shall also lead the clean "
-        "images there when the channels cut are turned up. A label well ahead is likely the backdoor's. Each such "
-        "round takes as long as many, the longer the more classes there are. Counts only with amplification, and "
-        "below the phase's most rounds. 0 looks for none, as published.",
-    )
-    label_lead: float = setting(
-        0.0,
-        (0, 20, 0.05),
-        "Lead of a label",
-        "By how much the mean loss of a label over the rounds to find it has to be below the next one's, in nats, "
-        "for the phase to go on with it. 0 always goes on with the one ahead.",
-    )
-    weight_turned_up: float = setting(
+    weight_inverse_follows: float = setting(
         1.0,
         (0, 100, 0.1),
-        "Weight, cut channels turned up",
-        "How much it counts in the first phase that the channels cut, turned up, lead to the label that is gone "
-        "on with or, while that is looked for, to each one.",
+        "Weight, inverse view follows the original",
+        "How much it counts that the inverse view falls for the perturbation just as the original does.",
     )
-    hold_lead: float = setting(
-        0.0,
+    search_steps: int = setting(
+        3,
+        (1, 100, 1),
+        "Search, steps a round",
+        "Steps that every label's trigger takes in a round of the search.",
+    )
+    search_images: int = setting(
+        32,
+        (1, 4096, 1),
+        "Search, images",
+        "Clean images that a step of the search looks at.",
+    )
+    clear_lead: float = setting(
+        0.6,
         (0, 20, 0.05),
-        "Lead to hold to a label",
-        "A label that wins its race by at least this, in nats, is held to: to the last round the perturbations "
-        "are made to lead there, and the channels cut have to lead there when they are turned up as said below. "
-        "Counts only after a race that a label won, with as many clean images as said below. 0 holds to none, as "
-        "published.",
-    )
-    hold_images: int = setting(
-        0,
-        (0, 1000, 1),
-        "Images to hold to a label",
-        "With fewer clean images than this, no label is held to: among few images a wrong label easily leads by "
-        "far. 40 are four of each of ten classes. 0 holds to a label however few there are.",
-    )
-    held_amplification: float = setting(
-        1.0,
-        (0.05, 20, 0.05),
-        "Amplification, label held to",
-        "How far the channels cut are turned up that have to lead to a label held to, from the end of its race "
-        "on. The less, the more channels have to be cut.",
-        symbol="κ′",
-    )
-    weight_held: float = setting(
-        1.0,
-        (0, 100, 0.1),
-        "Weight, label held to",
-        "How much it counts after the first phase that the channels cut, turned up, lead to a label held to. With "
-        "0 the label only guides the perturbations then.",
+        "Search, clear lead",
+        "A label stands out if the next label's smallest trigger is larger by at least this, as the logarithm of the "
+        "two sizes' ratio (nats): 0.7 means twice as large. Three times as much ends the search.",
     )

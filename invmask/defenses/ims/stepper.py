@@ -1,7 +1,8 @@
 """Invertible masking using selection, round by round (Dunnett et al. 2025, arXiv 2509.15497).
 
 A round solves the inner problem for perturbations d (`perturbation.solve_inner`) and takes one AdamW step on
-mask and selection. Three phases: initialise (no inner problem), minimise (no sparsity term), sparsify.
+mask and selection. Three phases: initialise (no inner problem), minimise (no sparsity term), sparsify. Ours: a search
+in front of them, whose triggers take the place of d (`search`).
 """
 
 from dataclasses import replace
@@ -11,21 +12,26 @@ import torch
 from torch import Tensor
 
 from invmask.augmentation import augment
-from invmask.defenses.base import Examples, Record, Subject, Synthesis, pack_fields
-from invmask.defenses.ims import race
+from invmask.defenses.base import Candidates, Examples, Record, Subject, Synthesis
+from invmask.defenses.ims import search
 from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Phase
-from invmask.defenses.ims.outer import TurnedUp, kept, on_clean, on_perturbed, weighted
-from invmask.defenses.ims.perturbation import Gates, amplified_answers, solve_inner
-from invmask.defenses.ims.state import IMSState, unpack
+from invmask.defenses.ims.losses import EPSILON
+from invmask.defenses.ims.outer import on_clean, on_perturbed, weighted
+from invmask.defenses.ims.perturbation import Gates, solve_inner
+from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now
+from invmask.defenses.inversion import candidates
 from invmask.defenses.registry import register
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
+from invmask.masks.constant import ConstantView
 from invmask.masks.repair import Gates as GatedRepair
 from invmask.masks.state import GATED, Masks, Sparsity, View
 
 EXAMPLES = 8
-_ORDER = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
+HARDLY_ANY = 1e-30
+"""The floor of agree after a search: above the smallest float32."""
+_ORDER = tuple(Phase)
 
 
 @register(
@@ -71,7 +77,7 @@ class IMS:
             example_perturbations=empty,
             example_probabilities=empty,
         )
-        return self._enter(start.begin(Phase.INITIALISE))
+        return self._enter(start.begin(Phase.SEARCH))
 
     def done(self, state: IMSState) -> str | None:
         """The sentence that the last phase ended with; None while there is more to do."""
@@ -95,75 +101,110 @@ class IMS:
             state.example_indices,
             state.example_perturbations,
             state.example_probabilities,
-            one_for_all=self.config.shared_cycles > 0,
         )
 
+    def candidates(self, subject: Subject, state: IMSState) -> Candidates | None:
+        """See `defenses.base.Searching`."""
+        family = state.search.family
+        if family is None:
+            return None
+        return candidates(state.search.inversions[family], family, subject.shape, self.config.clear_lead)
+
     def pack(self, state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return pack_fields(state)
+        return pack(state)
 
     def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> IMSState:
         return unpack(tensors, numbers)
 
     def step(self, subject: Subject, state: IMSState) -> tuple[IMSState, Record]:
-        """One round: the inner problem where the phase has one, then one step on all masks and selections."""
-        config = self.config
-        chosen, images, reference, generator = self._batch(subject, state)
+        """One round: of the search, or the inner problem where the phase has one, then one step on the masks."""
+        generator = torch.Generator()
+        generator.set_state(state.generator)
+        if state.phase is Phase.SEARCH:
+            return self._search(subject, state, generator)
+        chosen, images, reference = self._batch(subject, state, generator)
         masks = self.masks(state)
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
-        perturbation, inner = None, None
-        led_to = state.label if state.held else None
-        if self._racing(state):
-            stepped, losses, value = self._race(subject, state, images, reference)
-        else:
-            if state.phase is not Phase.INITIALISE:
-                perturbation = solve_inner(subject, gates, images, reference, config, led_to)
-            stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbation)
-        progress = value < config.progress_ratio * state.best_total
+        perturbed = None
+        if state.phase is not Phase.INITIALISE:
+            if state.hypotheses:
+                pruned = ConstantView(subject.model, subject.layout, gates.pruned)
+                mended = search.kept_up(subject, state.hypotheses, pruned, generator, self.config)
+                state = replace(state, hypotheses=mended)
+                perturbed = search.triggered(mended, images)
+            else:
+                perturbed = images + solve_inner(subject, gates, images, reference, self.config)
+        stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbed)
+        progress = value < self.config.progress_ratio * state.best_total
         stepped = replace(
             stepped,
             round=state.round + 1,
             round_in_phase=state.round_in_phase + 1,
-            generator=generator,
+            generator=generator.get_state(),
             best_total=value if progress else state.best_total,
-            # What leads in a race is not one course of losses, and a phase does not end before it is decided.
-            rounds_without_progress=0 if progress or stepped.race_labels.numel() else state.rounds_without_progress + 1,
+            rounds_without_progress=0 if progress else state.rounds_without_progress + 1,
         )
-        raced = stepped
-        if raced.race_labels.numel() and raced.round_in_phase >= config.label_rounds:
-            stepped = self._race_decided(raced, len(subject.images))
-        if perturbation is not None:
+        if perturbed is not None:
             shown = chosen[:EXAMPLES]
-            if config.crop_padding and not config.shared_cycles:
+            plain, seen = subject.images[shown], perturbed[:EXAMPLES]
+            if self.config.crop_padding:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
-                plain, answers = subject.images[shown], state.reference[shown]
-                examples = solve_inner(subject, gates, plain, answers, config, led_to)
-            else:
-                examples = perturbation[:EXAMPLES]
-            stepped = self._with_examples(subject, stepped, shown, examples)
+                seen = (
+                    search.triggered(stepped.hypotheses, plain)
+                    if stepped.hypotheses
+                    else plain + solve_inner(subject, gates, plain, state.reference[shown], self.config)
+                )
+            stepped = self._with_examples(subject, stepped, shown, seen - plain)
+        return self._told(state, stepped, losses, value, inner)
+
+    def _search(self, subject: Subject, state: IMSState, generator: torch.Generator) -> tuple[IMSState, Record]:
+        """One round of the search; at its end, what the masks shall withstand."""
+        found = search.searched(subject, state.search, generator, self.config)
+        family = found.family
+        assert family is not None
+        ahead = found.inversions[family].order()[0]
+        loss = found.inversions[family].loss[ahead]
+        stepped = replace(
+            state,
+            search=found,
+            round=state.round + 1,
+            round_in_phase=state.round_in_phase + 1,
+            generator=generator.get_state(),
+        )
+        if self._phase_end(stepped) is not None:
+            stepped = replace(stepped, hypotheses=search.hypotheses(found, self.config))
+        return self._told(state, stepped, {"led": loss}, float(loss), None)
+
+    def _told(
+        self, state: IMSState, stepped: IMSState, losses: dict[str, Tensor], value: float, inner: Synthesis | None
+    ) -> tuple[IMSState, Record]:
+        """The record of the round from `state` to `stepped`, and the state that goes on from there."""
         ended = self._phase_end(stepped)
-        sparsity = Sparsity.of(self.masks(stepped))
         record = Record(
             round=stepped.round,
             stage=state.phase,
             round_in_stage=stepped.round_in_phase,
             terms={name: float(loss) for name, loss in losses.items()},
             total=value,
-            counts=sparsity.as_counts(),
-            notes={
-                "rounds without progress": stepped.rounds_without_progress,
-                "effort": stepped.effort,
-                "label": raced.label,
-                "racing": len(raced.race_labels),
-                "lead": race.lead(raced) if raced.race_labels.numel() else None,
-                "held": stepped.held,
-            },
+            counts=Sparsity.of(self.masks(stepped)).as_counts(),
+            notes={"rounds without progress": stepped.rounds_without_progress, **self._suspicion(stepped)},
             synthesis=inner,
             stage_ended=ended,
         )
         return self._enter(stepped), record
 
+    def _suspicion(self, state: IMSState) -> dict[str, Any]:
+        """What the search says so far: the label ahead, by how much, in which family, and whether it stands out."""
+        leads = state.search.leads()
+        if not leads:
+            return {}
+        family = max(leads, key=lambda name: leads[name])
+        label = int(state.search.inversions[family].order()[0])
+        clear = search.standing_out(state.search, self.config) is not None
+        return {"label": label, "lead": leads[family], "family": family, "stands out": clear, "leads": leads}
+
     def _outer(
-        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbation: Tensor | None
+        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbed: Tensor | None
     ) -> tuple[IMSState, dict[str, Tensor], float, Synthesis | None]:
         """The outer problem's step on mask and selection: what it makes of `state`, its losses and their sum."""
         config = self.config
@@ -172,20 +213,16 @@ class IMS:
         masks = Masks(mask, selection, config.steepness)
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         weights = self._weights(state)
-        turned_up = None
-        if state.label is not None and (state.phase is Phase.INITIALISE or (state.held and config.weight_held > 0)):
-            turned_up = TurnedUp(state.label, config.held_amplification if state.held else config.amplification)
-        parts = [on_clean(subject, gates, images, reference, weights, turned_up)]
+        floor = HARDLY_ANY if state.hypotheses else EPSILON
+        parts = [on_clean(subject, gates, images, reference, weights, floor)]
         inner = None
-        if perturbation is not None:
-            part, inner = on_perturbed(subject, gates, images, reference, perturbation, weights)
+        if perturbed is not None:
+            part, inner = on_perturbed(subject, gates, images, reference, perturbed, weights, floor)
             parts.append(part)
         losses = {name: loss for part in parts for name, loss in part.losses.items()}
         unselected = 1 - selection
         # Equal to 1 - s everywhere; only its slope at s = 1 is the setting's.
         own = {"sparsity": torch.where(unselected > 0, unselected, config.slope_at_one * unselected).mean()}
-        if config.pressure > 0:
-            own["pressure"] = gates.pruned.mean()
         losses |= {name: loss.detach() for name, loss in own.items()}
         gradients = torch.autograd.grad(
             [weighted(own, weights), gates.pruned, gates.inverse],
@@ -193,81 +230,23 @@ class IMS:
             [None, *(torch.stack(of).sum(0) for of in ([p.pruned for p in parts], [p.inverse for p in parts]))],
         )
         stepped = self._optimize(state, (mask, selection), gradients)
-        if config.keep_clean > 0:
-            stepped = self._measure_effort(subject, stepped, kept(parts[0].answers[0], reference))
         return stepped, losses, float(weighted(losses, weights)), inner
-
-    def _racing(self, state: IMSState) -> bool:
-        config = self.config
-        # A race to the phase's last round would leave none to begin again without.
-        looked_for = 0 < config.label_rounds < config.rounds_initialise and config.amplification > 0
-        return looked_for and state.phase is Phase.INITIALISE and not state.race_over
-
-    def _race(
-        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor
-    ) -> tuple[IMSState, dict[str, Tensor], float]:
-        """One round of every label that is still in the race; the losses are those of the label ahead after it."""
-        if not state.race_labels.numel():
-            state = race.start(state, subject.num_classes)
-        some = race.spread(reference.argmax(1), race.IMAGES)
-        outcomes = [
-            self._outer(subject, race.runner(state, place), images[some], reference[some], None)
-            for place in range(len(state.race_labels))
-        ]
-        of_label = {outcome[0].label: outcome for outcome in outcomes}
-        runners, _, totals, _ = zip(*outcomes, strict=True)
-        stepped = race.advanced(state, runners, totals, self.config.label_rounds)
-        _, losses, value, _ = of_label[stepped.label]
-        return stepped, losses, value
-
-    def _race_decided(self, state: IMSState, images: int) -> IMSState:
-        """On with the label ahead if it leads by enough; else from the phase's start for the rounds that are left.
-
-        Args:
-            images: how many the budget has.
-        """
-        lead = race.lead(state)
-        enough = lead >= self.config.label_lead
-        held = enough and 0 < self.config.hold_lead <= lead and images >= self.config.hold_images
-        state = replace(state.without_race(), race_over=True, held=held)
-        if enough:
-            return replace(state, best_total=float("inf"), rounds_without_progress=0)
-        ones = torch.ones_like(state.mask)
-        fresh = replace(state, mask=ones * self.config.start_mask, selection=ones, label=None)
-        return replace(fresh.begin(Phase.INITIALISE), round_in_phase=state.round_in_phase)
 
     def _weights(self, state: IMSState) -> dict[str, float]:
         """Weights of the outer terms in a round; 1 for those not named."""
         config, first = self.config, state.phase is Phase.INITIALISE
         return {
             "sparsity": 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight,
-            "pressure": config.pressure * (state.effort if first else 1),
             "pruned clean": config.weight_pruned_clean,
-            "pruned perturbed": config.weight_pruned_perturbed * (1 if first else state.effort),
+            "pruned perturbed": config.weight_pruned_perturbed,
             "inverse clean": 1 if first else config.weight_inverse_clean,
             "inverse perturbed": config.weight_inverse_perturbed,
-            "turned up": config.weight_turned_up if first else config.weight_held,
+            "inverse agrees perturbed": config.weight_inverse_follows,
         }
 
-    def _measure_effort(self, subject: Subject, state: IMSState, share: float) -> IMSState:
-        """How hard the next round presses, after one that kept `share` of the clean answers."""
-        config = self.config
-        factor = config.effort_growth if share > config.keep_clean else 1 / config.effort_growth
-        state = replace(state, effort=min(config.most_effort, max(1.0, state.effort * factor)))
-        if state.phase is not Phase.INITIALISE or config.amplification == 0 or state.label is not None:
-            return state
-        gates = self.masks(state).gate(View.PRUNED)
-        labels = amplified_answers(subject, gates, subject.images, config.amplification).argmax(1)
-        most = int(torch.bincount(labels, minlength=subject.num_classes).max())
-        return replace(state, one_label=most / len(labels))
-
-    def _batch(self, subject: Subject, state: IMSState) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """This round's places in the budget (all where they fit), the images there and the reference's answers.
-
-        Last comes the generator's state after the draws.
-        """
-        count, generator = len(subject.images), torch.Generator()
-        generator.set_state(state.generator)
+    def _batch(self, subject: Subject, state: IMSState, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """This round's places in the budget (all where they fit), the images there and the reference's answers."""
+        count = len(subject.images)
         chosen = torch.arange(count)
         if count > self.config.batch_size:
             chosen = torch.randperm(count, generator=generator)[: self.config.batch_size]
@@ -276,7 +255,7 @@ class IMS:
         if self.config.crop_padding:
             images = augment(images, generator, self.config.crop_padding, flip=subject.mirrors)
             reference = subject.answers(subject.reference, images)
-        return chosen, images, reference, generator.get_state()
+        return chosen, images, reference
 
     def _optimize(self, state: IMSState, vectors: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...]) -> IMSState:
         """One AdamW step (PyTorch's defaults) on both vectors, then both clamped to [0, 1]."""
@@ -305,12 +284,13 @@ class IMS:
 
     def _phase_end(self, state: IMSState) -> str | None:
         """Why the phase ends here, or None."""
+        if state.phase is Phase.SEARCH and search.is_over(state.search, self.config):
+            clear = search.standing_out(state.search, self.config)
+            return "no label stands out" if clear is None else f"label {clear[1]} stands out by {clear[2]:.2f} nats"
         if state.round_in_phase >= self.config.rounds(state.phase):
             return f"reached its {self.config.rounds(state.phase)} rounds"
         if state.rounds_without_progress > self.config.patience:
             return f"no progress in {state.rounds_without_progress} rounds"
-        if state.phase is Phase.INITIALISE and self.config.keep_clean > 0 and state.one_label >= self.config.one_label:
-            return f"the channels cut, turned up, lead {state.one_label:.0%} of the clean images to one label"
         return None
 
     def _enter(self, state: IMSState) -> IMSState:

@@ -2,29 +2,33 @@
 
 import math
 
-from invmask.defenses.base import Record
 from invmask.defenses.entry import Capabilities, Course, Stage, Term
+from invmask.defenses.family_words import FAMILY_WORDS
 from invmask.defenses.ims.config import Phase
 
-CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=True)
+CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=True, searches=True)
 
 DETAILS = (
-    "A round makes perturbations of the clean images that fool the network (from the second phase on), then moves "
-    "every channel's mask and selection a little. A phase ends after its last round, or earlier without progress. "
-    "Initialise may begin with a **race**: every label has a mask of its own, and the phase goes on with the one whose "
-    "mean loss is lowest. A backdoor's label often leads by a nat (the unit of the losses) or more; a small lead says "
-    "little, and with few clean images so does a large one. A label that leads by enough among enough images is **held "
-    "to**, right or wrong: to the end, the perturbations shall lead there, and so shall the channels cut (in "
-    "transformers only during Initialise)."
+    "`default` first **searches**: for every label it looks for the smallest synthesized trigger that leads clean "
+    "images there, in three families (a patch, a smooth change, a warp). A backdoor's label needs a far smaller one than the "
+    "others. Its **lead** is the logarithm of how many times larger the next label's is (nats): 0.7 is twice as large. "
+    "Then a round mends the synthesized trigger so that it fools the pruned view too, and moves every channel's mask "
+    "and selection a little. A phase ends after its last round, or earlier without progress."
 )
 
 PRESET_WORDS = {
-    "default": "ours, chosen by measurement for speed and for what it keeps.",
-    "adaptive": "presses as hard as the clean answers allow, for networks that default leaves fooled.",
+    "default": "ours: a search for the label and the trigger, then a mask that withstands them.",
     "paper": "the published settings, to the letter.",
 }
 
 STAGES = (
+    Stage(
+        Phase.SEARCH,
+        "Search",
+        "Search",
+        "Look for the smallest trigger of every label: a backdoor's label needs a far smaller one than the others.",
+        "a few steps of every label's synthesized trigger",
+    ),
     Stage(
         Phase.INITIALISE,
         "Initialise",
@@ -37,19 +41,23 @@ STAGES = (
         "Minimise",
         "Min.",
         "Make small changes to the clean images that fool the network; the pruned view learns to withstand them.",
-        "new perturbations, then one step on mask and selection",
+        "perturbations, then one step on mask and selection",
     ),
     Stage(
         Phase.SPARSIFY,
         "Sparsify",
         "Spars.",
         "The same, while channels that are not needed for it are left alone again.",
-        "new perturbations, then one step that also presses for few channels",
+        "perturbations, then one step that also presses for few channels",
     ),
 )
 
 _SECOND = "the second phase"
 TERMS = {
+    "led": Term(
+        "Smallest trigger leads, search",
+        "Low when the smallest synthesized trigger of the label ahead leads all other images to that label.",
+    ),
     "pruned clean": Term(
         "Pruned agrees, clean", "Low when the pruned view answers clean images as the original does.", view="pruned"
     ),
@@ -76,22 +84,11 @@ TERMS = {
         view="inverse",
         since=_SECOND,
     ),
-    "turned up": Term(
-        "Cut channels turned up, one label",
-        "Low when the channels cut so far, turned up, lead the clean images to the label that won the race or, while "
-        "it lasts, is ahead.",
-    ),
     "sparsity": Term(
         "Share selected, mean(1 − s)",
         "How much of the network is selected: 0 none of it, 1 all of it.",
         share=True,
         view="selected",
-    ),
-    "pressure": Term(
-        "Share kept by the pruned view, mean(m)",
-        "How much of the network the pruned view keeps; minimised only where the pressure is above 0.",
-        share=True,
-        view="pruned",
     ),
 }
 
@@ -103,38 +100,30 @@ AXES: dict[str, tuple[float, ...]] = {
 
 
 def now(course: Course) -> str | None:
-    """Of the label that the first phase looks for, or of when the phase ends."""
-    last = course.records[-1] if course.records else None
-    if last is None or course.stage != Phase.INITIALISE:
-        label = None if last is None or not last.notes["held"] else last.notes["label"]
-        held = "" if label is None else f"Held to {course.classes[label]}. "
-        return held + _phase_end(course)
-    if last.notes["racing"] and last.notes["label"] is not None and last.round_in_stage < course.config.label_rounds:
-        by = "" if last.notes["lead"] is None else f", by {_nats(last.notes['lead'])} nats"
-        name = course.classes[last.notes["label"]]
-        return f"Labels race: {name} is ahead of the {last.notes['racing']} that are left{by}."
-    ended = found(course)
-    if ended and "turned up" in last.terms and not last.notes["racing"]:
-        return f"{ended} The channels cut shall lead there when they are turned up."
-    return ended or _phase_end(course)
+    """Of what the search is at, or of when the phase ends."""
+    if course.stage == Phase.SEARCH:
+        return _searching(course)
+    return " ".join(sentence for sentence in (found(course), _phase_end(course)) if sentence)
 
 
 def found(course: Course) -> str | None:
-    """How the race of labels ended; None where it did not, or there was none."""
-    config, last = course.config, _last_of_race(course)
-    if last is None or last.notes["label"] is None or last.round_in_stage < config.label_rounds:
+    """Which label stands out, and by how much; None where nothing was searched, or the search goes on."""
+    last = course.records[-1] if course.records else None
+    if last is None or course.stage == Phase.SEARCH or "lead" not in last.notes:
         return None
     name, lead = course.classes[last.notes["label"]], last.notes["lead"]
-    if lead < config.label_lead:
-        return f"No label won the race: {name} led by {_nats(lead)} of the {config.label_lead:g} nats asked for."
-    held = ", and is held to" if last.notes["held"] else ""
-    if not held and 0 < config.hold_lead <= lead and course.images < config.hold_images:
-        held = ", but among too few images to be held to"
-    return f"The label {name} won the race, by {_nats(lead)} nats{held}."
+    if not last.notes["stands out"]:
+        return f"No label stands out: {name} leads by {_nats(lead)} of the {course.config.clear_lead:g} nats asked for."
+    family = FAMILY_WORDS[last.notes["family"]].title
+    return f"The label {name} stands out by {_nats(lead)} nats, with a {family}."
 
 
-def _last_of_race(course: Course) -> Record | None:
-    return next((record for record in reversed(course.records) if record.notes["racing"]), None)
+def _searching(course: Course) -> str:
+    last = course.records[-1] if course.records else None
+    if last is None or "lead" not in last.notes:
+        return "The search begins with a small patch for every label."
+    name, family = course.classes[last.notes["label"]], FAMILY_WORDS[last.notes["family"]].title
+    return f"So far {name} has the largest lead: {_nats(last.notes['lead'])} nats, with a {family}."
 
 
 def _phase_end(course: Course) -> str:

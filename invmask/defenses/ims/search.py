@@ -1,0 +1,178 @@
+"""The search: which label does a backdoor answer, and to which trigger? Ours, in front of the published phases.
+
+For every label, and in each family of triggers, the smallest one that leads clean images there. A backdoor's label
+needs a far smaller one than the others: it stands out. What was found is what the mask then learns to withstand. No
+label of an image enters.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Generator, Tensor
+
+from invmask.defenses.base import Subject
+from invmask.defenses.families import FAMILIES
+from invmask.defenses.ims.config import IMSConfig
+from invmask.defenses.inversion import Inversion, advance
+from invmask.masks.repair import Network
+
+DROPS = ((0.4, 3, 4), (0.75, 5, 2))
+"""After such a share of a family's rounds, one in so many labels is searched on, but no fewer than these."""
+PLAIN = 3.0
+"""A lead of so many times `clear_lead` ends the search: other families need not be looked at."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A label and a trigger that might be the backdoor's.
+
+    Attributes:
+        family: of the trigger.
+        label: that it leads to.
+        lead: over the next label, in nats.
+        largest: the size above which a trigger of the family leads any network astray.
+        found: the numbers of the smallest trigger that the search found, [1, ...].
+        kept_up: the same, mended from round to round so that it leads the pruned view too.
+    """
+
+    family: str
+    label: int
+    lead: float
+    largest: float
+    found: Tensor
+    kept_up: Inversion
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the search knows: of every family that it has begun with, in order.
+
+    Attributes:
+        inversions: by family.
+        rounds: taken with the last of them.
+    """
+
+    inversions: dict[str, Inversion] = field(default_factory=dict)
+    rounds: int = 0
+
+    @property
+    def family(self) -> str | None:
+        """The one at hand."""
+        return next(reversed(self.inversions), None)
+
+    def leads(self) -> dict[str, float]:
+        """The lead of each family's smallest trigger, in nats; 0 where none has led its label."""
+        return {name: of.lead(FAMILIES[name]) or 0.0 for name, of in self.inversions.items()}
+
+
+def rounds_each(config: IMSConfig) -> int:
+    """Rounds of a family."""
+    return max(1, config.rounds_search // len(FAMILIES))
+
+
+def searched(subject: Subject, search: Search, generator: Generator, config: IMSConfig) -> Search:
+    """One round: `search_steps` steps of every label that is left, in the family at hand or the next one."""
+    each = rounds_each(config)
+    if search.family is None or search.rounds == each:
+        name = next(name for name in FAMILIES if name not in search.inversions)
+        started = Inversion.start(FAMILIES[name], subject.num_classes, subject.shape, generator, subject.images)
+        search = Search({**search.inversions, name: started})
+    family = search.family
+    assert family is not None
+    inversion, labels = search.inversions[family], torch.arange(subject.num_classes, device=subject.device)
+    inversion = _steps(subject, inversion, family, subject.reference, labels, generator, config, config.search_steps)
+    rounds = search.rounds + 1
+    for share, one_in, least in DROPS:
+        if rounds == max(1, round(share * each)):
+            inversion = inversion.keep(max(least, -(-subject.num_classes // one_in)))
+    return Search({**search.inversions, family: inversion}, rounds)
+
+
+def is_over(search: Search, config: IMSConfig) -> bool:
+    """Whether the family at hand is done and there is no other, or no need of one."""
+    if search.family is None or search.rounds < rounds_each(config):
+        return False
+    plain = 0 < PLAIN * config.clear_lead <= max(search.leads().values())
+    return plain or len(search.inversions) == len(FAMILIES)
+
+
+def standing_out(search: Search, config: IMSConfig) -> tuple[str, int, float] | None:
+    """The family with the largest lead, its label and the lead in nats, if that is at least `clear_lead`."""
+    leads = search.leads()
+    family = max(leads, key=lambda name: leads[name], default=None)
+    if family is None or leads[family] < config.clear_lead:
+        return None
+    return family, int(search.inversions[family].order()[0]), leads[family]
+
+
+def hypotheses(search: Search, config: IMSConfig) -> tuple[Hypothesis, ...]:
+    """What the mask shall withstand: what stands out, or else the smallest trigger of every family.
+
+    They may become as large as the geometric mean of their size and the next label's: that one leads any network.
+    """
+    clear = standing_out(search, config)
+    leads, chosen = search.leads(), search.inversions if clear is None else {clear[0]: search.inversions[clear[0]]}
+    found = []
+    for name, inversion in chosen.items():
+        order = inversion.order()
+        best = inversion.of(order[:1])
+        if not best.smallest_size[0].isfinite():
+            best = replace(best, numbers=inversion.numbers[order[:1]])
+        size = float(FAMILIES[name].size(best.numbers)[0])
+        largest = size * math.exp(leads[name] / 2)
+        found.append(Hypothesis(name, int(order[0]), leads[name], largest, best.numbers, best))
+    return tuple(found)
+
+
+def kept_up(
+    subject: Subject, of: tuple[Hypothesis, ...], pruned: Network, generator: Generator, config: IMSConfig
+) -> tuple[Hypothesis, ...]:
+    """Every hypothesis with its trigger mended for `inner_steps` steps, so that it leads the pruned view too."""
+    return tuple(
+        replace(
+            each,
+            kept_up=_steps(
+                subject,
+                each.kept_up,
+                each.family,
+                pruned,
+                torch.tensor([each.label], device=subject.device),
+                generator,
+                config,
+                config.inner_steps,
+                each.largest,
+            ),
+        )
+        for each in of
+    )
+
+
+@torch.no_grad()
+def triggered(of: tuple[Hypothesis, ...], images: Tensor) -> Tensor:
+    """`images` [N, C, H, W], each with one of the triggers, in turn: of every hypothesis as found and as kept up."""
+    triggers = [(each.family, numbers) for each in of for numbers in (each.found, each.kept_up.numbers)]
+    made = torch.empty_like(images)
+    for place, (family, numbers) in enumerate(triggers):
+        mine = slice(place, None, len(triggers))
+        made[mine] = FAMILIES[family].put_on(numbers, images[mine])[0]
+    return made
+
+
+def _steps(
+    subject: Subject,
+    inversion: Inversion,
+    family: str,
+    network: Network,
+    labels: Tensor,
+    generator: Generator,
+    config: IMSConfig,
+    steps: int,
+    largest: float | None = None,
+) -> Inversion:
+    for _ in range(steps):
+        chosen = torch.randperm(len(subject.images), generator=generator)[: config.search_images].to(subject.device)
+        images = subject.images[chosen]
+        answers = subject.answers(subject.reference, images).argmax(1)
+        inversion = advance(inversion, FAMILIES[family], network, images, answers, labels, subject.precision, largest)
+    return inversion
