@@ -5,7 +5,7 @@ family turns free numbers into triggered images and says how large the trigger i
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -55,9 +55,9 @@ class Family(Protocol):
 class Patch:
     """x' = (1 - M) x + M P with a mask M [H, W] and a pattern P [C, H, W] (Wang et al. 2019, "Neural Cleanse")."""
 
-    name: ClassVar[str] = "patch"
-    rate: ClassVar[float] = 0.6
-    weight: ClassVar[float] = 6.0
+    name: str = "patch"
+    rate: float = 0.6
+    weight: float = 6.0
 
     def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
         channels, height, width = image
@@ -87,9 +87,9 @@ class Patch:
 class Smooth:
     """x' = x + d, clipped to [0, 1], with d [C, H, W] of at most so many cycles across the picture."""
 
-    name: ClassVar[str] = "smooth"
-    rate: ClassVar[float] = 0.015
-    weight: ClassVar[float] = 80.0
+    name: str = "smooth"
+    rate: float = 0.015
+    weight: float = 80.0
     cycles: float = 6.0
 
     def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
@@ -115,9 +115,9 @@ class Smooth:
 class Warp:
     """x' looks up every pixel a little aside, by a smooth field that a few displacements span."""
 
-    name: ClassVar[str] = "warp"
-    rate: ClassVar[float] = 0.15
-    weight: ClassVar[float] = 0.3
+    name: str = "warp"
+    rate: float = 0.15
+    weight: float = 0.3
     knots: int = 6
 
     def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
