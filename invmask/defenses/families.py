@@ -1,15 +1,52 @@
-"""Families of universal triggers: one trigger for all images, described by few numbers that a gradient can move.
+"""Families of triggers: what may be a backdoor's trigger, described by numbers that a gradient can move.
 
 A backdoor answers one trigger on any image. Which kind the attacker took is unknown, so a search tries several: each
-family turns free numbers into triggered images and says how large the trigger is.
+family says what the network answers with a trigger on, and how large the trigger is. Three change the images. The
+fourth changes none: it turns up channels that the clean answers can do without, as any trigger would in the end.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from invmask.masks.repair import Network
+
+
+@dataclass(frozen=True)
+class Led:
+    """The network that triggers are sought for.
+
+    Attributes:
+        network: logits [N, K] of images.
+        gated: the same of images [N, C, H, W] with gates [N, channels] of their own on top, [N, K].
+        channels: how many it has.
+        shape: C, H, W of its images.
+    """
+
+    network: Network
+    gated: Callable[[Tensor, Tensor], Tensor]
+    channels: int
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of the images with L triggers on.
+
+    Attributes:
+        logits: [L, N, K].
+        price: what is made small for a small trigger, [L]; about 1 for one that takes all there is.
+        size: how large each trigger is, [L], in the unit that `family_words` names; without a gradient.
+    """
+
+    logits: Tensor
+    price: Tensor
+    size: Tensor
 
 
 class Family(Protocol):
@@ -19,6 +56,8 @@ class Family(Protocol):
         name: in records; its words are in `family_words`.
         rate: Adam's learning rate for its numbers.
         weight: of the price at the start, in nats.
+        faster: the weight's change in a step.
+        memory: what share of the size before is kept in a step's size; above 0 where it depends on the step's images.
     """
 
     @property
@@ -30,20 +69,31 @@ class Family(Protocol):
     @property
     def weight(self) -> float: ...
 
-    def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
-        """Random numbers of `labels` triggers for images of [C, H, W]: float32 [L, ...], on the CPU."""
+    @property
+    def faster(self) -> float: ...
+
+    @property
+    def memory(self) -> float: ...
+
+    def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
+        """Random numbers of `labels` triggers: float32 [L, ...], on the CPU."""
+        ...
+
+    def see(self, led: Led, numbers: Tensor, images: Tensor, answers: Tensor) -> Seen:
+        """Every trigger on every image.
+
+        Args:
+            images: [N, C, H, W] in [0, 1].
+            answers: the original's labels of them, int64 [N].
+        """
         ...
 
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
-        """Every trigger on every image: [L, N, C, H, W] from images [N, C, H, W] in [0, 1]; stays in [0, 1]."""
+        """Every trigger on every image: [L, N, C, H, W]; stays in [0, 1]."""
         ...
 
-    def size(self, numbers: Tensor) -> Tensor:
-        """How large each trigger is, [L]; in the unit that `family_words` names."""
-        ...
-
-    def price(self, numbers: Tensor) -> Tensor:
-        """What is made small for a small trigger, [L]; about 1 for one that takes the whole picture."""
+    def gates(self, numbers: Tensor) -> Tensor | None:
+        """What the triggers multiply the channels by, [L, channels]; None for those that change images."""
         ...
 
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
@@ -51,16 +101,46 @@ class Family(Protocol):
         ...
 
 
+class OnImages:
+    """What the families have in common that change images."""
+
+    faster: float = 1.12
+    memory: float = 0.0
+
+    def see(self, led: Led, numbers: Tensor, images: Tensor, answers: Tensor) -> Seen:
+        """See `Family.see`."""
+        logits = led.network(self.put_on(numbers, images).flatten(0, 1))
+        with torch.no_grad():
+            size = self.size(numbers)
+        return Seen(logits.view(len(numbers), len(answers), -1), self.price(numbers), size)
+
+    def gates(self, numbers: Tensor) -> Tensor | None:  # noqa: ARG002 - no channel is turned up
+        """See `Family.gates`."""
+        return None
+
+    def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
+        """See `Family.put_on`."""
+        raise NotImplementedError
+
+    def price(self, numbers: Tensor) -> Tensor:
+        """See `Seen.price`."""
+        raise NotImplementedError
+
+    def size(self, numbers: Tensor) -> Tensor:
+        """See `Seen.size`."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Patch:
+class Patch(OnImages):
     """x' = (1 - M) x + M P with a mask M [H, W] and a pattern P [C, H, W] (Wang et al. 2019, "Neural Cleanse")."""
 
     name: str = "patch"
     rate: float = 0.6
     weight: float = 6.0
 
-    def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
-        channels, height, width = image
+    def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
+        channels, height, width = led.shape
         return torch.randn(labels, channels + 1, height, width, generator=generator)
 
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
@@ -84,7 +164,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Smooth:
+class Smooth(OnImages):
     """x' = x + d, clipped to [0, 1], with d [C, H, W] of at most so many cycles across the picture."""
 
     name: str = "smooth"
@@ -92,9 +172,9 @@ class Smooth:
     weight: float = 80.0
     cycles: float = 6.0
 
-    def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
+    def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
         # Small: a label that a small change leads to is met while the changes grow.
-        return 0.01 * torch.randn(labels, *image, generator=generator)
+        return 0.01 * torch.randn(labels, *led.shape, generator=generator)
 
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
         return (images + low_frequencies(numbers, self.cycles)[:, None]).clamp(0, 1)
@@ -112,7 +192,7 @@ class Smooth:
 
 
 @dataclass(frozen=True)
-class Warp:
+class Warp(OnImages):
     """x' looks up every pixel a little aside, by a smooth field that a few displacements span."""
 
     name: str = "warp"
@@ -120,8 +200,8 @@ class Warp:
     weight: float = 0.3
     knots: int = 6
 
-    def start(self, labels: int, image: tuple[int, int, int], generator: Generator) -> Tensor:
-        knots = min(self.knots, *image[1:])
+    def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
+        knots = min(self.knots, *led.shape[1:])
         return 0.2 * torch.randn(labels, 2, knots, knots, generator=generator)
 
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
@@ -160,7 +240,52 @@ class Warp:
         return F.interpolate(numbers, (height, width), mode="bicubic", align_corners=True)
 
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (Patch(), Smooth(), Warp())}
+@dataclass(frozen=True)
+class Channels:
+    """Gates 1 + kappa u that lead clean images to a label, while gates 1 - u keep the clean answers; u in [0, 1].
+
+    A backdoor's channels are there to lead to one label, and the clean answers do not need them. The price is what
+    cutting the channels costs: -log p[answer] with gates 1 - u. Ours; turning up is from no paper.
+    """
+
+    name: str = "channels"
+    rate: float = 0.3
+    weight: float = 4.0
+    faster: float = 1.0
+    memory: float = 0.6
+    kappa: float = 2.0
+
+    def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
+        # A quarter of each channel: with less, few labels are led anywhere, with more, no answer is kept.
+        return 0.01 * torch.randn(labels, led.channels, generator=generator) - 1
+
+    def see(self, led: Led, numbers: Tensor, images: Tensor, answers: Tensor) -> Seen:
+        """See `Family.see`."""
+        labels, count = len(numbers), len(images)
+        up = numbers.sigmoid()
+        both = torch.cat([1 + self.kappa * up, 1 - up]).repeat_interleave(count, 0)
+        logits = led.gated(images.repeat(2 * labels, 1, 1, 1), both).view(2, labels, count, -1)
+        wanted = answers.repeat(labels)
+        cost = F.cross_entropy(logits[1].flatten(0, 1), wanted, reduction="none").view(labels, count).mean(1)
+        return Seen(logits[0], cost, cost.detach())
+
+    def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
+        """The images as they are: nothing is put on them."""
+        return images.expand(len(numbers), *images.shape)
+
+    def gates(self, numbers: Tensor) -> Tensor | None:
+        return 1 + self.kappa * numbers.sigmoid()
+
+    def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
+        # All channels, row by row, in a square: the brighter, the more turned up.
+        up = numbers.sigmoid()
+        side = math.ceil(math.sqrt(up.shape[1]))
+        square = F.pad(up, (0, side * side - up.shape[1])).view(-1, 1, side, side)
+        channels, height, width = image
+        return F.interpolate(square, (height, width), mode="area").expand(-1, channels, -1, -1)
+
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (Patch(), Smooth(), Warp(), Channels())}
 """By name, in the order in which a search takes them."""
 
 

@@ -24,4 +24,5 @@ FAMILY_WORDS = {
     "patch": FamilyWords("patch", "pixels covered", "px", 1),
     "smooth": FamilyWords("smooth change", "root mean square change of a pixel value", "/255", 1),
     "warp": FamilyWords("warp", "root mean square shift of a pixel", "px", 2),
+    "channels": FamilyWords("set of channels turned up", "what cutting them costs the clean answers", "nats", 2),
 }

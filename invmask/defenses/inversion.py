@@ -1,7 +1,7 @@
 """Trigger inversion: for every label, the smallest universal trigger of a family that leads clean images there.
 
-After Wang et al. 2019, "Neural Cleanse": minimise -log p[label](x') + weight * size, with a weight that rises while the
-trigger leads nearly all images and falls otherwise. All labels share one batch, and only their own trigger is theirs.
+After Wang et al. 2019, "Neural Cleanse": minimise -log p[label](x') + weight * price, with a weight that rises while
+the trigger leads nearly all images and falls otherwise. All labels share one batch; a trigger is a label's own.
 """
 
 from dataclasses import dataclass, replace
@@ -11,14 +11,11 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from invmask.defenses.base import PORTRAITS, Candidates
-from invmask.defenses.families import FAMILIES, Family
+from invmask.defenses.families import FAMILIES, Family, Led
 from invmask.machine import Precision, autocast
-from invmask.masks.repair import Network
 
 FLIPS = 0.93
 """A trigger leads its label if so large a share of the images goes there that went elsewhere."""
-FASTER = 1.12
-"""A step's change of the weight of a trigger's size."""
 BETAS = (0.5, 0.9)
 PASS_IMAGES = 320
 """Triggered images a pass with a gradient: more do not go through faster."""
@@ -30,7 +27,8 @@ class Inversion:
 
     Attributes:
         numbers, mean, square: the triggers' numbers and Adam's running moments of them, [K, ...].
-        weight: of the size in each label's loss, [K].
+        weight: of the price in each label's loss, [K].
+        size: of each trigger in its last step, [K]; infinite before.
         smallest: the numbers of the smallest trigger so far that led its label, [K, ...].
         smallest_size: its size, [K]; infinite before there is one.
         flips: the share that each label's trigger led there in its last step, [K].
@@ -43,6 +41,7 @@ class Inversion:
     mean: Tensor
     square: Tensor
     weight: Tensor
+    size: Tensor
     smallest: Tensor
     smallest_size: Tensor
     flips: Tensor
@@ -51,22 +50,21 @@ class Inversion:
     steps: int = 0
 
     @classmethod
-    def start(
-        cls, family: Family, labels: int, image: tuple[int, int, int], generator: Generator, like: Tensor
-    ) -> "Inversion":
-        """Random triggers for `labels` labels and images of [C, H, W], on the device of `like`."""
-        numbers = family.start(labels, image, generator).to(like)
-        zeros = torch.zeros(labels, device=like.device)
+    def start(cls, family: Family, labels: int, led: Led, generator: Generator, device: torch.device) -> "Inversion":
+        """Random triggers for `labels` labels."""
+        numbers = family.start(labels, led, generator).to(device)
+        zeros = torch.zeros(labels, device=device)
         return cls(
             numbers=numbers,
             mean=torch.zeros_like(numbers),
             square=torch.zeros_like(numbers),
             weight=zeros + family.weight,
+            size=zeros + torch.inf,
             smallest=numbers,
             smallest_size=zeros + torch.inf,
             flips=zeros,
             loss=zeros,
-            searched=torch.arange(labels, device=like.device),
+            searched=torch.arange(labels, device=device),
         )
 
     def order(self) -> Tensor:
@@ -76,7 +74,7 @@ class Inversion:
         key = torch.where(led, size, 2 - flips + size[led].amax() if led.any() else 2 - flips)
         return self.searched[key.argsort(stable=True)]
 
-    def lead(self, family: Family) -> float | None:
+    def lead(self) -> float | None:
         """How far the smallest trigger is ahead: log of the next one's size over its own, in nats, at least 0.
 
         A next one that has not led its label yet has to be larger than it is. None where none has led its label.
@@ -87,7 +85,7 @@ class Inversion:
         first, second = order[:2]
         size = self.smallest_size[second]
         if not size.isfinite():
-            size = family.size(self.numbers[second][None])[0]
+            size = self.size[second]
         return max(0.0, float((size.double() / self.smallest_size[first].double()).log()))
 
     def keep(self, count: int) -> "Inversion":
@@ -102,6 +100,7 @@ class Inversion:
             mean=zeros,
             square=zeros,
             weight=self.weight[labels],
+            size=self.size[labels],
             smallest=self.smallest[labels],
             smallest_size=self.smallest_size[labels],
             flips=self.flips[labels],
@@ -113,7 +112,7 @@ class Inversion:
 def advance(
     inversion: Inversion,
     family: Family,
-    network: Network,
+    led: Led,
     images: Tensor,
     answers: Tensor,
     labels: Tensor,
@@ -123,7 +122,6 @@ def advance(
     """One step of Adam for every label that is searched.
 
     Args:
-        network: what is to be led.
         images: x, [N, C, H, W].
         answers: the original network's labels of them, int64 [N]; an image that has the label already says nothing.
         labels: which label each row of the inversion is, int64 [K].
@@ -131,51 +129,61 @@ def advance(
     """
     rows = inversion.searched
     numbers = inversion.numbers[rows].clone().requires_grad_()
-    gradient, flips, losses = torch.zeros_like(numbers), [], []
+    gradient, told = torch.zeros_like(numbers), []
     at_once = max(1, PASS_IMAGES // len(images))
     for part in torch.arange(len(rows), device=rows.device).split(at_once):
-        mine = numbers[part]
-        triggered = family.put_on(mine, images)
         with autocast(precision, images.device.type):
-            logits = network(triggered.flatten(0, 1))
-        wanted = labels[rows[part]]
-        targets = wanted[:, None].expand(-1, len(images))
+            seen = family.see(led, numbers[part], images, answers)
+        targets = labels[rows[part]][:, None].expand(-1, len(images))
         others = (answers != targets).to(images.dtype)
         count = others.sum(1).clamp(min=1)
-        each = F.cross_entropy(logits, targets.flatten(), reduction="none").view_as(others)
+        each = F.cross_entropy(seen.logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(others)
         loss = (each * others).sum(1) / count
-        total = loss + inversion.weight[rows[part]] * family.price(mine)
+        total = loss + inversion.weight[rows[part]] * seen.price
         gradient += torch.autograd.grad(total.sum(), numbers)[0]
-        led = (logits.argmax(1).view_as(targets) == targets) * others
-        flips.append(led.sum(1) / count)
-        losses.append(loss.detach())
-    return _stepped(inversion, family, numbers.detach(), gradient, torch.cat(flips), torch.cat(losses), most)
-
-
-def _stepped(
-    inversion: Inversion,
-    family: Family,
-    numbers: Tensor,
-    gradient: Tensor,
-    flips: Tensor,
-    losses: Tensor,
-    most: float | None,
-) -> Inversion:
-    rows, steps = inversion.searched, inversion.steps + 1
-    sizes, leads = family.size(numbers), flips >= FLIPS
+        flips = ((seen.logits.argmax(2) == targets) * others).sum(1) / count
+        told.append(torch.stack([seen.size, flips, loss.detach()]))
+    sizes, flips, losses = torch.cat(told, 1)
+    before = inversion.size[rows]
+    sizes = torch.where(before.isfinite(), before * family.memory + sizes * (1 - family.memory), sizes)
+    leads = flips >= FLIPS
     smaller = leads & (sizes < inversion.smallest_size[rows])
-    smallest, smallest_size = inversion.smallest.clone(), inversion.smallest_size.clone()
-    smallest[rows[smaller]], smallest_size[rows[smaller]] = numbers[smaller], sizes[smaller]
+    now = numbers.detach()
     shrinks = leads if most is None else leads | (sizes > most)
-    weight = inversion.weight.clone()
-    weight[rows] *= torch.where(shrinks, FASTER, 1 / FASTER)
-    mean, square = inversion.mean.clone(), inversion.square.clone()
-    mean[rows] = mean[rows].lerp(gradient, 1 - BETAS[0])
-    square[rows] = square[rows].lerp(gradient.square(), 1 - BETAS[1])
-    step = (mean[rows] / (1 - BETAS[0] ** steps)) / ((square[rows] / (1 - BETAS[1] ** steps)).sqrt() + 1e-8)
-    after, all_flips, loss = inversion.numbers.clone(), inversion.flips.clone(), inversion.loss.clone()
-    after[rows], all_flips[rows], loss[rows] = numbers - family.rate * step, flips, losses
-    return Inversion(after, mean, square, weight, smallest, smallest_size, all_flips, loss, rows, steps)
+    stepped, mean, square = _adam(inversion, now, gradient, family.rate)
+    return replace(
+        inversion,
+        numbers=_put(inversion.numbers, rows, stepped),
+        mean=_put(inversion.mean, rows, mean),
+        square=_put(inversion.square, rows, square),
+        weight=_put(
+            inversion.weight,
+            rows,
+            inversion.weight[rows] * torch.where(shrinks, family.faster, 1 / family.faster),
+        ),
+        size=_put(inversion.size, rows, sizes),
+        smallest=_put(inversion.smallest, rows[smaller], now[smaller]),
+        smallest_size=_put(inversion.smallest_size, rows[smaller], sizes[smaller]),
+        flips=_put(inversion.flips, rows, flips),
+        loss=_put(inversion.loss, rows, losses),
+        steps=inversion.steps + 1,
+    )
+
+
+def _adam(inversion: Inversion, numbers: Tensor, gradient: Tensor, rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The searched labels' numbers after a step, and their moments."""
+    rows, steps = inversion.searched, inversion.steps + 1
+    mean = inversion.mean[rows].lerp(gradient, 1 - BETAS[0])
+    square = inversion.square[rows].lerp(gradient.square(), 1 - BETAS[1])
+    unbiased = (square / (1 - BETAS[1] ** steps)).sqrt() + 1e-8
+    return numbers - rate * (mean / (1 - BETAS[0] ** steps)) / unbiased, mean, square
+
+
+def _put(whole: Tensor, rows: Tensor, some: Tensor) -> Tensor:
+    """`whole` with `some` in its `rows`."""
+    after = whole.clone()
+    after[rows] = some
+    return after
 
 
 def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], clear_lead: float) -> Candidates:
@@ -185,8 +193,7 @@ def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], c
         image: C, H, W.
         clear_lead: a label stands out if it leads by so much, in nats.
     """
-    made = FAMILIES[family]
-    order, lead = inversion.order(), inversion.lead(made)
+    order, lead = inversion.order(), inversion.lead()
     dropped = torch.ones_like(inversion.flips, dtype=torch.bool)
     dropped[inversion.searched] = False
     best = torch.cat([order, dropped.nonzero()[:, 0]])[:PORTRAITS].sort().values
@@ -196,8 +203,8 @@ def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], c
     return Candidates(
         family=family,
         labels=best.cpu(),
-        portraits=made.portraits(numbers, image).cpu(),
-        sizes=made.size(numbers).cpu(),
+        portraits=FAMILIES[family].portraits(numbers, image).cpu(),
+        sizes=torch.where(led, inversion.smallest_size[best], inversion.size[best]).cpu(),
         flips=inversion.flips[best].cpu(),
         searched=~dropped[best].cpu(),
         standing_out=int(order[0]) if lead is not None and lead >= clear_lead else None,

@@ -72,7 +72,7 @@ PRESETS: dict[str, IMSConfig] = {
     "default": IMSConfig(
         sparsity_weight=0.2,
         slope_at_one=1.0,
-        rounds_search=36,
+        rounds_search=48,
         rounds_initialise=0,
         rounds_minimise=8,
         rounds_sparsify=16,

@@ -9,6 +9,7 @@ from torch import Tensor
 from invmask.defenses.base import Subject, Synthesis
 from invmask.defenses.ims.losses import agree, disagree
 from invmask.defenses.ims.perturbation import Gates
+from invmask.defenses.ims.search import Triggered
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
 
@@ -35,12 +36,14 @@ def _part(
     images: Tensor,
     weights: dict[str, float],
     losses_of: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    turned_up: Tensor | None = None,
 ) -> Part:
     """Both views of `images` in one pass, and back to their gates.
 
     What a gradient needs of the pass is let go with it: clean and perturbed images are not held together.
     """
-    pairs = [(images, gates.pruned), (images, gates.inverse)]
+    of_views = (gates.pruned, gates.inverse)
+    pairs = [(images, gate if turned_up is None else gate * turned_up) for gate in of_views]
     with autocast(subject.precision, subject.device.type):
         pruned, inverse = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
     losses = losses_of(pruned, inverse)
@@ -75,7 +78,7 @@ def on_perturbed(
     gates: Gates,
     images: Tensor,
     reference: Tensor,
-    perturbed: Tensor,
+    perturbed: Triggered,
     weights: dict[str, float],
     floor: float,
 ) -> tuple[Part, Synthesis]:
@@ -83,19 +86,29 @@ def on_perturbed(
 
     With them comes how the inner problem did.
     """
-    reference_perturbed = subject.answers(subject.reference, perturbed)
+    reference_perturbed = _reference(subject, perturbed)
     part = _part(
         subject,
         gates,
-        perturbed,
+        perturbed.images,
         weights,
         lambda pruned, inverse: {
             "pruned perturbed": agree(pruned, reference, floor),
             "inverse agrees perturbed": agree(inverse, reference_perturbed, floor),
             "inverse perturbed": disagree(inverse, reference),
         },
+        perturbed.gates,
     )
-    return part, _report(reference, reference_perturbed, *part.answers, perturbed - images)
+    return part, _report(reference, reference_perturbed, *part.answers, perturbed.images - images)
+
+
+@torch.no_grad()
+def _reference(subject: Subject, perturbed: Triggered) -> Tensor:
+    """The original's softmax answers [N, K] to what is triggered."""
+    if perturbed.gates is None:
+        return subject.answers(subject.reference, perturbed.images)
+    with autocast(subject.precision, subject.device.type):
+        return gated_logits(subject.model, subject.layout, [(perturbed.images, perturbed.gates)])[0].softmax(1)
 
 
 def weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

@@ -7,15 +7,17 @@ label of an image enters.
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
 from invmask.defenses.base import Subject
-from invmask.defenses.families import FAMILIES
+from invmask.defenses.families import FAMILIES, Led
 from invmask.defenses.ims.config import IMSConfig
 from invmask.defenses.inversion import Inversion, advance
-from invmask.masks.repair import Network
+from invmask.masks.attach import gated_logits
+from invmask.masks.constant import ConstantView
 
 DROPS = ((0.4, 3, 4), (0.75, 5, 2))
 """After such a share of a family's rounds, one in so many labels is searched on, but no fewer than these."""
@@ -63,7 +65,11 @@ class Search:
 
     def leads(self) -> dict[str, float]:
         """The lead of each family's smallest trigger, in nats; 0 where none has led its label."""
-        return {name: of.lead(FAMILIES[name]) or 0.0 for name, of in self.inversions.items()}
+        return {name: of.lead() or 0.0 for name, of in self.inversions.items()}
+
+    def label(self, family: str) -> int:
+        """The label that a family's smallest trigger leads to."""
+        return int(self.inversions[family].order()[0])
 
 
 def rounds_each(config: IMSConfig) -> int:
@@ -73,20 +79,35 @@ def rounds_each(config: IMSConfig) -> int:
 
 def searched(subject: Subject, search: Search, generator: Generator, config: IMSConfig) -> Search:
     """One round: `search_steps` steps of every label that is left, in the family at hand or the next one."""
-    each = rounds_each(config)
+    each, led = rounds_each(config), original(subject)
     if search.family is None or search.rounds == each:
         name = next(name for name in FAMILIES if name not in search.inversions)
-        started = Inversion.start(FAMILIES[name], subject.num_classes, subject.shape, generator, subject.images)
+        started = Inversion.start(FAMILIES[name], subject.num_classes, led, generator, subject.device)
         search = Search({**search.inversions, name: started})
     family = search.family
     assert family is not None
     inversion, labels = search.inversions[family], torch.arange(subject.num_classes, device=subject.device)
-    inversion = _steps(subject, inversion, family, subject.reference, labels, generator, config, config.search_steps)
+    inversion = _steps(subject, inversion, family, led, labels, generator, config.search_images, config.search_steps)
     rounds = search.rounds + 1
     for share, one_in, least in DROPS:
         if rounds == max(1, round(share * each)):
             inversion = inversion.keep(max(least, -(-subject.num_classes // one_in)))
     return Search({**search.inversions, family: inversion}, rounds)
+
+
+def original(subject: Subject) -> Led:
+    """The undefended network."""
+    return Led(subject.reference, partial(_gated, subject, None), subject.layout.channels, subject.shape)
+
+
+def pruned(subject: Subject, gates: Tensor) -> Led:
+    """The pruned view, with gates [channels]."""
+    view = ConstantView(subject.model, subject.layout, gates)
+    return Led(view, partial(_gated, subject, gates), subject.layout.channels, subject.shape)
+
+
+def _gated(subject: Subject, own: Tensor | None, images: Tensor, gates: Tensor) -> Tensor:
+    return gated_logits(subject.model, subject.layout, [(images, gates if own is None else own * gates)])[0]
 
 
 def is_over(search: Search, config: IMSConfig) -> bool:
@@ -103,76 +124,94 @@ def standing_out(search: Search, config: IMSConfig) -> tuple[str, int, float] | 
     family = max(leads, key=lambda name: leads[name], default=None)
     if family is None or leads[family] < config.clear_lead:
         return None
-    return family, int(search.inversions[family].order()[0]), leads[family]
+    return family, search.label(family), leads[family]
 
 
 def hypotheses(search: Search, config: IMSConfig) -> tuple[Hypothesis, ...]:
-    """What the mask shall withstand: what stands out, or else the smallest trigger of every family.
+    """What the mask shall withstand.
 
-    They may become as large as the geometric mean of their size and the next label's: that one leads any network.
+    The triggers of the label that stands out, of every family where it leads clearly; where none stands out, the
+    smallest trigger of every family. They may become as large as the geometric mean of their size and the next
+    label's: that one leads any network.
     """
-    clear = standing_out(search, config)
-    leads, chosen = search.leads(), search.inversions if clear is None else {clear[0]: search.inversions[clear[0]]}
-    found = []
-    for name, inversion in chosen.items():
+    clear, leads, found = standing_out(search, config), search.leads(), []
+    for name, inversion in search.inversions.items():
+        if clear is not None and (leads[name] < config.clear_lead or search.label(name) != clear[1]):
+            continue
         order = inversion.order()
         best = inversion.of(order[:1])
-        if not best.smallest_size[0].isfinite():
+        size = best.smallest_size if best.smallest_size.isfinite() else best.size
+        if not best.smallest_size.isfinite():
             best = replace(best, numbers=inversion.numbers[order[:1]])
-        size = float(FAMILIES[name].size(best.numbers)[0])
-        largest = size * math.exp(leads[name] / 2)
+        largest = float(size[0]) * math.exp(leads[name] / 2)
         found.append(Hypothesis(name, int(order[0]), leads[name], largest, best.numbers, best))
     return tuple(found)
 
 
 def kept_up(
-    subject: Subject, of: tuple[Hypothesis, ...], pruned: Network, generator: Generator, config: IMSConfig
+    subject: Subject, of: tuple[Hypothesis, ...], led: Led, generator: Generator, config: IMSConfig
 ) -> tuple[Hypothesis, ...]:
-    """Every hypothesis with its trigger mended for `inner_steps` steps, so that it leads the pruned view too."""
-    return tuple(
-        replace(
-            each,
-            kept_up=_steps(
-                subject,
-                each.kept_up,
-                each.family,
-                pruned,
-                torch.tensor([each.label], device=subject.device),
-                generator,
-                config,
-                config.inner_steps,
-                each.largest,
-            ),
+    """Every hypothesis with its trigger mended for `inner_steps` steps, so that it leads the pruned view `led` too."""
+    mended = []
+    for each in of:
+        labels = torch.tensor([each.label], device=subject.device)
+        after = _steps(
+            subject,
+            each.kept_up,
+            each.family,
+            led,
+            labels,
+            generator,
+            config.search_images,
+            config.inner_steps,
+            each.largest,
         )
-        for each in of
-    )
+        mended.append(replace(each, kept_up=after))
+    return tuple(mended)
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """Images with triggers on.
+
+    Attributes:
+        images: [N, C, H, W] in [0, 1].
+        gates: what the triggers multiply the channels by in every view, [N, channels]; None where all are on images.
+    """
+
+    images: Tensor
+    gates: Tensor | None = None
 
 
 @torch.no_grad()
-def triggered(of: tuple[Hypothesis, ...], images: Tensor) -> Tensor:
+def triggered(subject: Subject, of: tuple[Hypothesis, ...], images: Tensor) -> Triggered:
     """`images` [N, C, H, W], each with one of the triggers, in turn: of every hypothesis as found and as kept up."""
-    triggers = [(each.family, numbers) for each in of for numbers in (each.found, each.kept_up.numbers)]
-    made = torch.empty_like(images)
+    triggers = [(FAMILIES[each.family], numbers) for each in of for numbers in (each.found, each.kept_up.numbers)]
+    made, gates = torch.empty_like(images), images.new_ones(len(images), subject.layout.channels)
+    some = False
     for place, (family, numbers) in enumerate(triggers):
         mine = slice(place, None, len(triggers))
-        made[mine] = FAMILIES[family].put_on(numbers, images[mine])[0]
-    return made
+        made[mine] = family.put_on(numbers, images[mine])[0]
+        turned_up = family.gates(numbers)
+        if turned_up is not None:
+            gates[mine], some = turned_up, True
+    return Triggered(made, gates if some else None)
 
 
 def _steps(
     subject: Subject,
     inversion: Inversion,
     family: str,
-    network: Network,
+    led: Led,
     labels: Tensor,
     generator: Generator,
-    config: IMSConfig,
+    images: int,
     steps: int,
     largest: float | None = None,
 ) -> Inversion:
     for _ in range(steps):
-        chosen = torch.randperm(len(subject.images), generator=generator)[: config.search_images].to(subject.device)
-        images = subject.images[chosen]
-        answers = subject.answers(subject.reference, images).argmax(1)
-        inversion = advance(inversion, FAMILIES[family], network, images, answers, labels, subject.precision, largest)
+        chosen = torch.randperm(len(subject.images), generator=generator)[:images].to(subject.device)
+        batch = subject.images[chosen]
+        answers = subject.answers(subject.reference, batch).argmax(1)
+        inversion = advance(inversion, FAMILIES[family], led, batch, answers, labels, subject.precision, largest)
     return inversion

@@ -31,10 +31,10 @@ class IMSSettings(DefenseConfig):
     )
     rounds_search: int = setting(
         0,
-        (0, 600, 3),
+        (0, 600, 4),
         "Rounds, search",
-        "At most so many rounds to look for the backdoor's label and for a trigger, a third of them for each kind of "
-        "trigger. 0 looks for none, as published: then every image gets a perturbation of its own.",
+        "At most so many rounds to look for the backdoor's label and for a trigger, a quarter of them for each "
+        "kind of trigger. 0 looks for none, as published: then every image gets a perturbation of its own.",
         basic=True,
         group=_ROUNDS,
     )

@@ -18,13 +18,13 @@ from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Pha
 from invmask.defenses.ims.losses import EPSILON
 from invmask.defenses.ims.outer import on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, solve_inner
+from invmask.defenses.ims.search import Triggered
 from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now
 from invmask.defenses.inversion import candidates
 from invmask.defenses.registry import register
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
-from invmask.masks.constant import ConstantView
 from invmask.masks.repair import Gates as GatedRepair
 from invmask.masks.state import GATED, Masks, Sparsity, View
 
@@ -128,12 +128,12 @@ class IMS:
         perturbed = None
         if state.phase is not Phase.INITIALISE:
             if state.hypotheses:
-                pruned = ConstantView(subject.model, subject.layout, gates.pruned)
-                mended = search.kept_up(subject, state.hypotheses, pruned, generator, self.config)
+                led = search.pruned(subject, gates.pruned)
+                mended = search.kept_up(subject, state.hypotheses, led, generator, self.config)
                 state = replace(state, hypotheses=mended)
-                perturbed = search.triggered(mended, images)
+                perturbed = search.triggered(subject, mended, images)
             else:
-                perturbed = images + solve_inner(subject, gates, images, reference, self.config)
+                perturbed = Triggered(images + solve_inner(subject, gates, images, reference, self.config))
         stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbed)
         progress = value < self.config.progress_ratio * state.best_total
         stepped = replace(
@@ -146,15 +146,14 @@ class IMS:
         )
         if perturbed is not None:
             shown = chosen[:EXAMPLES]
-            plain, seen = subject.images[shown], perturbed[:EXAMPLES]
-            if self.config.crop_padding:
+            plain = subject.images[shown]
+            seen = Triggered(perturbed.images[: len(shown)], perturbed.gates)
+            if state.hypotheses:
+                seen = search.triggered(subject, state.hypotheses, plain)
+            elif self.config.crop_padding:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
-                seen = (
-                    search.triggered(stepped.hypotheses, plain)
-                    if stepped.hypotheses
-                    else plain + solve_inner(subject, gates, plain, state.reference[shown], self.config)
-                )
-            stepped = self._with_examples(subject, stepped, shown, seen - plain)
+                seen = Triggered(plain + solve_inner(subject, gates, plain, state.reference[shown], self.config))
+            stepped = self._with_examples(subject, stepped, shown, seen)
         return self._told(state, stepped, losses, value, inner)
 
     def _search(self, subject: Subject, state: IMSState, generator: torch.Generator) -> tuple[IMSState, Record]:
@@ -199,12 +198,12 @@ class IMS:
         if not leads:
             return {}
         family = max(leads, key=lambda name: leads[name])
-        label = int(state.search.inversions[family].order()[0])
+        label = state.search.label(family)
         clear = search.standing_out(state.search, self.config) is not None
         return {"label": label, "lead": leads[family], "family": family, "stands out": clear, "leads": leads}
 
     def _outer(
-        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbed: Tensor | None
+        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbed: Triggered | None
     ) -> tuple[IMSState, dict[str, Tensor], float, Synthesis | None]:
         """The outer problem's step on mask and selection: what it makes of `state`, its losses and their sum."""
         config = self.config
@@ -303,13 +302,14 @@ class IMS:
                 state = replace(state, ended=f"The last phase, {state.phase}, {reason}.")
         return state
 
-    def _with_examples(self, subject: Subject, state: IMSState, indices: Tensor, perturbations: Tensor) -> IMSState:
-        masks, perturbed = self.masks(state), subject.images[indices] + perturbations
+    def _with_examples(self, subject: Subject, state: IMSState, indices: Tensor, seen: Triggered) -> IMSState:
+        masks, gates = self.masks(state), seen.gates
+        of_views = [masks.gate(view) if gates is None else masks.gate(view) * gates for view in GATED]
         with torch.no_grad(), autocast(subject.precision, subject.device.type):
-            answers = gated_logits(subject.model, subject.layout, [(perturbed, masks.gate(view)) for view in GATED])
+            answers = gated_logits(subject.model, subject.layout, [(seen.images, gate) for gate in of_views])
         return replace(
             state,
             example_indices=indices,
-            example_perturbations=perturbations,
+            example_perturbations=seen.images - subject.images[indices],
             example_probabilities=torch.stack([logits.softmax(1) for logits in answers]),
         )

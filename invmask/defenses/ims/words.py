@@ -10,8 +10,8 @@ CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=
 
 DETAILS = (
     "`default` first **searches**: for every label it looks for the smallest synthesized trigger that leads clean "
-    "images there, in three families (a patch, a smooth change, a warp). A backdoor's label needs a far smaller one "
-    "than the others. Its **lead** is the logarithm of how many times larger the next label's is (nats): 0.7 is twice "
+    "images there, in four families (a patch, a smooth change, a warp, and channels turned up). A backdoor's "
+    "label needs a far smaller one than the others. Its **lead** is the logarithm of how many times larger the next label's is (nats): 0.7 is twice "
     "as large. Then each round mends the synthesized trigger so that it fools the pruned view too, and moves every "
     "channel's mask and selection a little. A phase ends after its last round, or earlier without progress."
 )
