@@ -88,14 +88,6 @@ class Family(Protocol):
         """
         ...
 
-    def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
-        """Every trigger on every image: [L, N, C, H, W]; stays in [0, 1]."""
-        ...
-
-    def gates(self, numbers: Tensor) -> Tensor | None:
-        """What the triggers multiply the channels by, [L, channels]; None for those that change images."""
-        ...
-
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
         """A picture of each trigger alone, [L, C, H, W] in [0, 1], for images of [C, H, W]."""
         ...
@@ -114,12 +106,8 @@ class OnImages:
             size = self.size(numbers)
         return Seen(logits.view(len(numbers), len(answers), -1), self.price(numbers), size)
 
-    def gates(self, numbers: Tensor) -> Tensor | None:  # noqa: ARG002 - no channel is turned up
-        """See `Family.gates`."""
-        return None
-
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
-        """See `Family.put_on`."""
+        """Every trigger on every image: [L, N, C, H, W] from images [N, C, H, W] in [0, 1]; stays in [0, 1]."""
         raise NotImplementedError
 
     def price(self, numbers: Tensor) -> Tensor:
@@ -269,13 +257,6 @@ class Channels:
         cost = F.cross_entropy(logits[1].flatten(0, 1), wanted, reduction="none").view(labels, count).mean(1)
         return Seen(logits[0], cost, cost.detach())
 
-    def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
-        """The images as they are: nothing is put on them."""
-        return images.expand(len(numbers), *images.shape)
-
-    def gates(self, numbers: Tensor) -> Tensor | None:
-        return 1 + self.kappa * numbers.sigmoid()
-
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
         # All channels, row by row, in a square: the brighter, the more turned up.
         up = numbers.sigmoid()
@@ -285,7 +266,9 @@ class Channels:
         return F.interpolate(square, (height, width), mode="area").expand(-1, channels, -1, -1)
 
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (Patch(), Smooth(), Warp(), Channels())}
+ON_IMAGES: dict[str, "Patch | Smooth | Warp"] = {family.name: family for family in (Patch(), Smooth(), Warp())}
+"""Those that change images, by name."""
+FAMILIES: dict[str, Family] = {**ON_IMAGES, Channels.name: Channels()}
 """By name, in the order in which a search takes them."""
 
 

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.base import Subject, Synthesis
-from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.losses import EPSILON, agree, disagree
 from invmask.defenses.ims.perturbation import Gates
-from invmask.defenses.ims.search import Triggered
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
+
+TURNED_UP = 1.0
+"""How far what is cut is turned up, with gates 1 + TURNED_UP (1 - m): the less, the more channels have to be cut."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,20 @@ def _part(
     images: Tensor,
     weights: dict[str, float],
     losses_of: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    turned_up: Tensor | None = None,
+    turned_up: int | None = None,
 ) -> Part:
     """Both views of `images` in one pass, and back to their gates.
 
     What a gradient needs of the pass is let go with it: clean and perturbed images are not held together.
     """
-    of_views = (gates.pruned, gates.inverse)
-    pairs = [(images, gate if turned_up is None else gate * turned_up) for gate in of_views]
+    pairs = [(images, gates.pruned), (images, gates.inverse)]
+    if turned_up is not None:
+        pairs.append((images, 1 + TURNED_UP * (1 - gates.pruned)))
     with autocast(subject.precision, subject.device.type):
-        pruned, inverse = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
+        pruned, inverse, *louder = (of.softmax(1) for of in gated_logits(subject.model, subject.layout, pairs))
     losses = losses_of(pruned, inverse)
+    if turned_up is not None:
+        losses["turned up"] = -torch.log(louder[0][:, turned_up] + EPSILON).mean()
     by_pruned, by_inverse = torch.autograd.grad(weighted(losses, weights), [gates.pruned, gates.inverse])
     kept = {name: loss.detach() for name, loss in losses.items()}
     return Part(kept, by_pruned, by_inverse, (pruned.detach(), inverse.detach()))
@@ -59,8 +64,12 @@ def on_clean(
     reference: Tensor,
     weights: dict[str, float],
     floor: float,
+    turned_up: int | None = None,
 ) -> Part:
-    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x)); `floor` is that of agree."""
+    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x)); `floor` is that of agree.
+
+    With a label, also -log p[label] of the original with what the pruned view cuts turned up instead.
+    """
     return _part(
         subject,
         gates,
@@ -70,6 +79,7 @@ def on_clean(
             "pruned clean": agree(pruned, reference, floor),
             "inverse clean": disagree(inverse, reference),
         },
+        turned_up,
     )
 
 
@@ -78,7 +88,7 @@ def on_perturbed(
     gates: Gates,
     images: Tensor,
     reference: Tensor,
-    perturbed: Triggered,
+    perturbed: Tensor,
     weights: dict[str, float],
     floor: float,
 ) -> tuple[Part, Synthesis]:
@@ -86,29 +96,19 @@ def on_perturbed(
 
     With them comes how the inner problem did.
     """
-    reference_perturbed = _reference(subject, perturbed)
+    reference_perturbed = subject.answers(subject.reference, perturbed)
     part = _part(
         subject,
         gates,
-        perturbed.images,
+        perturbed,
         weights,
         lambda pruned, inverse: {
             "pruned perturbed": agree(pruned, reference, floor),
             "inverse agrees perturbed": agree(inverse, reference_perturbed, floor),
             "inverse perturbed": disagree(inverse, reference),
         },
-        perturbed.gates,
     )
-    return part, _report(reference, reference_perturbed, *part.answers, perturbed.images - images)
-
-
-@torch.no_grad()
-def _reference(subject: Subject, perturbed: Triggered) -> Tensor:
-    """The original's softmax answers [N, K] to what is triggered."""
-    if perturbed.gates is None:
-        return subject.answers(subject.reference, perturbed.images)
-    with autocast(subject.precision, subject.device.type):
-        return gated_logits(subject.model, subject.layout, [(perturbed.images, perturbed.gates)])[0].softmax(1)
+    return part, _report(reference, reference_perturbed, *part.answers, perturbed - images)
 
 
 def weighted(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from invmask.defenses.base import Subject
-from invmask.defenses.families import FAMILIES, Led
+from invmask.defenses.families import FAMILIES, ON_IMAGES, Channels, Led, Smooth
 from invmask.defenses.ims.config import IMSConfig
 from invmask.defenses.inversion import Inversion, advance
 from invmask.masks.attach import gated_logits
@@ -30,7 +30,7 @@ class Hypothesis:
     """A label and a trigger that might be the backdoor's.
 
     Attributes:
-        family: of the trigger.
+        family: of the trigger, one that changes images.
         label: that it leads to.
         lead: over the next label, in nats.
         largest: the size above which a trigger of the family leads any network astray.
@@ -130,72 +130,60 @@ def standing_out(search: Search, config: IMSConfig) -> tuple[str, int, float] | 
 def hypotheses(search: Search, config: IMSConfig) -> tuple[Hypothesis, ...]:
     """What the mask shall withstand.
 
-    The triggers of the label that stands out, of every family where it leads clearly; where none stands out, the
-    smallest trigger of every family. They may become as large as the geometric mean of their size and the next
-    label's: that one leads any network.
+    The triggers of the label that stands out, of every family on images where it leads clearly, or if it does so
+    nowhere but among channels, its smooth one. Where no label stands out, the smallest trigger of every family. They
+    may become as large as the geometric mean of their size and the next label's: that one leads any network.
     """
     clear, leads, found = standing_out(search, config), search.leads(), []
-    for name, inversion in search.inversions.items():
-        if clear is not None and (leads[name] < config.clear_lead or search.label(name) != clear[1]):
-            continue
-        order = inversion.order()
-        best = inversion.of(order[:1])
-        size = best.smallest_size if best.smallest_size.isfinite() else best.size
-        if not best.smallest_size.isfinite():
-            best = replace(best, numbers=inversion.numbers[order[:1]])
-        largest = float(size[0]) * math.exp(leads[name] / 2)
-        found.append(Hypothesis(name, int(order[0]), leads[name], largest, best.numbers, best))
+    on_images = {name: of for name, of in search.inversions.items() if name in ON_IMAGES}
+    if clear is None:
+        return tuple(_hypothesis(name, of, search.label(name), leads[name]) for name, of in on_images.items())
+    label = clear[1]
+    for name, of in on_images.items():
+        if leads[name] >= config.clear_lead and search.label(name) == label:
+            found.append(_hypothesis(name, of, label, leads[name]))
+    if not found:
+        found.append(_hypothesis(Smooth.name, on_images[Smooth.name], label, 0.0))
     return tuple(found)
+
+
+def _hypothesis(family: str, inversion: Inversion, label: int, lead: float) -> Hypothesis:
+    best = inversion.of(torch.tensor([label], device=inversion.weight.device))
+    size = best.smallest_size if best.smallest_size.isfinite() else best.size
+    if not best.smallest_size.isfinite():
+        best = replace(best, numbers=inversion.numbers[label : label + 1])
+    return Hypothesis(family, label, lead, float(size[0]) * math.exp(lead / 2), best.numbers, best)
+
+
+def cut_label(search: Search, config: IMSConfig) -> int | None:
+    """The label that the channels cut shall lead to when they are turned up; None where channels do not tell it."""
+    clear = standing_out(search, config)
+    if clear is None or search.leads().get(Channels.name, 0.0) < config.clear_lead:
+        return None
+    return clear[1] if search.label(Channels.name) == clear[1] else None
 
 
 def kept_up(
     subject: Subject, of: tuple[Hypothesis, ...], led: Led, generator: Generator, config: IMSConfig
 ) -> tuple[Hypothesis, ...]:
     """Every hypothesis with its trigger mended for `inner_steps` steps, so that it leads the pruned view `led` too."""
-    mended = []
+    images, steps, mended = config.search_images, config.inner_steps, []
     for each in of:
         labels = torch.tensor([each.label], device=subject.device)
-        after = _steps(
-            subject,
-            each.kept_up,
-            each.family,
-            led,
-            labels,
-            generator,
-            config.search_images,
-            config.inner_steps,
-            each.largest,
-        )
+        after = _steps(subject, each.kept_up, each.family, led, labels, generator, images, steps, each.largest)
         mended.append(replace(each, kept_up=after))
     return tuple(mended)
 
 
-@dataclass(frozen=True)
-class Triggered:
-    """Images with triggers on.
-
-    Attributes:
-        images: [N, C, H, W] in [0, 1].
-        gates: what the triggers multiply the channels by in every view, [N, channels]; None where all are on images.
-    """
-
-    images: Tensor
-    gates: Tensor | None = None
-
-
 @torch.no_grad()
-def triggered(subject: Subject, of: tuple[Hypothesis, ...], images: Tensor) -> Triggered:
+def triggered(of: tuple[Hypothesis, ...], images: Tensor) -> Tensor:
     """`images` [N, C, H, W], each with one of the triggers, in turn: of every hypothesis as found and as kept up."""
-    triggers = [(FAMILIES[each.family], numbers) for each in of for numbers in (each.found, each.kept_up.numbers)]
-    made, gates = torch.empty_like(images), images.new_ones(len(images), subject.layout.channels)
-    some = False
+    triggers = [(each.family, numbers) for each in of for numbers in (each.found, each.kept_up.numbers)]
+    made = torch.empty_like(images)
     for place, (family, numbers) in enumerate(triggers):
         mine = slice(place, None, len(triggers))
-        made[mine] = family.put_on(numbers, images[mine])[0]
-        turned_up = family.gates(numbers)
-        if turned_up is not None:
-            gates[mine], some = turned_up, True
-    return Triggered(made, gates if some else None)
+        made[mine] = ON_IMAGES[family].put_on(numbers, images[mine])[0]
+    return made
 
 
 def _steps(

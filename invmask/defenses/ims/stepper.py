@@ -18,7 +18,6 @@ from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Pha
 from invmask.defenses.ims.losses import EPSILON
 from invmask.defenses.ims.outer import on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, solve_inner
-from invmask.defenses.ims.search import Triggered
 from invmask.defenses.ims.state import IMSState, pack, unpack
 from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now
 from invmask.defenses.inversion import candidates
@@ -131,9 +130,9 @@ class IMS:
                 led = search.pruned(subject, gates.pruned)
                 mended = search.kept_up(subject, state.hypotheses, led, generator, self.config)
                 state = replace(state, hypotheses=mended)
-                perturbed = search.triggered(subject, mended, images)
+                perturbed = search.triggered(mended, images)
             else:
-                perturbed = Triggered(images + solve_inner(subject, gates, images, reference, self.config))
+                perturbed = images + solve_inner(subject, gates, images, reference, self.config)
         stepped, losses, value, inner = self._outer(subject, state, images, reference, perturbed)
         progress = value < self.config.progress_ratio * state.best_total
         stepped = replace(
@@ -147,13 +146,13 @@ class IMS:
         if perturbed is not None:
             shown = chosen[:EXAMPLES]
             plain = subject.images[shown]
-            seen = Triggered(perturbed.images[: len(shown)], perturbed.gates)
+            seen = perturbed[: len(shown)]
             if state.hypotheses:
-                seen = search.triggered(subject, state.hypotheses, plain)
+                seen = search.triggered(state.hypotheses, plain)
             elif self.config.crop_padding:
                 # The batch was shifted and mirrored; people see the perturbations of the images themselves.
-                seen = Triggered(plain + solve_inner(subject, gates, plain, state.reference[shown], self.config))
-            stepped = self._with_examples(subject, stepped, shown, seen)
+                seen = plain + solve_inner(subject, gates, plain, state.reference[shown], self.config)
+            stepped = self._with_examples(subject, stepped, shown, seen - plain)
         return self._told(state, stepped, losses, value, inner)
 
     def _search(self, subject: Subject, state: IMSState, generator: torch.Generator) -> tuple[IMSState, Record]:
@@ -203,7 +202,7 @@ class IMS:
         return {"label": label, "lead": leads[family], "family": family, "stands out": clear, "leads": leads}
 
     def _outer(
-        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbed: Triggered | None
+        self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbed: Tensor | None
     ) -> tuple[IMSState, dict[str, Tensor], float, Synthesis | None]:
         """The outer problem's step on mask and selection: what it makes of `state`, its losses and their sum."""
         config = self.config
@@ -213,7 +212,8 @@ class IMS:
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         weights = self._weights(state)
         floor = HARDLY_ANY if state.hypotheses else EPSILON
-        parts = [on_clean(subject, gates, images, reference, weights, floor)]
+        led_to = search.cut_label(state.search, self.config) if state.hypotheses else None
+        parts = [on_clean(subject, gates, images, reference, weights, floor, led_to)]
         inner = None
         if perturbed is not None:
             part, inner = on_perturbed(subject, gates, images, reference, perturbed, weights, floor)
@@ -302,14 +302,13 @@ class IMS:
                 state = replace(state, ended=f"The last phase, {state.phase}, {reason}.")
         return state
 
-    def _with_examples(self, subject: Subject, state: IMSState, indices: Tensor, seen: Triggered) -> IMSState:
-        masks, gates = self.masks(state), seen.gates
-        of_views = [masks.gate(view) if gates is None else masks.gate(view) * gates for view in GATED]
+    def _with_examples(self, subject: Subject, state: IMSState, indices: Tensor, perturbations: Tensor) -> IMSState:
+        masks, perturbed = self.masks(state), subject.images[indices] + perturbations
         with torch.no_grad(), autocast(subject.precision, subject.device.type):
-            answers = gated_logits(subject.model, subject.layout, [(seen.images, gate) for gate in of_views])
+            answers = gated_logits(subject.model, subject.layout, [(perturbed, masks.gate(view)) for view in GATED])
         return replace(
             state,
             example_indices=indices,
-            example_perturbations=seen.images - subject.images[indices],
+            example_perturbations=perturbations,
             example_probabilities=torch.stack([logits.softmax(1) for logits in answers]),
         )

@@ -10,10 +10,11 @@ CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=
 
 DETAILS = (
     "`default` first **searches**: for every label it looks for the smallest synthesized trigger that leads clean "
-    "images there, in four families (a patch, a smooth change, a warp, and channels turned up). A backdoor's "
-    "label needs a far smaller one than the others. Its **lead** is the logarithm of how many times larger the next label's is (nats): 0.7 is twice "
-    "as large. Then each round mends the synthesized trigger so that it fools the pruned view too, and moves every "
-    "channel's mask and selection a little. A phase ends after its last round, or earlier without progress."
+    "images there, in four families (a patch, a smooth change, a warp, and channels turned up). A backdoor's label "
+    "needs a far smaller one than the others. Its **lead** is the logarithm of how many times larger the next label's "
+    "is (nats): 0.7 is twice as large. Then each round mends the synthesized triggers so that they fool the pruned "
+    "view too, and moves every channel's mask and selection a little. A phase ends after its last round, or earlier "
+    "without progress."
 )
 
 PRESET_WORDS = {
@@ -83,6 +84,10 @@ TERMS = {
         "Low when the inverse view falls for a perturbation just as the original does.",
         view="inverse",
         since=_SECOND,
+    ),
+    "turned up": Term(
+        "Cut channels turned up, one label",
+        "Low when the channels cut so far, turned up, lead the clean images to the label that stands out.",
     ),
     "sparsity": Term(
         "Share selected, mean(1 − s)",
