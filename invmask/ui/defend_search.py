@@ -54,7 +54,9 @@ def reading_words(found: Cards) -> str:
 
 
 def _card(found: Cards, card: Card) -> str:
-    title, size = html.escape(card.title, quote=True), size_words(card.size, found.family)
+    title, unit = html.escape(card.title, quote=True), unit_words(found.family)
+    size = size_words(card.size, found.family)
+    number = size.removesuffix(unit)
     kind = {STANDS_OUT: " ds-out", DROPPED: " ds-dropped"}.get(card.mark, "")
     mark = f'<span class="ds-mark">{card.mark}</span>' if card.mark else ""
     full = " ds-over" if card.size > found.full else ""
@@ -62,7 +64,7 @@ def _card(found: Cards, card: Card) -> str:
     return (
         f'<figure class="ds-card{kind}">{mark}<figcaption title="{title}">{title}</figcaption>'
         f'<div class="ds-body"><img src="{image_data_uri(card.portrait)}" alt="Synthesized trigger for {title}">'
-        f'<div class="ds-said"><b>{html.escape(size)}</b>'
+        f'<div class="ds-said"><b>{html.escape(number)}<small>{html.escape(size[len(number) :])}</small></b>'
         f"<span>{percent(card.flips, 0)} of images led here</span></div></div>"
         f'<div class="ds-bar{hollow}{full}"><div style="width:{100 * found.share(card):.1f}%"></div></div></figure>'
     )
@@ -82,6 +84,7 @@ _STYLE = f"""<style>
 @container (min-width:{2.75 * SIDE:.0f}px){{.ds-body img{{width:{1.5 * SIDE:.0f}px;height:{1.5 * SIDE:.0f}px}}}}
 .ds-said{{min-width:0;line-height:1.25}}
 .ds-said b{{display:block;font-size:1.12rem;font-weight:650;white-space:nowrap}}
+.ds-said small{{font-size:.82em;font-weight:500}}
 .ds-said span{{display:block;min-height:3.75em;font-size:.85rem;opacity:.8}}
 .ds-bar{{height:9px;border-radius:2px;background:color-mix(in srgb,currentColor 12%,transparent)}}
 .ds-bar div{{box-sizing:border-box;height:100%;min-width:3px;border-radius:2px;
