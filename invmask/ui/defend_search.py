@@ -94,7 +94,7 @@ _STYLE = f"""<style>
  mask-image:linear-gradient(90deg,#000 82%,transparent)}}
 .ds-mark{{position:absolute;top:-.72rem;right:.5rem;padding:0 .45rem;border-radius:.7rem;font-size:.82rem;
  line-height:1.3rem;background:var(--ground);border:1px solid color-mix(in srgb,currentColor 35%,transparent)}}
-.ds-out{{border-color:var(--ink);box-shadow:0 0 0 2px var(--ink)}}
+.ds-out{{border-color:var(--ink);box-shadow:inset 0 0 0 2px var(--ink)}}
 .ds-out .ds-mark{{background:var(--ink);border-color:var(--ink);color:var(--ground);font-weight:650}}
 .ds-out .ds-bar div{{background:var(--ink)}}
 .ds-dropped img,.ds-dropped .ds-bar{{opacity:.4}}
