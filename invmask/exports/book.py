@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order
-from invmask.exports import frames, samples
+from invmask.exports import candidates, frames, samples
 from invmask.exports.book_neurons import NEURONS
 from invmask.exports.entry import Draw, Entry, measured_on, on_probe, triggered
 from invmask.exports.records import RunRecords
@@ -147,6 +147,13 @@ BOOK: tuple[Entry, ...] = (
         "start-trigger", "Start", "Test images clean and triggered",
         "Embedded test images without and with the attacker's trigger, and what the victim answers to each.",
         samples.trigger_figure, triggered,
+    ),
+    Entry(
+        "defend-candidates", "Defend", "The smallest synthesized trigger for each label",
+        "For each label, the smallest synthesized trigger that the search had found by this round. The bar is its "
+        "size: a short bar is a small synthesized trigger, which makes the label suspicious. A hollow bar says little, "
+        "for too few images are led (flipped) to the label. Faded labels were dropped from the search.",
+        candidates.candidates_figure, candidates.has_candidates, which=candidates.lead_sentence,
     ),
     _map("selection"), _map("pruned"), _map("inverse"),
     Entry(

@@ -54,6 +54,13 @@ class Frame:
         return self.entry.record.synthesis if self.entry else None
 
     @property
+    def searching(self) -> bool:
+        """Whether a search for label and trigger goes on after the round."""
+        following = self.entries[self.round].record.stage if self.round < self.last else self.summary.stage
+        ended = self.round == self.last and self.summary.result is not None
+        return self.capabilities.searches and following == self.defense.stages[0].name and not ended
+
+    @property
     def defense(self) -> Entry:
         """What the defence says of itself."""
         return self.summary.spec.entry

@@ -71,6 +71,17 @@ class Weights:
         return repaired
 
 
+def unchanged(before: Repair, after: Repair) -> bool:
+    """Whether two repairs of one network are the same to the bit, so that their views answer alike."""
+    match before, after:
+        case Gates(one), Gates(other):
+            same = torch.equal(one.mask, other.mask) and torch.equal(one.selection, other.selection)
+            return same and one.steepness == other.steepness
+        case Weights(one), Weights(other):
+            return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    return False
+
+
 def network_of(repair: Repair, model: nn.Module, view: View) -> Network:
     """One view of `model`, made ready for many passes; `model` is left as it is."""
     network, gates = repair.parts(model, view)

@@ -152,6 +152,32 @@ class StoredExamples:
         return self.perturbations[0].astype(np.float32) if self.one_for_all else None
 
 
+@dataclass(frozen=True)
+class StoredCandidates:
+    """The smallest trigger found so far for each label, as stored after one round of a search.
+
+    Attributes:
+        family: the kind of trigger, by its name in `defenses.family_words.FAMILY_WORDS`.
+        labels: int32 [P], rising.
+        portraits: uint8 [P, h, w, C], a picture of each trigger; h and w are those of the images, or smaller.
+        sizes: float32 [P], in the family's unit.
+        flips: float32 [P], the share in [0, 1] of the images that the trigger leads to its label.
+        searched: bool [P], whether the label is still looked at.
+        standing_out: the label whose trigger is smaller than the others' by enough; None where there is none yet.
+        lead: how far the smallest is ahead of the next, the logarithm of the sizes' ratio (nats); None before two
+            labels have been reached.
+    """
+
+    family: str
+    labels: np.ndarray
+    portraits: np.ndarray
+    sizes: np.ndarray
+    flips: np.ndarray
+    searched: np.ndarray
+    standing_out: int | None
+    lead: float | None
+
+
 def course(summary: RunSummary, entries: Sequence[RoundEntry], classes: Sequence[str]) -> Course:
     """The run so far, for the sentences that its defence says of it.
 

@@ -14,11 +14,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn import functional as F
 
-from invmask.defenses.base import Examples
+from invmask.defenses.base import Candidates, Examples
 from invmask.masks.repair import Gates, Repair, Weights
 from invmask.runs import files
-from invmask.runs.entries import RoundEntry, RunResult, StoredExamples, entry_to_json
+from invmask.runs.entries import RoundEntry, RunResult, StoredCandidates, StoredExamples, entry_to_json
 from invmask.runs.run import Run, damage
 from invmask.runs.shapes import Shapes
 
@@ -48,6 +49,8 @@ def begin(run: Run, shapes: Shapes, repair: Repair, place: Place) -> StoredState
     _put(run.path / files.RECORDS, 0, b"")
     _put_repair(run, shapes, 0, repair)
     _put(run.path / files.EXAMPLES, 0, b"")
+    if shapes.candidates:
+        _put(run.path / files.CANDIDATES, 0, b"")
     state = _stored_state(place, 0, 0)
     _write_state(run.path, state)
     return state
@@ -61,6 +64,7 @@ def commit(
     repair: Repair,
     examples: Examples | None,
     place: Place,
+    candidates: Candidates | None = None,
 ) -> StoredState:
     """One more round. `before` is the state that the last commit, `begin` or `load` gave."""
     number = before.round + 1
@@ -69,6 +73,9 @@ def commit(
     _put_repair(run, shapes, number, repair)
     if examples is not None:
         _put(run.path / files.EXAMPLES, number * shapes.example_bytes, shapes.pack_examples(_as_stored(examples)))
+    if candidates is not None and shapes.candidates:
+        row = shapes.pack_candidates(_found(candidates, shapes))
+        _put(run.path / files.CANDIDATES, number * shapes.candidate_row.itemsize, row)
     state = _stored_state(place, number, before.records_bytes + len(line))
     _write_state(run.path, state)
     if not shapes.gated and before.round % shapes.kept_every:
@@ -165,4 +172,21 @@ def _as_stored(examples: Examples) -> StoredExamples:
         examples.perturbations.cpu().numpy().astype(np.float16),
         examples.probabilities.cpu().float().numpy(),
         examples.one_for_all,
+    )
+
+
+def _found(candidates: Candidates, shapes: Shapes) -> StoredCandidates:
+    height, width, _ = shapes.portrait
+    portraits = candidates.portraits.detach().cpu().float()
+    if portraits.shape[-2:] != (height, width):
+        portraits = F.interpolate(portraits, (height, width), mode="area")
+    return StoredCandidates(
+        family=candidates.family,
+        labels=candidates.labels.cpu().numpy().astype(np.int32),
+        portraits=(portraits.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy(),
+        sizes=candidates.sizes.detach().cpu().float().numpy(),
+        flips=candidates.flips.detach().cpu().float().numpy(),
+        searched=candidates.searched.cpu().numpy(),
+        standing_out=candidates.standing_out,
+        lead=candidates.lead,
     )

@@ -12,7 +12,8 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
-from invmask.masks.repair import Gates, Repair, Weights
+from invmask.defenses.base import PORTRAITS, Searching
+from invmask.masks.repair import Gates, Repair, Weights, unchanged
 from invmask.masks.state import HARD, View
 from invmask.memory import MIB, least_recent_first, measure_again
 from invmask.runs import journal
@@ -76,19 +77,26 @@ class Progress:
 
     def take_round(self) -> RoundEntry:
         """One round, measured and stored."""
-        bench = self.bench
+        bench, before = self.bench, self.bench.defense.repair(self.state)
         started = time.perf_counter()
         self.state, record = bench.defense.step(bench.subject, self.state)
         seconds = time.perf_counter() - started
         repair = bench.defense.repair(self.state)
-        # The original does not change.
-        measures = bench.measure(bench.probe, repair, repair.views[1:])
-        views = Views(self.shapes.original, **{view.value: of for view, of in measures.items()})
-        entry = RoundEntry(record, views, seconds)
+        entry = RoundEntry(record, self._views(before, repair), seconds)
         examples = bench.defense.examples(self.state) if record.synthesis is not None else None
         place = _place(bench, self.state)
-        self.stored = journal.commit(self.run, self.shapes, self.stored, entry, repair, examples, place)
+        found = bench.defense.candidates(self.state) if isinstance(bench.defense, Searching) else None
+        self.stored = journal.commit(self.run, self.shapes, self.stored, entry, repair, examples, place, found)
         return entry
+
+    def _views(self, before: Repair, after: Repair) -> Views:
+        """The views after the round in hand, on the probe; measuring takes time, so only where something changed."""
+        if self.stored.round and unchanged(before, after):
+            # From disk, so that a run taken up again has the same.
+            return self.run.entry(self.stored.round).views
+        # The original does not change.
+        measures = self.bench.measure(self.bench.probe, after, after.views[1:])
+        return Views(self.shapes.original, **{view.value: of for view, of in measures.items()})
 
     def end(self, want: Want) -> RunResult:
         """Measure the views on all embedded test images and write down how the run ended."""
@@ -147,6 +155,7 @@ def _shapes(bench: Bench, repair: Repair, weights: str | None) -> Shapes:
         views=repair.views,
         steepness=repair.masks.steepness if isinstance(repair, Gates) else HARD,
         kept_every=_kept_every(bench) if isinstance(repair, Weights) else 1,
+        candidates=min(PORTRAITS, bench.subject.num_classes) if isinstance(bench.defense, Searching) else 0,
     )
 
 

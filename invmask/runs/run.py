@@ -8,10 +8,11 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +23,16 @@ from safetensors.torch import load_file
 from invmask.errors import UserError
 from invmask.masks.repair import Gates, Repair, Weights
 from invmask.masks.state import MaskLayout, Masks
-from invmask.runs import files, process
-from invmask.runs.entries import RoundEntry, RunResult, RunState, RunSummary, StoredExamples, result_from_json
+from invmask.runs import files, process, rows
+from invmask.runs.entries import (
+    RoundEntry,
+    RunResult,
+    RunState,
+    RunSummary,
+    StoredCandidates,
+    StoredExamples,
+    result_from_json,
+)
 from invmask.runs.parsed import PARSED
 from invmask.runs.shapes import Shapes
 from invmask.runs.spec import FORMAT, RunSpec
@@ -36,6 +45,7 @@ SILENT_SECONDS = 120.0
 SILENT_HERE_SECONDS = 3600.0
 BETWEEN_SECONDS = 5.0
 MOST_NAME = 60
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -252,28 +262,17 @@ class Run:
         Memory-mapped: only the rounds that are looked at are read. Empty before the run was first taken up, and
         where the defence has no masks.
         """
-        committed, shapes = self.committed(), self.shapes()
-        if committed is None or shapes is None or not shapes.gated:
-            return np.empty((0, 2, 0), np.float32)
-        try:
-            return np.memmap(self.path / files.MASKS, np.float32, "r", shape=(committed.round + 1, 2, shapes.channels))
-        except (OSError, ValueError) as error:
-            raise damage(self.id) from error
+        committed = self.committed()
+        found = None if committed is None else self._row(rows.map_masks, committed.round)
+        return np.empty((0, 2, 0), np.float32) if found is None else found
 
     def examples_at(self, round_taken: int) -> StoredExamples | None:
         """Example perturbations of a round; None if it made none."""
-        self._check(round_taken)
-        shapes = self.shapes()
-        if shapes is None:
-            return None
-        try:
-            with (self.path / files.EXAMPLES).open("rb") as file:
-                file.seek(round_taken * shapes.example_bytes)
-                return shapes.unpack_examples(file.read(shapes.example_bytes))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise damage(self.id) from error
+        return self._row(rows.read_examples, round_taken)
+
+    def candidates_at(self, round_taken: int) -> StoredCandidates | None:
+        """What the search had found by a round: in it, or in the last round of the search before; None if nothing."""
+        return self._row(rows.read_candidates, round_taken)
 
     def advance_lock(self) -> FileLock:
         """Held by whoever advances the run; nobody else writes to it."""
@@ -311,6 +310,14 @@ class Run:
         if not first <= round_taken <= committed.round:
             raise UserError(f"Run {self.id} has no round {round_taken}; it has rounds {first} to {committed.round}.")
         return round_taken
+
+    def _row(self, read: Callable[[Path, Shapes, int], T | None], round_taken: int) -> T | None:
+        self._check(round_taken)
+        shapes = self.shapes()
+        try:
+            return None if shapes is None else read(self.path, shapes, round_taken)
+        except (OSError, ValueError) as error:
+            raise damage(self.id) from error
 
     def _json(self, name: str) -> dict[str, Any] | None:
         try:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.exports import frames
+from invmask.exports import candidates, frames
 from invmask.exports.frames import Frame
+from invmask.figures.candidates import Cards
 from invmask.figures.palette import Theme
 from invmask.figures.triggers import TriggerTiles, trigger_tiles
 from invmask.masks.state import GATED, View
@@ -39,7 +40,7 @@ class Gallery:
     views: tuple[View, ...] = GATED
 
 
-def _round_key(frame: Frame, *how: str) -> tuple[object, ...]:
+def _round_key(frame: Frame, *how: object) -> tuple[object, ...]:
     return str(frame.run.path), frame.round, *how
 
 
@@ -54,6 +55,12 @@ def gallery(frame: Frame, dataset: str) -> Gallery:
     return Gallery(
         trigger_tiles(found.clean, found.perturbations), found.images.labels, found.probabilities, found.views
     )
+
+
+@kept.shared(key=_round_key)
+def search_cards(frame: Frame, classes: tuple[str, ...]) -> Cards | None:
+    """What the search had found by the frame's round; None where there was none."""
+    return candidates.search_cards(frame, classes)
 
 
 @kept.shared(key=_round_key)

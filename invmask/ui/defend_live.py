@@ -7,6 +7,7 @@ from invmask.errors import UserError
 from invmask.exports.frames import labels_figure
 from invmask.exports.records import RunRecords
 from invmask.exports.samples import synthesized_figure
+from invmask.figures.candidates import Cards, candidate_pictures
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.figures.palette import Theme
@@ -19,6 +20,7 @@ from invmask.ui.defend_frames import Frame, read_frame
 from invmask.ui.defend_gallery import GALLERY_HELP, show_gallery
 from invmask.ui.defend_inner import INNER_HELP, show_shares
 from invmask.ui.defend_intro import show_intro
+from invmask.ui.defend_search import show_search
 from invmask.ui.defend_state import UNDER_WAY, show_state
 from invmask.ui.defend_timeline import asked_round, show_timeline
 from invmask.ui.save_figure import save_pictures
@@ -112,17 +114,28 @@ def _trouble(summary: RunSummary | None) -> None:
 
 def _body(card: VictimCard, frame: Frame) -> None:
     theme = current_theme()
+    found = defend_frames.search_cards(frame, card.dataset_info.classes) if frame.capabilities.searches else None
+    # While the search goes on the views stay as they are, so the cards come first.
+    if found is not None and frame.searching:
+        _search(frame, found)
     st.subheader(f"The views, round {frame.round:,}", anchor=False, help=views_help(frame.repair_views))
     result = frame.summary.result if frame.round == frame.last else None
     show_cards(frame.views, "" if result is None else "These are the smaller probe of every round, not the result.")
     if result is not None:
         show_result(result)
+    if found is not None and not frame.searching:
+        _search(frame, found)
 
     if frame.capabilities.channels:
         _channels(frame, theme)
     if frame.capabilities.triggers:
         _triggers(card, frame, theme)
     _curves(frame, theme)
+
+
+def _search(frame: Frame, found: Cards) -> None:
+    show_search(found, frame.searching)
+    save_pictures("defend-candidates", lambda: candidate_pictures(found, "paper"))
 
 
 def _channels(frame: Frame, theme: Theme) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from invmask.cli import main
 from invmask.data.budget import clean_budget
 from invmask.defenses import registry
-from invmask.defenses.base import Subject, drive
+from invmask.defenses.base import Searching, Subject, drive
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
@@ -57,6 +57,7 @@ def answers(repair: Any, given: Subject) -> dict[View, Tensor]:
 @every_defense
 def test_it_says_of_itself_what_pages_need(entry: Entry) -> None:
     assert re.fullmatch(r"[a-z0-9-]{2,16}", entry.name)
+    assert entry.capabilities.searches == isinstance(entry.build(short(entry)), Searching)
     assert entry.family in ("pruning", "fine-tuning", "trigger synthesis")
     assert entry.explanation.endswith(".")
     assert set(entry.preset_words) == set(entry.presets)
