@@ -1,17 +1,24 @@
 """What the benchmarks that sweep keep of their cases."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from invmask import settings
+from invmask.attacks.victims import find_cards, read_card
 from invmask.cli.sweep import file_of, is_done
 from invmask.machine import processor
 from invmask.runs.grid import Case
 
 MACHINES = "machines.json"
+TOLD = ("label", "lead", "family", "stands out", "leads")
+"""Notes of a search."""
+VERDICTS = RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
+"""Of a search: the label that stands out is the backdoor's, is another, or no label stands out."""
 
 
 def keep(cases: Iterable[Case], folder: Path, results: Path) -> None:
@@ -37,9 +44,38 @@ def machines_of(results: Path) -> dict[str, str]:
     return json.loads((results / MACHINES).read_text())
 
 
-def race_of(details: dict[str, Any]) -> dict[str, Any]:
-    """Label and lead of a case's race of labels; empty where there was none. Older files have them by themselves."""
-    if "race" in details:
-        return details["race"] or {}
-    notes = details.get("notes", {})
-    return {key: notes[key] for key in ("label", "lead")} if "lead" in notes else {}
+def search_of(details: Mapping[str, Any]) -> dict[str, Any]:
+    """What a case's search told last: `label`, `lead` in nats, `family`, `stands out`, and `leads` by family.
+
+    Empty where nothing was searched, and in files of before there was a search.
+    """
+    notes = details.get("notes") or {}
+    return {name: notes[name] for name in TOLD} if "stands out" in notes else {}
+
+
+def verdict(found: Mapping[str, Any], victim: str) -> str:
+    """Whether a search found the backdoor's label: one of `VERDICTS`. In a clean control no label is right."""
+    if not found["stands out"]:
+        return UNDECIDED
+    return RIGHT if found["label"] == target_of(victim) else WRONG
+
+
+def in_words(details: Mapping[str, Any], victim: str) -> str:
+    """`right 1.53`: verdict and lead of a case; a dash where nothing was searched."""
+    found = search_of(details)
+    return f"{verdict(found, victim)} {found['lead']:.2f}" if found else "–"
+
+
+def target_of(victim: str) -> int | None:
+    """The backdoor's label, from the card or, where none comes along, from the name; None for a clean control."""
+    cards = _targets()
+    if victim in cards:
+        return cards[victim]
+    named = re.search(r"-t(\d+)$", victim)
+    return int(named[1]) if named else 0
+
+
+@cache
+def _targets() -> dict[str, int | None]:
+    cards = find_cards([settings.ASSETS / "victims", settings.BENCHMARKS / "victims"])
+    return {name: read_card(path).target_label for name, path in cards.items()}

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import speed
-from benchmarks.rounds import clocked, contestants, state_in
+from benchmarks.rounds import PHASES, clocked, contestants, state_in
 from invmask.defenses.ims.config import Phase, preset
 from invmask.defenses.ims.stepper import IMS
 from invmask.machine import Precision, has_bfloat16
@@ -97,7 +97,7 @@ def share(width: int, spc: int, precision: Precision, times: int, device: str) -
     operations = sum(count * flops(*kind) for kind, count in counter.found.items())
     plain.begin_phase()
     with Convolutions() as published:
-        plain.round(1 + tuple(Phase).index(Phase.MINIMISE))
+        plain.round(1 + PHASES.index(Phase.MINIMISE))
     return {
         "share": alone / statistics.median(rounds),
         "limit_seconds": alone,

@@ -8,6 +8,7 @@ interrupted goes on where it was, one that is done is skipped. The table is made
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 from collections import defaultdict
@@ -17,16 +18,19 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.cases import in_words
 from invmask import settings
 from invmask.cli.defend import changes
 from invmask.defenses import registry
 from invmask.defenses.ims.config import IMSConfig, Phase
+from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.masks.repair import Repair
 from invmask.masks.state import View
 from invmask.runs.advance import Outcome, advance
 from invmask.runs.entries import RoundEntry
 from invmask.runs.run import Run
+from invmask.runs.spec import RunSpec
 from invmask.runs.store import RunStore
 from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
 
@@ -65,10 +69,10 @@ def run_case(
     """Do one case unless its file is there, with the very settings that it would have now."""
     file = results / f"{victim}_{preset_name}_spc{spc}_seed{seed}.json"
     spec = replace(spec_of(victim, preset_name, spc, seed, unlike), threads=threads)
-    if file.exists() and IMSConfig.from_json(json.loads(file.read_text())["config"]) == spec.config:
+    if is_done(file, spec):
         return
     store = RunStore(settings.runs_folder())
-    run = next((found for found in store.runs() if found.exists() and found.spec() == spec), None) or store.create(spec)
+    run = next((found for found in store.runs() if is_of(found, spec)), None) or store.create(spec)
     store.go_on(run.id)
     with tqdm(desc=file.stem, unit="round", initial=run.summary().round) as bar:
 
@@ -82,8 +86,24 @@ def run_case(
     file.write_text(json.dumps(describe(run, make_bench(spec, settings.victim_folders())), indent=1) + "\n")
 
 
+def is_done(file: Path, spec: RunSpec) -> bool:
+    """Whether a case was measured with the settings that it would have now; not if these are of another version."""
+    if not file.exists():
+        return False
+    with contextlib.suppress(UserError):
+        return IMSConfig.from_json(json.loads(file.read_text())["config"]) == spec.config
+    return False
+
+
+def is_of(run: Run, spec: RunSpec) -> bool:
+    """Whether a run is what `spec` says; one that cannot be read is not."""
+    with contextlib.suppress(UserError):
+        return run.exists() and run.spec() == spec
+    return False
+
+
 def describe(run: Run, bench: Bench) -> dict[str, Any]:
-    """A case as JSON: what it is, and the views after each phase."""
+    """A case as JSON: what it is, and the views after each phase but the search, which leaves them as they were."""
     images = bench.all_test_images()
     start = bench.measure(images, run.repair_at(0), (View.ORIGINAL,))[View.ORIGINAL]
     entries, phases = run.entries(), []
@@ -91,12 +111,15 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
         taken = [entry for entry in entries if entry.record.stage == phase]
         if taken:
             last = taken[-1].record
+            seconds = statistics.median(entry.seconds for entry in taken)
+            told = {"phase": phase.value, "rounds": len(taken), "seconds_a_round": seconds}
+            if phase is Phase.SEARCH:
+                phases.append(told)
+                continue
             repair = run.repair_at(last.round)
             phases.append(
                 {
-                    "phase": phase.value,
-                    "rounds": len(taken),
-                    "seconds_a_round": statistics.median(entry.seconds for entry in taken),
+                    **told,
                     "selected": last.counts["selected"],
                     "pruned_channels": last.counts["pruned"],
                     "inverse_cut": last.counts["inverse_cut"],
@@ -164,7 +187,11 @@ def make_table(cases: list[dict[str, Any]]) -> str:
         lines.append(f"| {attack} | undefended | | | | {cells} | | | | |")
         for phase in Phase:
             found = [p for case in group for p in case["phases"] if p["phase"] == phase]
-            if found:
+            if found and phase is Phase.SEARCH:
+                each = ", ".join(in_words(case, case["victim"]) for case in group)
+                rounds = _number([p["rounds"] for p in found], 0)
+                lines.append(f"| {attack} | {how} | search: {each} | {len(found)} | {rounds} |{' |' * 7}")
+            elif found:
                 cells = " | ".join(
                     [
                         _number([p["rounds"] for p in found], 0),

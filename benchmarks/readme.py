@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import defence, held, perturbations, quality, sweep, unlike
-from benchmarks.cases import machines_of, race_of
-from invmask.attacks.victims import CLEAN, find_cards, read_card
+from benchmarks import defence, perturbations, quality, sweep, unlike
+from benchmarks.cases import VERDICTS, in_words, machines_of, search_of, verdict
+from invmask.attacks.victims import CLEAN
 from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
 
@@ -163,46 +163,6 @@ def beside_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(what, "; ".join(cells)) for what, cells in rows.items()]
 
 
-def faster_words() -> str:
-    """Whether `default` is as good as it was, in a sentence."""
-    found = json.loads((quality.RESULTS.parent / "faster" / "paired.json").read_text())["differences"]["all"]
-    return f"{_differences(found)} percentage points, mean and 95 % interval over {found['pruned acc']['n']} pairs."
-
-
-def held_table() -> str:
-    """Whether few images are enough to hold to a label: a sentence, and a row for right and for wrong labels."""
-    found = json.loads(held.RESULT.read_text())
-    labels = found["labels"]
-    cases = sum(of["n"] for of in labels.values())
-    leads = ", ".join(f"{name} by up to {max(of['leads']):.2f} nats" for name, of in labels.items())
-    head = (
-        f"At SPC {' and '.join(map(str, found['spc']))} a label led by {found['hold_lead']} nats or more in {cases} of "
-        f"{found['cases']} cases: {leads}. Not held to minus held to, percentage points, mean and 95 % interval over "
-        "pairs ([benchmarks/results/held](benchmarks/results/held), `python -m benchmarks.held`):"
-    )
-    lines = [
-        head,
-        "",
-        "| the label was | n: ACC; ASR, RA | pruned ACC | pruned ASR | pruned RA | inverse ASR |",
-        "| --- " * 6 + "|",
-    ]
-    for name, of in labels.items():
-        measures = of["differences"]
-        cells = [_difference(measures[key]) for key in ("pruned acc", "pruned asr", "pruned ra", "inverse asr")]
-        lines.append(f"| {name} | {of['n']}; {measures['pruned asr']['n']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _differences(found: dict[str, dict[str, Any]]) -> str:
-    return ", ".join(
-        f"{key.split()[1].upper()} {_difference(of)}" for key, of in found.items() if key.startswith("pruned")
-    )
-
-
-def _difference(of: dict[str, Any]) -> str:
-    return f"{of['mean']:+.2f} [{of['low']:+.2f}, {of['high']:+.2f}]".replace("-", "\N{MINUS SIGN}")
-
-
 def sweep_table(folder: Path) -> str:
     """Cases of a sweep in a table, with what they were measured on.
 
@@ -226,12 +186,33 @@ def sweep_table(folder: Path) -> str:
         f"[benchmarks/results/{name}](benchmarks/results/{name}), made by `python -m benchmarks.{name}`."
     )
     presets = dict.fromkeys(of.preset for of in results)
-    tables = [as_markdown(summarise([of for of in results if of.preset == preset])) for preset in presets]
-    return "\n\n".join([head, *tables])
+    parts = [head]
+    for preset in presets:
+        of_preset = [of for of in results if of.preset == preset]
+        parts.append(as_markdown(summarise(of_preset)))
+        if any(search_of(of.details) for of in of_preset):
+            parts.append(search_table(preset, of_preset))
+    return "\n\n".join(parts)
+
+
+def search_table(preset: str, results: list[CaseResult]) -> str:
+    """What the search found in every case: a row a victim, a column a budget, in a cell one entry a seed."""
+    budgets = sorted({of.spc for of in results})
+    cells: dict[str, dict[int, list[str]]] = {}
+    for of in sorted(results, key=lambda of: of.seed):
+        cells.setdefault(of.victim, {}).setdefault(of.spc, []).append(in_words(of.details, of.victim))
+    head = (
+        f"What the search of `{preset}` found, an entry a seed: the label that stands out is the backdoor's (right) or "
+        "another (wrong; of a clean control, any), or none stands out (undecided); and the lead in nats."
+    )
+    lines = [f"| victim | {' | '.join(f'SPC {spc}' for spc in budgets)} |", "| --- " * (1 + len(budgets)) + "|"]
+    for victim, by_spc in sorted(cells.items()):
+        lines.append(f"| `{victim}` | {' | '.join(', '.join(by_spc.get(spc, ())) for spc in budgets)} |")
+    return "\n".join([head, "", *lines])
 
 
 def shortfalls(folder: Path) -> str:
-    """Which cases of a sweep fall short of what was asked for, and what the race of labels found in them.
+    """Which cases of a sweep fall short of what was asked for, and what the search found in them.
 
     Args:
         folder: what `cases.keep` wrote.
@@ -242,7 +223,6 @@ def shortfalls(folder: Path) -> str:
 
 
 def _short(preset: str, results: list[CaseResult]) -> str:
-    targets = {name: read_card(path).target_label for name, path in find_cards([ASSETS / "victims"]).items()}
     fooled = [of for of in results if _pruned(of, "asr") > 0.1]
     gone = [of for of in results if of not in fooled and (of.views["original"]["acc"] or 0) - _pruned(of, "ra") > 0.15]
     rest = [of for of in results if of not in fooled and of not in gone]
@@ -256,29 +236,16 @@ def _short(preset: str, results: list[CaseResult]) -> str:
         f"in {len(gone)} others RA is more than 15 points under the victim's ACC"
         + (f" ({'; '.join(where)})" if gone else ""),
     ]
-    if all(race_of(of.details) for of in results):
-        misled = ", ".join(
-            f"in {sum(race_of(of.details)['label'] != targets[of.victim] for of in cases)} of the {len(cases)} {which}"
-            for cases, which in ((fooled, "over 10 %"), (gone, "others"), (rest, "that do not fall short"))
-            if cases
-        )
-        said.append(f"a label that is not the backdoor's was ahead in the race {misled}")
+    if all(search_of(of.details) for of in results):
+        groups = ((fooled, "over 10 %"), (gone, "others"), (rest, "that do not fall short"))
+        found = "; ".join(f"{_verdicts(cases)} of the {len(cases)} {which}" for cases, which in groups if cases)
+        said.append(f"what the search found was {found}")
     return "; ".join(said) + "."
 
 
-def trials_table() -> str:
-    """Single runs of the network that does not hold, with other settings."""
-    lines = [
-        "| setting | seed | pruned ACC | pruned ASR | pruned RA | inverse ASR |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for path in sorted((unlike.RESULTS / "trials").glob("*.json")):
-        found = json.loads(path.read_text())
-        setting = re.search(r"--set (\S+)", found["command"])
-        assert setting is not None
-        shares = [found["pruned_view"][of] for of in ("acc", "asr", "ra")] + [found["inverse_view"]["asr"]]
-        lines.append(f"| `{setting[1]}` | {found['seed']} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |")
-    return "\n".join(lines)
+def _verdicts(cases: list[CaseResult]) -> str:
+    found = Counter(verdict(search_of(of.details), of.victim) for of in cases)
+    return ", ".join(f"{name} in {found[name]}" for name in VERDICTS)
 
 
 def perturbation_words() -> str:
@@ -326,12 +293,9 @@ def main() -> None:
         "quality": quality_table(),
         "ceiling": ceiling_table(),
         "speed": speed_table(),
-        "faster": faster_words(),
-        "held": held_table(),
         "sweep": sweep_table(sweep.RESULTS),
         "short": shortfalls(sweep.RESULTS),
         "unlike": sweep_table(unlike.RESULTS),
-        "trials": trials_table(),
     }
     if perturbations.RESULT.exists():
         tables["perturbations"] = perturbation_words()

@@ -2,6 +2,7 @@
 
 The slope is that of log(seconds) over log(images) or log(width) between neighbours: 1 means that twice as much costs
 twice as much. A budget of more than 256 images is drawn from in batches of 256, and the cost no longer grows.
+A step of the search looks at 32 images, whatever the budget.
 
     python -m benchmarks.slopes --json
 """
@@ -18,8 +19,6 @@ from benchmarks.rounds import clocked, contestants, state_in
 from invmask.defenses.ims.config import Phase, preset
 from invmask.defenses.ims.stepper import IMS
 from invmask.machine import choose_precision
-
-PHASES = (Phase.INITIALISE, Phase.MINIMISE)
 
 
 def main() -> None:
@@ -47,12 +46,11 @@ def main() -> None:
 
 
 def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[str, list[float]]:
-    """Seconds of the rounds timed, by phase."""
+    """Seconds of the rounds timed, by phase: the first one that the preset has, and minimise."""
     subject, _ = contestants(width, spc, device)
-    # A round of a race is many rounds of fewer images; the slope is one of a plain round.
-    subject, ims = replace(subject, precision=choose_precision(device)), IMS(preset(name, label_rounds=0))
+    subject, ims = replace(subject, precision=choose_precision(device)), IMS(preset(name))
     taken = {}
-    for phase in PHASES:
+    for phase in (Phase.SEARCH if ims.config.rounds_search else Phase.INITIALISE, Phase.MINIMISE):
         state = state_in(subject, ims, phase)
         every = [clocked(lambda _, state=state: ims.step(subject, state), phase, device) for _ in range(times + 1)]
         taken[phase.value] = every[1:]
@@ -65,13 +63,13 @@ def slopes(measured: dict[int, dict[str, list[float]]]) -> dict[str, dict[str, d
     Each timing of the one is taken with the timing of the other that has its place in the order.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for phase in PHASES:
-        found[phase.value] = {}
+    for phase in next(iter(measured.values())):
+        found[phase] = {}
         for first, second in itertools.pairwise(sorted(measured)):
             pairs = zip(measured[first][phase], measured[second][phase], strict=True)
             each = [math.log(after / before) / math.log(second / first) for before, after in pairs]
             spread = statistics.stdev(each) if len(each) > 1 else 0.0
-            found[phase.value][f"{first} to {second}"] = {"mean": statistics.fmean(each), "spread": spread}
+            found[phase][f"{first} to {second}"] = {"mean": statistics.fmean(each), "spread": spread}
     return found
 
 

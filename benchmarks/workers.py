@@ -21,7 +21,7 @@ from invmask.runs.store import RunStore
 from invmask.runs.subject import spec_of
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
-SHORT = {"label_rounds": 0, "rounds_initialise": 9, "rounds_minimise": 5, "rounds_sparsify": 0}
+SHORT = {"rounds_search": 9, "rounds_minimise": 5, "rounds_sparsify": 0}
 # Set at all, a trim threshold leaves glibc's other threshold where it starts.
 DASKS = {
     "MALLOC_ARENA_MAX": str(8 * (os.cpu_count() or 1)),

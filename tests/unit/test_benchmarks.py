@@ -1,5 +1,6 @@
 """What the benchmarks keep: cases that were asked for and have today's settings, and victims, to be used again."""
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from benchmarks import beside, cases, held, quality, readme, unlike
+from benchmarks import beside, cases, quality, readme, unlike
 from benchmarks.cases import keep, machines_of
 from invmask import settings
 from invmask.attacks.make import Plan
@@ -21,10 +22,16 @@ from invmask.errors import UserError
 from invmask.runs import process
 from invmask.runs.grid import Case
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
+from invmask.runs.subject import spec_of
 from tests.unit.run_helpers import VICTIM, write_victims
 
 WAITING = "threads that wait as OpenMP has them"
 PLAN = Plan("cifar10", "preactresnet18w2", "badnets")
+
+
+def told(label: int, lead: float) -> dict[str, Any]:
+    """Notes of a run whose search ended so."""
+    return {"label": label, "lead": lead, "family": "patch", "stands out": lead >= 0.6, "leads": {"patch": lead}}
 
 
 def write(folder: Path, case: Case, **unlike: float) -> None:
@@ -123,33 +130,46 @@ def test_the_table_of_quality_takes_no_mean_over_two_precisions():
     ]
 
 
-def test_labels_held_to_are_compared_with_the_same_cases_not_held_to():
-    def case(victim: str, label: int, acc: float, asr: float | None, **settings: float) -> CaseResult:
-        views = {view: {"acc": acc, "asr": asr, "ra": asr} for view in VIEWS}
-        details = {"settings": {"hold_lead": 0.6, **settings}, "race": {"label": label, "lead": 1.25}}
-        return CaseResult(victim, "cifar10", "cnn4", "badnets", 0.1, "default", 1, 0, views=views, details=details)
+def test_the_table_of_quality_says_what_the_search_found_and_measures_no_view_after_it():
+    def case(victim: str, seed: int, label: int, lead: float) -> dict[str, object]:
+        shares = {"acc": 0.9, "asr": 0.1, "ra": 0.5}
+        phases = [
+            {"phase": "search", "rounds": 12},
+            {
+                "phase": "minimise",
+                "rounds": 8,
+                "pruned": shares,
+                "inverse": shares,
+                "selected": 2,
+                "pruned_channels": 1,
+            },
+        ]
+        of = {"victim": victim, "preset": "default", "spc": 10, "precision": "float32", "seed": seed}
+        return {**of, "original": shares, "phases": phases, "notes": told(label, lead)}
 
-    pairs = [
-        (case("one", 3, 0.8, 0.1, hold_images=40), case("one", 3, 0.7, 0.3)),
-        (case("one", 2, 0.6, 0.5, hold_images=40), case("one", 2, 0.7, 0.4)),
-        (case("control", 3, 0.9, None, hold_images=40), case("control", 3, 0.6, None)),
-    ]
-    found = held.compare(pairs, {"one": 3, "control": None})
-    assert (found["hold_lead"], {name: of["n"] for name, of in found["labels"].items()}) == (
-        0.6,
-        {"the backdoor's": 1, "another": 2},
-    )
-    right, wrong = (of["differences"] for of in found["labels"].values())
-    assert (right["pruned acc"]["mean"], right["pruned asr"]["mean"]) == pytest.approx((10, -20))
-    assert (wrong["pruned acc"]["mean"], wrong["pruned asr"]["mean"]) == pytest.approx((10, 10))
-    assert (wrong["pruned acc"]["n"], wrong["pruned asr"]["n"]) == (2, 1)
-    other = case("one", 3, 0.8, 0.1, hold_images=40, pressure=2)
-    with pytest.raises(AssertionError):
-        held.compare([(other, pairs[0][1])], {"one": 3})
-    now, then = pairs[0]
-    half = replace(now, details={**now.details, "precision": "bfloat16"})
-    with pytest.raises(AssertionError):
-        held.compare([(half, then)], {"one": 3})
+    victim = "cifar10-preactresnet18w16-badnets"
+    lines = quality.make_table([case(victim, 0, 0, 1.5), case(victim, 1, 3, 0.25)]).splitlines()
+    (row,) = (line for line in lines if "search" in line)
+    assert row == "| badnets | default, 10 | search: right 1.50, undecided 0.25 | 2 | 12 ± 0 | | | | | | | |"
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_what_was_measured_with_settings_of_another_version_is_not_done(own_home: Path):
+    write_victims(own_home / "victims")
+    spec, file = spec_of(VICTIM, "default", 10, 0), own_home / "case.json"
+    assert not quality.is_done(file, spec)
+    for config, done in ((spec.config, True), (replace(spec.config, steepness=7.0), False)):
+        file.write_text(json.dumps({"config": config.as_json()}))
+        assert quality.is_done(file, spec) is done
+    file.write_text(json.dumps({"config": {**spec.config.as_json(), "pressure": 1.0}}))
+    assert not quality.is_done(file, spec)
+
+
+def test_the_target_of_a_victim_is_on_its_card_or_else_in_its_name():
+    assert cases.target_of("cifar10-wideresnet16-blended-t7") == 7
+    assert cases.target_of("folder:signs43@32-preactresnet18w16-badnets-t20") == 20
+    assert cases.target_of("cifar10-preactresnet18w16-badnets-p5") == 0
+    assert cases.target_of("cifar10-preactresnet18w16-clean") is None
 
 
 def test_a_defence_that_hangs_is_cut_off_and_nothing_of_it_stays(own_home: Path):
@@ -207,31 +227,55 @@ def test_readme_says_what_other_processes_cost_before_and_now():
     ]
 
 
-def test_readme_says_which_cases_fall_short_and_whether_the_race_was_misled_for_each_preset(tmp_path: Path):
-    def write_one(preset: str, attack: str, spc: int, asr: float | None, ra: float | None, race: int | None) -> None:
-        victim = f"cifar10-preactresnet18w16-{attack}"
-        measures: dict[str, float | None] = {"acc": 0.9, "asr": asr, "ra": ra}
-        details = {"race": None if race is None else {"label": race, "lead": 0.5}}
-        case = CaseResult(
-            victim, "cifar10", "w", attack, 0.1, preset, spc, 0, views=dict.fromkeys(VIEWS, measures), details=details
-        )
-        write_case(tmp_path / "cases", f"{attack}-{preset}-{spc}", case)
+def write_one(
+    folder: Path, preset: str, attack: str, spc: int, asr: float | None, ra: float | None, notes: dict[str, Any] | None
+) -> None:
+    victim = f"cifar10-preactresnet18w16-{attack}"
+    measures: dict[str, float | None] = {"acc": 0.9, "asr": asr, "ra": ra}
+    details = {} if notes is None else {"notes": notes}
+    details = {"precision": "float32", "device": "cpu", "threads": 1, **details}
+    views = dict.fromkeys(VIEWS, measures)
+    case = CaseResult(victim, "cifar10", "w", attack, 0.1, preset, spc, 0, views=views, details=details)
+    write_case(folder / "cases", f"{attack}-{preset}-{spc}", case)
 
-    write_one("default", "wanet", 1, 0.523, 0.1, race=3)
-    write_one("default", "sig", 1, 0.05, 0.7, race=2)
-    write_one("default", "sig", 10, 0.05, 0.7, race=0)
-    write_one("default", "badnets", 1, 0.1, 0.76, race=0)
-    write_one("default", "clean", 1, None, None, race=5)
-    write_one("paper", "badnets", 10, 0.2, 0.8, race=None)
-    write_one("paper", "bpp", 10, 0.0, 0.8, race=None)
+
+def test_readme_says_which_cases_fall_short_and_what_the_search_found_for_each_preset(tmp_path: Path):
+    write_one(tmp_path, "default", "wanet", 1, 0.523, 0.1, told(3, 0.7))
+    write_one(tmp_path, "default", "sig", 1, 0.05, 0.7, told(2, 0.3))
+    write_one(tmp_path, "default", "sig", 10, 0.05, 0.7, told(0, 1.2))
+    write_one(tmp_path, "default", "badnets", 1, 0.1, 0.76, told(0, 1.4))
+    write_one(tmp_path, "default", "clean", 1, None, None, told(5, 0.2))
+    write_one(tmp_path, "paper", "badnets", 10, 0.2, 0.8, {"rounds without progress": 3})
+    write_one(tmp_path, "paper", "bpp", 10, 0.0, 0.8, None)
     short, published = readme.shortfalls(tmp_path).split("\n\n")
     assert short == (
         "`default`: of 4 cases with an attack 1 end with an ASR over 10 % (wanet, SPC 1, seed 0: 52.3 %); "
         "in 2 others RA is more than 15 points under the victim's ACC (2 sig; 1 at SPC 1, 1 at SPC 10); "
-        "a label that is not the backdoor's was ahead in the race in 1 of the 1 over 10 %, in 1 of the 2 others, "
-        "in 0 of the 1 that do not fall short."
+        "what the search found was right in 0, wrong in 1, undecided in 0 of the 1 over 10 %; "
+        "right in 1, wrong in 0, undecided in 1 of the 2 others; "
+        "right in 1, wrong in 0, undecided in 0 of the 1 that do not fall short."
     )
     assert published == (
         "`paper`: of 2 cases with an attack 1 end with an ASR over 10 % (badnets, SPC 10, seed 0: 20.0 %); in 0 others "
         "RA is more than 15 points under the victim's ACC."
     )
+
+
+def test_readme_says_what_the_search_found_in_every_case_where_there_was_one(tmp_path: Path):
+    write_one(tmp_path, "default", "wanet", 1, 0.5, 0.1, told(3, 0.7))
+    write_one(tmp_path, "default", "wanet", 10, 0.5, 0.1, told(0, 2.0))
+    write_one(tmp_path, "default", "clean", 1, None, None, told(5, 0.2))
+    # Of before there was a search.
+    write_one(tmp_path, "default", "badnets", 10, 0.1, 0.8, {"label": 0, "lead": 1.5})
+    write_one(tmp_path, "paper", "badnets", 10, 0.2, 0.8, {"rounds without progress": 3})
+    machines = {path.stem: "a machine" for path in (tmp_path / "cases").glob("*.json")}
+    (tmp_path / "machines.json").write_text(json.dumps(machines))
+    found = readme.sweep_table(tmp_path)
+    assert found.count("What the search of") == 1
+    assert found.partition("the lead in nats.\n\n")[2].partition("\n\n")[0].splitlines() == [
+        "| victim | SPC 1 | SPC 10 |",
+        "| --- | --- | --- |",
+        "| `cifar10-preactresnet18w16-badnets` |  | – |",
+        "| `cifar10-preactresnet18w16-clean` | undecided 0.20 |  |",
+        "| `cifar10-preactresnet18w16-wanet` | wrong 0.70 | right 2.00 |",
+    ]
