@@ -173,7 +173,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             "VGG6-BN-ELU, dropout",
             32,
             _FIRST,
-            "ours, as VGG6-BN-ELU; a tenth of the values left out after every stage in training (Srivastava et al. 2014)",
+            "ours, as VGG6-BN-ELU; dropout of 10 % after every stage (Srivastava et al. 2014)",
             lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0], nn.ELU, dropout=0.1),
         ),
         Architecture(
