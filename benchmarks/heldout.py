@@ -74,6 +74,7 @@ def main() -> None:
     done = len(cases) - len(to_do)
     with tqdm(total=len(cases), initial=done, unit="case", file=sys.stderr, smoothing=0) as bar:
         run_cases(to_do, folder, asked.at_once, bar)
+    results.mkdir(parents=True, exist_ok=True)
     found = []
     for (place, _), case in tqdm(cases.items(), desc="measuring", file=sys.stderr):
         result, file = read_case(file_of(folder, case)), results / f"{case.name}.json"
@@ -83,8 +84,7 @@ def main() -> None:
         # Where it stands in the set may change.
         found.append({**known, "place": place})
         disk.write_bytes(file, (json.dumps(found[-1], indent=1) + "\n").encode())
-    if asked.seeds == [0, 1, 2]:
-        count_look(results / f"{SUMMARY}.json", asked.set_name, asked.preset, found)
+    count_look(results / f"{SUMMARY}.json", asked.set_name, asked.preset, found)
     print(table(found))
 
 
@@ -144,6 +144,7 @@ def count_look(file: Path, set_name: str, preset: str, cases: Sequence[Raw]) -> 
     look = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "preset": preset,
+        "seeds": sorted({case["seed"] for case in cases}),
         "cases": len(cases),
         "without_result": sum(case["problem"] is not None for case in cases),
         "commit": commit(),

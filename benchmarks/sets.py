@@ -131,7 +131,7 @@ class Victim:
 
 
 _CIFAR, _FASHION = CIFAR10.name, FASHION_MNIST.name
-_BN_ELU_DROPOUT = Network(_CIFAR, "vgg6bneludropoutw16", 8)
+_BN_ELU_DROPOUT = Network(_CIFAR, "vgg6bneludropoutw16", 12)
 _BN = Network(_CIFAR, "vgg6bnw16", 8)
 _NONE = Network(_CIFAR, "vgg6w16", 14)
 _WIDE = Network(_CIFAR, "wideresnet16w12", 6)
@@ -140,7 +140,7 @@ _CNN = Network(_CIFAR, "cnn4fcw16", 14)
 _PRE = Network(_CIFAR, "preactresnet18w8", 7)
 _SIGNS = Network(signs.DATASET, "vgg6bnw20", 30)
 _GREY = Network(_FASHION, "cnn4w8", 8)
-_V_BN_ELU = Network(_CIFAR, "vgg6bneluw12", 8)
+_V_BN_ELU = Network(_CIFAR, "vgg6bneluw12", 10)
 _V_BN = Network(_CIFAR, "vgg6bnw12", 8)
 _V_NONE = Network(_CIFAR, "vgg6w12", 14)
 _V_WIDE = Network(_CIFAR, "wideresnet16w8", 7)

@@ -299,6 +299,7 @@ def test_every_complete_run_is_counted(tmp_path: Path):
     told = json.loads(file.read_text())
     assert (told["set"], told["count"], len(told["looks"])) == (HELD_OUT, 2, 2)
     assert told["looks"][1]["verdict"][0]["passed"] is True
+    assert (told["looks"][1]["seeds"], told["looks"][1]["cases"]) == ([0], 2)
     (tmp_path / "one.json").write_text(json.dumps(case()))
     (tmp_path / "two.json").write_text(json.dumps(case(preset="adaptive")))
     assert [of["preset"] for of in heldout.read_raw(tmp_path)] == ["default"]
