@@ -269,6 +269,23 @@ def _keep(name: str, own: Path, kept: Path) -> None:
     disk.write_bytes(kept / f"{name}.json", (json.dumps(said, indent=2) + "\n").encode())
 
 
+def missing_of(set_names: Iterable[str], only: Iterable[str] | None = None) -> list[tuple[str, Victim]]:
+    """Victims of sets that are not kept yet, each with its set: first the attacked ones, then one twin of each network.
+
+    What does not work out is seen soon, and with one twin of each network there is a ceiling for its RA.
+
+    Args:
+        only: names of those that are asked for; None for all.
+    """
+    all_of = [(name, victim) for name in set_names for victim in (*SETS[name], *twins_of(SETS[name]))]
+    asked = None if only is None else set(only)
+    return [
+        (name, victim)
+        for name, victim in sorted(all_of, key=lambda of: of[1].seed)
+        if (asked is None or victim.name in asked) and not (folder_of(name) / f"{victim.name}.json").exists()
+    ]
+
+
 def prepare(victims: Iterable[Victim]) -> None:
     """Have the data sets of victims at hand: draw or fetch those that are not."""
     triggers.draw_missing()
@@ -287,18 +304,13 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     os.environ.setdefault("INVMASK_THREADS", str(asked.threads))
-    for set_name in asked.sets:
-        # First the attacked ones: what does not work out is seen soon.
-        victims = (*SETS[set_name], *twins_of(SETS[set_name]))
-        victims = [victim for victim in victims if asked.only is None or victim.name in asked.only]
-        missing = [victim for victim in victims if not (folder_of(set_name) / f"{victim.name}.json").exists()]
-        prepare(missing)
-        for place, victim in enumerate(missing, 1):
-            print(f"{set_name}: {victim.name}, {place} of {len(missing)} missing.", file=sys.stderr, flush=True)
-            provide(victim, set_name)
-            card = read_card(folder_of(set_name) / f"{victim.name}.json")
-            shares = ", ".join(f"{key} {getattr(card, key):.3f}" for key in ("acc", "asr", "ra") if getattr(card, key))
-            print(f"  {shares}", file=sys.stderr, flush=True)
+    for place, (set_name, victim) in enumerate(missing := missing_of(asked.sets, asked.only), 1):
+        prepare([victim])
+        print(f"{set_name}: {victim.name}, {place} of {len(missing)} missing.", file=sys.stderr, flush=True)
+        provide(victim, set_name)
+        card = read_card(folder_of(set_name) / f"{victim.name}.json")
+        shares = ", ".join(f"{key} {getattr(card, key):.3f}" for key in ("acc", "asr", "ra") if getattr(card, key))
+        print(f"  {shares}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

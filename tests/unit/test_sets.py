@@ -314,11 +314,16 @@ def test_a_victim_is_trained_once_kept_in_half_precision_and_given_to_every_home
         trained.append(of.name)
         save_victim(folder, tiny_card(of), make_narrow(width=2))
 
+    monkeypatch.setitem(SETS, VALIDATION, (*SETS[VALIDATION], victim))
     images = load_embedded("cifar10", "test").images.take(np.arange(200))
     monkeypatch.setattr(sets, "_train", train)
     monkeypatch.setattr(sets, "load_dataset", lambda *_, **__: images)
     monkeypatch.setattr(settings, "BENCHMARKS", own_home / "benchmarks")
+    order = [(name, of.seed) for name, of in sets.missing_of(SETS)]
+    assert order[:18] == [(HELD_OUT, 0)] * 11 + [(VALIDATION, 0)] * 7
+    assert [seed for _, seed in order[18:]] == sorted(seed for _, seed in order[18:])
     assert sets.provide(victim, VALIDATION)
+    assert len(sets.missing_of(SETS)) == len(order) - 1
     monkeypatch.setenv("INVMASK_HOME", str(own_home / "another"))
     assert not sets.provide(victim, VALIDATION)
     assert trained == [victim.name]
