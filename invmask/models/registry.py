@@ -145,6 +145,14 @@ ARCHITECTURES: dict[str, Architecture] = {
             lambda classes, width, shape: ResNet20(classes, width or 16, shape[0]),
         ),
         Architecture(
+            "resnet20bias",
+            "ResNet-20, biased",
+            16,
+            "channels of the first stage",
+            "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2; convolutions with biases",
+            lambda classes, width, shape: ResNet20(classes, width or 16, shape[0], bias=True),
+        ),
+        Architecture(
             "vgg6bn",
             "VGG6-BN",
             32,
@@ -159,6 +167,14 @@ ARCHITECTURES: dict[str, Architecture] = {
             _FIRST,
             "ours, six convolutions with BatchNorm, after Simonyan and Zisserman 2015; ELU of Clevert et al. 2016",
             lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0], nn.ELU),
+        ),
+        Architecture(
+            "vgg6bneludropout",
+            "VGG6-BN-ELU, dropout",
+            32,
+            _FIRST,
+            "ours, as VGG6-BN-ELU; dropout of 10 % after every stage (Srivastava et al. 2014)",
+            lambda classes, width, shape: plain.vgg6(classes, width or 32, shape[0], nn.ELU, dropout=0.1),
         ),
         Architecture(
             "vgg6",
@@ -176,6 +192,15 @@ ARCHITECTURES: dict[str, Architecture] = {
             _FIRST,
             "ours, for 28x28 grey images",
             lambda classes, width, shape: plain.cnn4(classes, width or 16, shape[0]),
+        ),
+        Architecture(
+            "cnn4fc",
+            "CNN, four convolutions and two linear layers",
+            32,
+            _FIRST,
+            "ours, without BatchNorm",
+            lambda classes, width, shape: plain.PlainCNN(classes, width or 32, shape[0]),
+            normalised=False,
         ),
     )
 }

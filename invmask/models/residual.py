@@ -53,11 +53,12 @@ class ResNet20(nn.Module):
 
     Args:
         width: channels of the first of three stages; 16 is the published network.
+        bias: whether the convolutions have one, as in some programs, although BatchNorm follows.
 
     Maps [N, channels, H, W] (normalised) to logits [N, num_classes].
     """
 
-    def __init__(self, num_classes: int = 10, width: int = 16, channels: int = 3) -> None:
+    def __init__(self, num_classes: int = 10, width: int = 16, channels: int = 3, bias: bool = False) -> None:
         # Torchvision takes seconds to import, and most networks do without.
         from torchvision.models.resnet import BasicBlock
 
@@ -74,6 +75,10 @@ class ResNet20(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if bias:
+                    # Drawn as torch draws those of a convolution that has one.
+                    bound = module.weight[0].numel() ** -0.5
+                    module.bias = nn.Parameter(torch.empty(module.out_channels).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))

@@ -34,10 +34,13 @@ NARROW = {
     "vit": "vitw32",
     "wideresnet16": "wideresnet16w4",
     "resnet20": "resnet20w4",
+    "resnet20bias": "resnet20biasw4",
     "vgg6bn": "vgg6bnw4",
     "vgg6bnelu": "vgg6bneluw4",
+    "vgg6bneludropout": "vgg6bneludropoutw4",
     "vgg6": "vgg6w4",
     "cnn4": "cnn4w4",
+    "cnn4fc": "cnn4fcw4",
 }
 """A small form of each; None where there is none."""
 SMALL = [name for name in NARROW.values() if name]
@@ -375,3 +378,15 @@ def test_presets_change_on_transformers_and_the_published_one_as_published():
         assert sharper.weight_held == sharper.flips_kept == 0 < preset(name).flips_kept
     assert set(ON_TRANSFORMERS) == set(PRESETS)
     assert preset("paper", transformer=True, sparsity_weight=3).sparsity_weight == 3
+
+
+def test_variants_differ_from_their_kind_in_what_they_are_named_for():
+    biased, plain = build("resnet20biasw4", 10), build("resnet20w4", 10)
+    convolutions = [module for module in biased.modules() if isinstance(module, nn.Conv2d)]
+    assert all(module.bias is not None and float(module.bias.abs().min()) > 0 for module in convolutions)
+    assert count(biased) - count(plain) == sum(module.out_channels for module in convolutions)
+    images = torch.rand(2, *COLOUR)
+    dropping = build("vgg6bneludropoutw4", 10)
+    assert sum(isinstance(module, nn.Dropout) for module in dropping.modules()) == 3
+    assert set(dropping.state_dict()) == set(build("vgg6bneluw4", 10).state_dict())
+    assert not torch.equal(dropping(images), dropping(images))

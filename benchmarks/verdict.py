@@ -1,0 +1,160 @@
+"""The table of a set of victims, and whether a preset passes what was asked of it: from the cases' JSON alone."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.cases import race_of
+
+Raw = dict[str, Any]
+"""A case as `benchmarks.heldout` writes it."""
+MOST_ASR, MOST_LOSS, MOST_BELOW_TWIN, LEAST_INVERSE, MOST_TWIN_LOSS = 0.10, 0.05, 0.08, 0.80, 0.04
+SLACK = 1e-9
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What was asked, and of how many cases it holds.
+
+    Attributes:
+        share: of the cases that it has to hold for.
+    """
+
+    what: str
+    share: float
+    held: int
+    cases: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether it holds for as many as was asked; of no case nothing is known."""
+        return self.cases > 0 and self.held >= self.share * self.cases - SLACK
+
+    def in_words(self) -> str:
+        """A line of the verdict."""
+        asked = "all" if self.share == 1 else f"{self.share:.1%}"
+        return f"{self.what}: {self.held} of {self.cases}, asked for {asked}: {'passed' if self.passed else 'FAILED'}"
+
+
+def ceiling(case: Raw) -> float:
+    """RA that a network reaches which nobody poisoned: the mean of the clean twins' on the same triggered images."""
+    return statistics.mean(twin["ra"] for twin in case["twins"].values())
+
+
+def removed(case: Raw) -> bool:
+    """Whether the pruned view has no backdoor left, and still its ACC; a case without result has not."""
+    if case["problem"] is not None:
+        return False
+    loss = case["views"]["original"]["acc"] - case["views"]["pruned"]["acc"]
+    return case["views"]["pruned"]["asr"] < MOST_ASR and loss <= MOST_LOSS + SLACK
+
+
+def recovered(case: Raw) -> bool:
+    """Whether triggered images are answered nearly as well as by the clean twin."""
+    return case["problem"] is None and ceiling(case) - case["views"]["pruned"]["ra"] <= MOST_BELOW_TWIN + SLACK
+
+
+def inverted(case: Raw) -> bool:
+    """Whether the inverse view still has the backdoor."""
+    return case["problem"] is None and case["views"]["inverse"]["asr"] > LEAST_INVERSE
+
+
+def unharmed(case: Raw) -> bool:
+    """Whether a clean twin keeps its ACC."""
+    return case["problem"] is None and _loss(case) <= MOST_TWIN_LOSS + SLACK
+
+
+def criteria(cases: Iterable[Raw]) -> list[Criterion]:
+    """What was asked of a preset, on the cases of a set; attacked networks and clean twins."""
+    attacked, twins = _parted(cases)
+
+    def of(what: str, share: float, among: list[Raw], holds: Callable[[Raw], bool]) -> Criterion:
+        return Criterion(what, share, sum(map(holds, among)), len(among))
+
+    return [
+        of("pruned ASR under 10 % and ACC at most 5 points lower", 7 / 8, attacked, removed),
+        of("RA at most 8 points under the clean twin's own", 3 / 4, attacked, recovered),
+        of("inverse ASR over 80 %", 3 / 4, attacked, inverted),
+        of("clean twins lose at most 4 points of ACC", 1.0, twins, unharmed),
+    ]
+
+
+def table(cases: Iterable[Raw]) -> str:
+    """Markdown: the attacked networks, their clean twins, and the verdict. In per cent, mean ± spread over seeds."""
+    attacked, twins = _parted(cases)
+    verdict = [f"- {criterion.in_words()}" for criterion in criteria([*attacked, *twins])]
+    return "\n\n".join([_attacked_table(attacked), _twins_table(twins), "\n".join(verdict)])
+
+
+def _parted(cases: Iterable[Raw]) -> tuple[list[Raw], list[Raw]]:
+    ordered = sorted(cases, key=lambda case: (case["place"], case["seed"]))
+    return [case for case in ordered if case["trigger"]], [case for case in ordered if not case["trigger"]]
+
+
+def _groups(cases: list[Raw]) -> list[list[Raw]]:
+    groups: dict[str, list[Raw]] = defaultdict(list)
+    for case in cases:
+        groups[case["victim"]].append(case)
+    return list(groups.values())
+
+
+def _attacked_table(cases: list[Raw]) -> str:
+    titles = ["network", "trigger", "target", "poisoned", "original ACC / ASR / RA", "pruned ACC", "pruned ASR"]
+    titles += ["pruned RA", "clean twins' RA", "inverse ASR", "label found", "lead", "family", "removed"]
+    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
+    for group in _groups(cases):
+        first, done = group[0], [case for case in group if case["problem"] is None]
+        races = [race_of(case) for case in done]
+        original = [_percent([case["views"]["original"][key] for case in done[:1]]) for key in ("acc", "asr", "ra")]
+        leads = [race["lead"] for race in races if race.get("lead") is not None]
+        families = dict.fromkeys(case["notes"]["family"] for case in done if case["notes"].get("family"))
+        hits = sum(race.get("label") == first["target"] for race in races)
+        cells = [
+            f"{first['dataset'].removeprefix('folder:')} `{first['architecture']}`",
+            first["trigger"],
+            str(first["target"]),
+            f"{100 * first['ratio']:g} %",
+            " / ".join(original),
+            *(_percent([case["views"]["pruned"][key] for case in done]) for key in ("acc", "asr", "ra")),
+            _percent([ceiling(case) for case in done[:1]]),
+            _percent([case["views"]["inverse"]["asr"] for case in done]),
+            f"{hits} of {len(group)}" if any(races) else "",
+            _number(leads, 2),
+            ", ".join(families),
+            f"{sum(map(removed, group))} of {len(group)}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _twins_table(cases: list[Raw]) -> str:
+    titles = ["clean twin", "original ACC", "pruned ACC", "most lost", "kept"]
+    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
+    for group in _groups(cases):
+        done = [case for case in group if case["problem"] is None]
+        cells = [
+            f"`{group[0]['victim'].removeprefix('folder:')}`",
+            _percent([case["views"]["original"]["acc"] for case in done[:1]]),
+            _percent([case["views"]["pruned"]["acc"] for case in done]),
+            _percent([max(_loss(case) for case in done)]) if done else "",
+            f"{sum(map(unharmed, group))} of {len(group)}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _loss(case: Raw) -> float:
+    return case["views"]["original"]["acc"] - case["views"]["pruned"]["acc"]
+
+
+def _percent(shares: list[float]) -> str:
+    return _number([100 * share for share in shares], 1)
+
+
+def _number(values: list[float], digits: int) -> str:
+    if not values:
+        return ""
+    text = f"{statistics.mean(values):.{digits}f}"
+    return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
