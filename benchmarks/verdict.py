@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cases import race_of
+from benchmarks.cases import search_of
 
 Raw = dict[str, Any]
 """A case as `benchmarks.heldout` writes it."""
@@ -106,11 +106,11 @@ def _attacked_table(cases: list[Raw]) -> str:
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     for group in _groups(cases):
         first, done = group[0], [case for case in group if case["problem"] is None]
-        races = [race_of(case) for case in done]
+        searches = [search_of(case) for case in done]
         original = [_percent([case["views"]["original"][key] for case in done[:1]]) for key in ("acc", "asr", "ra")]
-        leads = [race["lead"] for race in races if race.get("lead") is not None]
+        leads = [found["lead"] for found in searches if found]
         families = dict.fromkeys(case["notes"]["family"] for case in done if case["notes"].get("family"))
-        hits = sum(race.get("label") == first["target"] for race in races)
+        hits = sum(found.get("stands out", False) and found["label"] == first["target"] for found in searches)
         cells = [
             f"{first['dataset'].removeprefix('folder:')} `{first['architecture']}`",
             first["trigger"],
@@ -120,7 +120,7 @@ def _attacked_table(cases: list[Raw]) -> str:
             *(_percent([case["views"]["pruned"][key] for case in done]) for key in ("acc", "asr", "ra")),
             _percent([ceiling(case) for case in done[:1]]),
             _percent([case["views"]["inverse"]["asr"] for case in done]),
-            f"{hits} of {len(group)}" if any(races) else "",
+            f"{hits} of {len(group)}" if any(searches) else "",
             _number(leads, 2),
             ", ".join(families),
             f"{sum(map(removed, group))} of {len(group)}",

@@ -144,7 +144,7 @@ class Searching(Protocol):
     """A defence that looks for the backdoor's label and trigger in its first stage."""
 
     def candidates(self, subject: Subject, state: Any) -> Candidates | None:
-        """What the search has found by now; None before it has begun, or without one."""
+        """What the last round found; None where it was no round of the search."""
         ...
 
 

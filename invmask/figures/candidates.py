@@ -18,8 +18,9 @@ ENOUGH = 0.8
 """The share of images led to a label from which the size of its synthesized trigger says something."""
 STANDS_OUT, DROPPED = "stands out", "dropped"
 # What a full bar is: of a patch a share of the picture's pixels, of a smooth change of the range of a pixel's values,
-# of a warp of the picture's side. Fixed, so that lengths compare from round to round and from run to run.
-_FULL_PATCH, _FULL_SMOOTH, _FULL_WARP = 0.1, 0.25, 0.1
+# of a warp of the picture's side, of channels what their cut costs in nats. Fixed, so that lengths compare from round
+# to round and from run to run.
+_FULL_PATCH, _FULL_SMOOTH, _FULL_WARP, _FULL_CHANNELS = 0.1, 0.1, 0.1, 1.0
 MARGIN, GAP = 4, 14
 """Pixels around the figure, and between two cards."""
 MOST, MOST_WIDE = 5, 10
@@ -95,6 +96,8 @@ def full_size(name: str, height: int, width: int) -> float:
     """What a full bar of that family is, in its unit, on pictures of so many pixels."""
     if name == "smooth":
         return 256 * _FULL_SMOOTH
+    if name == "channels":
+        return _FULL_CHANNELS
     return _FULL_WARP * max(height, width) if name == "warp" else float(round(_FULL_PATCH * height * width))
 
 

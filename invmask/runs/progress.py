@@ -85,7 +85,8 @@ class Progress:
         entry = RoundEntry(record, self._views(before, repair), seconds)
         examples = bench.defense.examples(self.state) if record.synthesis is not None else None
         place = _place(bench, self.state)
-        found = bench.defense.candidates(self.state) if isinstance(bench.defense, Searching) else None
+        defense = bench.defense
+        found = defense.candidates(bench.subject, self.state) if isinstance(defense, Searching) else None
         self.stored = journal.commit(self.run, self.shapes, self.stored, entry, repair, examples, place, found)
         return entry
 

@@ -89,7 +89,7 @@ class Finder:
     def examples(self, state: FinderState) -> Examples | None:  # noqa: ARG002
         return None
 
-    def candidates(self, state: FinderState) -> Candidates | None:
+    def candidates(self, subject: Subject, state: FinderState) -> Candidates | None:  # noqa: ARG002
         return found(state.round, self.config.search) if 0 < state.round <= self.config.search else None
 
     def pack(self, state: FinderState) -> tuple[dict[str, Tensor], dict[str, Any]]:

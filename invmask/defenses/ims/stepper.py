@@ -104,9 +104,14 @@ class IMS:
 
     def candidates(self, subject: Subject, state: IMSState) -> Candidates | None:
         """See `defenses.base.Searching`."""
-        family = state.search.family
-        if family is None:
+        family, searches = state.search.family, state.phase is Phase.SEARCH
+        if family is None or (not searches and state.round_in_phase):
             return None
+        # At the end, what tells most: a picture of the trigger where there is one, for channels say little to people.
+        clear = None if searches else search.standing_out(state.search, self.config)
+        if clear is not None:
+            pictured = any(each.lead >= self.config.clear_lead for each in state.hypotheses)
+            family = state.hypotheses[0].family if pictured else clear[0]
         return candidates(state.search.inversions[family], family, subject.shape, self.config.clear_lead)
 
     def pack(self, state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
