@@ -55,7 +55,7 @@ def main() -> None:
                     page.wait_for_timeout(3_000)  # while a user reads
                     pressed = time.perf_counter()
                     press(page, "Run")
-                    expect(heading(page, re.compile(r"The three views, round [1-9]"))).to_be_visible()
+                    expect(heading(page, re.compile(r"The views, round [1-9]"))).to_be_visible()
                     first_round = time.perf_counter() - pressed
                     page.context.close()
             if turn:

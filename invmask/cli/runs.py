@@ -96,7 +96,7 @@ def outcome(run: Run, summary: RunSummary) -> dict[str, Any]:
         "defense": spec.defense,
         "preset": spec.preset,
         "stopped_because": summary.stopped_because,
-        "rounds": {stage.name: taken[stage.name] for stage in spec.entry.stages},
+        "rounds": {name: taken[name] for name in spec.stages},
         "seconds": sum(entry.seconds for entry in entries),
         "channels": shapes.channels if shapes else None,
         **counts,

@@ -75,7 +75,7 @@ class RunResult:
         stopped_because: why, as a sentence.
         finished: the defence was done; False if somebody stopped it before.
         round: rounds taken.
-        rounds: rounds taken in each stage, by its name.
+        rounds: rounds taken in each stage that the settings have rounds for, by its name.
         seconds: of all rounds together.
         counts: the defence's, by name, at the end: channels selected (s < 0.5), pruned (m < 0.5) and the like.
         notes: what else the defence told, each as it was last told and not None.

@@ -109,7 +109,7 @@ class Progress:
             stopped_because=ended or want.because or f"Stopped by hand after round {self.stored.round}.",
             finished=ended is not None,
             round=self.stored.round,
-            rounds={stage.name: taken[stage.name] for stage in bench.spec.entry.stages},
+            rounds={name: taken[name] for name in bench.spec.stages},
             seconds=math.fsum(entry.seconds for entry in entries),
             counts=entries[-1].record.counts if entries else {},
             notes=_last_told(entries),

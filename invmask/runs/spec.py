@@ -43,6 +43,11 @@ class RunSpec:
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the defence's stages that the settings have rounds for, in order."""
+        return tuple(stage.name for stage in self.entry.stages if self.config.rounds(stage.name))
+
+    @property
     def entry(self) -> Entry:
         """What the defence says of itself."""
         return registry.entry(self.defense)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,8 +34,7 @@ CLAIMS: dict[str, Callable[[Outcome], bool]] = {
     "the victim has a backdoor": lambda found: found["original"]["asr"] > 0.9,
     # ASR 0.4 %
     "the pruned view loses the backdoor": lambda found: found["pruned_view"]["asr"] < 0.05,
-    # ACC 2.8 and 2.5 points lower
-    "the pruned view keeps its accuracy": lambda found: found["pruned_view"]["acc"] > found["original"]["acc"] - 0.05,
+    "the pruned view keeps its accuracy": lambda found: found["pruned_view"]["acc"] > found["original"]["acc"] - 0.04,
     # RA 0 % before, 89.4 and 89.6 % after
     "triggered images are recovered": lambda found: found["pruned_view"]["ra"] > found["original"]["ra"] + 0.7,
     # ASR 100 %
@@ -94,6 +94,26 @@ def bench() -> Bench:
 def test_a_defence_keeps_its_promise(claim: str, defended: Defended):
     views = {key: defended.outcome[key] for key in KEYS.values()}
     assert CLAIMS[claim](views), views
+
+
+def test_the_label_is_found_and_the_synthesized_trigger_lies_where_the_attackers_does(defended: Defended, bench: Bench):
+    found, card = defended.run.candidates_at(sum(defended.outcome["rounds"].values())), bench.victim.card
+    assert found is not None
+    assert (found.family, found.standing_out) == ("patch", card.target_label)
+    assert found.lead is not None
+    assert found.lead > 0.6
+    portrait = found.portraits[found.labels.tolist().index(card.target_label)].astype(float)
+    # On mid grey: what is not grey is the patch.
+    weight = np.abs(portrait - 127.5).sum(2).clip(2) - 2
+    attack, (height, width) = card.make_attack(), weight.shape
+    assert attack is not None
+    grey = torch.full((1, bench.subject.shape[0], height, width), 0.5)
+    right = ((attack.apply(grey) - grey).abs() > 0.01).any(1)[0].numpy()
+    # Its training images were mirrored: the network knows the square on either side.
+    square = right | right[:, ::-1]
+    # 18 of 784 pixels.
+    assert square.mean() < 0.03
+    assert weight[square].sum() > 0.4 * weight.sum()
 
 
 def test_show_tells_the_same_of_it(defended: Defended):
