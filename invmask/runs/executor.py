@@ -69,6 +69,7 @@ class _Hands:
     cluster: "Cluster | None" = None
     watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
     turn: int = 0
+    prepared: "Future | None" = None
     not_before: float = 0.0
     patience: float = RESTART_SECONDS[0]
 
@@ -105,6 +106,8 @@ class Executor:
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._hands = _Hands(Lookout(store))
+        self._awaited: RunSpec | None = None
+        self._prepared: set[str] = set()
 
     @property
     def problem(self) -> str | None:
@@ -136,6 +139,13 @@ class Executor:
             left = settings.threads(taken=threads_taken(run for run in self.store.runs() if run.id in marked))
             spec = replace(spec, threads=min(spec.threads, left))
         return self.store.create(spec)
+
+    def prepare(self, spec: RunSpec) -> None:
+        """Have the worker load the victim of a run that may be asked for soon, unless it has been asked to before."""
+        if self.scheduler is None and spec.victim not in self._prepared:
+            self._prepared.add(spec.victim)
+            self._awaited = spec
+            self._wake.set()
 
     def advance(self, run_id: str, rounds: int = 1) -> None:
         """Take so many rounds more, then pause; see `RunStore.advance`."""
@@ -224,6 +234,12 @@ class Executor:
             else:
                 due += found
         self._hand_out(hands, hands.cluster, due)
+        if self._awaited is not None and not due:
+            from invmask.runs.unit import prepare_unit
+
+            # Kept, for Dask gives up what nobody waits for. What comes of it is seen when the run is asked for.
+            hands.prepared = hands.cluster.client.submit(prepare_unit, self._awaited.as_json(), pure=False)
+            self._awaited = None
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
 
     def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, _Watched]] | None:

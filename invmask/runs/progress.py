@@ -21,6 +21,7 @@ from invmask.runs.entries import RoundEntry, RunResult, Views
 from invmask.runs.keys import check_victim, weights_digest
 from invmask.runs.run import Run
 from invmask.runs.shapes import EXAMPLES, Shapes
+from invmask.runs.spec import RunSpec
 from invmask.runs.subject import Bench, make_bench
 from invmask.runs.wants import Want
 from invmask.settings import victim_folders
@@ -120,6 +121,15 @@ class Progress:
         with _benches_lock:
             _benches.pop(self.run.path, None)
         return result
+
+
+def prepare(spec: RunSpec) -> None:
+    """Load what a run with this victim needs, and take a round: the first one of a process is slow."""
+    torch.set_num_threads(spec.threads)
+    bench = make_bench(spec, victim_folders())
+    state = bench.defense.init(bench.subject)
+    bench.measure(bench.probe, bench.defense.repair(state), (View.ORIGINAL,))
+    bench.defense.step(bench.subject, state)
 
 
 def _bench(run: Run) -> Bench:

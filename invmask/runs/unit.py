@@ -1,5 +1,7 @@
 """What is sent to a Dask worker. The scheduler imports this module too, so nothing heavy is imported with it."""
 
+from typing import Any
+
 
 def unit(path: str, rounds: int, seconds: float) -> str:
     """`advance` the run in `path` within these limits; the `Outcome`'s value.
@@ -29,3 +31,11 @@ def cuts_unit(path: str, seconds: float) -> str:
     from invmask.runs.cutting import measure_cuts
 
     return measure_cuts(Path(path), seconds, patience=0.1).value
+
+
+def prepare_unit(spec: dict[str, Any]) -> None:
+    """Load the victim of a run that may be asked for soon, and take a round of it that nobody sees."""
+    from invmask.runs.progress import prepare
+    from invmask.runs.spec import RunSpec
+
+    prepare(RunSpec.from_json(spec))

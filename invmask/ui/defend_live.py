@@ -78,6 +78,8 @@ def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> 
     show_problem()
     _trouble(summary)
     if summary is None or frame is None:
+        if summary is None and draft.problem is None:
+            cache.executor().prepare(draft.spec())
         if summary is not None:
             show_state(summary, (), card.dataset_info.classes)
         begun, defense = (
