@@ -60,7 +60,7 @@ def shared_tops(rows: Mapping[str, Shared], size: int, theme: Theme) -> go.Figur
         y=places,
         mode="markers+text",
         marker={"symbol": "square", "size": 12, "color": blue},
-        text=[f" {each.shared}" for each in values],
+        text=[f"  {each.shared}" for each in values],
         textposition="middle right",
         textfont={"size": 14, "color": blue},
         cliponaxis=False,
