@@ -13,7 +13,9 @@ from invmask.ui import (
     neurons_choice,
     neurons_data,
     neurons_evidence,
+    neurons_numbers,
     neurons_panels,
+    neurons_top,
     neurons_whatif,
     widgets,
 )
@@ -27,24 +29,26 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     choice = neurons_choice.read(list(found.values), names, found.layout.channels)
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
     neurons_evidence.ask(run, round_taken, asked is None)
-    result = neurons_whatif.show(run, round_taken, choice, by_hand, names)
-    neurons_evidence.show_progress(run.id)
+    cuts = evidence.top_cuts(directory, round_taken)
+    base = neurons_top.base_of(choice, neurons_top.first_channels(found, cuts, choice.by))
+    result = neurons_data.what_if(run.id, round_taken, base, by_hand)
+    neurons_numbers.show_numbers(result, base, choice, by_hand, round_taken)
     export_picks.keep_channel(choice.channel, choice.draw)
     if choice.channel is not None:
-        channel = neurons_channel.show(card, found, choice)
+        channel = neurons_channel.show(card, found, choice, result)
+        neurons_whatif.show(run, round_taken, base, choice, by_hand, names)
+        neurons_evidence.show_progress(run.id)
         if channel is not None:
             marked = None if asked is None else round_taken
             neurons_channel.body(card, run, round_taken, marked, choice, channel)
-            neurons_whatif.show_samples(card, run, result, choice.base)
+            neurons_whatif.show_samples(card, run, result)
         return
-    neurons_panels.overview(card, run, round_taken, found, choice, by_hand)
-    neurons_whatif.show_samples(card, run, result, choice.base)
-    # Of a fixed width, for their numbers need room: in a narrow window one goes below the other.
-    with st.container(horizontal=True, gap="large"):
-        with st.container(width=neurons_panels.PANEL_WIDTH):
-            neurons_panels.top_set(card, evidence.top_set(directory, round_taken))
-        with st.container(width=neurons_panels.PANEL_WIDTH):
-            neurons_agreement.show_agreement(found)
+    neurons_top.show(run, round_taken, found, cuts, choice)
+    neurons_evidence.show_progress(run.id)
+    neurons_whatif.show(run, round_taken, base, choice, by_hand, names)
+    neurons_panels.overview(card, run, round_taken, found, choice, by_hand, result.cut)
+    neurons_whatif.show_samples(card, run, result)
+    neurons_agreement.show_agreement(found)
 
 
 def _page() -> None:

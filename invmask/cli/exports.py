@@ -44,7 +44,7 @@ def figures(arguments: argparse.Namespace) -> int:
     made = write_figures(folder, records, formats, names, _tell)
     for problem in made.problems:
         print(problem, file=sys.stderr)
-    if records.capabilities.channels and not (records.top_set and records.evidence and records.cuts):
+    if records.capabilities.channels and not (records.top_cuts and records.evidence and records.cuts):
         print(NOT_MEASURED, file=sys.stderr)
     if arguments.json:
         print_json({"files": list(made.names), "problems": list(made.problems)})

@@ -63,12 +63,3 @@ def channel_scores(
 def ranking(values: Tensor) -> Tensor:
     """Channels from the highest value to the lowest, int64 [channels]; equal ones in the network's order."""
     return values.sort(descending=True, stable=True).indices
-
-
-def highest(scores: Tensor, most: int) -> list[int]:
-    """The highest-scored channels in order, at most so many; those that score nothing are not among them.
-
-    Args:
-        scores: float [channels], from 0 up.
-    """
-    return [channel for channel in ranking(scores)[:most].tolist() if scores[channel] > 0]

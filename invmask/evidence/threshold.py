@@ -15,10 +15,14 @@ from invmask.metrics import Measures
 THRESHOLDS = (0.001, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.999)
 """Of the effective mask; closer together at the ends, where most masks lie."""
 TOP_STEPS = 24
-ORDER_VERSION = 2
-"""Raised with every change of `cut_order`, so that curves that rest on it are measured anew."""
-LEAST_AGREEMENT = 0.98
-"""See `propose` and `is_dear`."""
+ORDER_VERSION = 3
+"""Raised with every change of `cut_order` or `cuts`, so that curves that rest on these are measured anew."""
+LEAST_AGREEMENT = 0.97
+"""A proposed cut keeps at least this share of the answers to the clean budget, see `propose`."""
+PLATEAU = 0.05
+"""Cuts whose share of restored answers is so near the best are on the plateau."""
+LEAST_RISE = 0.1
+"""Where no cut restores so much more than no cut at all, the synthesized trigger tells nothing of the cuts."""
 
 
 class Order(StrEnum):
@@ -77,7 +81,7 @@ def cuts(masks: Masks, order: Order) -> list[Cut]:
     """The cuts to be measured, about 25, from none upwards; denser where the masks change.
 
     By threshold: one for each different set of channels that `THRESHOLDS` cut. By score: as far as the last of these,
-    in steps that grow with the number cut.
+    in steps that grow fast with the number cut, for the first few channels carry most.
     """
     gate = masks.gate(View.PRUNED)
     counts = [int((gate < threshold).sum()) for threshold in THRESHOLDS]
@@ -86,7 +90,7 @@ def cuts(masks: Masks, order: Order) -> list[Cut]:
         first = dict(zip(reversed(counts), reversed(THRESHOLDS), strict=True))
         return [Cut(0, 0.0), *(Cut(count, first[count]) for count in sorted(first) if count)]
     most = max(counts[-1], 1)
-    steps = np.ceil(most * np.linspace(0, 1, TOP_STEPS) ** 2).astype(int)
+    steps = np.ceil(most * np.linspace(0, 1, TOP_STEPS) ** 3).astype(int)
     return [Cut(int(count)) for count in np.unique(steps)]
 
 
@@ -105,25 +109,42 @@ def hard_masks(masks: Masks, chosen: Sequence[int]) -> Masks:
     return Masks(mask, selection, max(masks.steepness, HARD))
 
 
-def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> CutPoint | None:
+class Grounds(StrEnum):
+    """What a cut is proposed by."""
+
+    PLATEAU = "plateau"
+    """The fewest channels that restore the answers under the synthesized trigger as well as any."""
+    CLEAN = "clean"
+    """The hardest cut that keeps the answers to clean images, for the synthesized trigger tells nothing."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The cut to begin with, and what it is proposed by."""
+
+    point: CutPoint
+    grounds: Grounds
+
+
+def propose(points: Sequence[CutPoint], least: float = LEAST_AGREEMENT) -> Proposal | None:
     """The cut to begin with, chosen on the clean budget alone; None if none has been measured, or none is good.
 
-    The rule: of the cuts measured, the one with the greatest sum of two shares: of the budget's images that the pruned
-    view answers as the original view does, and of images with the round's synthesized trigger on that it answers as
-    the original does without. The latter are the whole budget where one trigger is for all, and else the few examples
-    that are kept with the run. Of equals, the cut of the fewest channels. Labels, the attacker's trigger and test
-    images do not enter it. The first share may be small where the second is large: see `is_dear`.
+    The rule: of the cuts measured that keep the original's answer for at least `least` of the clean budget, take the
+    fewest channels on the plateau, where the pruned view answers images with the round's synthesized trigger on as the
+    original answers them without: within `PLATEAU` of the best of these cuts. One trigger for all goes on the whole
+    budget; of others, there are the few examples that are kept with the run. Labels, the attacker's trigger and test
+    images do not enter it.
 
-    Where the round made no perturbation nothing tells what a cut is good for: then it is the hardest cut under which
-    that answer stays for at least `least` of the budget; with fewer than 50 images, that is for all of them.
+    Where the round made no perturbation, or none of these cuts restores `LEAST_RISE` more than no cut does, nothing
+    tells what a cut is good for: then it is the hardest of them, for a backdoor is what clean images need least. With
+    fewer than 34 images `least` is all of them.
     """
-    restored = [point for point in points if point.restored is not None]
-    if restored:
-        return max(restored, key=lambda point: (point.agreement + (point.restored or 0.0), -point.cut.channels))
-    good = [point for point in points if point.agreement >= least]
-    return max(good, key=lambda point: point.cut.channels, default=None)
-
-
-def is_dear(point: CutPoint, least: float = LEAST_AGREEMENT) -> bool:
-    """Whether a cut changes more of the answers to clean images than `propose` allows where no trigger was made."""
-    return point.agreement < least
+    kept = [point for point in points if point.agreement >= least and point.cut.channels]
+    if not kept:
+        return None
+    nothing = next((point.restored for point in points if not point.cut.channels), None) or 0.0
+    best = max(point.restored or 0.0 for point in kept)
+    if best >= nothing + LEAST_RISE:
+        plateau = [point for point in kept if (point.restored or 0.0) >= best - PLATEAU]
+        return Proposal(min(plateau, key=lambda point: point.cut.channels), Grounds.PLATEAU)
+    return Proposal(max(kept, key=lambda point: point.cut.channels), Grounds.CLEAN)

@@ -1,7 +1,8 @@
 """The figures of the page Neurons in the book."""
 
 from invmask.exports import neurons
-from invmask.exports.entry import Entry, measured_on, on_probe
+from invmask.exports.channels import RANKED_BY
+from invmask.exports.entry import Entry, on_probe
 from invmask.exports.records import RunRecords
 
 _COLOURS = {
@@ -59,39 +60,34 @@ def _n(records: RunRecords, quantity: str) -> str:
     return records.channels.values[quantity].sample.replace("\u00a0", " ")
 
 
-def _top_known(records: RunRecords) -> bool:
-    return (
-        records.capabilities.channels
-        and records.top_set is not None
-        and records.top_set.complete
-        and bool(records.top_set.channels)
-    )
-
-
-def _top_n(records: RunRecords) -> str:
-    assert records.top_set is not None
-    return measured_on(records.top_set.original)
+def _top(name: str) -> Entry:
+    title, also = RANKED_BY[name], ""
+    if name == "asr":
+        also = " The effect alone is how much ASR falls when the channel alone is cut."
+    return Entry(
+        "neurons-top" if name == "score" else f"neurons-top-{name}", "Neurons", f"The first channels by {title}, cut",
+        "ACC, ASR and RA (of a clean control, ACC) of the original network against the number of channels cut, the "
+        f"first by {title}, all others left whole.{also} Grey: five random sets of channels of the same size, as many "
+        "from each layer, their mean and range. Dotted: nothing cut.",
+        lambda records, theme: neurons.top_figure(records, name, theme),
+        lambda records: records.capabilities.channels and neurons.top_known(records, name),
+        on_probe,
+    )  # fmt: skip
 
 
 def _agreement_known(records: RunRecords) -> bool:
-    return records.capabilities.channels and any(
-        neurons.knows(records, name) for name in _COLOURS if name not in ("score", "selection")
-    )
+    return records.capabilities.channels and bool(neurons.agreement_rows(records.channels))
 
 
 NEURONS: tuple[Entry, ...] = (
+    *(_top(name) for name in RANKED_BY),
     *(_map(quantity) for quantity in _COLOURS),
     Entry(
-        "neurons-top", "Neurons", "The highest-scored channels, cut together",
-        "ASR (of a clean control, ACC) of the original network with nothing cut, with the highest-scored channels "
-        "cut, and with random sets of channels cut. Each random set has as many channels of each layer as the first.",
-        neurons.top_figure, _top_known, _top_n,
-    ),
-    Entry(
-        "neurons-agreement", "Neurons", "How well score and evidence agree",
-        "Spearman's rank correlations over all channels, of the channel score and the evidence with each other. The "
-        "evidence does not depend on the run, except for the synthesized triggers, which the run made. Changes of ASR "
-        "and ACC enter with the sign turned: a channel ranks the higher, the more its cut lowers them.",
+        "neurons-agreement", "Neurons", "Whether the evidence points at the same channels",
+        "How many of the 20 highest-scored channels are also among the 20 highest by each piece of evidence (squares). "
+        "The evidence does not depend on the run, except for the synthesized triggers, which the run made. The effect "
+        "alone is how much ASR falls when the channel alone is cut. Grey: what two rankings that know nothing of each "
+        "other share, in 99 of 100 cases, and on average (tick).",
         neurons.agreement_figure, _agreement_known,
     ),
     Entry(

@@ -1,20 +1,18 @@
 """What is known of each channel of a run at a round, by name; for the page Neurons and for the book alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from invmask.attacks.victims import Victim
-from invmask.data.budget import clean_budget
-from invmask.evidence.activation import activation_change
-from invmask.evidence.scores import IMAGES, highest, ranking
+from invmask.evidence.rankings import first_of
+from invmask.evidence.scores import IMAGES, ranking
 from invmask.figures.channels import Layer, short_names
 from invmask.figures.network_map import ChannelValues
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs.evidence import TOP, VictimEvidence
-from invmask.runs.run import Run
+from invmask.runs.evidence import VictimEvidence
+from invmask.runs.scores import Synthesized
 
 SHORT = {
     "score": "score",
@@ -28,16 +26,16 @@ SHORT = {
     "acc": "ΔACC alone",
 }
 
+RANKED_BY = {
+    "score": "score",
+    "conductance": "conductance",
+    "trigger": "trigger change",
+    "synthesized": "synthesized change",
+    "asr": "effect alone",
+}
+"""What channels are ranked by, in a word or two; the score first."""
 OF_THE_MASKS = ("selection", "pruned", "inverse")
 """Numbers that are the masks themselves, and no evidence."""
-
-
-@dataclass(frozen=True)
-class Synthesized:
-    """Activation change under a round's example perturbations, float32 [channels], and over how many images."""
-
-    change: np.ndarray
-    n: int
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,10 @@ class Channels:
         """All channels, the highest-scored first."""
         return ranking(torch.from_numpy(self.scores)).tolist()
 
-    @property
-    def top(self) -> list[int]:
-        """The `TOP` highest-scored channels, in order; those that score nothing are not among them."""
-        return highest(torch.from_numpy(self.scores), TOP)
+    def first_by(self, name: str) -> list[int]:
+        """The first channels by one of `RANKINGS`, see `first_of`; none where that is not known."""
+        column = self.values.get(name)
+        return [] if column is None else first_of(name, column.values)
 
 
 def known_channels(
@@ -111,30 +109,6 @@ def known_channels(
     values["pruned"] = ChannelValues(masks.gate(View.PRUNED).numpy(), "Pruned gate m")
     values["inverse"] = ChannelValues(masks.gate(View.INVERSE).numpy(), "Inverse gate m\u0304")
     return Channels(layout, masks, values)
-
-
-def synthesized_change(run: Run, round_taken: int, victim: Victim) -> Synthesized | None:
-    """Activation change under the round's example perturbations; None if it made none."""
-    stored, spec = run.examples_at(round_taken), run.spec()
-    if stored is None:
-        return None
-    clean = clean_budget(victim.card.dataset, spec.spc, spec.seed).take(stored.indices).tensor()
-    changed = clean + torch.from_numpy(stored.perturbations.astype(np.float32))
-    change = activation_change(victim.model, MaskLayout.of(victim.model), clean, changed)
-    return Synthesized(change.numpy(), len(clean))
-
-
-def comparable(values: Mapping[str, ChannelValues]) -> dict[str, np.ndarray]:
-    """The score and every piece of evidence that is known, by its name in `SHORT`: the higher, the more suspect.
-
-    Cutting a channel that matters lowers ASR and ACC: their changes are taken with the sign turned.
-    """
-    named = {}
-    for name, column in values.items():
-        if name not in OF_THE_MASKS and np.isfinite(column.values).any():
-            turned = name in ("asr", "acc")
-            named[f"−{SHORT[name]}" if turned else SHORT[name]] = -column.values if turned else column.values
-    return named
 
 
 def channel_name(layers: Sequence[Layer], channel: int) -> str:

@@ -1,27 +1,37 @@
 """Figures of the page Neurons: all channels of a run, and one of them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import plotly.graph_objects as go
 
 from invmask.data.budget import probe
-from invmask.evidence.agreement import rank_agreement
+from invmask.evidence.agreement import overlap
+from invmask.evidence.rankings import nearest_count
 from invmask.exports import one_channel
 from invmask.exports.captions import ordinal
-from invmask.exports.channels import channel_name, comparable
+from invmask.exports.channels import RANKED_BY, Channels, channel_name
 from invmask.exports.frames import most_rounds, stage_titles
 from invmask.exports.one_channel import MapRow
 from invmask.exports.records import RunRecords
-from invmask.figures.agreement import agreement_matrix
+from invmask.figures.agreement import Shared, shared_tops
 from invmask.figures.channel_history import channel_history
+from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.network_map import network_map
 from invmask.figures.palette import VIEW_TITLES, Theme
 from invmask.figures.pictures import Heat, PictureRow, Tile, picture_rows
 from invmask.figures.rounds import axis_end, phase_spans
-from invmask.figures.top_set import top_set_strip
+from invmask.figures.top_curves import TopLine, top_curves
 from invmask.masks.outputs import is_transformer
 from invmask.masks.state import GATED
-from invmask.runs.evidence import TopSet
+from invmask.metrics import Measures
 from invmask.runs.subject import ProbeImages
+from invmask.runs.top_cuts import Ranked
+
+FIRST_SHOWN = 10
+"""Channels cut where nobody has picked another number."""
+COMPARED = 20
+"""Channels at the top of two rankings that are held against each other."""
 
 _EVIDENCE = {
     "trigger": "trigger_change",
@@ -46,26 +56,54 @@ def knows(records: RunRecords, quantity: str) -> bool:
     return records.evidence is not None and bool(np.isfinite(getattr(records.evidence, _EVIDENCE[quantity])).any())
 
 
-def top_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The highest-scored channels, cut together, beside random sets."""
-    found = records.top_set
-    assert found is not None
-    return top_set_figure(found, theme)
+def top_known(records: RunRecords, name: str) -> bool:
+    """Whether it has been measured what cutting the first channels of that ranking does, and there are any."""
+    found = records.top_cuts
+    ranked = None if found is None else found.of.get(name)
+    return ranked is not None and ranked.complete and bool(ranked.channels)
 
 
-def top_set_figure(found: TopSet, theme: Theme) -> go.Figure:
-    """ASR where there is a trigger, ACC where there is none."""
-    name = "acc" if found.top.asr is None else "asr"
-    n = found.top.n_clean if name == "acc" else found.top.n_triggered
-    top, original = (getattr(measures, name) for measures in (found.top, found.original))
-    random = [getattr(measures, name) for measures in found.random]
-    return top_set_strip(name.upper(), top, random, original, len(found.channels), n, theme)
+def top_figure(records: RunRecords, name: str, theme: Theme) -> go.Figure:
+    """The first channels of a ranking, cut together, beside random sets; marked where the page begins."""
+    assert records.top_cuts is not None
+    ranked = records.top_cuts.of[name]
+    shown = nearest_count(FIRST_SHOWN, len(ranked.channels))
+    return top_cuts_figure(records.top_cuts.original, ranked, name, theme, shown, records.wide_in(theme))
+
+
+def top_cuts_figure(
+    original: Measures, ranked: Ranked, name: str, theme: Theme, shown: int | None = None, wide: bool = False
+) -> go.Figure:
+    """The curves of one ranking as far as they are measured; of a clean control, of ACC alone."""
+    lines = {}
+    for measure in MEASURE_TITLES:
+        whole = getattr(original, measure)
+        if whole is not None:
+            top = np.array([getattr(each, measure) for each in ranked.top])
+            draws = [[getattr(each, measure) for each in some] for some in ranked.random]
+            lines[measure] = TopLine(whole, top, np.array(draws))
+    return top_curves(ranked.counts, lines, RANKED_BY[name], theme, shown, wide)
+
+
+def agreement_rows(channels: Channels) -> dict[str, Shared]:
+    """Of each ranking by evidence that is known, by its short name: what it shares with the score at the top."""
+    rows, by_score = {}, channels.first_by("score")[:COMPARED]
+    for name, title in RANKED_BY.items():
+        first = channels.first_by(name)[:COMPARED]
+        if name != "score" and first and by_score:
+            found = overlap(by_score, first, channels.layout.channels)
+            rows[title] = Shared(found.shared, found.chance, found.most)
+    return rows
+
+
+def shared_figure(rows: Mapping[str, Shared], theme: Theme) -> go.Figure:
+    """What the score shares with each piece of evidence at the top."""
+    return shared_tops(rows, COMPARED, theme)
 
 
 def agreement_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """Rank correlations between the score and every piece of evidence."""
-    matrix = rank_agreement(comparable(records.channels.values))
-    return agreement_matrix(list(matrix), matrix.to_numpy(), theme)
+    """The same of a run's records."""
+    return shared_figure(agreement_rows(records.channels), theme)
 
 
 def which_channel(records: RunRecords) -> str:

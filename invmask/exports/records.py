@@ -14,19 +14,20 @@ from invmask.data.images import LabelledImages
 from invmask.defenses.entry import Capabilities
 from invmask.errors import UserError
 from invmask.evidence.views import ViewAnswers, view_probabilities
-from invmask.exports.channels import Channels, find_channel, known_channels, synthesized_change
+from invmask.exports.channels import Channels, find_channel, known_channels
 from invmask.exports.frames import Examples, Frame, examples, read_frame
 from invmask.exports.one_channel import drawn
 from invmask.exports.sweeps import finished_along
 from invmask.figures.palette import Theme
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.entries import RunSummary
-from invmask.runs.evidence import TopSet, VictimEvidence, top_set, victim_evidence
+from invmask.runs.evidence import VictimEvidence, top_cuts, victim_evidence
 from invmask.runs.keys import check_victim, of_todays_victim
 from invmask.runs.run import Run
-from invmask.runs.scores import run_scores
+from invmask.runs.scores import run_scores, synthesized_change
 from invmask.runs.store import RunStore
 from invmask.runs.sweep import Place
+from invmask.runs.top_cuts import TopCuts
 from invmask.runs.tuning import CutCurves, read_curves
 
 SAMPLES_PER_CLASS = 1
@@ -130,9 +131,9 @@ class RunRecords:
         return found if found is not None and found.complete else None
 
     @cached_property
-    def top_set(self) -> TopSet | None:
-        """The highest-scored channels against random sets, as far as they have been measured."""
-        return top_set(self.run, self.frame.round)
+    def top_cuts(self) -> TopCuts | None:
+        """What cutting the first channels of each ranking does, as far as it has been measured."""
+        return top_cuts(self.run, self.frame.round)
 
     @cached_property
     def channels(self) -> Channels:

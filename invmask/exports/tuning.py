@@ -34,6 +34,6 @@ def cut_figure(
     # Both curves end at the same number of channels, and it is measured second of all.
     end = max((point.cut.channels for each in curves.points.values() for point in each), default=0) or 1
     found = propose(points) if curves.complete else None
-    proposed = found.cut.channels if found is not None else None
+    proposed = found.point.cut.channels if found is not None else None
     labels = [cut_words(point) for point in points]
     return cut_curves(channels, values, end, theme, shown, proposed, labels, wide)

@@ -1,54 +1,76 @@
-"""Rank correlations between several numbers about the same channels, as a square of numbers."""
+"""How many of the highest-scored channels are also the highest by each piece of evidence, beside what chance gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.network_map import colour_scale
-from invmask.figures.palette import TEXT, Theme
+from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.template import finish
 
-LEAST_ROWS = 3
-"""The colour bar needs room for its title."""
+ROW_HEIGHT = 34
 
 
-def agreement_matrix(names: Sequence[str], correlations: np.ndarray, theme: Theme) -> go.Figure:
-    """The lower half of the matrix: each pair once, in colour and as a number with two decimals.
+@dataclass(frozen=True)
+class Shared:
+    """Channels at the top of two rankings.
+
+    Attributes:
+        shared: how many are at the top of both.
+        chance: what chance gives on average.
+        most: what it exceeds in one case in a hundred.
+    """
+
+    shared: int
+    chance: float
+    most: int
+
+
+def shared_tops(rows: Mapping[str, Shared], size: int, theme: Theme) -> go.Figure:
+    """One row a piece of evidence, by its short name: channels shared with the score, on an axis from 0 to `size`.
 
     Args:
-        names: K of them, short.
-        correlations: float [K, K] in [-1, 1]; NaN where there is none.
+        size: channels at the top of each ranking.
     """
-    shown = np.where(np.tril(np.ones_like(correlations), -1) > 0, correlations, np.nan)[1:, :-1]
-    words = [["" if np.isnan(value) else f"{value:+.2f}".replace("-", "−") for value in row] for row in shown]
-    figure = go.Figure(
-        go.Heatmap(
-            z=shown,
-            x=list(names[:-1]),
-            y=list(names[1:]),
-            zmin=-1,
-            zmax=1,
-            colorscale=colour_scale("signed", theme),
-            text=words,
-            texttemplate="%{text}",
-            textfont={"size": 13},
-            xgap=2,
-            ygap=2,
-            hoverongaps=False,
-            hovertemplate="%{y} and %{x}<br>rank correlation %{z:.2f}<extra></extra>",
-            colorbar={
-                "title": {"text": "rank correlation", "side": "right", "font": {"size": 13}},
-                "thickness": 8,
-                "outlinewidth": 0,
-                "tickvals": [-1, 0, 1],
-                "ticks": "",
-                "tickfont": {"size": 12},
-            },
-        )
+    names, values = list(rows), list(rows.values())
+    places = list(range(len(names)))
+    grey, blue = NEUTRAL[theme], view_colour("pruned", theme)
+    figure = go.Figure()
+    figure.add_bar(
+        name="by chance, in 99 of 100 cases",
+        orientation="h",
+        base=[0.0] * len(names),
+        x=[each.most for each in values],
+        y=places,
+        width=0.5,
+        marker={"color": grey, "opacity": 0.3, "line": {"width": 0}},
+        hovertemplate="by chance at most %{x} in 99 of 100 cases<extra></extra>",
     )
-    still = {"showgrid": False, "showline": False, "zeroline": False, "ticks": "", "fixedrange": True}
-    figure.update_xaxes(tickangle=-32, tickfont={"size": 12}, **still)
-    figure.update_yaxes(autorange="reversed", tickfont={"size": 12}, **still)
-    figure.update_layout(font={"color": TEXT[theme]}, margin={"l": 136, "r": 8, "t": 8, "b": 84})
-    return finish(figure, theme, 92 + 40 * max(LEAST_ROWS, len(names) - 1))
+    figure.add_scatter(
+        name="by chance, mean",
+        x=[round(each.chance, 2) for each in values],
+        y=places,
+        mode="markers",
+        marker={"symbol": "line-ns-open", "size": 16, "color": grey, "line": {"width": 2}},
+        hovertemplate="by chance %{x:.1f}<extra></extra>",
+    )
+    figure.add_scatter(
+        name="shared with the score",
+        x=[each.shared for each in values],
+        y=places,
+        mode="markers+text",
+        marker={"symbol": "square", "size": 12, "color": blue},
+        text=[f"  {each.shared}" for each in values],
+        textposition="middle right",
+        textfont={"size": 14, "color": blue},
+        cliponaxis=False,
+        hovertemplate="%{x} shared<extra></extra>",
+    )
+    figure.update_yaxes(
+        tickvals=places, ticktext=names, range=[len(names) - 0.4, -0.6], showgrid=False, fixedrange=True, ticks=""
+    )
+    figure.update_yaxes(zeroline=False, tickfont={"size": 13, "color": TEXT[theme]}, ticklabelstandoff=10)
+    figure.update_xaxes(range=[-0.02 * size, 1.06 * size], fixedrange=True, zeroline=False)
+    figure.update_xaxes(title_text=f"of the top {size} by score, also in the top {size} by this")
+    figure.update_layout(showlegend=False, margin={"l": 142, "r": 16, "t": 8, "b": 46})
+    return finish(figure, theme, 56 + ROW_HEIGHT * max(2, len(names)))

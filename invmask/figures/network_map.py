@@ -72,7 +72,7 @@ def network_map(
 
     Args:
         picked: channels with a frame around them.
-        cut, restored: channels with a cross or a dot on them: decided by hand.
+        cut, restored: channels with a cross on them, that are cut; with a dot, that were restored by hand.
         wide: for two columns of a paper.
 
     Points of the first trace are channels, in order, so that a click's point number is the channel.
@@ -115,7 +115,7 @@ def network_map(
     )
     marks: tuple[tuple[str, Sequence[int], str, float], ...] = (
         ("picked", picked, "square-open", side + 4),
-        ("cut by hand", cut, "x-thin-open", max(3.0, side - 2)),
+        ("cut now", cut, "x-thin-open", max(3.0, side - 2)),
         ("restored by hand", restored, "circle", max(2.0, side - 4)),
     )
     for name, channels, symbol, size in marks:

@@ -1,12 +1,11 @@
 """Evidence about a run's channels that takes a while to gather: kept beside the run, so that it is gathered once.
 
 What concerns the victim alone (`VictimEvidence`) is the same for all rounds; what concerns the masks of a round
-(`TopSet`) has a file for each. Files are replaced atomically, and grow while the work goes on.
+(`top_cuts.TopCuts`) has a file for each. Files are replaced atomically, and grow while the work goes on.
 """
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -15,15 +14,14 @@ from safetensors import numpy as tensors
 from invmask.metrics import Measures
 from invmask.runs import files
 from invmask.runs.errands import Errand
-from invmask.runs.keys import result_key, victim_key
+from invmask.runs.keys import victim_key
 from invmask.runs.run import Run
+from invmask.runs.top_cuts import TopCuts, read_top_cuts
 
 FOLDER = "evidence"
 ERRAND = Errand(FOLDER, "The evidence could not be gathered.")
 VICTIM = f"{FOLDER}/victim.safetensors"
 ask, wanted, problem = ERRAND.ask, ERRAND.wanted, ERRAND.problem
-TOP = 10
-RANDOM_SETS = 20
 # Test images of every class: few enough that 1,200 channels, each cut alone, take about a minute.
 PER_CLASS = 10
 ARRAYS = ("trigger_change", "conductance", "asr_change", "acc_change")
@@ -59,48 +57,18 @@ class VictimEvidence:
         return self.done >= self.total
 
 
-@dataclass(frozen=True)
-class TopSet:
-    """The highest-scored channels of a round, cut together, against random sets from the same layers.
-
-    Attributes:
-        channels: the highest-scored ones, in order.
-        original: the uncut network.
-        top: with `channels` cut.
-        random: with each random set cut, as far as they have been measured.
-        sets: how many random sets there will be.
-        key: what it rests on, see `top_set_key`.
-    """
-
-    channels: tuple[int, ...]
-    original: Measures
-    top: Measures
-    random: tuple[Measures, ...]
-    sets: int
-    key: str
-
-    @property
-    def complete(self) -> bool:
-        return len(self.random) >= self.sets
-
-
 def has_work(run: Run) -> bool:
     """Whether evidence is wanted that is not there yet."""
     asked = wanted(run)
     if asked is None or problem(run) is not None:
         return False
-    of_victim, of_round = victim_evidence(run), top_set(run, asked)
+    of_victim, of_round = victim_evidence(run), top_cuts(run, asked)
     return of_victim is None or not of_victim.complete or of_round is None or not of_round.complete
 
 
 def victim_evidence_key(run: Run) -> str:
     """What evidence about the run's victim rests on."""
     return victim_key(run, PER_CLASS)
-
-
-def top_set_key(run: Run) -> str:
-    """What the comparison of a round rests on beside the masks."""
-    return result_key(run, PER_CLASS, TOP, RANDOM_SETS)
 
 
 def victim_evidence(run: Run) -> VictimEvidence | None:
@@ -131,31 +99,6 @@ def write_victim_evidence(run: Run, found: VictimEvidence) -> None:
     files.write_bytes(run.path / VICTIM, tensors.save(arrays, {"evidence": json.dumps(head)}))
 
 
-def top_set(run: Run, round_taken: int) -> TopSet | None:
-    """The comparison for a round, as far as it is; None before it was begun, and where it is stale."""
-    try:
-        values = files.read_json(run.path / _round_file(round_taken))
-        found = None if values is None else _top_set(values)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if found is not None and found.key == top_set_key(run) else None
-
-
-def write_top_set(run: Run, round_taken: int, found: TopSet) -> None:
-    """Replace the comparison for a round."""
-    files.write_json(run.path / _round_file(round_taken), asdict(found))
-
-
-def _top_set(values: dict[str, Any]) -> TopSet:
-    return TopSet(
-        channels=tuple(int(channel) for channel in values["channels"]),
-        original=Measures(**values["original"]),
-        top=Measures(**values["top"]),
-        random=tuple(Measures(**measures) for measures in values["random"]),
-        sets=int(values["sets"]),
-        key=str(values["key"]),
-    )
-
-
-def _round_file(round_taken: int) -> str:
-    return f"{FOLDER}/round-{round_taken}.json"
+def top_cuts(run: Run, round_taken: int) -> TopCuts | None:
+    """What cutting the first channels of each ranking does, for a round; see `read_top_cuts`."""
+    return read_top_cuts(run, round_taken, victim_evidence_key(run))

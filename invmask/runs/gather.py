@@ -1,6 +1,6 @@
 """The second kind of work: gather evidence about a run's channels, a few seconds at a time, and leave it on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,17 +12,22 @@ from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
 from invmask.evidence.conductance import layer_conductance
-from invmask.evidence.scores import highest
+from invmask.evidence.rankings import OF_THE_ROUND, RANKINGS, first_of
+from invmask.evidence.views import view_probabilities
 from invmask.machine import Precision
-from invmask.masks.state import MaskLayout
+from invmask.masks import edit
+from invmask.masks.repair import Gates
+from invmask.masks.state import MaskLayout, Masks, View
 from invmask.memory import MIB, bounded
+from invmask.metrics import Measures
 from invmask.runs import evidence
 from invmask.runs.advance import Outcome
-from invmask.runs.evidence import RANDOM_SETS, TOP, TopSet, VictimEvidence
+from invmask.runs.evidence import VictimEvidence
 from invmask.runs.keys import check_victim
 from invmask.runs.run import Run
-from invmask.runs.scores import run_scores
+from invmask.runs.scores import run_scores, synthesized_change
 from invmask.runs.subject import ProbeImages, has_device
+from invmask.runs.top_cuts import DRAWS, Ranked, TopCuts, top_cuts_key, write_top_cuts
 from invmask.settings import victim_folders
 
 CONDUCTANCE_IMAGES = 18
@@ -33,13 +38,20 @@ BENCH_BYTES = 384 * MIB
 
 @dataclass(frozen=True)
 class _Bench:
-    """What the evidence of one victim is gathered with, kept between two units of work."""
+    """What the evidence of one victim is gathered with, kept between two units of work.
+
+    Attributes:
+        images: a few, on which every channel is cut alone.
+        probe: those on which the run's views are measured.
+    """
 
     victim: Victim
     layout: MaskLayout
     images: ProbeImages
+    probe: ProbeImages
     ablation: Ablation
     precision: Precision
+    device: str
     key: str
 
 
@@ -60,25 +72,71 @@ def _pieces(run: Run) -> Iterator[None]:
     torch.set_num_threads(spec.threads)
     check_victim(run)
     bench = _bench(run)
-    yield from _compare(run, bench, round_taken)
+    yield from _compare(run, bench, round_taken, OF_THE_ROUND)
     yield from _examine(run, bench)
+    yield from _compare(run, bench, round_taken, RANKINGS)
 
 
-def _compare(run: Run, bench: _Bench, round_taken: int) -> Iterator[None]:
-    found = evidence.top_set(run, round_taken)
-    channels = highest(run_scores(run, round_taken, bench.victim), TOP)
-    # Where no channel scores, as before the first round, there is nothing to hold against random sets.
-    sets = random_sets(bench.layout, channels, RANDOM_SETS) if channels else []
+def _compare(run: Run, bench: _Bench, round_taken: int, names: Sequence[str]) -> Iterator[None]:
+    """The curves of these rankings, as far as they are wanted: each without random sets first, for it is shown so."""
+    spec, masks = run.spec(), run.masks_at(round_taken)
+    masks = Masks(masks.mask.to(bench.device), masks.selection.to(bench.device), masks.steepness)
+
+    def measured(channels: Sequence[int]) -> Measures:
+        # By the computation that measures cuts by hand: where both are the same, so are their numbers.
+        gates = Gates(edit.cut(edit.nothing_cut(masks), channels))
+        said = view_probabilities(bench.victim.model, gates, [View.PRUNED], bench.probe.images, bench.precision)
+        return bench.probe.flags(said[0].argmax(1)).measures()
+
+    found = evidence.top_cuts(run, round_taken)
     if found is None:
-        original, top = bench.ablation.cut([[], channels])
-        found = TopSet(tuple(channels), original, top, (), len(sets), evidence.top_set_key(run))
-        evidence.write_top_set(run, round_taken, found)
-    while not found.complete:
-        done = len(found.random)
-        more = tuple(bench.ablation.cut(sets[done : done + 4]))
-        found = replace(found, random=found.random + more)
-        evidence.write_top_set(run, round_taken, found)
-        yield
+        wanted = _wanted(bench, run.examples_at(round_taken) is not None)
+        key = top_cuts_key(run, evidence.victim_evidence_key(run))
+        found = TopCuts(measured([]), wanted, {}, key)
+        write_top_cuts(run, round_taken, found)
+    for name in (name for name in names if name in found.wanted):
+        ranked = found.of.get(name)
+        if ranked is None:
+            ranked = Ranked(tuple(first_of(name, _numbers(run, bench, round_taken, name))), (found.original,))
+            found = replace(found, of={**found.of, name: ranked})
+            write_top_cuts(run, round_taken, found)
+        while not ranked.complete:
+            ranked = _next_cut(ranked, measured, bench.layout, spec.seed)
+            found = replace(found, of={**found.of, name: ranked})
+            write_top_cuts(run, round_taken, found)
+            yield
+
+
+def _wanted(bench: _Bench, synthesized: bool) -> tuple[str, ...]:
+    """What channels of this victim, at a round that made synthesized triggers or none, can be ranked by."""
+    triggered = bench.probe.triggered is not None
+    known = {"score": True, "synthesized": synthesized}
+    return tuple(name for name in RANKINGS if known.get(name, triggered))
+
+
+def _numbers(run: Run, bench: _Bench, round_taken: int, name: str) -> np.ndarray:
+    """What channels are ranked by, float [channels]."""
+    if name == "score":
+        return run_scores(run, round_taken, bench.victim).numpy()
+    if name == "synthesized":
+        found = synthesized_change(run, round_taken, bench.victim)
+        assert found is not None
+        return found.change
+    of_victim = evidence.victim_evidence(run)
+    assert of_victim is not None
+    return {"conductance": of_victim.conductance, "trigger": of_victim.trigger_change, "asr": of_victim.asr_change}[
+        name
+    ]
+
+
+def _next_cut(ranked: Ranked, measured: Callable[[Sequence[int]], Measures], layout: MaskLayout, seed: int) -> Ranked:
+    """One more number of channels: those ranked first, or once all of these are measured, the random sets."""
+    if len(ranked.top) < len(ranked.counts):
+        first = ranked.channels[: ranked.counts[len(ranked.top)]]
+        return replace(ranked, top=(*ranked.top, measured(first)))
+    first = ranked.channels[: ranked.counts[len(ranked.random) + 1]]
+    draws = tuple(measured(drawn) for drawn in random_sets(layout, first, DRAWS, seed))
+    return replace(ranked, random=(*ranked.random, draws))
 
 
 def _examine(run: Run, bench: _Bench) -> Iterator[None]:
@@ -144,14 +202,19 @@ def _bench(run: Run) -> _Bench:
     precision: Precision = spec.precision if spec.device == "cpu" else "float32"
     device = spec.device if has_device(spec.device) else "cpu"
     folders = tuple(victim_folders(run.path.parents[1]))
-    return _make_bench(spec.victim, folders, precision, device, evidence.victim_evidence_key(run))
+    key = evidence.victim_evidence_key(run)
+    return _make_bench(spec.victim, folders, precision, device, spec.probe_per_class, key)
 
 
 @bounded(BENCH_BYTES, latest_stays=True)
-def _make_bench(name: str, folders: tuple[Path, ...], precision: Precision, device: str, key: str) -> _Bench:
+def _make_bench(
+    name: str, folders: tuple[Path, ...], precision: Precision, device: str, per_class: int, key: str
+) -> _Bench:
     victim = load_victim(name, list(folders))
     victim.model.to(device)
     layout = MaskLayout.of(victim.model)
-    images = ProbeImages.of(probe(victim.card.dataset, evidence.PER_CLASS), victim, device)
+    images, more = (
+        ProbeImages.of(probe(victim.card.dataset, size), victim, device) for size in (evidence.PER_CLASS, per_class)
+    )
     ablation = Ablation(victim.model, layout, images, precision=precision)
-    return _Bench(victim, layout, images, ablation, precision, key)
+    return _Bench(victim, layout, images, more, ablation, precision, device, key)

@@ -15,8 +15,10 @@ from invmask.runs.run import Run
 
 FOLDER = "masks"
 SUFFIX = ".safetensors"
-LEARNED, NOTHING = "learned", "nothing cut"
-"""What a run's own mask and the one that cuts nothing are called beside these; no names for others."""
+LEARNED, NOTHING, TOP = "learned", "nothing cut", "top"
+"""What a run's own mask, the one that cuts nothing and the one that cuts a ranking's first channels are called beside
+these; no names for others."""
+_TAKEN = {LEARNED: "the run's own mask", NOTHING: "the original network", TOP: "the cut of the top channels"}
 
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9 _-]{0,38}[A-Za-z0-9_-])?", re.ASCII)
 # Two floats a channel and a short header: no honest file of any network comes near.
@@ -27,14 +29,13 @@ def check_name(name: str) -> str:
     """`name` without spaces around it.
 
     Raises:
-        UserError: not 1 to 40 letters, digits, spaces, - and _; or a name that every run has, `LEARNED` or `NOTHING`.
+        UserError: not 1 to 40 letters, digits, spaces, - and _; or one that is taken: `LEARNED`, `NOTHING`, `TOP`.
     """
     name = name.strip(" ")
     if not _NAME.fullmatch(name):
         raise UserError("The name of a mask is 1 to 40 letters a to z, digits, spaces, - and _; choose another.")
-    if name.lower() in (LEARNED, NOTHING):
-        whose = "the run's own mask" if name.lower() == LEARNED else "the original network"
-        raise UserError(f"'{name}' is what {whose} is called; choose another name.")
+    if name.lower() in _TAKEN:
+        raise UserError(f"'{name}' is what {_TAKEN[name.lower()]} is called; choose another name.")
     return name
 
 

@@ -28,7 +28,7 @@ _WORDS = {
     "Start": ("class", "draw"),
     "Defend": ("round",),
     "Flip": ("view", "images", "show", "round", "pick", "page", "mask"),
-    "Neurons": ("colour", "round", "channel", "base", "cut", "draw"),
+    "Neurons": ("by", "n", "colour", "round", "channel", "base", "cut", "draw"),
     "Tune": ("round", "by", "n", "pins", "axis", "base", "seeds", "values"),
     "Export": ("round", "sample", "channel", "draw"),
     "Results": ("sweep", "preset", "view", "cell", "values"),
@@ -249,7 +249,7 @@ def _change(address: _Address, victim: str | None, run: str | None) -> None:
     """Look at another victim or run; choices that are of another network go."""
     before, address.complaint, address.damaged, address.left_out = address.victim, None, None, {}
     _settle(address, victim, run)
-    known = [named_masks.LEARNED, named_masks.NOTHING]
+    known = [named_masks.LEARNED, named_masks.NOTHING, named_masks.TOP]
     if address.run is not None:
         known += named_masks.list_names(cache.store().run(address.run))
     for page, name in _MASKS.items():

@@ -1,55 +1,58 @@
-"""The part of Neurons that holds the score against evidence: how far its order of the channels can be trusted."""
+"""The part of Neurons that holds the score against evidence: how far it finds the channels that matter."""
 
 import numpy as np
 import streamlit as st
 
-from invmask.evidence.agreement import rank_agreement, top_overlap
-from invmask.exports.channels import Channels, comparable
-from invmask.figures.agreement import agreement_matrix
+from invmask.evidence.agreement import rank_correlation
+from invmask.evidence.rankings import suspicion
+from invmask.exports.channels import RANKED_BY, Channels
+from invmask.exports.neurons import COMPARED, agreement_rows, shared_figure
 from invmask.ui.names import count
 from invmask.ui.theme import chart, current_theme
 
 AGREEMENT_HELP = (
-    "Spearman's rank correlation over all channels: +1 where two numbers put the channels into the same order, 0 "
-    "where they have nothing to do with each other. The changes of ASR and ACC are taken with the sign turned: a "
-    "channel whose cut lowers them more ranks higher. The score looks for the few channels that carry the backdoor, "
-    "and is 0 for all that the mask leaves alone; evidence has some number for every channel. So the score may order "
-    "a thousand channels otherwise and still agree on those at the top: the second sentence counts these."
+    "The score looks for the few channels that carry the backdoor and is 0 for all that the mask leaves alone; "
+    "evidence has some number for every channel, and the effect alone is exactly 0 for most. So a rank correlation "
+    "over all channels is mostly about how ties and channels that do nothing are ordered, and is near 0 even where "
+    "both point at the same channels. What counts is whether the channels at the top are the same. **Grey**: what two "
+    "rankings that know nothing of each other share, in 99 of 100 cases."
 )
-COMPARED = 20
-"""Channels at the top of two rankings that are held against each other."""
 
 
 def show_agreement(found: Channels) -> None:
-    """How well the score and each piece of evidence agree: over all channels, and at the top."""
-    st.subheader("How well score and evidence agree", anchor=False, help=AGREEMENT_HELP)
-    values = comparable(found.values)
-    matrix = rank_agreement(values)
-    of_score = dict(matrix["score"]) if "score" in matrix else {}
-    correlations = {name: value for name, value in of_score.items() if name != "score" and np.isfinite(value)}
-    if (found.scores == 0).all():
+    """How well the score and each piece of evidence agree: at the top, and among the channels that score at all."""
+    st.subheader("Does the evidence point at the same channels?", anchor=False, help=AGREEMENT_HELP)
+    scores, rows = found.scores, agreement_rows(found)
+    if (scores == 0).all():
         st.caption("In this round every channel scores 0: there is no order to compare.")
         return
-    if not correlations:
+    if not rows:
         st.caption("There is no evidence to compare the score with yet.")
         return
-    channels, zero = found.layout.channels, int((found.scores == 0).sum())
-    said = ", ".join(f"{name} {value:+.2f}".replace("-", "−") for name, value in correlations.items())
-    score = values.pop("score")
-    both = {name: top_overlap(score, each, COMPARED) for name, each in values.items()}
-    first, *others = both
-    tops = f"{both[first]} {'is' if both[first] == 1 else 'are'} also among the {COMPARED} highest by {first}"
-    tops = ", ".join([tops, *(f"{both[name]} by {name}" for name in others)])
+    top = len(found.first_by("score")[:COMPARED])
+    parts = [f"{row.shared} by {name} (by chance {row.chance:.1f})" for name, row in rows.items()]
+    one = "is" if rows[next(iter(rows))].shared == 1 else "are"
+    scored = scores > 0
     st.write(
-        f"Rank correlation of the score with: {said}; {count(channels)} channels, of which {count(zero)} score 0. "
-        f"Of the {COMPARED} channels with the highest score, {tops} "
-        f"(by chance {COMPARED * COMPARED / channels:.1f})."
+        f"Of the {top} channels with the highest score, so many {one if len(rows) == 1 else 'are'} also among the "
+        f"{COMPARED} highest by the evidence: {', '.join(parts)}."
     )
-    if len(matrix) < 3:
-        # One pair, and the sentence has its number.
-        return
-    chart(
-        agreement_matrix(list(matrix), matrix.to_numpy(), current_theme()),
-        key="neurons-agreement",
-        alt="Rank correlations between all pairs",
+    chart(shared_figure(rows, current_theme()), key="neurons-agreement", alt=", ".join(parts))
+    st.caption(
+        f"Rank correlation among the {count(int(scored.sum()))} channels that score above 0: {_ranks(found, scored)}. "
+        f"Over all {count(len(scores))}, of which {count(int((~scored).sum()))} tie at 0: "
+        f"{_ranks(found, np.ones_like(scored))}."
     )
+
+
+def _ranks(found: Channels, among: np.ndarray) -> str:
+    """The score's rank correlations with each piece of evidence among some channels, bool [channels]."""
+    said = []
+    for name, title in RANKED_BY.items():
+        column = found.values.get(name)
+        if name == "score" or column is None:
+            continue
+        value = rank_correlation(found.scores[among], suspicion(name, column.values)[among])
+        if np.isfinite(value):
+            said.append(f"{title} {value:+.2f}".replace("-", "−"))
+    return ", ".join(said) or "none is known"

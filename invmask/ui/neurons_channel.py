@@ -19,10 +19,13 @@ from invmask.runs.entries import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
 from invmask.ui.names import count, quoted
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
+from invmask.ui.neurons_data import WhatIf
 from invmask.ui.samples import Answer, Picture, Sample, sample_grid
 from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme
 
+WHOLE = 0.999
+"""A gate above it lets the channel pass: there is nothing to restore."""
 MAPS_HELP = (
     "The channel's output in the original network, place by place. Teal: positive; magenta: negative; the same scale "
     "for all of them."
@@ -41,7 +44,7 @@ ATTRIBUTION_HELP = (
 )
 
 
-def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None:
+def show(card: VictimCard, found: Channels, choice: NeuronsChoice, result: WhatIf) -> int | None:
     """The head of the page: its name, where it stands, and what can be done. The channel, or None if there is none."""
     layers = found.layout.layers
     channel = None if choice.channel is None else find_channel(layers, choice.channel)
@@ -50,25 +53,26 @@ def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None
         st.error(f"There is no channel {quoted(choice.channel or '')} in this network. Choose one on the map.")
         return None
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
-    name = channel_name(layers, channel)
+    name, cut = channel_name(layers, channel), channel in result.cut
     order = found.order
     rank = order.index(channel)
     with st.container(horizontal=True, gap="small"):
         _back()
         st.button(
-            "Cut this channel",
+            "Cut already" if cut else "Cut this channel",
+            key="neurons-cut-this",
             type="primary",
             icon=":material/content_cut:",
             on_click=neurons_choice.act,
             args=([channel],),
-            disabled=channel in by_hand.cut,
+            disabled=cut,
         )
         st.button(
             "Restore it",
             icon=":material/healing:",
             on_click=neurons_choice.act,
             args=([channel], True),
-            disabled=channel in by_hand.restored,
+            disabled=float(result.gates[channel]) > WHOLE,
         )
         for title, icon, step in (("Higher score", "arrow_upward", -1), ("Lower score", "arrow_downward", 1)):
             place = rank + step
@@ -82,7 +86,7 @@ def show(card: VictimCard, found: Channels, choice: NeuronsChoice) -> int | None
                 help="The channel's neighbour by score.",
             )
     st.subheader(name.replace(":", ", channel "), anchor=False)
-    st.caption(_facts(card, found, channel, rank, by_hand))
+    st.caption(_facts(card, found, channel, rank, by_hand, cut))
     return channel
 
 
@@ -90,11 +94,14 @@ def _back() -> None:
     st.button("All channels", icon=":material/arrow_back:", on_click=neurons_choice.set_channel, args=(None,))
 
 
-def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: Decided) -> str:
+def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: Decided, cut: bool) -> str:
     masks = found.masks
     m, inverse = (float(masks.gate(view)[channel]) for view in (View.PRUNED, View.INVERSE))
-    state = "cut" if channel in by_hand.cut else "restored" if channel in by_hand.restored else ""
+    state = "cut now" if cut else "not cut now"
+    if channel in (*by_hand.cut, *by_hand.restored):
+        state = f"{'cut' if cut else 'restored'} by hand"
     parts = [
+        f"**{state}**",
         f"score {found.scores[channel]:.2f}, place {count(rank + 1)} of {count(found.layout.channels)}",
         f"mask a {float(masks.mask[channel]):.2f}, selection s {float(masks.selection[channel]):.2f}",
         f"gates: pruned m {m:.2f}, inverse m\u0304 {inverse:.2f}",
@@ -106,8 +113,6 @@ def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: 
             sign = "+" if values.scale == "signed" else ""
             n = "" if values.n is None else f" (n\u00a0=\u00a0{values.n:,})"
             parts.append(f"{SHORT[name]} {value:{sign}.{values.digits}f}{unit}{n}".replace("-", "−"))
-    if state:
-        parts.append(f"{state} by hand")
     if card.targets is None:
         parts.append("no backdoor to compare with: the score says what the defence would cut")
     return " · ".join(parts)

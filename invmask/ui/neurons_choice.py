@@ -9,12 +9,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from invmask.exports.channels import RANKED_BY
+from invmask.exports.neurons import FIRST_SHOWN
 from invmask.masks import edit
 from invmask.masks.state import Masks
 from invmask.runs import named_masks
 from invmask.ui import address
 
-LEARNED, NOTHING = named_masks.LEARNED, named_masks.NOTHING
+LEARNED, NOTHING, TOP = named_masks.LEARNED, named_masks.NOTHING, named_masks.TOP
 MOST_ACTIONS = 200
 FEW = 20
 _ACTION = re.compile(r"r?\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", re.ASCII)
@@ -33,13 +35,17 @@ class NeuronsChoice:
     """The page's choices.
 
     Attributes:
+        by: what channels are ranked by, one of `RANKED_BY`.
+        n: how many of the first are cut; of those measured the nearest is shown.
         colour: the quantity on the map, by its name.
         channel: the channel whose page is open, as the address names it; None for the overview.
-        base: what the cuts by hand start from: `LEARNED`, `NOTHING`, or the name of a mask.
+        base: what the cuts by hand start from: `TOP`, `LEARNED`, `NOTHING`, or the name of a mask.
         actions: in order.
         draw: which samples are drawn.
     """
 
+    by: str
+    n: int
     colour: str
     channel: str | None
     base: str
@@ -63,7 +69,7 @@ def read(colours: Sequence[str], names: Sequence[str], channels: int) -> Neurons
     """The choices in the address; defaults for what is missing or makes no sense.
 
     Args:
-        colours: quantities that the map can show, the default first.
+        colours: quantities that the map can show, the default first; some of them channels are ranked by.
         names: masks that the run has beside its own.
         channels: how many the network has.
     """
@@ -73,10 +79,14 @@ def read(colours: Sequence[str], names: Sequence[str], channels: int) -> Neurons
         address.leave_out("cut", "no channels of this network", ".".join(wrong), write_actions(actions) or None)
     # Rounds of the first phase make no triggers: the next one that does shows them again.
     colour = address.choice("colour", colours[0], [*colours, "synthesized"])
+    by = address.choice("by", next(iter(RANKED_BY)), [name for name in RANKED_BY if name in (*colours, "synthesized")])
+    n = address.number("n", channels, why="more channels than the network has")
     return NeuronsChoice(
+        by=by if by in colours else next(iter(RANKED_BY)),
+        n=FIRST_SHOWN if n is None else n,
         colour=colour if colour in colours else colours[0],
         channel=address.choice("channel", "") or None,
-        base=address.mask("base", LEARNED, [NOTHING, *names]),
+        base=address.mask("base", TOP, [LEARNED, NOTHING, *names]),
         actions=actions,
         draw=address.number("draw") or 0,
     )
@@ -178,13 +188,25 @@ def undo() -> None:
 
 def set_base(base: str) -> None:
     """Start from another mask, with nothing decided by hand."""
-    address.choose("base", None if base == LEARNED else base)
+    address.choose("base", None if base == TOP else base)
     address.choose("cut", None)
 
 
+def set_ranking(by: str) -> None:
+    """Rank channels by another number, and start from the first of these."""
+    address.choose("by", None if by == next(iter(RANKED_BY)) else by)
+    address.choose("base", None)
+
+
+def set_number(n: int) -> None:
+    """Cut so many of the first channels; what is decided by hand stays on top of it."""
+    address.choose("n", None if n == FIRST_SHOWN else str(n))
+    address.choose("base", None)
+
+
 def reset() -> None:
-    """Back to the learned mask."""
-    set_base(LEARNED)
+    """Back to the top channels, with nothing decided by hand."""
+    set_base(TOP)
 
 
 def set_channel(name: str | None) -> None:

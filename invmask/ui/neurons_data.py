@@ -11,19 +11,33 @@ from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.views import view_probabilities
-from invmask.exports.channels import Channels, Synthesized, known_channels, synthesized_change
+from invmask.exports.channels import Channels, known_channels
+from invmask.masks import edit
 from invmask.masks.repair import Gates
 from invmask.masks.state import Masks, View
 from invmask.metrics import Measures
 from invmask.runs import evidence, named_masks
 from invmask.runs.entries import RunSummary
-from invmask.runs.scores import run_scores
+from invmask.runs.scores import Synthesized, run_scores, synthesized_change
 from invmask.runs.subject import ProbeImages
 from invmask.ui import cache, kept
-from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided
+from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided
 
 HIGH_SCORE = 0.25
+CUT_BELOW = 0.5
+"""A channel with a lower gate counts as cut, as everywhere."""
 _UNTOUCHED = Decided((), ())
+
+
+@dataclass(frozen=True)
+class Base:
+    """What cuts by hand start from: `TOP`, `LEARNED`, `NOTHING` or the name of a mask; of `TOP` the channels cut."""
+
+    name: str
+    top: tuple[int, ...] = ()
+
+
+_ORIGINAL = Base(NOTHING)
 
 
 @dataclass(frozen=True)
@@ -32,14 +46,21 @@ class WhatIf:
 
     Attributes:
         original, base, now: nothing masked; the mask that the cuts start from; with the cuts.
-        base_answers, now_answers: softmax answers, float32 [N + M, K], clean images first.
+        original_answers, now_answers: softmax answers, float32 [N + M, K], clean images first.
+        gates: of the pruned view with the cuts, float32 [channels] in [0, 1].
     """
 
     original: Measures
     base: Measures
     now: Measures
-    base_answers: Tensor
+    original_answers: Tensor
     now_answers: Tensor
+    gates: Tensor
+
+    @property
+    def cut(self) -> set[int]:
+        """The channels that are cut now, whether by hand or not."""
+        return set(torch.nonzero(self.gates < CUT_BELOW).flatten().tolist())
 
 
 @dataclass(frozen=True)
@@ -83,22 +104,22 @@ def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> Synthesize
     return synthesized_change(run, round_taken, cache.victim(run.spec().victim))
 
 
-def base_masks(run_id: str, round_taken: int, base: str) -> Masks:
-    """The masks that cuts by hand start from: the learned ones, none, or named ones.
+def base_masks(run_id: str, round_taken: int, base: Base) -> Masks:
+    """The masks that cuts by hand start from.
 
     Raises:
         UserError: no such masks.
     """
     run = cache.store().run(run_id)
     learned = run.masks_at(round_taken)
-    if base == LEARNED:
+    if base.name == LEARNED:
         return learned
-    if base == NOTHING:
-        return Masks(torch.ones_like(learned.mask), torch.ones_like(learned.mask), learned.steepness)
-    return named_masks.load(run, base)
+    if base.name in (NOTHING, TOP):
+        return edit.cut(edit.nothing_cut(learned), base.top)
+    return named_masks.load(run, base.name)
 
 
-def what_if(run_id: str, round_taken: int, base: str, by_hand: Decided) -> WhatIf:
+def what_if(run_id: str, round_taken: int, base: Base, by_hand: Decided) -> WhatIf:
     """The pruned view's measures and answers, recomputed exactly for any set of channels.
 
     Raises:
@@ -107,7 +128,7 @@ def what_if(run_id: str, round_taken: int, base: str, by_hand: Decided) -> WhatI
     run = cache.store().run(run_id)
     spec = run.spec()
     stamp = cache.victim_stamp(spec.victim)
-    return _what_if(run_id, round_taken, base, named_masks.stamp(run, base), by_hand, stamp)
+    return _what_if(run_id, round_taken, base, named_masks.stamp(run, base.name), by_hand, stamp)
 
 
 def probe_images(victim: str, per_class: int) -> tuple[LabelledImages, ProbeImages]:
@@ -160,32 +181,34 @@ def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa:
 
 
 @kept.copied()
-def _what_if(run_id: str, round_taken: int, base: str, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
+def _what_if(run_id: str, round_taken: int, base: Base, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
     run = cache.store().run(run_id)
     spec, masks = run.spec(), base_masks(run_id, round_taken, base)
     _, images = probe_images(spec.victim, spec.probe_per_class)
     before = _answers(run_id, round_taken, base, base_stamp, _UNTOUCHED, stamp)
-    recorded: dict[str, Measures | None] = {}
+    recorded: dict[Base, Measures | None] = {}
     if cache.another_victim(run_id) is None:
         # What the run has measured is said as on the other pages: measured again, an answer may be rounded otherwise.
         learned = run.entry(round_taken).views.pruned if round_taken else None
-        recorded = {LEARNED: learned, NOTHING: run.summary().original}
-    original = recorded.get(NOTHING)
+        recorded = {Base(LEARNED): learned, _ORIGINAL: run.summary().original}
+    untouched = _answers(run_id, round_taken, _ORIGINAL, 0, _UNTOUCHED, stamp)
+    original = recorded.get(_ORIGINAL)
     if original is None:
-        untouched = _answers(run_id, round_taken, NOTHING, 0, _UNTOUCHED, stamp)
         original = images.flags(untouched.argmax(1)).measures()
-    measured = recorded.get(base) or images.flags(before.argmax(1)).measures()
-    if torch.equal(by_hand.apply(masks).gate(View.PRUNED), masks.gate(View.PRUNED)):
-        return WhatIf(original, measured, measured, before, before)
+    start = _ORIGINAL if base == Base(TOP) else base
+    measured = recorded.get(start) or images.flags(before.argmax(1)).measures()
+    gates = by_hand.apply(masks).gate(View.PRUNED)
+    if torch.equal(gates, masks.gate(View.PRUNED)):
+        return WhatIf(original, measured, measured, untouched, before, gates)
     after = _answers(run_id, round_taken, base, base_stamp, by_hand, stamp)
-    return WhatIf(original, measured, images.flags(after.argmax(1)).measures(), before, after)
+    return WhatIf(original, measured, images.flags(after.argmax(1)).measures(), untouched, after, gates)
 
 
 @kept.copied()
 def _answers(
     run_id: str,
     round_taken: int,
-    base: str,
+    base: Base,
     base_stamp: int,  # noqa: ARG001
     by_hand: Decided,
     stamp: int,  # noqa: ARG001

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from invmask.errors import UserError
+from invmask.evidence.rankings import OF_THE_ROUND
 from invmask.runs import evidence
 from invmask.runs.entries import RunSummary
-from invmask.runs.evidence import TopSet, VictimEvidence
+from invmask.runs.evidence import VictimEvidence
+from invmask.runs.top_cuts import TopCuts
 from invmask.ui import cache, run_trouble
 from invmask.ui.defend_state import UNDER_WAY
 
@@ -25,7 +27,7 @@ def ask(run: RunSummary, round_taken: int, follows: bool) -> None:
     asked, of_victim = evidence.wanted(directory), evidence.victim_evidence(directory)
     if run.state in UNDER_WAY and follows and asked is not None:
         round_taken = asked
-    of_round = evidence.top_set(directory, round_taken)
+    of_round = evidence.top_cuts(directory, round_taken)
     complete = of_victim is not None and of_victim.complete and of_round is not None and of_round.complete
     if not complete and asked != round_taken:
         cache.executor().gather_evidence(run.id, round_taken)
@@ -53,35 +55,44 @@ def _progress(run_id: str, shown: tuple[int, ...]) -> None:
     try:
         if _stage(run_id) != shown:
             st.rerun()
-        found = evidence.victim_evidence(cache.store().run(run_id))
-        doing = _doing(_top_of(run_id), found)
+        found, cuts = evidence.victim_evidence(cache.store().run(run_id)), _cuts_of(run_id)
     except UserError:
         # Gone or damaged: the whole page says so.
         st.rerun()
-    share = 0.0 if found is None else found.done / max(1, found.total)
+    share, doing = _doing(cuts, found)
     st.progress(share, f"Gathering evidence in the background: {doing}")
     if (trouble := cache.executor().problem) is not None:
         st.warning(trouble, icon=":material/info:")
 
 
-def _top_of(run_id: str) -> TopSet | None:
-    """The comparison that was last asked for, as far as it is."""
+def _cuts_of(run_id: str) -> TopCuts | None:
+    """The curves that were last asked for, as far as they are."""
     directory = cache.store().run(run_id)
     asked = evidence.wanted(directory)
-    return None if asked is None else evidence.top_set(directory, asked)
+    return None if asked is None else evidence.top_cuts(directory, asked)
 
 
-def _doing(top: TopSet | None, found: VictimEvidence | None) -> str:
-    if top is None or not top.complete:
-        return f"random sets, {0 if top is None else len(top.random)} of {evidence.RANDOM_SETS}"
-    if found is None:
-        return "activations"
-    return f"conductance, and each channel cut alone, {100 * found.done / max(1, found.total):.0f} %"
+def _doing(cuts: TopCuts | None, found: VictimEvidence | None) -> tuple[float, str]:
+    """The share of what is being gathered now that is there, in [0, 1], and what it is."""
+    of_victim = 0.0 if found is None else found.done / max(1, found.total)
+    first = cuts is not None and all(name in cuts.of and cuts.of[name].complete for name in _first(cuts))
+    if cuts is None or not first:
+        return (0.0 if cuts is None else cuts.done), "the top channels cut, and random sets"
+    if of_victim < 1:
+        return of_victim, f"conductance, and each channel cut alone, {100 * of_victim:.0f} %"
+    return cuts.done, f"the top channels by the other rankings cut, {100 * cuts.done:.0f} %"
+
+
+def _first(cuts: TopCuts) -> list[str]:
+    """The rankings that need no evidence about the victim, and are measured first."""
+    return [name for name in OF_THE_ROUND if name in cuts.wanted]
 
 
 def _stage(run_id: str) -> tuple[int, ...]:
     """Changes whenever there is something new worth drawing the page again: few times in all."""
     directory = cache.store().run(run_id)
-    top, found = _top_of(run_id), evidence.victim_evidence(directory)
+    cuts, found = _cuts_of(run_id), evidence.victim_evidence(directory)
     quarters = 0 if found is None else 1 + 4 * found.done // max(1, found.total)
-    return int(top is not None and top.complete), quarters, int(evidence.has_work(directory))
+    lines = [] if cuts is None else [len(each.top) == len(each.counts) for each in cuts.of.values()]
+    complete = 0 if cuts is None else sum(each.complete for each in cuts.of.values())
+    return sum(lines), complete, quarters, int(evidence.has_work(directory))

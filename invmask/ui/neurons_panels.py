@@ -1,6 +1,6 @@
 """The overview of Neurons: the map and the table of all channels, linked, and how far their numbers can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +10,18 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.attacks.victims import VictimCard
 from invmask.exports.channels import OF_THE_MASKS, Channels, channel_name
-from invmask.exports.neurons import top_set_figure
 from invmask.figures.network_map import network_map
 from invmask.runs.entries import RunSummary
-from invmask.runs.evidence import TOP, TopSet
 from invmask.ui import address, neurons_choice, neurons_data
 from invmask.ui.names import count, plain
 from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.neurons_data import HIGH_SCORE
 from invmask.ui.run_menu import run_title
-from invmask.ui.samples import percent
 from invmask.ui.theme import chart, current_theme
 
 TABLE_HEIGHT = 570
-MAP_WIDTH, TABLE_WIDTH, PANEL_WIDTH = 472, 542, 480
-_WIDTHS = {"conductance": 58, "asr": 50}
+MAP_WIDTH, TABLE_WIDTH = 472, 542
+_WIDTHS = {"conductance": 50, "asr": 50, "acc": 50}
 """Of columns that need more or less than others; all evidence is in sight where map and table stand side by side."""
 _MAP, _DRAWN = "neurons-map", "neurons-table-drawn"
 COLUMN_TITLES = {
@@ -46,25 +43,31 @@ MAP_HELP = (
     "triggered versions of the same images; the conductance toward the target label; ACC and ASR with this channel "
     "alone cut."
 )
-TOP_HELP = (
-    f"The {TOP} highest-scored channels of this round, cut in the original network, against random sets that have as "
-    "many channels of each layer."
-)
 
 
 def overview(
-    card: VictimCard, run: RunSummary, round_taken: int, found: Channels, choice: NeuronsChoice, by_hand: Decided
+    card: VictimCard,
+    run: RunSummary,
+    round_taken: int,
+    found: Channels,
+    choice: NeuronsChoice,
+    by_hand: Decided,
+    cut: Collection[int],
 ) -> None:
-    """Map and table side by side."""
+    """Map and table side by side.
+
+    Args:
+        cut: the channels that are cut now, by hand or not.
+    """
     st.subheader("All channels", anchor=False, help=MAP_HELP)
     # Of a fixed width, for the squares have one; where there is no room beside it, the table goes below.
     with st.container(horizontal=True, gap="small"):
         left, right = st.container(width=MAP_WIDTH), st.container(width=TABLE_WIDTH)
     with right:
-        picked = _table(run, round_taken, found, by_hand)
+        picked = _table(run, round_taken, found, cut)
     with left:
         _colour(found, choice)
-        _map(found, choice.colour, picked, by_hand)
+        _map(found, choice.colour, picked, cut, by_hand)
     st.caption(_counts(card, run, found))
 
 
@@ -79,10 +82,10 @@ def _colour(found: Channels, choice: NeuronsChoice) -> None:
     )
 
 
-def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) -> None:
+def _map(found: Channels, colour: str, picked: Sequence[int], cut: Collection[int], by_hand: Decided) -> None:
     layers = found.layout.layers
     figure = network_map(
-        layers, found.values[colour], current_theme(), picked, cut=by_hand.cut, restored=by_hand.restored
+        layers, found.values[colour], current_theme(), picked, cut=sorted(cut), restored=by_hand.restored
     )
 
     def clicked() -> None:
@@ -98,10 +101,10 @@ def _map(found: Channels, colour: str, picked: Sequence[int], by_hand: Decided) 
         selection_mode="points",
         alt=f"Every channel of the network by layer, coloured by {shown.title}",
     )
-    st.caption(f"{shown.title}{f', {shown.sample}' if shown.sample else ''}.")
+    st.caption(f"{shown.title}{f', {shown.sample}' if shown.sample else ''}. A cross: the channel is cut now.")
 
 
-def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided) -> list[int]:
+def _table(run: RunSummary, round_taken: int, found: Channels, cut: Collection[int]) -> list[int]:
     """The ranked table and what can be done with its rows; returns the channels picked in it."""
     names = [channel_name(found.layout.layers, c) for c in range(found.layout.channels)]
     order = found.order
@@ -113,7 +116,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
         help=f"Part of a channel's name: its layer, or layer and number as in {names[-1]}.",
     )
     shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]
-    frame = _frame(found, names, order, shown, by_hand)
+    frame = _frame(found, names, order, shown, cut)
     # Rows are named by their places: with another choice or order of rows it is another table.
     key = f"neurons-table/{run.id}/{round_taken}/{wanted}"
     event = st.dataframe(
@@ -130,8 +133,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
     )
     rows = event["selection"]["rows"]
     picked = [shown[row] for row in rows if row < len(shown)]
-    top = found.top
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         one = neurons_choice.set_channel
         st.button(
             "Open",
@@ -141,13 +143,14 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
             disabled=len(picked) != 1,
             help="The page of the channel picked in the table.",
         )
+        whole = [channel for channel in picked if channel not in cut]
         st.button(
             "Cut",
             icon=":material/content_cut:",
             on_click=neurons_choice.act,
-            args=(picked,),
-            disabled=not picked,
-            help="Cut the picked channels in the pruned view, on top of what is decided already.",
+            args=(whole,),
+            disabled=not whole,
+            help="Cut the picked channels in the pruned view, on top of what is cut already.",
         )
         st.button(
             "Restore",
@@ -157,16 +160,18 @@ def _table(run: RunSummary, round_taken: int, found: Channels, by_hand: Decided)
             disabled=not picked,
             help="Let the picked channels pass as in the original network.",
         )
-        st.button(
-            f"Cut the top {len(top) or TOP}",
-            icon=":material/vertical_align_top:",
-            on_click=neurons_choice.act,
-            args=(top,),
-            disabled=not top,
-            help="Cut the highest-scored channels. From the learned mask little changes, for it cuts them already: "
-            "start from the original to see what they do by themselves.",
-        )
+        st.caption(_picked_words([names[channel] for channel in picked], len(picked) - len(whole)), width="stretch")
     return picked
+
+
+def _picked_words(names: Sequence[str], cut: int) -> str:
+    """How many rows are picked, and whether they are cut already."""
+    if not names:
+        return "Pick rows to open, cut or restore channels."
+    if len(names) == 1:
+        return f"{names[0]}{' is cut already' if cut else ''}"
+    already = "all are cut already" if cut == len(names) else f"{cut} of them cut already" if cut else "none is cut yet"
+    return f"{count(len(names))} picked, {already}"
 
 
 @dataclass(frozen=True)
@@ -199,15 +204,13 @@ def _carried_over(key: str, run: str, shown: list[int]) -> list[int]:
 
 
 def _frame(
-    found: Channels, names: Sequence[str], order: Sequence[int], shown: Sequence[int], by_hand: Decided
+    found: Channels, names: Sequence[str], order: Sequence[int], shown: Sequence[int], cut: Collection[int]
 ) -> pd.DataFrame:
     rank = np.empty(len(order), np.int64)
     rank[list(order)] = np.arange(1, len(order) + 1)
     columns: dict[str, object] = {"rank": rank[list(shown)], "channel": [names[channel] for channel in shown]}
+    columns["now"] = ["cut" if channel in cut else "" for channel in shown]
     columns |= {name: values.values[list(shown)].astype(np.float64) for name, values in found.values.items()}
-    cut, restored = set(by_hand.cut), set(by_hand.restored)
-    if cut or restored:
-        columns["hand"] = ["cut" if c in cut else "restored" if c in restored else "" for c in shown]
     return pd.DataFrame(columns)
 
 
@@ -218,17 +221,17 @@ def _in_order(frame: pd.DataFrame) -> list[str]:
 
 def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
     config: dict[str, ColumnConfig | None] = {
-        "rank": st.column_config.NumberColumn("#", width=40, help="Place by score; equal scores in layer order."),
-        "channel": st.column_config.TextColumn("Channel", width=134),
-        "score": st.column_config.NumberColumn("Score", format="%.2f", width=54),
-        "hand": st.column_config.TextColumn("By hand", width=74),
+        "rank": st.column_config.NumberColumn("#", width=36, help="Place by score; equal scores in layer order."),
+        "channel": st.column_config.TextColumn("Channel", width=128),
+        "now": st.column_config.TextColumn("Now", width=42, help="Whether the channel is cut now, by hand or not."),
+        "score": st.column_config.NumberColumn("Score", format="%.2f", width=48),
     }
     for name, values in found.values.items():
         if name not in config:
             config[name] = st.column_config.NumberColumn(
                 COLUMN_TITLES[name],
                 format=f"%.{values.digits}f",
-                width=_WIDTHS.get(name, 52),
+                width=_WIDTHS.get(name, 46),
                 help=f"{values.title}{f' ({values.sample})' if values.sample else ''}",
             )
     return config
@@ -253,41 +256,4 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
     return (
         f"{here}. On {whose} {count(control.high)} of {count(control.channels)} do, the highest "
         f"{control.highest:.2f}: a high score alone is no sign of a backdoor."
-    )
-
-
-def top_set(card: VictimCard, found: TopSet | None) -> None:
-    """The highest-scored channels against random sets."""
-    st.subheader(f"The top {TOP}, cut together", anchor=False, help=TOP_HELP)
-    if found is not None and not found.channels:
-        st.caption("In this round no channel has a score above 0: there is nothing to compare.")
-        return
-    if found is None or not found.random:
-        st.caption("Not measured for this round yet.")
-        return
-    name = "acc" if card.targets is None else "asr"
-    top, original = getattr(found.top, name), getattr(found.original, name)
-    random = [getattr(measures, name) for measures in found.random]
-    # Where the network is broken, it answers the target label no more, nor anything else.
-    lowest = min(found.random, key=lambda measures: getattr(measures, name))
-    best = getattr(lowest, name)
-    if name == "asr":
-        said = (
-            f"With the {len(found.channels)} highest-scored channels cut, ASR is {percent(top)}; the best of "
-            f"{len(random)} random sets from the same layers leaves {percent(best)}, nothing cut {percent(original)}. "
-            f"ACC is {percent(found.top.acc)}, with that random set {percent(lowest.acc)}, before "
-            f"{percent(found.original.acc)} (n\u00a0=\u00a0{count(found.top.n_triggered)} triggered and "
-            f"{count(found.top.n_clean)} clean)."
-        )
-    else:
-        said = (
-            f"There is no ASR to lower here. With the {len(found.channels)} highest-scored channels cut, ACC is "
-            f"{percent(top)}; {len(random)} random sets from the same layers leave {percent(best)} or more, nothing "
-            f"cut {percent(original)} (n\u00a0=\u00a0{count(found.top.n_clean)})."
-        )
-    st.write(said.replace(" %", "\u00a0%"))
-    chart(
-        top_set_figure(found, current_theme()),
-        key="neurons-top",
-        alt=said,
     )

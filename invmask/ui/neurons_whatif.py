@@ -1,4 +1,4 @@
-"""The part of Neurons that answers "what if": what is decided by hand, and what the pruned view does with it."""
+"""The part of Neurons where channels are cut by hand: what that starts from, and what the pruned view says then."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,12 @@ from invmask.attacks.victims import VictimCard
 from invmask.exports.channels import channel_name
 from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.masks.state import View
-from invmask.metrics import Measures
 from invmask.runs import named_masks
 from invmask.runs.entries import RunSummary
 from invmask.ui import cache, neurons_choice, neurons_data, run_trouble, save_mask
-from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
-from invmask.ui.neurons_choice import LEARNED, NOTHING, Decided, NeuronsChoice
-from invmask.ui.neurons_data import WhatIf
+from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided, NeuronsChoice
+from invmask.ui.neurons_data import Base, WhatIf
+from invmask.ui.neurons_numbers import base_words
 from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_grid, to_pixels
 from invmask.ui.save_figure import save_pictures
 
@@ -22,39 +21,37 @@ SAMPLES = 8
 _NAMED_FEW = 6
 _HELP = (
     "The pruned view, recomputed for the channels that you cut or restore, on the same test images that the run is "
-    "measured on. Nothing of the run changes. The address holds it all."
+    "measured on; its numbers are the ones that stay in sight. Nothing of the run changes. The address holds it all."
 )
 
 
-def show(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided, names: Sequence[str]) -> WhatIf:
-    """Base, buttons and the three measures; returns what was computed."""
-    found = neurons_data.what_if(run.id, round_taken, choice.base, by_hand)
+def show(
+    run: RunSummary, round_taken: int, base: Base, choice: NeuronsChoice, by_hand: Decided, names: Sequence[str]
+) -> None:
+    """What cuts by hand start from, and what has been decided."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            _base(choice, names, round_taken)
-            _buttons(run, round_taken, choice, by_hand)
-        for column, (name, title) in zip(st.columns(3), MEASURE_TITLES.items(), strict=True):
-            with column, st.container(gap="xsmall"):
-                _measure(name, title, found, choice.base, bool(by_hand.cut or by_hand.restored))
+            _base(base, choice, names, round_taken)
+            _buttons(run, round_taken, base, choice, by_hand)
         st.caption(_said(run, by_hand))
-    return found
 
 
-def _base(choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None:
+def _base(base: Base, choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None:
     st.session_state["neurons-base"] = choice.base
-    titles = {LEARNED: f"the learned mask, round {round_taken:,}", NOTHING: "the original: nothing cut"}
+    # While another one is shown, the top channels are as many as the slider says.
+    titles = {TOP: base_words(base, choice.by, round_taken) if base.top else "the top channels"}
     st.selectbox(
-        "What if: start from",
+        "Cut by hand: start from",
         width=300,
-        options=[LEARNED, NOTHING, *names],
+        options=[TOP, LEARNED, NOTHING, *(name for name in names if name != TOP)],
         key="neurons-base",
-        format_func=lambda base: titles.get(base, f"mask '{base}'"),
+        format_func=lambda name: titles.get(name) or base_words(Base(name), choice.by, round_taken),
         on_change=lambda: neurons_choice.set_base(st.session_state["neurons-base"]),
         help=_HELP,
     )
 
 
-def _buttons(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided) -> None:
+def _buttons(run: RunSummary, round_taken: int, base: Base, choice: NeuronsChoice, by_hand: Decided) -> None:
     changed = bool(by_hand.cut or by_hand.restored)
     with st.container(horizontal=True, gap="small", width="content"):
         st.button(
@@ -68,18 +65,18 @@ def _buttons(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: 
             "Reset",
             icon=":material/restart_alt:",
             on_click=neurons_choice.reset,
-            disabled=not choice.actions and choice.base == LEARNED,
-            help="Back to the learned mask, with nothing decided by hand.",
+            disabled=not choice.actions and choice.base == TOP,
+            help="Back to the top channels, with nothing decided by hand.",
         )
         with st.popover("Save mask", icon=":material/save:", help="Give this mask a name that Flip and Export know."):
-            _save(run, round_taken, choice, by_hand, changed)
+            _save(run, round_taken, base, by_hand, changed)
 
 
-def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Decided, changed: bool) -> None:
+def _save(run: RunSummary, round_taken: int, base: Base, by_hand: Decided, changed: bool) -> None:
     directory = cache.store().run(run.id)
     if not changed:
         st.caption("Nothing is decided by hand yet; what you save now is the mask that you start from.")
-    save_mask.show("neurons", run.id, lambda: by_hand.apply(neurons_data.base_masks(run.id, round_taken, choice.base)))
+    save_mask.show("neurons", run.id, lambda: by_hand.apply(neurons_data.base_masks(run.id, round_taken, base)))
     for known in named_masks.list_names(directory):
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.write(known)
@@ -89,7 +86,7 @@ def _save(run: RunSummary, round_taken: int, choice: NeuronsChoice, by_hand: Dec
             icon=":material/delete:",
             type="tertiary",
             on_click=run_trouble.unless_gone(_delete),
-            args=(run.id, known, choice.base),
+            args=(run.id, known, base.name),
         )
 
 
@@ -99,28 +96,6 @@ def _delete(run: str, name: str, base: str) -> None:
         named_masks.delete(cache.store().run(run), name)
     if base == name:
         neurons_choice.reset()
-
-
-def _measure(name: str, title: str, found: WhatIf, base: str, changed: bool) -> None:
-    now, before, original = (_share(measures, name) for measures in (found.now, found.base, found.original))
-    # A line that is always there, so that nothing moves with the first cut.
-    delta = None if now is None else "as before"
-    if changed and now is not None and before is not None:
-        delta = f"{100 * (now - before):+.1f} points".replace("-", "−")
-    st.metric(title, percent(now), delta=delta, delta_color="off", delta_arrow="off", help=MEASURE_HELP[name])
-    n = found.now.n_clean if name == "acc" else found.now.n_triggered
-    if now is None:
-        st.caption("no trigger to measure it with")
-    else:
-        start = "" if base == NOTHING else f"{'learned' if base == LEARNED else base} {percent(before)}, "
-        words = f"{start}original {percent(original)}, n = {count(n)}"
-        for tight in (" %", " = "):
-            words = words.replace(tight, tight.replace(" ", "\u00a0"))
-        st.caption(words)
-
-
-def _share(measures: Measures, name: str) -> float | None:
-    return getattr(measures, name)
 
 
 def _said(run: RunSummary, by_hand: Decided) -> str:
@@ -137,8 +112,8 @@ def _said(run: RunSummary, by_hand: Decided) -> str:
     return "; ".join(parts) + "."
 
 
-def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) -> None:
-    """The same few samples, what the mask that was started from says of them, and what is said now."""
+def show_samples(card: VictimCard, run: RunSummary, found: WhatIf) -> None:
+    """The same few samples, what the original says of them, and what the pruned view says now."""
     spec, classes = run.spec, card.dataset_info.classes
     images, measured = neurons_data.probe_images(spec.victim, spec.probe_per_class)
     triggered = measured.triggered is not None and measured.triggered_labels is not None
@@ -149,16 +124,18 @@ def show_samples(card: VictimCard, run: RunSummary, found: WhatIf, base: str) ->
     places = list(range(0, len(tensor), step))[:SAMPLES]
     pixels = to_pixels(tensor[places].numpy())
     st.subheader("Samples", anchor=False, help="What the pruned view says of a few of the images it is measured on.")
-    word = {LEARNED: "learned mask", NOTHING: "nothing cut"}.get(base, base)
     st.caption(
-        f"{'Triggered' if triggered else 'Clean'} images, each under its true class. First answer: {word}; "
-        "second answer: the pruned view now."
+        f"{'Triggered' if triggered else 'Clean'} images, each under its true class. First answer: the original's; "
+        "second answer: the pruned view's, as channels are cut now."
     )
     samples, rows = [], []
     for row, place in enumerate(places):
         true = int(labels[place])
         lines, words = [], []
-        for answers, view, who in ((found.base_answers, None, word), (found.now_answers, View.PRUNED.value, "now")):
+        for answers, view, who in (
+            (found.original_answers, View.ORIGINAL.value, "original"),
+            (found.now_answers, View.PRUNED.value, "now"),
+        ):
             said = answers[offset + place]
             best = int(said.argmax())
             lines.append(Answer(classes[best], float(said[best]), _kind(best, true, card.target_of(true)), view))

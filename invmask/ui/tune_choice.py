@@ -78,7 +78,8 @@ def point_shown(curves: CutCurves, chosen: Order) -> CutPoint | None:
     if not points:
         return None
     if asked is None:
-        return propose(points) or points[0]
+        found = propose(points)
+        return points[0] if found is None else found.point
     return min(points, key=lambda point: abs(point.cut.channels - asked))
 
 

@@ -5,7 +5,18 @@ import torch
 
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
-from invmask.evidence.threshold import LEAST_AGREEMENT, CutPoint, Order, cut_order, hard_masks, is_dear, propose
+from invmask.evidence.threshold import (
+    LEAST_AGREEMENT,
+    LEAST_RISE,
+    PLATEAU,
+    CutPoint,
+    Grounds,
+    Order,
+    Proposal,
+    cut_order,
+    hard_masks,
+    propose,
+)
 from invmask.exports.tuning import cut_figure, cut_words
 from invmask.masks.state import Masks
 from invmask.runs import tuning
@@ -25,6 +36,24 @@ _ORDER_HELP = (
     "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
     "channels with the highest score, as ranked on Neurons; those of equal score, or of none, by m."
 )
+_WELL = 0.8
+"""A share of restored answers under which the page warns."""
+_LEAST = f"{100 * LEAST_AGREEMENT:.0f} %"
+HELP = (
+    "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
+    "channels with the highest score, as ranked on Neurons; those of equal score, or of none, by m."
+)
+_WELL = 0.8
+"""A share of restored answers under which the page warns."""
+_LEAST = f"{100 * LEAST_AGREEMENT:.0f} %"
+_RULES = {
+    Grounds.PLATEAU: f"The fewest channels on the plateau: of the cuts that keep at least {_LEAST} of the original's "
+    "answers to the clean budget, the smallest that restores these answers under the synthesized trigger within "
+    f"{100 * PLATEAU:.0f} points of the best.",
+    Grounds.CLEAN: f"The hardest cut that keeps at least {_LEAST} of the original's answers to the clean budget: none "
+    f"that does restores {100 * LEAST_RISE:.0f} points more of them under the round's synthesized trigger than no "
+    "cut, so that the trigger cannot tell the cuts apart.",
+}
 HELP = (
     "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "
     "channels are cut, all others stay whole. The inverse view keeps what is cut, and cuts the other channels that the "
@@ -142,32 +171,45 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
         for name in ("acc", "asr", "ra")
         if (value := getattr(curves.learned[0], name)) is not None
     )
-    least = f"{100 * LEAST_AGREEMENT:.0f} %"
-    rule = f"A cut is proposed that keeps at least {least} of the original's answers to the clean budget."
     if found is None:
-        why = f"No cut is proposed: none keeps {least} of the answers to the clean budget."
+        why = (
+            f"**No cut is proposed**: none of those measured keeps {_LEAST} of the original's answers to the clean "
+            "budget."
+        )
     else:
-        rule = _rule(found, least, card.targets is not None)
-        why = f"**Proposed: {cut_words(found)}**."
-        if is_dear(found):
-            why += (
-                f" It changes {percent(1 - found.agreement)} of the answers to the clean budget: the soft mask, or a "
-                "cut of fewer channels, may keep more accuracy."
-            )
-    st.caption(_tight(f"{why} {here}. The soft mask: {soft}."), help=rule)
+        why = f"**Proposed: {cut_words(found.point)}**. {_rule(found)}{_caution(found)}"
+    nothing = "the attacker's trigger, the target or test images" if card.targets is not None else "test images"
+    st.caption(_tight(why), help=f"By clean images and what the defence made of them alone, without {nothing}.")
+    st.caption(_tight(f"{here}. The soft mask: {soft}."))
 
 
-def _rule(found: CutPoint, least: str, triggered: bool) -> str:
-    """By what a cut was proposed."""
-    rule = (
-        f"The proposed cut is the hardest of those measured that keeps at least {least} of the original's answers to "
-        "the clean budget. This round made no synthesized trigger to choose by."
-        if found.restored is None
-        else "The proposed cut is the one of those measured that keeps most of the original's answers to the clean "
-        "budget: the share without the synthesized trigger plus the share with it. Of equals it is the one of the "
-        "fewest channels."
+def _rule(found: Proposal) -> str:
+    """By what a cut was proposed, in a sentence."""
+    kept = f"{_LEAST} of the original's answers to the clean budget"
+    if found.grounds is Grounds.PLATEAU:
+        return (
+            f"The fewest channels on the plateau: of the cuts that keep at least {kept}, the smallest that restores "
+            f"these answers under the synthesized trigger within {100 * PLATEAU:.0f} points of the best."
+        )
+    if found.point.restored is None:
+        why = "this round made no synthesized trigger to choose by"
+    else:
+        why = (
+            f"none of these restores {100 * LEAST_RISE:.0f} points more of them under the synthesized trigger than no "
+            "cut, so that the trigger cannot tell the cuts apart"
+        )
+    return f"The hardest cut that keeps at least {kept}; {why}."
+
+
+def _caution(found: Proposal) -> str:
+    """A further sentence where the proposed cut undoes little of what the defence made."""
+    restored = found.point.restored
+    if found.grounds is not Grounds.PLATEAU or restored is None or restored >= _WELL:
+        return ""
+    return (
+        f" It restores only {percent(restored)} of them, so more channels may be needed: the soft mask, or a harder "
+        "cut, may lower ASR further at the price of ACC."
     )
-    return f"{rule} {'The trigger itself and test images have' if triggered else 'Test images have'} no part in it."
 
 
 def _tight(words: str) -> str:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
+from invmask.evidence.rankings import COUNTS, first_of
 from invmask.evidence.scores import ranking
 from invmask.exports.channels import OF_THE_MASKS, channel_name, find_channel
 from invmask.exports.one_channel import Conducted
@@ -26,7 +27,7 @@ from invmask.runs.run import Run
 from invmask.runs.scores import run_scores
 from invmask.ui import neurons_choice
 from invmask.ui.neurons_channel import conductance_note
-from invmask.ui.neurons_data import HIGH_SCORE, what_if
+from invmask.ui.neurons_data import HIGH_SCORE, Base, what_if
 from invmask.ui.neurons_panels import TABLE_WIDTH
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
@@ -51,8 +52,19 @@ def own_measures(folder, masks, cut=()):
     return [f"{100 * share:.1f} %" for share in shares]
 
 
+def numbers(app):
+    """The line that stays in sight, as it is written."""
+    return next(html.proto.body for html in app.get("html") if "ACC, ASR and RA now" in html.proto.body)
+
+
 def measures(app):
-    return [metric.value for metric in app.metric]
+    return re.findall(r"nn-value'>([^<]+)<", numbers(app))
+
+
+def below(app):
+    """What stands below the three numbers."""
+    found = re.findall(r"nn-was'>(.*?)</span>", numbers(app))
+    return [re.sub("<[^>]*>", "", words).replace("\u00a0", " ") for words in found]
 
 
 def button(app, label):
@@ -90,6 +102,10 @@ def test_the_table_ranks_by_score(home):
 def test_cuts_by_hand_are_recomputed_exactly(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id)
+    first = first_of("score", run_scores(run, 6, load_victim(VICTIM, [home])).numpy())[:10]
+    assert measures(app) == own_measures(home, run.masks_at(0), first)
+    assert "10 channels cut: the top 10 by score" in numbers(app)
+    app = visit("neurons", run=run.id, base="learned")
     learned = own_measures(home, run.masks_at(6))
     assert measures(app) == learned
     cut = [0, 1, 40, 149]
@@ -101,7 +117,7 @@ def test_cuts_by_hand_are_recomputed_exactly(home):
     button(app, "Reset").click().run()
     assert "cut" not in app.query_params
     assert "base" not in app.query_params
-    assert measures(app) == learned
+    assert measures(app) == own_measures(home, run.masks_at(0), first)
 
 
 def test_before_a_cut_the_numbers_are_those_that_the_run_recorded(monkeypatch):
@@ -111,12 +127,64 @@ def test_before_a_cut_the_numbers_are_those_that_the_run_recorded(monkeypatch):
     entry, summary = replace(entry, views=replace(entry.views, pruned=pruned)), replace(summary, original=original)
     monkeypatch.setattr(Run, "entry", lambda *_: entry)
     monkeypatch.setattr(Run, "summary", lambda *_: summary)
-    app = visit("neurons", run=run.id)
-    assert (measures(app)[0], app.metric[0].delta) == ("91.2 %", "as before")
-    said = "learned 91.2 %, original 98.7 %, n = 20"
-    assert said in [caption.value.replace("\u00a0", " ") for caption in app.caption]
+    app = visit("neurons", run=run.id, base="learned")
+    assert measures(app)[0] == "91.2 %"
+    assert below(app)[0] == "original 98.7 %, −7.5 points"
     app = visit("neurons", run=run.id, base="nothing cut")
-    assert (measures(app)[0], app.metric[0].delta) == ("98.7 %", "as before")
+    assert measures(app)[0] == "98.7 %"
+    app = visit("neurons", run=run.id, n="0")
+    assert measures(app)[0] == "98.7 %"
+    assert "The original: nothing cut" in numbers(app)
+
+
+def test_the_ranking_and_the_number_are_chosen_and_kept_in_the_address(home):
+    run = make_run(rounds=6)
+    evidence.ask(run, 6)
+    assert gather(run.path) is Outcome.IDLE
+    cuts = evidence.top_cuts(run, 6)
+    app = visit("neurons", run=run.id, by="conductance", n="6")
+    assert not app.exception
+    # Of the numbers measured the nearest; of two, the smaller.
+    assert "5 channels cut: the top 5 by conductance" in numbers(app)
+    ranked = cuts.of["conductance"]
+    assert measures(app) == own_measures(home, run.masks_at(0), ranked.channels[:5])
+    place = ranked.counts.index(5)
+    said = next(caption.value for caption in app.caption if caption.value.startswith("With the first 5 channels"))
+    assert f"by conductance cut, ASR is {100 * ranked.top[place].asr:.1f}\u00a0%" in said
+    lowest = min(drawn.asr for drawn in ranked.random[place - 1])
+    assert f"(5 draws) leave ASR between {100 * lowest:.1f}\u00a0%" in said
+    assert "n\u00a0=\u00a020 clean and 18 triggered" in said
+    lines = {(trace["name"], trace["meta"]) for trace in figure(app, "by conductance")["data"]}
+    assert len(lines) == 15
+    app.select_slider[0].set_value(2).run()
+    assert address_of(app) == {"by": "conductance", "n": "2"}
+    app.button_group(key="neurons-by").set_value("score").run()
+    assert address_of(app) == {"n": "2"}
+    assert measures(app) == own_measures(home, run.masks_at(0), cuts.of["score"].channels[:2])
+    app.selectbox(key="neurons-base").set_value("learned").run()
+    assert measures(app) == own_measures(home, run.masks_at(6))
+    # Who moves the slider wants to see the top channels.
+    app.select_slider[0].set_value(3).run()
+    assert address_of(app) == {"n": "3"}
+
+
+def test_a_channel_that_is_cut_says_so_wherever_it_is_shown(home):
+    run = make_run(rounds=6)
+    layers = MaskLayout.of(load_victim(VICTIM, [home]).model).layers
+    first = first_of("score", run_scores(run, 6, load_victim(VICTIM, [home])).numpy())
+    app = visit("neurons", run=run.id, n="3", cut=str(first[6]))
+    shown = table(app)
+    cut = {channel_name(layers, channel) for channel in (*first[:3], first[6])}
+    assert set(shown["channel"][shown["now"] == "cut"]) == cut
+    assert "and by hand 1 cut" in numbers(app)
+    app = visit("neurons", run=run.id, n="3", channel=channel_name(layers, first[1]))
+    assert app.button(key="neurons-cut-this").label == "Cut already"
+    assert app.button(key="neurons-cut-this").disabled
+    assert any(caption.value.startswith("**cut now** · score") for caption in app.caption)
+    button(app, "Restore it").click().run()
+    assert app.button(key="neurons-cut-this").label == "Cut this channel"
+    assert measures(app) == own_measures(home, run.masks_at(0), [first[0], first[2]])
+    assert any(caption.value.startswith("**restored by hand** · score") for caption in app.caption)
 
 
 def test_what_is_cut_and_restored_by_hand_goes_over_the_mask():
@@ -171,14 +239,11 @@ def test_an_address_names_no_more_channels_than_the_network_has():
         assert wrong
 
 
-def test_the_top_ten_can_be_cut_and_the_mask_saved_for_flip(home):
+def test_the_top_ten_are_cut_and_the_mask_can_be_saved_for_flip(home):
     run = make_run(rounds=6)
-    app = visit("neurons", run=run.id, base="nothing cut")
-    button(app, "Cut the top 10").click().run()
+    app = visit("neurons", run=run.id)
     top = ranking(run_scores(run, 6, load_victim(VICTIM, [home])))[:10].tolist()
-    assert app.query_params["cut"] == ",".join(map(str, top))
-    assert any(caption.value.startswith("10 cut by hand: ") for caption in app.caption)
-    crosses = next(trace for trace in figure(app, "channels")["data"] if trace["name"] == "cut by hand")["x"]
+    crosses = next(trace for trace in figure(app, "channels")["data"] if trace["name"] == "cut now")["x"]
     assert len(base64.b64decode(crosses["bdata"])) == 10 * np.dtype(crosses["dtype"]).itemsize
     app.text_input(key="neurons-name").set_value("top ten").run()
     app.button(key="neurons-save").click().run()
@@ -215,14 +280,15 @@ def test_a_mask_is_replaced_only_where_the_button_says_so():
     assert torch.equal(named_masks.load(run, "mine").mask, before.mask)
     assert app.button(key="neurons-save").label == "Replace 'mine'"
     app.button(key="neurons-save").click().run()
-    assert torch.equal(named_masks.load(run, "mine").mask, run.masks_at(3).mask)
+    gates = named_masks.load(run, "mine").gate(View.PRUNED)
+    assert int((gates < 0.5).sum()) == 10
     assert any("Saved as 'mine'" in element.value for element in app.success)
 
 
 def test_one_channels_page_has_an_address(home):
     run = make_run(rounds=6)
     name = "layer4.0.conv1:3"
-    app = visit("neurons", run=run.id, channel=name)
+    app = visit("neurons", run=run.id, channel=name, base="learned")
     assert not app.exception
     assert any(heading.value == "layer4.0.conv1, channel 3" for heading in app.subheader)
     layers = MaskLayout.of(load_victim(VICTIM, [home]).model).layers
@@ -230,7 +296,7 @@ def test_one_channels_page_has_an_address(home):
     lines = {trace["name"]: trace for trace in figure(app, "pruned gate m")["data"]}
     assert set(lines) == {"mask a", "selection s", "pruned gate m", "inverse gate m\u0304"}
     before = measures(app)
-    button(app, "Cut this channel").click().run()
+    app.button(key="neurons-cut-this").click().run()
     assert app.query_params["cut"] == str(channel)
     assert measures(app) == own_measures(home, run.masks_at(6), [channel])
     button(app, "Restore it").click().run()
@@ -247,20 +313,24 @@ def test_evidence_is_asked_for_and_shown_when_it_is_there():
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id)
     assert evidence.wanted(run) == 6
-    assert any("Not measured" in caption.value for caption in app.caption)
+    assert any("The curve is being measured" in caption.value for caption in app.caption)
     assert gather(run.path) is Outcome.IDLE
     app = visit("neurons", run=run.id, colour="asr")
     assert not app.exception
     found = evidence.victim_evidence(run)
     assert np.isfinite(found.asr_change).all()
     assert np.allclose(table(app)["asr"].sort_values(), np.sort(100 * found.asr_change))
-    said = next(text.value for text in app.markdown if text.value.startswith("With the 10 highest-scored"))
-    assert f"ASR is {100 * evidence.top_set(run, 6).top.asr:.1f}\u00a0%" in said
-    said = next(text.value for text in app.markdown if text.value.startswith("Rank correlation of the score with: "))
-    assert said.startswith("Rank correlation of the score with: trigger change")
-    numbers = r"\d+ (is|are) also among the 20 highest by trigger change, \d+ by [^\d]+, \d+ by"
-    assert re.search(rf"Of the 20 channels with the highest score, {numbers}", said)
-    assert "How well score and evidence agree" in [heading.value for heading in app.subheader]
+    said = next(caption.value for caption in app.caption if caption.value.startswith("With the first 10 channels"))
+    place = COUNTS.index(10)
+    assert f"ASR is {100 * evidence.top_cuts(run, 6).of['score'].top[place].asr:.1f}\u00a0%" in said
+    said = next(text.value for text in app.markdown if "channels with the highest score" in text.value)
+    numbers = r"evidence: \d+ by conductance \(by chance \d\.\d\), \d+ by trigger change \(by chance"
+    assert re.search(rf"Of the 20 channels with the highest score, so many are also among .*{numbers}", said)
+    said = next(caption.value for caption in app.caption if caption.value.startswith("Rank correlation among the"))
+    scores = table(app)["score"]
+    assert f"Rank correlation among the {(scores > 0).sum()} channels that score above 0: conductance" in said
+    assert f"Over all {len(scores)}, of which {(scores == 0).sum()} tie at 0: conductance" in said
+    assert "Does the evidence point at the same channels?" in [heading.value for heading in app.subheader]
     assert any(element.proto.id.endswith("neurons-agreement") for element in app.get("plotly_chart"))
 
 
@@ -272,12 +342,11 @@ def test_all_evidence_is_in_sight_beside_the_map():
     assert boxes + sum(columns[name]["width"] for name in order[:-3]) <= TABLE_WIDTH
 
 
-def test_one_kind_of_evidence_gets_a_sentence_and_no_chart():
-    # Of a clean control nothing is known at first but the synthesized triggers.
+def test_of_a_clean_control_the_synthesized_triggers_are_the_evidence():
     app = visit("neurons", run=make_run(CONTROL).id)
-    said = next(text.value for text in app.markdown if text.value.startswith("Rank correlation of the score with: "))
-    assert re.search(r"highest score, \d+ (is|are) also among the 20 highest by synthesized change \(by", said)
-    assert not any(element.proto.id.endswith("neurons-agreement") for element in app.get("plotly_chart"))
+    said = next(text.value for text in app.markdown if "channels with the highest score" in text.value)
+    assert re.search(r"so many (is|are) also among the 20 highest by the evidence: \d+ by synthesized change", said)
+    assert app.button_group(key="neurons-by").options == ["Score", "Synthesized change"]
 
 
 def test_where_no_channel_scores_nobody_is_told_to_wait_for_evidence():
@@ -320,7 +389,7 @@ def test_cuts_by_hand_and_an_open_channel_stay_with_their_network():
 
 def test_the_round_can_be_chosen(home):
     run = make_run(rounds=6)
-    app = visit("neurons", run=run.id, round="2")
+    app = visit("neurons", run=run.id, round="2", base="learned")
     assert measures(app) == own_measures(home, run.masks_at(2))
     round_slider(app).set_value(4).run()
     assert app.query_params["round"] == "4"
@@ -334,7 +403,17 @@ def test_a_clean_control_is_not_accused():
     assert "no backdoor" in sentences(app)[0]
     assert "what the defence would cut" in app.selectbox(key="neurons-colour").options[0]
     assert any("no sign of a backdoor" in caption.value for caption in app.caption)
-    assert set(table(app)) == {"rank", "channel", "score", "selection", "pruned", "inverse", "synthesized", "acc"}
+    assert set(table(app)) == {
+        "rank",
+        "channel",
+        "now",
+        "score",
+        "selection",
+        "pruned",
+        "inverse",
+        "synthesized",
+        "acc",
+    }
     assert gather(run.path) is Outcome.IDLE
     app = visit("neurons", run=run.id, channel="layer4.0.conv1:3")
     assert not app.exception
@@ -401,5 +480,5 @@ def test_of_another_victim_no_number_is_the_earlier_ones(home):
     # The same answer to every image, and so one class in ten is right.
     weights = load_file(path)
     save_file({name: 0 * tensor if tensor.is_floating_point() else tensor for name, tensor in weights.items()}, path)
-    found = what_if(run.id, 1, neurons_choice.LEARNED, neurons_choice.Decided((), ()))
+    found = what_if(run.id, 1, Base(neurons_choice.LEARNED), neurons_choice.Decided((), ()))
     assert (found.original.acc, found.base.acc, found.now.acc) == (0.1, 0.1, 0.1)

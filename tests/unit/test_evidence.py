@@ -7,8 +7,9 @@ from torch import nn
 
 from invmask.evidence.ablation import Ablation, Probe, cut_gates, random_sets
 from invmask.evidence.activation import activation_change, feature_maps
-from invmask.evidence.agreement import rank_agreement, top_overlap
+from invmask.evidence.agreement import overlap, rank_correlation
 from invmask.evidence.conductance import channel_conductance, layer_conductance
+from invmask.evidence.rankings import cut_counts, first_of, nearest_count
 from invmask.evidence.scores import channel_scores, ranking
 from invmask.masks import resume
 from invmask.masks.attach import attached
@@ -232,22 +233,34 @@ def test_gates_of_cuts():
     assert cut_gates(TWO_LAYERS, [[0, 5], []]).tolist() == [[0, 1, 1, 1, 1, 0], [1] * 6]
 
 
-def test_rank_agreement_by_hand():
-    found = rank_agreement(
-        {
-            "a": np.array([1.0, 2.0, 3.0, 4.0]),
-            "b": np.array([10.0, 20.0, 40.0, 30.0]),
-            "c": np.array([4.0, 3.0, 2.0, 1.0]),
-            "none": np.full(4, np.nan),
-        }
-    )
-    assert found.loc["a", "b"] == pytest.approx(0.8)
-    assert found.loc["a", "c"] == pytest.approx(-1)
-    assert np.isnan(found.loc["a", "none"])
+def test_rank_correlation_by_hand():
+    rising = np.array([1.0, 2.0, 3.0, 4.0])
+    assert rank_correlation(rising, np.array([10.0, 20.0, 40.0, 30.0])) == pytest.approx(0.8)
+    assert rank_correlation(rising, -(rising**3)) == pytest.approx(-1)
+    assert rank_correlation(np.array([1.0, 1.0, 2.0, 3.0]), rising) == pytest.approx(0.9486833)
+    assert rank_correlation(np.append(rising, np.nan), np.arange(5.0)) == pytest.approx(1)
+    for nothing in (np.full(4, np.nan), np.zeros(4), np.array([1.0, np.nan, np.nan, 2.0])):
+        assert np.isnan(rank_correlation(rising, nothing))
 
 
 def test_overlap_of_two_tops_by_hand():
-    first = np.array([0.9, 0.8, 0.0, 0.1, 0.05])
-    assert top_overlap(first, np.array([0.7, np.nan, 0.9, 0.1, 0.2]), 2) == 1
-    assert top_overlap(first, first, 3) == 3
-    assert top_overlap(first, -first, 2) == 0
+    found = overlap([7, 3, 9, 1], [1, 2, 3], 12)
+    assert (found.shared, found.chance) == (2, 1.0)
+    # C(12, 4) = 495 ways: 9 of them share all three, 108 share two.
+    assert found.most == 3
+    assert overlap([0, 1], [1], 1_000).most == 0
+    assert overlap(range(20), range(20), 1_200).most == 2
+    # All of the channels are shared, whatever the order.
+    assert overlap(range(5), range(5), 5).most == 5
+
+
+def test_the_first_channels_of_a_ranking_are_those_that_it_accuses():
+    values = np.array([0.2, np.nan, 0.5, 0.0, -0.1, 0.5])
+    assert first_of("score", values) == [2, 5, 0]
+    assert first_of("score", values, 2) == [2, 5]
+    # A cut that lowers ASR speaks against a channel.
+    assert first_of("asr", values) == [4]
+    assert first_of("trigger", np.full(3, np.nan)) == []
+    assert cut_counts(11) == (0, 1, 2, 3, 5, 7, 10)
+    assert [nearest_count(asked, 11) for asked in (0, 4, 6, 8, 99)] == [0, 3, 5, 7, 10]
+    assert nearest_count(10, 0) == 0

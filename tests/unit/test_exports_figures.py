@@ -107,7 +107,10 @@ def test_other_traces_make_tables_too():
 BEFORE_EVIDENCE = {"neurons-map-score", "neurons-map-selection", "neurons-map-synthesized", "neurons-agreement"}
 OF_DEFEND = {"defend-map-selection", "defend-map-pruned", "defend-map-inverse"}
 OF_A_SEARCH = "defend-candidates"
-OF_A_BACKDOOR = {"start-trigger", "neurons-map-trigger", "neurons-map-conductance", "neurons-map-asr"}
+OF_A_BACKDOOR = {
+    "start-trigger",
+    *(f"neurons-{what}-{name}" for what in ("map", "top") for name in ("trigger", "conductance", "asr")),
+}
 
 
 @pytest.mark.parametrize("victim", [VICTIM, CONTROL])

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from invmask.figures.agreement import agreement_matrix
+from invmask.exports.data import figure_table
+from invmask.figures.agreement import Shared, shared_tops
 from invmask.figures.channel_history import ChannelHistory, channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
+from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.network_map import COLUMNS, ChannelValues, colour_scale, network_map
 from invmask.figures.rounds import phase_spans
-from invmask.figures.top_set import top_set_strip
+from invmask.figures.top_curves import TopLine, top_curves
 from tests.unit.test_figures_defend import Layer
 
 LAYERS = (Layer("network.conv1", 3, 0), Layer("network.layer1.conv1", COLUMNS + 2, 3))
@@ -36,7 +38,7 @@ def test_the_map_has_a_square_for_each_channel_in_order(theme):
     # A layer of more channels than a row holds goes on in the next row.
     assert squares.x[3 + COLUMNS] == squares.x[3]
     assert squares.y[3 + COLUMNS] == squares.y[3] + 1
-    for name, channels in (("picked", [4]), ("cut by hand", [0, 5]), ("restored by hand", [6])):
+    for name, channels in (("picked", [4]), ("cut now", [0, 5]), ("restored by hand", [6])):
         marks = trace(figure, name)
         assert list(marks.x) == [squares.x[channel] for channel in channels]
         assert marks.hoverinfo == "skip"
@@ -66,19 +68,44 @@ def test_signed_colours_rest_in_the_middle(theme):
     assert places == sorted(set(places))
 
 
-def test_the_strip_shows_each_set():
-    figure = top_set_strip("ASR", 0.25, [0.9, 0.8], 0.95, 10, 180, "light")
-    assert list(trace(figure, "top 10 by score").x) == [25]
-    assert list(trace(figure, "2 random sets").x) == [90, 80]
-    assert list(trace(figure, "nothing cut").x) == [95]
-    assert figure.layout.xaxis.title.text == "ASR, n = 180"
+def top_lines():
+    acc = TopLine(0.9, np.array([0.9, 0.88, 0.85]), np.array([[0.9, 0.8], [0.7, 0.6]]))
+    return {"acc": acc, "asr": TopLine(1.0, np.array([1.0, 0.4, 0.1]), np.array([[0.95, 0.85]]))}
 
 
-def test_the_matrix_shows_each_pair_once():
-    correlations = np.array([[1, 0.5, -0.25], [0.5, 1, np.nan], [-0.25, np.nan, 1]])
-    cells = agreement_matrix(["a", "b", "c"], correlations, "light").data[0]
-    assert (list(cells.x), list(cells.y)) == (["a", "b"], ["b", "c"])
-    assert [list(row) for row in cells.text] == [["+0.50", ""], ["−0.25", ""]]
+@pytest.mark.parametrize("wide", [True, False])
+def test_the_curves_hold_the_first_channels_against_random_sets(wide):
+    figure = top_curves([0, 1, 2, 3, 5], top_lines(), "score", "light", 2, wide)
+    panels = {measure: [t for t in figure.data if t.meta == MEASURE_TITLES[measure]] for measure in ("acc", "asr")}
+    lines = {measure: {t.name: list(t.y) for t in traces} for measure, traces in panels.items()}
+    assert lines["asr"]["by score"] == [100, 40, 10]
+    assert lines["acc"]["nothing cut"] == [90, 90, 90]
+    # Of no channel there is no random set: all begin where nothing is cut.
+    assert lines["acc"]["random sets, mean"] == [90, 85, 65]
+    assert lines["acc"]["random sets, lowest"] == [90, 80, 60]
+    assert lines["asr"]["random sets, highest"] == [100, 95]
+    words = {annotation.text for annotation in figure.layout.annotations}
+    assert {"original 90.0", "top 2: 85.0", "random 65.0", "top 2: 10.0"} <= words
+    table = figure_table(figure)
+    shown = table[(table["trace"] == "by score") & (table["panel"] == MEASURE_TITLES["asr"])]
+    assert shown.iloc[:, 2].tolist() == [0, 1, 2]
+    assert {shape.x0 for shape in figure.layout.shapes if shape.type == "line"} == {2}
+
+
+def test_curves_that_are_still_measured_can_be_drawn():
+    line = TopLine(0.9, np.array([0.9]), np.empty((0,)))
+    figure = top_curves([0, 1, 2], {"acc": line}, "score", "dark", 2)
+    assert {trace.name for trace in figure.data} == {"nothing cut", "by score"}
+    assert {"top 0: 90.0"} <= {annotation.text for annotation in figure.layout.annotations}
+
+
+def test_what_two_tops_share_is_shown_beside_chance():
+    figure = shared_tops({"conductance": Shared(8, 1 / 3, 2), "effect alone": Shared(3, 0.3, 2)}, 20, "light")
+    assert list(trace(figure, "shared with the score").x) == [8, 3]
+    assert list(trace(figure, "by chance, mean").x) == [0.33, 0.3]
+    assert list(trace(figure, "by chance, in 99 of 100 cases").x) == [2, 2]
+    assert list(figure.layout.yaxis.ticktext) == ["conductance", "effect alone"]
+    assert figure.layout.xaxis.range[1] > 20
 
 
 def test_a_channels_history_has_every_round():

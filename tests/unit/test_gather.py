@@ -11,16 +11,19 @@ import torch
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence import ablation, scores
-from invmask.evidence.ablation import Ablation, Probe
+from invmask.evidence.ablation import Ablation, Probe, random_sets
+from invmask.evidence.rankings import RANKINGS, first_of
+from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout
 from invmask.metrics import Measures
 from invmask.runs import evidence, gather
 from invmask.runs.advance import Outcome
-from invmask.runs.evidence import RANDOM_SETS, TOP
 from invmask.runs.executor import Executor
 from invmask.runs.run import Run
+from invmask.runs.scores import Synthesized, run_scores, synthesized_change
 from invmask.runs.store import RunStore
 from invmask.runs.subject import ProbeImages
+from invmask.runs.top_cuts import DRAWS
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
@@ -104,6 +107,11 @@ def test_evidence_is_gathered_on_the_run_s_device_where_there_is_one(
             assert self.precision == "float32"
             return [Measures(0.5, 0.5, 0.5, 10, 9) for _ in sets]
 
+    def answers(model, repair, views, images, precision):
+        on(model, images, repair.masks.mask)
+        assert precision == "float32"
+        return torch.zeros(len(views), len(images), 10)
+
     def change(model, layout, before, after, _precision):
         on(model, before, after)
         return torch.zeros(layout.channels)
@@ -114,7 +122,9 @@ def test_evidence_is_gathered_on_the_run_s_device_where_there_is_one(
 
     monkeypatch.setattr(gather, "has_device", lambda name: here and name == "meta")
     monkeypatch.setattr(gather, "run_scores", lambda *_: torch.zeros(150))
+    monkeypatch.setattr(gather, "synthesized_change", lambda *_: Synthesized(np.ones(150, np.float32), 2))
     monkeypatch.setattr(gather, "Ablation", Cuts)
+    monkeypatch.setattr(gather, "view_probabilities", answers)
     monkeypatch.setattr(gather, "activation_change", change)
     monkeypatch.setattr(gather, "layer_conductance", conductance)
     assert gather.gather(run.path) is Outcome.IDLE
@@ -139,25 +149,63 @@ def test_gates_are_taken_where_the_images_are(narrow, monkeypatch: pytest.Monkey
     assert [found.acc for found in cuts.cut([[], [0, 1]])] == [1, 1]
 
 
-def test_the_top_set_is_held_against_random_ones(gathered):
-    found = evidence.top_set(gathered, 3)
+def own_measures(home: Path, channels: list[int]) -> Measures:
+    """The victim with channels cut, in plain torch, on the run's probe."""
+    victim = load_victim(VICTIM, [home / "victims"])
+    layout, images = MaskLayout.of(victim.model), ProbeImages.of(probe("cifar10", 1), victim)
+    gates = torch.ones(layout.channels)
+    gates[channels] = 0
+    with attached(sharing_copy(victim.model), layout, gates) as copy, torch.no_grad():
+        return images.flags(copy(images.images).argmax(1)).measures()
+
+
+def test_the_first_channels_of_each_ranking_are_held_against_random_sets(home, gathered):
+    found, of_victim = evidence.top_cuts(gathered, 3), evidence.victim_evidence(gathered)
     assert found.complete
-    assert (len(found.channels), len(found.random)) == (TOP, RANDOM_SETS)
-    assert evidence.top_set(gathered, 2) is None
+    assert found.done == 1
+    assert found.wanted == RANKINGS
+    victim = load_victim(VICTIM, [home / "victims"])
+    numbers = {
+        "score": run_scores(gathered, 3, victim).numpy(),
+        "conductance": of_victim.conductance,
+        "trigger": of_victim.trigger_change,
+        "synthesized": synthesized_change(gathered, 3, victim).change,
+        "asr": of_victim.asr_change,
+    }
+    layout = MaskLayout.of(victim.model)
+    for name, ranked in found.of.items():
+        assert list(ranked.channels) == first_of(name, numbers[name])
+        assert len(ranked.top) == len(ranked.random) + 1 == len(ranked.counts)
+        for place, count in list(enumerate(ranked.counts))[:8:3]:
+            first = list(ranked.channels[:count])
+            assert ranked.top[place] == own_measures(home, first)
+            if place:
+                sets = random_sets(layout, first, DRAWS, gathered.spec().seed)
+                assert ranked.random[place - 1] == tuple(own_measures(home, drawn) for drawn in sets)
+    assert found.of["score"].top[0] == found.original == own_measures(home, [])
+    assert evidence.top_cuts(gathered, 2) is None
     assert not evidence.has_work(gathered)
 
 
-def test_where_no_channel_scores_there_is_nothing_to_compare(home, monkeypatch):
+def test_what_the_page_leads_with_is_measured_first(home):
+    run = make_run(home)
+    evidence.ask(run, 3)
+    gather.gather(run.path, seconds=0)
+    first = evidence.top_cuts(run, 3)
+    assert list(first.of) == ["score"]
+    assert (len(first.of["score"].top), len(first.of["score"].random)) == (2, 0)
+    assert 0 < first.done < 0.1
+    assert not first.complete
+
+
+def test_where_no_channel_scores_there_is_nothing_to_cut(home, monkeypatch):
     run = make_run(home)
     evidence.ask(run, 3)
     monkeypatch.setattr(gather, "run_scores", lambda *_: torch.zeros(150))
-    monkeypatch.setattr(gather, "_examine", lambda *_: iter(()))
     gather.gather(run.path)
-    found = evidence.top_set(run, 3)
-    assert (found.complete, found.channels, found.random, found.top) == (True, (), (), found.original)
-    some = torch.zeros(150)
-    some[[7, 140]] = torch.tensor([0.1, 0.2])
-    assert scores.highest(some, TOP) == [140, 7]
+    found = evidence.top_cuts(run, 3)
+    assert found.complete
+    assert (found.of["score"].channels, found.of["score"].top, found.of["score"].random) == ((), (found.original,), ())
 
 
 def test_another_run_of_the_same_victim_takes_it_over(home, gathered, monkeypatch):
@@ -166,7 +214,7 @@ def test_another_run_of_the_same_victim_takes_it_over(home, gathered, monkeypatc
     monkeypatch.setattr(gather, "_next_piece", lambda *_: pytest.fail("done again"))
     assert gather.gather(other.path) is Outcome.IDLE
     assert np.array_equal(evidence.victim_evidence(other).asr_change, evidence.victim_evidence(gathered).asr_change)
-    assert evidence.top_set(other, 2).complete
+    assert evidence.top_cuts(other, 2).complete
 
 
 def test_a_clean_control_has_acc_alone(home):
@@ -178,7 +226,9 @@ def test_a_clean_control_has_acc_alone(home):
     assert np.isfinite(found.acc_change).all()
     for nothing in (found.asr_change, found.trigger_change, found.conductance):
         assert np.isnan(nothing).all()
-    assert evidence.top_set(run, 3).top.asr is None
+    cuts = evidence.top_cuts(run, 3)
+    assert cuts.wanted == ("score", "synthesized")
+    assert cuts.original.asr is None
 
 
 def test_what_goes_wrong_is_a_sentence_and_can_be_tried_again(home, monkeypatch):
@@ -203,14 +253,14 @@ def test_a_damaged_file_is_gathered_anew(gathered):
     path = gathered.path / "evidence" / "round-3.json"
     content = path.read_bytes()
     path.write_text("[")
-    assert evidence.top_set(gathered, 3) is None
+    assert evidence.top_cuts(gathered, 3) is None
     path.write_bytes(content)
 
 
 def test_evidence_of_another_victim_or_another_score_is_stale(home, gathered, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(scores, "SCORE_VERSION", scores.SCORE_VERSION + 1)
-        assert evidence.top_set(gathered, 3) is None
+        assert evidence.top_cuts(gathered, 3) is None
         assert evidence.victim_evidence(gathered).complete
         assert evidence.has_work(gathered)
     assert not evidence.has_work(gathered)
@@ -218,10 +268,10 @@ def test_evidence_of_another_victim_or_another_score_is_stale(home, gathered, mo
         path = home / "victims" / f"{VICTIM}{suffix}"
         content = path.read_bytes()
         path.write_bytes(content + b" ")
-        assert evidence.top_set(gathered, 3) is None
+        assert evidence.top_cuts(gathered, 3) is None
         assert evidence.victim_evidence(gathered) is None
         path.write_bytes(content)
-    assert evidence.top_set(gathered, 3).complete
+    assert evidence.top_cuts(gathered, 3).complete
     assert evidence.victim_evidence(gathered).complete
 
 

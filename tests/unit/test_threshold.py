@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 from invmask.evidence import scores
 from invmask.evidence.scores import channel_scores
 from invmask.evidence.threshold import (
+    LEAST_AGREEMENT,
     THRESHOLDS,
     Cut,
     CutPoint,
+    Grounds,
     Order,
     cut_order,
     cuts,
@@ -111,6 +113,10 @@ def test_each_threshold_cuts_what_lies_below_it():
     by_score = [cut.channels for cut in cuts(MASKS, Order.SCORE)]
     assert by_score == sorted(set(by_score))
     assert (by_score[0], by_score[-1]) == (0, found[-1].channels)
+    many = Masks(torch.zeros(500), torch.zeros(500))
+    steps = [cut.channels for cut in cuts(many, Order.SCORE)]
+    assert steps[:6] == [0, 1, 2, 3, 6, 9]
+    assert np.all(np.diff(steps, 2)[4:-1] >= 0)
 
 
 def test_a_hard_cut_is_a_mask_whose_inverse_keeps_what_it_cuts():
@@ -125,18 +131,35 @@ def test_a_hard_cut_is_a_mask_whose_inverse_keeps_what_it_cuts():
         assert torch.equal(hard_masks(replace(MASKS, steepness=5.0), [0, 3]).gate(view), hard.gate(view))
 
 
-def test_the_hardest_cut_within_the_rule_is_proposed():
-    points = [point(0, 1.0), point(10, 0.99), point(20, 0.97), point(30, 0.98), point(40, 0.979), point(50, 0.2)]
-    assert propose(points).cut.channels == 30
-    assert propose(points, 0.985).cut.channels == 10
-    assert propose(points[4:]) is None
-    assert propose([]) is None
+def proposed(points: list[CutPoint], least: float = LEAST_AGREEMENT) -> tuple[int, Grounds] | None:
+    found = propose(points, least)
+    return None if found is None else (found.point.cut.channels, found.grounds)
 
 
-def test_the_cut_that_keeps_most_answers_with_and_without_the_synthesized_trigger_is_proposed():
-    points = [point(0, 1.0, 0.1), point(10, 0.9, 0.7), point(20, 0.8, 0.8), point(30, 0.2, 0.9), point(40, 0.1, 0.1)]
-    assert propose(points).cut.channels == 10
-    assert propose([points[0], *points[2:]]).cut.channels == 20
+def test_without_a_synthesized_trigger_the_hardest_cut_that_keeps_the_answers_is_proposed():
+    points = [point(0, 1.0), point(10, 0.99), point(20, 0.96), point(30, 0.97), point(40, 0.969), point(50, 0.2)]
+    assert proposed(points) == (30, Grounds.CLEAN)
+    assert proposed(points, 0.985) == (10, Grounds.CLEAN)
+    assert proposed(points[4:]) is None
+    assert proposed([]) is None
+    # To cut nothing is no proposal.
+    assert proposed([points[0], points[-1]]) is None
+
+
+def test_the_fewest_channels_on_the_plateau_are_proposed():
+    points = [point(0, 1.0, 0.1), point(5, 1.0, 0.6), point(10, 0.99, 0.85), point(20, 0.98, 0.9)]
+    # What restores more at the price of clean answers does not lift the plateau.
+    points += [point(30, 0.97, 0.88), point(40, 0.9, 1.0), point(50, 0.3, 0.4)]
+    assert proposed(points) == (10, Grounds.PLATEAU)
+    assert proposed([*points[:2], *points[3:]]) == (20, Grounds.PLATEAU)
+    assert proposed(points, 0.9) == (40, Grounds.PLATEAU)
+
+
+@pytest.mark.parametrize(("best", "expected"), [(0.29, (40, Grounds.CLEAN)), (0.31, (20, Grounds.PLATEAU))])
+def test_a_trigger_that_no_cut_undoes_tells_nothing_of_the_cuts(best, expected):
+    points = [point(0, 1.0, 0.2), point(10, 1.0, 0.2), point(20, 0.98, best), point(40, 0.97, 0.22)]
+    # Far beyond what clean answers allow it is undone, as where the network is broken.
+    assert proposed([*points, point(80, 0.5, 0.9)]) == expected
 
 
 def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, monkeypatch: pytest.MonkeyPatch):
