@@ -67,8 +67,8 @@ def _top(name: str) -> Entry:
     return Entry(
         "neurons-top" if name == "score" else f"neurons-top-{name}", "Neurons", f"The first channels by {title}, cut",
         "ACC, ASR and RA (of a clean control, ACC) of the original network against the number of channels cut, the "
-        f"first by {title}, all others left whole.{also} Grey: five random sets of channels of the same size, as many "
-        "from each layer, their mean and range. Dotted: nothing cut.",
+        f"first by {title}, all others left whole.{also} The grey line and band are the mean and the range of five "
+        "random sets of channels with as many of each layer. The dotted line is the original network.",
         lambda records, theme: neurons.top_figure(records, name, theme),
         lambda records: records.capabilities.channels and neurons.top_known(records, name),
         on_probe,
@@ -86,8 +86,8 @@ NEURONS: tuple[Entry, ...] = (
         "neurons-agreement", "Neurons", "Whether the evidence points at the same channels",
         "How many of the 20 highest-scored channels are also among the 20 highest by each piece of evidence (squares). "
         "The evidence does not depend on the run, except for the synthesized triggers, which the run made. The effect "
-        "alone is how much ASR falls when the channel alone is cut. Grey: what two rankings that know nothing of each "
-        "other share, in 99 of 100 cases, and on average (tick).",
+        "alone is how much ASR falls when the channel alone is cut. The grey bar is what two rankings that know "
+        "nothing of each other share in 99 of 100 cases, the tick what they share on average.",
         neurons.agreement_figure, _agreement_known,
     ),
     Entry(
