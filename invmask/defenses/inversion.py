@@ -50,10 +50,10 @@ class Inversion:
     steps: int = 0
 
     @classmethod
-    def start(cls, family: Family, labels: int, led: Led, generator: Generator, device: torch.device) -> "Inversion":
-        """Random triggers for `labels` labels."""
-        numbers = family.start(labels, led, generator).to(device)
-        zeros = torch.zeros(labels, device=device)
+    def start(cls, family: Family, labels: int, led: Led, generator: Generator, like: Tensor) -> "Inversion":
+        """Random triggers for `labels` labels, on the device and of the precision of `like`."""
+        numbers = family.start(labels, led, generator).to(like)
+        zeros = like.new_zeros(labels)
         return cls(
             numbers=numbers,
             mean=torch.zeros_like(numbers),
@@ -64,7 +64,7 @@ class Inversion:
             smallest_size=zeros + torch.inf,
             flips=zeros,
             loss=zeros,
-            searched=torch.arange(labels, device=device),
+            searched=torch.arange(labels, device=like.device),
         )
 
     def order(self) -> Tensor:
@@ -150,17 +150,14 @@ def advance(
     smaller = leads & (sizes < inversion.smallest_size[rows])
     now = numbers.detach()
     shrinks = leads if most is None else leads | (sizes > most)
+    weight = inversion.weight[rows]
     stepped, mean, square = _adam(inversion, now, gradient, family.rate)
     return replace(
         inversion,
         numbers=_put(inversion.numbers, rows, stepped),
         mean=_put(inversion.mean, rows, mean),
         square=_put(inversion.square, rows, square),
-        weight=_put(
-            inversion.weight,
-            rows,
-            inversion.weight[rows] * torch.where(shrinks, family.faster, 1 / family.faster),
-        ),
+        weight=_put(inversion.weight, rows, torch.where(shrinks, weight * family.faster, weight * (1 / family.faster))),
         size=_put(inversion.size, rows, sizes),
         smallest=_put(inversion.smallest, rows[smaller], now[smaller]),
         smallest_size=_put(inversion.smallest_size, rows[smaller], sizes[smaller]),

@@ -77,12 +77,17 @@ def rounds_each(config: IMSConfig) -> int:
     return max(1, config.rounds_search // len(FAMILIES))
 
 
+def rounds_taken(search: Search, config: IMSConfig) -> int:
+    """Rounds that the search has taken, in all families."""
+    return max(0, len(search.inversions) - 1) * rounds_each(config) + search.rounds
+
+
 def searched(subject: Subject, search: Search, generator: Generator, config: IMSConfig) -> Search:
     """One round: `search_steps` steps of every label that is left, in the family at hand or the next one."""
     each, led = rounds_each(config), original(subject)
     if search.family is None or search.rounds == each:
         name = next(name for name in FAMILIES if name not in search.inversions)
-        started = Inversion.start(FAMILIES[name], subject.num_classes, led, generator, subject.device)
+        started = Inversion.start(FAMILIES[name], subject.num_classes, led, generator, subject.images)
         search = Search({**search.inversions, name: started})
     family = search.family
     assert family is not None

@@ -105,7 +105,8 @@ class IMS:
     def candidates(self, subject: Subject, state: IMSState) -> Candidates | None:
         """See `defenses.base.Searching`."""
         family, searches = state.search.family, state.phase is Phase.SEARCH
-        if family is None or (not searches and state.round_in_phase):
+        # The search comes first: later rounds are more than it took.
+        if family is None or state.round > search.rounds_taken(state.search, self.config):
             return None
         # At the end, what tells most: a picture of the trigger where there is one, for channels say little to people.
         clear = None if searches else search.standing_out(state.search, self.config)
