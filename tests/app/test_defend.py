@@ -33,7 +33,7 @@ from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
 ROUNDS = 5
 CLASSES = dataset_info("cifar10").classes
 LAYOUT = MaskLayout.of(make_narrow(width=2))
-NOTES = {"rounds without progress": 0, "effort": 1.0, "label": None, "racing": 0, "lead": None, "held": False}
+NOTES = {"rounds without progress": 0}
 SHARES = np.linspace(0.9, 0.5, ROUNDS + 1)
 
 
@@ -93,48 +93,25 @@ def write_run(home: Path, victim: str = VICTIM) -> Run:
     return run
 
 
-def told(record: Record, terms: dict[str, float] | None = None, round_in_stage: int = 1, **notes: Any) -> Record:
-    """`record` with other terms and notes."""
-    return replace(record, terms=terms or {}, round_in_stage=round_in_stage, notes={**NOTES, **notes})
-
-
-def test_says_which_label_leads_while_they_race_and_which_stands_out(home: Path) -> None:
+def test_says_which_label_leads_while_the_search_goes_on_and_which_stands_out(home: Path) -> None:
     run = write_run(home)
-    summary, entry = replace(run.summary(), stage=Phase.INITIALISE), run.entries()[0]
-    config = replace(summary.spec.config, label_rounds=3, label_lead=0.6)
-    summary = replace(summary, spec=replace(summary.spec, config=config))
+    summary, entry = run.summary(), run.entries()[0]
+    spec = replace(summary.spec, config=preset("default"))
+    led = {**NOTES, "label": 6, "lead": 0.314, "family": "patch", "stands out": False, "leads": {"patch": 0.314}}
+    clear = {**led, "lead": 1.5, "family": "smooth", "stands out": True}
 
-    def words(*records: dict[str, Any], state: RunState = RunState.RUNNING) -> str:
-        entries = tuple(replace(entry, record=told(entry.record, **values)) for values in records)
-        return state_words(replace(summary, state=state), entries, 5, dataset_info("cifar10").classes)[1]
+    def words(stage: Phase, notes: dict[str, Any], state: RunState = RunState.RUNNING) -> str:
+        entries = (replace(entry, record=replace(entry.record, stage=stage, notes=notes)),)
+        return state_words(replace(summary, spec=spec, stage=stage, state=state), entries, 60, CLASSES)[1]
 
-    ahead = {"label": 6, "racing": 5, "round_in_stage": 1, "lead": 0.314}
-    assert "Labels race: frog is ahead of the 5 that are left, by 0.31 nats." in words(ahead)
-    without = {"label": None, "racing": 0, "round_in_stage": 4, "lead": None}
-    clear, narrow = ({**ahead, "racing": 3, "round_in_stage": 3, "lead": lead} for lead in (1.5, 0.599))
-    found = "The label frog won the race, by 1.50 nats."
-    assert words(ahead, clear).endswith(found)
-    after = {**without, "label": 6, "terms": {"turned up": 0.1}}
-    assert f"{found} The channels cut shall lead there" in words(clear, after)
-    few = replace(summary, spec=replace(summary.spec, config=replace(config, hold_lead=1.5, hold_images=11)))
-    summary, usual = few, summary
-    assert words(ahead, clear).endswith("by 1.50 nats, but among too few images to be held to.")
-    summary = replace(few, spec=replace(few.spec, config=replace(config, hold_lead=1.5, hold_images=10)))
-    assert words(ahead, clear).endswith("by 1.50 nats.")
-    summary = usual
-    held = {**clear, "held": True}
-    assert words(ahead, held).endswith("by 1.50 nats, and is held to.")
-    assert words(held, {**after, "held": True}, state=RunState.FINISHED).endswith("and is held to.")
-    summary = replace(summary, stage=Phase.MINIMISE)
-    assert "Held to frog. The phase ends after" in words(held, {**after, "held": True})
-    assert "frog" not in words(clear, after)
-    summary = replace(summary, stage=Phase.INITIALISE)
-    none = "No label won the race: frog led by 0.59 of the 0.6 nats asked for."
-    assert none in words(ahead, narrow, without)
-    assert words(ahead, clear, after, state=RunState.FINISHED).endswith(found)
-    assert words(narrow, without, state=RunState.FINISHED).endswith(none)
-    assert "race" not in words(without)
-    assert "race" not in words(without, state=RunState.FINISHED)
+    assert words(Phase.SEARCH, led).endswith("So far frog has the largest lead: 0.31 nats, with a patch.")
+    found = "The label frog stands out by 1.50 nats, with a smooth change."
+    assert f"{found} The phase ends after" in words(Phase.MINIMISE, clear)
+    assert words(Phase.SPARSIFY, clear, RunState.FINISHED).endswith(found)
+    none = "No label stands out: frog leads by 0.31 of the 0.6 nats asked for."
+    assert words(Phase.SPARSIFY, led, RunState.FINISHED).endswith(none)
+    assert "label" not in words(Phase.MINIMISE, NOTES)
+    assert "label" not in words(Phase.SPARSIFY, NOTES, RunState.FINISHED)
 
 
 def defend(**query: str) -> AppTest:
@@ -192,7 +169,7 @@ def test_before_a_run_the_page_says_what_to_do():
     assert enabled(at) >= {"Step", "Run"}
     assert not enabled(at) & {"Pause", "Stop", "Reset"}
     assert not at.get("plotly_chart")
-    for title in ("Initialise", "Minimise", "Sparsify"):
+    for title in ("Search", "Initialise", "Minimise", "Sparsify"):
         assert title in html(at)
 
 
@@ -232,13 +209,16 @@ def test_the_presets_of_transformers_are_taken_for_one_and_those_of_others_for_o
     card = replace(cache.victim_cards()[VICTIM], name=name, architecture="vitw32")
     save_victim(home / "victims", card, new_model("cifar10", "vitw32"))
     at = defend(victim=VICTIM)
+    at.segmented_control(key="defend/preset").set_value("paper").run()
     at.number_input(key="defend/set/ims/seed").set_value(11).run()
     for victim, transformer in ((name, True), (VICTIM, False)):
         at.selectbox(key="sidebar/victim").set_value(victim).run()
         assert not at.exception
-        usual = preset("default", transformer)
+        usual = preset("paper", transformer)
         assert at.number_input(key="defend/set/ims/inner_steps").value == usual.inner_steps
-        assert at.slider(key="defend/set/ims/pressure").value == usual.pressure
+        assert (
+            at.slider(key="defend/set/ims/sparsity_weight").value == usual.sparsity_weight == (0 if transformer else 10)
+        )
         assert at.number_input(key="defend/set/ims/seed").value == 11
     # Another of the same kind leaves them as they are.
     at.number_input(key="defend/set/ims/inner_steps").set_value(7).run()
@@ -264,7 +244,9 @@ def test_a_run_without_any_round_is_not_begun():
     for phase in ("initialise", "minimise", "sparsify"):
         at.number_input(key=f"defend/set/ims/rounds_{phase}").set_value(0)
     at.run()
-    assert ":red[At least one phase needs a round.]" in [caption.value for caption in at.sidebar.caption]
+    assert ":red[At least one phase that learns the mask needs a round.]" in [
+        caption.value for caption in at.sidebar.caption
+    ]
     assert not enabled(at) & {"Step", "Run", "Reset"}
 
 

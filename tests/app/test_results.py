@@ -81,7 +81,7 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
 
 
 def test_a_case_whose_run_is_elsewhere_sets_up_one_like_it():
-    config = preset("default", seed=2, pressure=3.5)
+    config = preset("default", seed=2, sparsity_weight=3.5)
     case = replace(CASE, run="20200101-000000-badnets-0000", spc=7, seed=2, details={"settings": config.as_json()})
     store("grid", case)
     app = visit("results", victim=VICTIM, cell=f"{VICTIM}/7", run=make_run().id)
@@ -92,7 +92,7 @@ def test_a_case_whose_run_is_elsewhere_sets_up_one_like_it():
     assert app.title[0].value == "Defend"
     assert "run" not in app.query_params
     values = {widget.label.split(" :violet")[0]: widget.value for widget in (*app.slider, *app.number_input)}
-    assert (values["SPC, samples per class"], values["Seed"], values["Pressure, μ"]) == (7, 2, 3.5)
+    assert (values["SPC, samples per class"], values["Seed"], values["Sparsity weight, λ"]) == (7, 2, 3.5)
     assert "preset **default**, SPC **7**, seed **2**." in sentences(app)[0]
     assert "For a new run: Step or Run begins it." in [caption.value for caption in app.sidebar.caption]
 

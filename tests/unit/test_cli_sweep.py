@@ -72,22 +72,21 @@ def test_a_grid_is_done_by_workers_once_and_goes_on_where_it_was(home, capsys):
     assert len(store.runs()) == 3
 
 
-def test_a_case_tells_what_the_race_of_labels_found(home, monkeypatch):
-    def racing(*of, **how):
+def test_a_case_tells_what_the_search_found(home, monkeypatch):
+    def searching(*of, **how):
         base = _spec(*of, **how)
-        return replace(base, config=replace(base.config, amplification=2.0, label_rounds=1))
+        return replace(base, config=replace(base.config, rounds_search=4, search_steps=1))
 
-    for name, spec_of in (("without", _spec), ("with", racing)):
+    for name, spec_of in (("without", _spec), ("with", searching)):
         monkeypatch.setattr(sweep, "spec_of", spec_of)
         assert main([*GRID, "--attacks", "badnets", "--seeds", "0", "--name", name]) == 0
     found = {name: read_folder(home / "sweeps" / name)[0][0] for name in ("without", "with")}
     assert "lead" not in found["without"].details["notes"]
     entries = RunStore(home / "runs").run(found["with"].run).entries()
-    raced = next(entry.record.notes for entry in reversed(entries) if entry.record.notes["racing"])
-    assert raced["lead"] >= 0
-    assert {key: found["with"].details["notes"][key] for key in ("label", "lead")} == {
-        key: raced[key] for key in ("label", "lead")
-    }
+    told = entries[-1].record.notes
+    assert told["lead"] >= 0
+    kept = ("label", "lead", "family", "stands out")
+    assert {key: found["with"].details["notes"][key] for key in kept} == {key: told[key] for key in kept}
 
 
 def test_a_case_without_result_is_tried_again_from_its_run(home, capsys):
@@ -360,9 +359,9 @@ def test_a_case_that_other_settings_made_is_done_again(tmp_path):
     unset = {name: value for name, value in now.items() if value != getattr(IMSConfig(), name)}
     assert len(unset) < len(now)
     assert done(settings=unset)
-    # Before labels were held to among enough images alone, they were among any.
-    earlier = {name: value for name, value in preset("default").as_json().items() if name != "hold_images"}
-    assert IMSConfig.from_json(earlier) == preset("default", hold_images=0) != preset("default")
+    # Before there was a search, there was none.
+    earlier = {name: value for name, value in preset("default").as_json().items() if name != "rounds_search"}
+    assert IMSConfig.from_json(earlier) == preset("default", rounds_search=0) != preset("default")
     assert not done(settings=[])
     assert not done(settings={**now, "seed": 4})
     assert not done(settings={**now, "gone": 1})

@@ -14,8 +14,9 @@ from torch import Tensor
 from invmask.cli import main
 from invmask.data.budget import clean_budget
 from invmask.defenses import registry
-from invmask.defenses.base import Searching, Subject, drive
+from invmask.defenses.base import PORTRAITS, Searching, Subject, drive
 from invmask.defenses.entry import Entry
+from invmask.defenses.family_words import FAMILY_WORDS
 from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
@@ -64,8 +65,11 @@ def test_it_says_of_itself_what_pages_need(entry: Entry) -> None:
     names = [setting.name for setting in entry.config.settings()]
     assert sum(setting.basic for setting in entry.config.settings()) <= 8
     assert len(names) == len(set(names))
+    # A preset may pass over a stage, but nobody's stage is for no preset.
+    for stage in entry.stages:
+        assert any(config.rounds(stage.name) >= 1 for config in entry.presets.values())
     for config in entry.presets.values():
-        assert all(config.rounds(stage.name) >= 1 for stage in entry.stages)
+        assert any(config.rounds(stage.name) >= 1 for stage in entry.stages)
         assert entry.config.from_json(json.loads(json.dumps(config.as_json()))) == config
     assert set(entry.axes) <= set(names)
     for setting in entry.config.settings():
@@ -94,6 +98,39 @@ def test_records_are_typed_and_their_names_known(entry: Entry) -> None:
         assert isinstance(entry.build(short(entry)).repair(state), kind)
     of_stage = [record.round_in_stage for _, record in taken if record.stage == entry.stages[0].name]
     assert of_stage == list(range(1, len(of_stage) + 1))
+
+
+@every_defense
+def test_what_it_finds_while_it_searches_is_as_pages_need_it(entry: Entry) -> None:
+    given, defense = subject(), entry.build(short(entry))
+    if not isinstance(defense, Searching):
+        return
+    assert defense.candidates(given, defense.init(given)) is None
+    taken = steps(entry, given)
+    assert taken[0][1].stage == entry.stages[0].name, "the search comes first"
+    assert taken[-1][1].stage != entry.stages[0].name
+    for state, record in taken:
+        found = defense.candidates(given, state)
+        assert (found is not None) == (record.stage == entry.stages[0].name)
+        if found is None:
+            continue
+        count = len(found.labels)
+        assert 0 < count <= min(PORTRAITS, given.num_classes)
+        assert found.family in FAMILY_WORDS
+        assert found.labels.dtype is torch.int64
+        assert found.labels.tolist() == sorted(set(found.labels.tolist()))
+        assert set(found.labels.tolist()) <= set(range(given.num_classes))
+        assert (found.portraits.dtype, found.portraits.shape) == (torch.float32, (count, *given.shape))
+        for shares in (found.portraits, found.flips):
+            assert float(shares.min()) >= 0
+            assert float(shares.max()) <= 1 + 1e-6
+        assert found.sizes.dtype is found.flips.dtype is torch.float32
+        assert found.sizes.shape == found.flips.shape == found.searched.shape == (count,)
+        assert bool((found.sizes > 0).all())
+        assert found.searched.dtype is torch.bool
+        assert found.standing_out is None or found.standing_out in found.labels.tolist()
+        assert found.lead is None or found.lead >= 0
+        assert {tensor.device.type for tensor in (found.labels, found.portraits, found.sizes, found.flips)} == {"cpu"}
 
 
 @every_defense

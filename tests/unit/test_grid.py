@@ -146,8 +146,8 @@ def test_no_mean_is_taken_over_cases_of_other_settings_or_another_victims_weight
     cases = [
         made(3, 0, 0.01, weights="new"),
         made(3, 3, 0.03),  # before weights were noted
-        made(2, 1, 0.9, weights="new", changed={"pressure": 2.0}),
-        made(2, 2, 0.8, weights="new", changed={"pressure": 2.0}),
+        made(2, 1, 0.9, weights="new", changed={"sparsity_weight": 2.0}),
+        made(2, 2, 0.8, weights="new", changed={"sparsity_weight": 2.0}),
         made(1, 1, 0.7, weights="old"),
         result(seed=9, problem="It failed.", views={}),
     ]
@@ -159,7 +159,7 @@ def test_no_mean_is_taken_over_cases_of_other_settings_or_another_victims_weight
     assert int(table["problems"].sum()) == 1
     # The newest may be one whose weights were not noted.
     newest = made(4, 4, 0.05)
-    told = told_apart([*cases, newest, made(5, 4, 0.6, changed={"pressure": 3.0})])
+    told = told_apart([*cases, newest, made(5, 4, 0.6, changed={"sparsity_weight": 3.0})])
     assert [case.preset for case in told if case.views == newest.views] == ["default (earlier)"]
     assert [case.preset for case in told if case.views == pruned(0.7)] == ["default (earlier 3)"]
     assert [case.preset for case in told if case.views == pruned(0.6)] == ["default"]

@@ -353,11 +353,11 @@ def test_a_round_of_each_phase_of_ims(name):
     network = fresh(name, 4).requires_grad_(False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     short = {"rounds_initialise": 1, "rounds_minimise": 1, "rounds_sparsify": 1, "inner_steps": 1}
-    short |= {"rounds_search": 3, "search_steps": 1}
+    short |= {"rounds_search": 4, "search_steps": 1}
     defense = IMS(replace(preset("default", transformer=is_transformer(name)), clear_lead=20, **short))
     subject = Subject(network, torch.rand(4, 3, 32, 32), 4)
     rounds = list(drive(defense, subject, defense.init(subject)))
-    assert [record.stage for _, record in rounds] == [Phase.SEARCH] * 3 + list(Phase)[1:]
+    assert [record.stage for _, record in rounds] == [Phase.SEARCH] * 4 + list(Phase)[1:]
     assert rounds[-1][1].counts["channels"] == MaskLayout.of(network).channels
     masks = defense.masks(rounds[-1][0])
     assert bool((masks.mask != rounds[0][0].mask).any())

@@ -20,7 +20,10 @@ from invmask import machine
 from invmask.attacks.victims import load_victim, new_model, read_card, save_victim
 from invmask.data.embedded import embedded_folder, write_part
 from invmask.data.images import LabelledImages
+from invmask.defenses.base import Examples
 from invmask.defenses.ims.config import PRESETS
+from invmask.defenses.ims.state import IMSState
+from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout, Masks
@@ -141,7 +144,7 @@ def test_the_end_says_how_it_went(finished: Run):
     summary = finished.summary()
     assert summary.state is RunState.FINISHED
     assert summary.stopped_because.endswith(".")
-    assert summary.result.rounds == {"initialise": 2, "minimise": 3, "sparsify": 2}
+    assert summary.result.rounds == {"search": 0, "initialise": 2, "minimise": 3, "sparsify": 2}
     assert summary.result.round == ROUNDS
     assert summary.result.counts["channels"] == 150
     assert summary.result.views.original == summary.original
@@ -322,7 +325,7 @@ def test_a_stop_measures_what_there_is_and_can_be_taken_back(store: RunStore, fi
     assert summary.state is RunState.STOPPED
     assert not summary.ending
     assert summary.stopped_because == "Stopped by hand after round 3."
-    assert summary.result.rounds == {"initialise": 2, "minimise": 1, "sparsify": 0}
+    assert summary.result.rounds == {"search": 0, "initialise": 2, "minimise": 1, "sparsify": 0}
     store.go_on(run.id)
     assert run.summary().state in (RunState.WAITING, RunState.RUNNING)
     assert run.summary().result is None
@@ -601,16 +604,25 @@ def test_a_long_round_is_told_from_a_worker_that_is_gone(store: RunStore):
     assert state("elsewhere", 1_000) is RunState.PAUSED
 
 
-def test_one_example_of_ones_own_is_not_for_all_images(store: RunStore):
-    for cycles in (0.0, 4.0):
-        spec = small_spec(spc=1)
-        spec = replace(spec, config=replace(spec.config, shared_cycles=cycles, batch_size=1))
-        run = store.create(spec)
-        store.advance(run.id, 3)
-        advance(run.path)
-        found = run.examples_at(3)
-        assert len(found.perturbations) == 1
-        assert (found.shared is not None) == (cycles > 0)
+@pytest.mark.parametrize("one_for_all", [False, True])
+def test_one_example_of_ones_own_is_not_for_all_images(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch, one_for_all: bool
+):
+    """The defence says which it is; the number of examples does not."""
+    own = IMS.examples
+
+    def examples(defense: IMS, state: IMSState) -> Examples | None:
+        found = own(defense, state)
+        return found and replace(found, one_for_all=one_for_all)
+
+    monkeypatch.setattr(IMS, "examples", examples)
+    spec = small_spec(spc=1)
+    run = store.create(replace(spec, config=replace(spec.config, batch_size=1)))
+    store.advance(run.id, 3)
+    advance(run.path)
+    found = run.examples_at(3)
+    assert len(found.perturbations) == 1
+    assert (found.shared is not None) == one_for_all
 
 
 def test_scores_are_computed_where_the_network_is(finished: Run, monkeypatch: pytest.MonkeyPatch):
