@@ -1,0 +1,252 @@
+"""The zoo: as various and as balanced as was asked for, made once; and statistics of what it says, from JSON alone."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import signs, zoo, zoo_entries, zoo_roc, zoo_search
+from benchmarks.sets import SETS, Network
+from benchmarks.zoo_entries import ATTACKS, CLASSES, PAIRS, WIDTHS, Entry
+from invmask.attacks.registry import ATTACKS as REGISTERED
+from invmask.attacks.victims import CLEAN
+from invmask.data.budget import clean_budget
+from invmask.data.embedded import load_embedded
+from invmask.data.registry import dataset_info
+from invmask.defenses.families import FAMILIES
+from invmask.defenses.ims.config import preset
+from invmask.errors import UserError
+from invmask.models.registry import is_normalised
+from tests.conftest import make_narrow
+
+ENTRIES = zoo_entries.zoo()
+ATTACKED = [entry for entry in ENTRIES if entry.attack != CLEAN]
+CLEAN_ONES = [entry for entry in ENTRIES if entry.attack == CLEAN]
+
+
+@pytest.fixture
+def drawn_signs(own_home: Path) -> None:
+    """A folder with as many classes as there are signs."""
+    for label in range(43):
+        folder = own_home / "data" / signs.NAME / "train" / f"{label:02}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(folder / "000.png")
+
+
+def raw(number: int, *, backdoored: bool, lead: float = 0.0, agree: bool = True, **other: Any) -> dict[str, Any]:
+    """A result, as much of it as counts."""
+    told = {name: {"label": 3, "lead": lead if name == "patch" else 0.0} for name in FAMILIES}
+    told["channels"] = {"label": 3 if agree else 4, "lead": lead / 2}
+    return {
+        "name": f"{number:03}", "beside": ATTACKS[number % 8], "kind": f"k{number % 3}", "dataset": f"d{number % 2}",
+        "acc": 0.7, "classes": 10, "implanted": True if backdoored else None, "label": 3,
+        "target": 3 if backdoored else None, "families": told, **other,
+    }  # fmt: skip
+
+
+def toy(far: float, seed: int = 0, count: int = 240) -> list[zoo_roc.Row]:
+    """As many clean networks as backdoored ones, whose leads are larger by `far`."""
+    random = np.random.default_rng(seed)
+    numbers = [(number, bool(random.integers(2))) for number in range(count)]
+    results = [
+        raw(number, backdoored=sort, lead=random.random() + far * sort, agree=bool(random.integers(2)))
+        for number, sort in numbers
+    ]
+    return zoo_roc.rows_of(results)[0]
+
+
+def test_the_zoo_has_as_many_networks_of_every_sort_as_was_asked_for():
+    assert (len(ATTACKED), len(CLEAN_ONES)) == (PAIRS, PAIRS)
+    assert PAIRS >= 48
+    assert set(ATTACKS) == set(REGISTERED) - {"picture"}
+    kinds = {entry.network.kind_and_width[0] for entry in ENTRIES}
+    assert len(kinds) >= 4
+    assert any(not is_normalised(kind) for kind in kinds)
+    assert len({entry.target for entry in ATTACKED if entry.network.dataset == "cifar10"}) >= 7
+    assert len({entry.ratio for entry in ATTACKED}) >= 4
+    assert [entry.place for entry in ENTRIES] == list(range(len(ENTRIES)))
+    assert len({entry.name for entry in ENTRIES}) == len({entry.seed for entry in ENTRIES}) == len(ENTRIES)
+    assert not any(set(":/@") & set(entry.name) for entry in ENTRIES)
+
+
+@pytest.mark.parametrize("by", zoo_roc.TITLES)
+def test_what_is_left_out_leaves_enough_and_is_enough(by: zoo_roc.By):
+    def value(entry: Entry) -> str:
+        if by == "beside":
+            return entry.beside
+        return entry.network.dataset if by == "dataset" else entry.network.kind_and_width[0]
+
+    for entries in (ATTACKED, CLEAN_ONES):
+        counts = Counter(map(value, entries))
+        assert min(counts.values()) >= 9
+        assert max(counts.values()) <= len(entries) / 3
+        assert max(counts.values()) - min(counts.values()) <= 6
+
+
+def test_attacks_kinds_and_data_sets_are_mixed():
+    first = ATTACKED[:48]
+    assert len({(entry.attack, entry.network.kind_and_width[0]) for entry in first}) == 48
+    assert set(Counter((entry.attack, entry.network.dataset) for entry in first).values()) == {2}
+    together = Counter((entry.network.kind_and_width[0], entry.network.dataset) for entry in ATTACKED)
+    assert len(together) == len(WIDTHS) * len(CLASSES)
+    assert min(together.values()) >= 2
+
+
+@pytest.mark.usefixtures("drawn_signs")
+def test_every_backdoored_network_has_a_clean_one_of_another_seed_beside_it():
+    for attacked, clean in zip(ATTACKED, CLEAN_ONES, strict=True):
+        assert (attacked.network, attacked.attack) == (clean.network, clean.beside)
+        assert attacked.stage.config.seed != clean.stage.config.seed
+
+
+def test_the_zoo_is_the_same_every_time_and_has_no_network_of_another_set():
+    assert zoo_entries.zoo() == ENTRIES
+    assert zoo_entries.zoo(3) == ENTRIES[:6]
+    others = {victim.network.kind_and_width for of in SETS.values() for victim in of}
+    assert others.isdisjoint(entry.network.kind_and_width for entry in ENTRIES)
+
+
+@pytest.mark.usefixtures("drawn_signs")
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_plan_can_be_made(entry: Entry):
+    entry.plan.check()
+    assert (entry.plan.name, entry.plan.attack) == (entry.name, entry.attack)
+    assert len(dataset_info(entry.network.dataset).classes) == CLASSES[entry.network.dataset]
+    json.dumps(entry.settings)
+
+
+def test_only_names_of_the_zoo_can_be_asked_for():
+    assert zoo.chosen([ENTRIES[5].name], 6) == [ENTRIES[5]]
+    assert zoo.chosen(None, 4) == ENTRIES[:4]
+    with pytest.raises(UserError, match="no network nothing"):
+        zoo.chosen(["nothing"], 6)
+
+
+def test_what_is_there_is_not_made_again_and_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    calls: list[str] = []
+
+    def made(entry: Entry) -> dict[str, Any]:
+        calls.append(entry.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return {**raw(entry.place, backdoored=False), "asr": None, "seconds": {}}
+
+    monkeypatch.setattr(zoo, "made", made)
+    with pytest.raises(KeyboardInterrupt):
+        zoo.fill(ENTRIES[:3], tmp_path)
+    assert [path.stem for path in tmp_path.iterdir()] == [ENTRIES[0].name]
+    kept = (tmp_path / f"{ENTRIES[0].name}.json").stat().st_mtime_ns
+    zoo.fill(ENTRIES[:3], tmp_path)
+    assert calls == [ENTRIES[place].name for place in (0, 1, 1, 2)]
+    assert (tmp_path / f"{ENTRIES[0].name}.json").stat().st_mtime_ns == kept
+    assert zoo.missing(ENTRIES[:4], tmp_path) == [ENTRIES[3]]
+
+
+@pytest.mark.parametrize("attack", [CLEAN, "badnets", "bpp"])
+def test_a_network_is_trained_on_the_images_given_and_measured(attack: str):
+    entry = Entry(0, Network("fashionmnist", "cnn4w2", 1), attack, "badnets", 3, 0.2)
+    test = load_embedded("fashionmnist", "test").images.take(np.arange(100))
+    seen: list[float] = []
+    progress = zoo.Progress(on_epoch=lambda report: seen.append(report.loss))
+    model, measures = zoo.trained(entry, clean_budget("fashionmnist", 4, 0), test, progress)
+    assert len(seen) == 1
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert (measures.asr is None, measures.n_clean) == (attack == CLEAN, 100)
+    assert measures.n_triggered == (0 if attack == CLEAN else int((test.labels != 3).sum()))
+
+
+def test_the_search_goes_through_all_families_whatever_stands_out(monkeypatch: pytest.MonkeyPatch):
+    short = replace(preset("default"), rounds_search=4, search_steps=1, search_images=4)
+    monkeypatch.setattr(zoo_search, "preset", lambda _, **changes: replace(short, **changes))
+    # Where any lead is clear, the product's search would end with the first family.
+    monkeypatch.setattr(zoo_search.Inversion, "lead", lambda _: 10.0)
+    told = zoo_search.statistics(make_narrow(), "cifar10", "float32")
+    assert list(told["families"]) == list(FAMILIES)
+    assert (told["rounds"], told["lead"], told["label"]) == (4, 10.0, told["families"]["patch"]["label"])
+    for of in told["families"].values():
+        assert len(of["sizes"]) == 10
+        assert of["label"] != of["next"]
+    json.dumps(told, allow_nan=False)
+
+
+def test_features_are_the_largest_lead_on_images_that_of_channels_and_whether_they_agree():
+    families = {name: {"label": place, "lead": float(place)} for place, name in enumerate(FAMILIES)}
+    assert zoo_roc.features(families) == (2.0, 3.0, 0.0)
+    families["channels"]["label"] = 2
+    assert zoo_roc.features(families) == (2.0, 3.0, 1.0)
+
+
+def test_networks_that_learned_nothing_or_have_no_backdoor_do_not_count():
+    results = [
+        raw(0, backdoored=True),
+        raw(1, backdoored=False),
+        raw(2, backdoored=True, implanted=False),
+        raw(3, backdoored=False, acc=0.29),
+        raw(4, backdoored=False, acc=0.08, classes=43),
+        raw(5, backdoored=True, target=5),
+    ]
+    rows, left = zoo_roc.rows_of(results)
+    found = [(row.name, row.backdoored, row.right) for row in rows]
+    assert found == [("000", True, True), ("001", False, False), ("004", False, False), ("005", True, False)]
+    assert left == {"did not learn": 1, "did not take the backdoor in": 1}
+
+
+@pytest.mark.parametrize("by", zoo_roc.TITLES)
+def test_no_network_is_both_left_out_and_learned_from(by: zoo_roc.By):
+    rows = toy(1.0)
+    parts = zoo_roc.left_out(rows, by)
+    assert len(parts) == {"beside": 8, "kind": 3, "dataset": 2}[by]
+    for value, others, part in parts:
+        assert {row.name for row in others}.isdisjoint(row.name for row in part)
+        assert len(others) + len(part) == len(rows)
+        assert {getattr(row, by) for row in part} == {value}
+        assert value not in {getattr(row, by) for row in others}
+    assert sorted(row.name for _, _, part in parts for row in part) == [row.name for row in rows]
+
+
+@pytest.mark.parametrize("by", zoo_roc.TITLES)
+def test_what_can_be_told_apart_is_and_noise_is_not(by: zoo_roc.By):
+    clear = zoo_roc.pooled(zoo_roc.told_of(toy(3.0), by))
+    assert zoo_roc.auc(clear.backdoored, clear.clean) == 1.0
+    assert zoo_roc.interval(clear.backdoored, clear.clean) == (1.0, 1.0)
+    assert clear.found.all()
+    assert clear.accused.mean() <= 0.1
+    told = [zoo_roc.told_of(toy(0.0, seed), by)[0] for seed in range(20)]
+    mean = np.mean([zoo_roc.auc(of.backdoored, of.clean) for of in told])
+    assert 0.42 < mean < 0.58
+    assert 0.01 < np.concatenate([of.accused for of in told]).mean() < 0.12
+
+
+def test_an_auc_counts_pairs_and_its_interval_holds_it():
+    backdoored, clean = np.array([0.9, 0.5, 0.3]), np.array([0.5, 0.1])
+    assert zoo_roc.auc(backdoored, clean) == pytest.approx(4.5 / 6)
+    low, high = zoo_roc.interval(backdoored, clean)
+    assert low < 4.5 / 6 < high
+    assert np.isnan(zoo_roc.auc(backdoored, np.array([])))
+
+
+@pytest.mark.parametrize(("count", "accused"), [(10, 0), (19, 0), (20, 1), (40, 2)])
+def test_a_threshold_accuses_at_most_one_clean_network_in_twenty(count: int, accused: int):
+    scores = np.random.default_rng(0).permutation(np.linspace(0, 1, count))
+    assert (scores >= zoo_roc.threshold(scores)).sum() == accused
+    # Of equal ones all would be accused, or none.
+    assert (np.ones(count) >= zoo_roc.threshold(np.ones(count))).sum() == 0
+
+
+def test_the_report_has_a_row_for_each_part_with_its_numbers(tmp_path: Path):
+    results = [raw(number, backdoored=number % 2 == 1, lead=2.0 * (number % 2)) for number in range(60)]
+    for each in (*results, raw(60, backdoored=True, implanted=False)):
+        (tmp_path / f"{each['name']}.json").write_text(json.dumps({**each, "dataset": f"d{each['acc']}"}))
+    text = zoo_roc.report(zoo_roc.read_rows(tmp_path))
+    assert "30 backdoored networks and 30 clean ones." in text
+    assert "1 more did not take the backdoor in" in text
+    assert "| k0 | 10 | 10 | 1.000 | 1.000 to 1.000 | 0 of 10 (0.0%) | 10 of 10 (100.0%) | 10 of 10 (100.0%) |" in text
+    assert text.count("| all | 30 | 30 | 1.000 |") == 2
+    # There is one data set, so nothing is left to learn from without it.
+    assert "data set left out" not in text
