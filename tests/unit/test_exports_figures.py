@@ -211,7 +211,7 @@ def test_a_caption_names_the_preset_and_what_differs_from_it_alone(own_home: Pat
     page = report(records)
     for name, value in (
         ("Sparsity weight λ", "5 (preset 0.2)"),
-        ("Inner steps", "2 (preset 8)"),
+        ("Inner steps", "2 (preset 4)"),
         ("Steepness k", "20"),
     ):
         assert f"<th>{name}</th><td>{value}</td>" in page

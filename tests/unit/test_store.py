@@ -144,7 +144,7 @@ def test_the_end_says_how_it_went(finished: Run):
     summary = finished.summary()
     assert summary.state is RunState.FINISHED
     assert summary.stopped_because.endswith(".")
-    assert summary.result.rounds == {"search": 0, "initialise": 2, "minimise": 3, "sparsify": 2}
+    assert summary.result.rounds == {"initialise": 2, "minimise": 3, "sparsify": 2}
     assert summary.result.round == ROUNDS
     assert summary.result.counts["channels"] == 150
     assert summary.result.views.original == summary.original
@@ -325,7 +325,7 @@ def test_a_stop_measures_what_there_is_and_can_be_taken_back(store: RunStore, fi
     assert summary.state is RunState.STOPPED
     assert not summary.ending
     assert summary.stopped_because == "Stopped by hand after round 3."
-    assert summary.result.rounds == {"search": 0, "initialise": 2, "minimise": 1, "sparsify": 0}
+    assert summary.result.rounds == {"initialise": 2, "minimise": 1, "sparsify": 0}
     store.go_on(run.id)
     assert run.summary().state in (RunState.WAITING, RunState.RUNNING)
     assert run.summary().result is None
