@@ -50,7 +50,7 @@ def sources(pictures: Locator) -> list[str]:
 
 def begin_short_run(page: Page) -> str:
     """Step once with settings that soon come to the second phase; returns the run."""
-    set_number(page, "Initialise", 2)
+    set_number(page, "Search", 4)
     set_number(page, "Inner steps", 2)
     press(page, "Step")
     expect(state_line(page)).to_contain_text(re.compile(r"round 1 of at most .* · paused"))
@@ -165,7 +165,7 @@ def test_pages_answer_while_a_run_is_under_way(page: Page, new_reader: Callable[
 
 
 def test_a_channel_of_the_map_is_opened_on_neurons_while_rounds_go_by(page: Page, served: Dashboard):
-    config = preset("default", rounds_initialise=2, rounds_minimise=400, inner_steps=2, patience=400)
+    config = preset("default", rounds_search=0, rounds_initialise=2, rounds_minimise=400, inner_steps=2, patience=400)
     run = taken(served.home, RunSpec(VICTIM, "default", 1, 0, config, probe_per_class=2), 3)
     layout = run.layout()
     assert layout is not None

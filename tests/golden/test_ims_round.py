@@ -217,6 +217,8 @@ def expected_triggered(
         mended, smaller, _ = expected_trigger(
             net, x, m, each.label, each.family, each.kept_up, 0, inner_steps, each.largest
         )
+        size = float(size_and_price(each.family, each.kept_up.numbers[0])[0])
+        assert set(smaller) == {size > each.largest}, "whether a trigger is too large should matter here"
         triggers += [(each.family, each.found[0]), (each.family, mended)]
         shrunk += smaller
     assert set(shrunk) == {True, False}, "both ways of the weight should matter here"
@@ -279,7 +281,7 @@ def test_round_equals_the_formulas(subject: Subject, phase: Phase, ours: bool, m
     if ours:
         patch, smooth = torch.randn(4, 6, 6).double(), 0.3 * torch.randn(3, 6, 6).double()
         # The patch is above its largest size, the smooth change far below.
-        made = (hypothesis_of("patch", LABEL, patch, 5.0), hypothesis_of("smooth", 1, smooth, 300.0))
+        made = (hypothesis_of("patch", 1, patch, 5.0), hypothesis_of("smooth", 1, smooth, 300.0))
         sizes = torch.tensor([5.0, 6.0, 1.0, 7.0], dtype=torch.float64)
         channels = replace(
             made[0].kept_up, smallest_size=sizes, flips=torch.zeros(CLASSES), searched=torch.arange(CLASSES)

@@ -75,12 +75,12 @@ def same(one: Inversion, other: Inversion) -> bool:
 
 
 def of_sizes(sizes: list[float], flips: list[float]) -> Inversion:
-    """Triggers as if found with these sizes; at hand, each label's covers 8 pixels."""
+    """Triggers as if found with these sizes; those at hand are of 6, 7, 8 ... pixels."""
     count = len(sizes)
     return replace(
         started(labels=count),
         numbers=torch.full((count, 4, 8, 8), math.log(1 / 7)),
-        size=torch.full((count,), 8.0),
+        size=6.0 + torch.arange(count),
         smallest_size=torch.tensor(sizes),
         flips=torch.tensor(flips),
     )
@@ -197,7 +197,7 @@ def test_the_order_is_by_size_and_then_by_what_a_trigger_leads() -> None:
 def test_the_lead_is_the_logarithm_of_the_next_size_over_the_smallest() -> None:
     inf = torch.inf
     assert of_sizes([6, 2, 9], [1, 1, 1]).lead() == pytest.approx(math.log(3), rel=1e-6)
-    # The next one leads nowhere with its 8 pixels yet: it will have to be larger.
+    # The next one, the last, leads nowhere with its 8 pixels yet: it will have to be larger.
     assert of_sizes([inf, 2, inf], [0.2, 1, 0.4]).lead() == pytest.approx(math.log(4), rel=1e-5)
     assert of_sizes([inf, 20, inf], [0.2, 1, 0.4]).lead() == 0
     assert of_sizes([inf, inf], [0.2, 0.4]).lead() is None
@@ -241,7 +241,7 @@ def test_people_see_the_smallest_triggers_and_what_was_dropped() -> None:
     assert (seen.standing_out, seen.lead) == (2, pytest.approx(math.log(4 / 3), rel=1e-6))
     assert candidates(inversion, "patch", SHAPE, 0.3).standing_out is None
     # What leads nowhere yet is seen as it is at hand.
-    assert float(seen.sizes[1]) == pytest.approx(8, rel=1e-5)
+    assert float(seen.sizes[1]) == 7
     assert seen.sizes[[0, 2, 3]].tolist() == [9, 3, 4]
     torch.testing.assert_close(seen.portraits[2], PATCH.portraits(inversion.smallest[2:3], SHAPE)[0])
     torch.testing.assert_close(seen.portraits[1], PATCH.portraits(inversion.numbers[1:2], SHAPE)[0])
