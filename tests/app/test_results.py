@@ -71,7 +71,7 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
     choice.select("built.networks").run()
     assert app.query_params["sweep"] == "built.networks"
     assert "vitw64" in set(app.dataframe[0].value["architecture"])
-    assert {"CIFAR-10", "signs43"} <= set(app.dataframe[0].value["dataset"])
+    assert {"CIFAR-10", "Fashion-MNIST"} <= set(app.dataframe[0].value["dataset"])
     store("mine", CASE)
     app = visit("results", victim=VICTIM)
     (choice,) = (box for box in app.selectbox if box.label == "Sweep")
