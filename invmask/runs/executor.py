@@ -238,7 +238,8 @@ class Executor:
             from invmask.runs.unit import prepare_unit
 
             # Kept, for Dask gives up what nobody waits for. What comes of it is seen when the run is asked for.
-            hands.prepared = hands.cluster.client.submit(prepare_unit, self._awaited.as_json(), pure=False)
+            spec, home = self._awaited.as_json(), str(self.store.folder.parent)
+            hands.prepared = hands.cluster.client.submit(prepare_unit, spec, home, pure=False)
             self._awaited = None
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
 

@@ -123,10 +123,14 @@ class Progress:
         return result
 
 
-def prepare(spec: RunSpec) -> None:
-    """Load what a run with this victim needs, and take a round: the first one of a process is slow."""
+def prepare(spec: RunSpec, home: Path) -> None:
+    """Load what a run with this victim needs, and take a round: the first one of a process is slow.
+
+    Args:
+        home: where runs and one's own victims are kept.
+    """
     torch.set_num_threads(spec.threads)
-    bench = make_bench(spec, victim_folders())
+    bench = make_bench(spec, victim_folders(home))
     state = bench.defense.init(bench.subject)
     bench.measure(bench.probe, bench.defense.repair(state), (View.ORIGINAL,))
     bench.defense.step(bench.subject, state)

@@ -33,9 +33,11 @@ def cuts_unit(path: str, seconds: float) -> str:
     return measure_cuts(Path(path), seconds, patience=0.1).value
 
 
-def prepare_unit(spec: dict[str, Any]) -> None:
+def prepare_unit(spec: dict[str, Any], home: str) -> None:
     """Load the victim of a run that may be asked for soon, and take a round of it that nobody sees."""
+    from pathlib import Path
+
     from invmask.runs.progress import prepare
     from invmask.runs.spec import RunSpec
 
-    prepare(RunSpec.from_json(spec))
+    prepare(RunSpec.from_json(spec), Path(home))

@@ -83,6 +83,22 @@ def test_children_have_an_environment_of_their_own(executor: Executor):
     assert str(ROOT) in of_worker["PYTHONPATH"]
 
 
+def test_a_victim_is_loaded_before_a_run_of_it_is_asked_for(executor: Executor):
+    executor.prepare(small_spec())
+    wait(lambda: executor._hands.prepared is not None and executor._hands.prepared.done(), "the victim")
+    prepared = executor._hands.prepared
+    assert prepared is not None
+    # A victim that the worker does not find would be an exception.
+    assert prepared.exception(PATIENCE) is None
+    assert list(executor.store.runs()) == []
+    executor.prepare(small_spec(spc=2))
+    executor.advance(executor.create(small_spec()).id)
+    (run,) = executor.store.runs()
+    wait(lambda: run.summary().state is RunState.PAUSED, "the first step")
+    assert executor._hands.prepared is prepared
+    executor.delete(run.id)
+
+
 def test_a_step_a_run_a_pause_and_a_deletion(executor: Executor, run: Run):
     assert run.summary().state is RunState.NEW
     executor.advance(run.id)
