@@ -21,7 +21,10 @@ from tests.unit.run_helpers import taken
 pytestmark = pytest.mark.browser
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
-SPEC = RunSpec(victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default"), probe_per_class=2)
+# One round of the search for each kind of trigger, so that the masks have moved by the twelfth.
+SPEC = RunSpec(
+    victim=VICTIM, preset="default", spc=1, seed=0, config=preset("default", rounds_search=4), probe_per_class=2
+)
 
 
 @pytest.fixture
