@@ -148,8 +148,9 @@ def test_sizes_and_lead_are_said_in_words():
 def test_a_full_bar_depends_on_the_picture_alone():
     assert full_size("patch", 32, 32) == 102
     assert full_size("patch", 64, 64) == 410
-    assert full_size("smooth", 32, 32) == full_size("smooth", 64, 64) == 64
+    assert full_size("smooth", 32, 32) == full_size("smooth", 64, 64) == pytest.approx(25.6)
     assert full_size("warp", 32, 32) == pytest.approx(3.2)
+    assert full_size("channels", 32, 32) == 1
 
 
 def test_the_book_draws_what_the_run_found(records: RunRecords):
