@@ -6,6 +6,7 @@ fourth changes none: it turns up channels that the clean answers can do without,
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -93,7 +94,7 @@ class Family(Protocol):
         ...
 
 
-class OnImages:
+class OnImages(ABC):
     """What the families have in common that change images."""
 
     faster: float = 1.12
@@ -106,17 +107,17 @@ class OnImages:
             size = self.size(numbers)
         return Seen(logits.view(len(numbers), len(answers), -1), self.price(numbers), size)
 
+    @abstractmethod
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
         """Every trigger on every image: [L, N, C, H, W] from images [N, C, H, W] in [0, 1]; stays in [0, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def price(self, numbers: Tensor) -> Tensor:
         """See `Seen.price`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, numbers: Tensor) -> Tensor:
         """See `Seen.size`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Inversion:
         weight: of the price in each label's loss, [K].
         size: of each trigger in its last step, [K]; infinite before.
         smallest: the numbers of the smallest trigger so far that led its label, [K, ...].
-        smallest_size: its size, [K]; infinite before there is one.
+        smallest_size, smallest_flips: its size and the share that it led, [K]; infinite and 0 before there is one.
         flips: the share that each label's trigger led there in its last step, [K].
         loss: -log p[label] in that step, [K], nats.
         searched: the labels that are still looked at, int64, rising.
@@ -44,6 +44,7 @@ class Inversion:
     size: Tensor
     smallest: Tensor
     smallest_size: Tensor
+    smallest_flips: Tensor
     flips: Tensor
     loss: Tensor
     searched: Tensor
@@ -62,6 +63,7 @@ class Inversion:
             size=zeros + torch.inf,
             smallest=numbers,
             smallest_size=zeros + torch.inf,
+            smallest_flips=zeros,
             flips=zeros,
             loss=zeros,
             searched=torch.arange(labels, device=like.device),
@@ -103,6 +105,7 @@ class Inversion:
             size=self.size[labels],
             smallest=self.smallest[labels],
             smallest_size=self.smallest_size[labels],
+            smallest_flips=self.smallest_flips[labels],
             flips=self.flips[labels],
             loss=self.loss[labels],
             searched=torch.arange(len(labels), device=labels.device),
@@ -161,6 +164,7 @@ def advance(
         size=_put(inversion.size, rows, sizes),
         smallest=_put(inversion.smallest, rows[smaller], now[smaller]),
         smallest_size=_put(inversion.smallest_size, rows[smaller], sizes[smaller]),
+        smallest_flips=_put(inversion.smallest_flips, rows[smaller], flips[smaller]),
         flips=_put(inversion.flips, rows, flips),
         loss=_put(inversion.loss, rows, losses),
         steps=inversion.steps + 1,
@@ -202,9 +206,9 @@ def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], c
         labels=best.cpu(),
         portraits=FAMILIES[family].portraits(numbers, image).cpu(),
         sizes=torch.where(led, inversion.smallest_size[best], inversion.size[best]).cpu(),
-        flips=inversion.flips[best].cpu(),
+        flips=torch.where(led, inversion.smallest_flips[best], inversion.flips[best]).cpu(),
         searched=~dropped[best].cpu(),
-        standing_out=int(order[0]) if lead is not None and lead >= clear_lead else None,
+        standing_out=int(order[0]) if lead and lead >= clear_lead else None,
         lead=lead,
     )
 

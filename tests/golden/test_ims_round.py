@@ -236,6 +236,7 @@ def hypothesis_of(family: str, label: int, numbers: Tensor, largest: float) -> H
         size=torch.tensor([torch.inf], dtype=torch.float64),
         smallest=found,
         smallest_size=torch.tensor([torch.inf], dtype=torch.float64),
+        smallest_flips=torch.zeros(1, dtype=torch.float64),
         flips=torch.zeros(1, dtype=torch.float64),
         loss=torch.zeros(1, dtype=torch.float64),
         searched=torch.tensor([0]),

@@ -105,13 +105,15 @@ def test_a_planted_label_stands_out_and_its_patch_lies_on_the_planted_place() ->
 def test_the_smallest_trigger_is_one_that_led_its_label(family: Patch | Smooth | Warp) -> None:
     images = noise()
     answers = planted(images).argmax(1)
-    inversion, sizes = started(family), torch.full((LABELS,), torch.inf)
+    inversion, sizes, flips = started(family), torch.full((LABELS,), torch.inf), torch.zeros(LABELS)
     for _ in range(40):
         before = inversion
         inversion = taken(before, 1, family)
         smaller = (inversion.flips >= module.FLIPS) & (family.size(before.numbers) < sizes)
         sizes = torch.where(smaller, family.size(before.numbers), sizes)
+        flips = torch.where(smaller, inversion.flips, flips)
         torch.testing.assert_close(inversion.smallest_size, sizes)
+        assert torch.equal(inversion.smallest_flips, flips)
     led = sizes.isfinite()
     assert bool(led[PLANTED])
     torch.testing.assert_close(family.size(inversion.smallest)[led], sizes[led])

@@ -61,7 +61,7 @@ def found_of(family: str, sizes: list[float]) -> Inversion:
     """As if these were the sizes of the smallest triggers of the labels."""
     subject, generator = make_subject(), torch.Generator().manual_seed(1)
     start = Inversion.start(FAMILIES[family], len(sizes), original(subject), generator, subject.images)
-    smallest_size = torch.tensor(sizes)
+    smallest_size = torch.tensor(sizes, dtype=torch.float32)
     return replace(
         start,
         size=0 * smallest_size.nan_to_num(0, 0, 0) + 7,
@@ -227,13 +227,63 @@ def test_without_a_label_that_stands_out_it_learns_against_the_smallest_of_every
     assert second.largest == 7
 
 
+def test_a_lead_of_nothing_names_no_label_however_little_is_asked_for() -> None:
+    anything = replace(CONFIG, clear_lead=0.0)
+    assert standing_out(Search({"patch": found_of("patch", [torch.inf] * 3)}, 8), anything) is None
+    assert standing_out(Search({"patch": found_of("patch", [5, 5, 5])}, 8), anything) is None
+    clear = standing_out(Search({"patch": found_of("patch", [5, 5, 4])}, 8), anything)
+    assert clear is not None
+    assert clear[:2] == ("patch", 2)
+
+
+def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
+    config = replace(CONFIG, clear_lead=0.6)
+
+    def weight(lead: float) -> float:
+        """Of agree(pruned(x+d), ref(x)) in the masks' loss."""
+        found = Search({"patch": found_of("patch", [6, 1, math.exp(lead)]), "warp": found_of("warp", [5, 5, 5])}, 8)
+        subject, defense = make_subject(), IMS(config)
+        state = replace(defense.init(subject), search=found, hypotheses=hypotheses(found, config)).begin(Phase.MINIMISE)
+        _, record = defense.step(subject, state)
+        plain = replace(config, weight_pruned_perturbed=0.0)
+        _, without = IMS(plain).step(subject, state)
+        return (record.total - without.total) / record.terms["pruned perturbed"]
+
+    assert weight(1.0) == pytest.approx(1, abs=1e-4)
+    assert weight(0.61) == pytest.approx(1, abs=1e-4)
+    assert weight(0.3) == pytest.approx(0.25, abs=1e-4)
+    assert weight(0.0) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("searches", [True, False], ids=["after a search", "without one"])
+def test_after_a_search_the_steps_of_the_last_phase_shrink_to_a_tenth(searches: bool) -> None:
+    config = replace(CONFIG, rounds_sparsify=4, inner_steps=1)
+    subject, defense = make_subject(), IMS(config)
+    torch.manual_seed(2)
+    before = defense.init(subject).begin(Phase.SPARSIFY)
+    before = replace(before, mask=0.3 + 0.4 * torch.rand(6), selection=0.3 + 0.4 * torch.rand(6))
+    if searches:
+        found = Search({"patch": found_of("patch", [6, 1, 4])}, 8)
+        before = replace(before, search=found, hypotheses=hypotheses(found, config))
+    moved = []
+    for state, _ in drive(defense, subject, before):
+        moved.append(float((state.selection - before.selection).abs().max()))
+        before = state
+    # AdamW's first step of a phase is the rate itself, and no later one is much larger.
+    rate = config.outer_learning_rate
+    assert moved[0] == pytest.approx(rate, rel=0.02)
+    shrunk = 1 - 0.9 * 3 / 4
+    assert moved[3] < 1.1 * shrunk * rate if searches else moved[3] > 2 * shrunk * rate
+
+
 def test_triggers_are_mended_against_the_pruned_view_towards_their_own_labels() -> None:
     subject = make_subject()
     found = Search({"patch": found_of("patch", [6.0] * 7 + [5.0])}, 8)
     led = pruned(subject, torch.rand(6, generator=torch.Generator().manual_seed(1)))
     (before,) = hypotheses(found, CONFIG)
     before = replace(before, largest=36.0)
-    (after,) = search.kept_up(subject, (before,), led, torch.Generator(), replace(CONFIG, inner_steps=12))
+    answers, config = torch.arange(len(subject.images)) % 3, replace(CONFIG, inner_steps=12)
+    (after,) = search.kept_up(subject, (before,), led, answers, torch.Generator(), config)
     assert after.kept_up.steps == 12
     assert torch.equal(after.found, before.found)
 

@@ -82,8 +82,11 @@ def rounds_taken(search: Search, config: IMSConfig) -> int:
     return max(0, len(search.inversions) - 1) * rounds_each(config) + search.rounds
 
 
-def searched(subject: Subject, search: Search, generator: Generator, config: IMSConfig) -> Search:
-    """One round: `search_steps` steps of every label that is left, in the family at hand or the next one."""
+def searched(subject: Subject, search: Search, answers: Tensor, generator: Generator, config: IMSConfig) -> Search:
+    """One round: `search_steps` steps of every label that is left, in the family at hand or the next one.
+
+    `answers` are the original's labels of the clean budget, int64 [N].
+    """
     each, led = rounds_each(config), original(subject)
     if search.family is None or search.rounds == each:
         name = next(name for name in FAMILIES if name not in search.inversions)
@@ -92,7 +95,8 @@ def searched(subject: Subject, search: Search, generator: Generator, config: IMS
     family = search.family
     assert family is not None
     inversion, labels = search.inversions[family], torch.arange(subject.num_classes, device=subject.device)
-    inversion = _steps(subject, inversion, family, led, labels, generator, config.search_images, config.search_steps)
+    images, steps = config.search_images, config.search_steps
+    inversion = _steps(subject, inversion, family, led, labels, answers, generator, images, steps)
     rounds = search.rounds + 1
     for share, one_in, least in DROPS:
         if rounds == max(1, round(share * each)):
@@ -124,10 +128,10 @@ def is_over(search: Search, config: IMSConfig) -> bool:
 
 
 def standing_out(search: Search, config: IMSConfig) -> tuple[str, int, float] | None:
-    """The family with the largest lead, its label and the lead in nats, if that is at least `clear_lead`."""
+    """The family with the largest lead, its label and the lead in nats: above 0, and at least `clear_lead`."""
     leads = search.leads()
     family = max(leads, key=lambda name: leads[name], default=None)
-    if family is None or leads[family] < config.clear_lead:
+    if family is None or leads[family] == 0 or leads[family] < config.clear_lead:
         return None
     return family, search.label(family), leads[family]
 
@@ -168,14 +172,32 @@ def cut_label(search: Search, config: IMSConfig) -> int | None:
     return clear[1] if search.label(Channels.name) == clear[1] else None
 
 
+def trust(search: Search, config: IMSConfig) -> float:
+    """How much the triggers weigh in what the masks learn: 1 where a label stands out.
+
+    Elsewhere the square of the largest lead's share of `clear_lead`: a network that shows no sign of a backdoor pays
+    little for triggers that it was found to follow like any other.
+    """
+    largest = max(search.leads().values(), default=0.0)
+    return 1.0 if largest >= config.clear_lead else (largest / config.clear_lead) ** 2
+
+
 def kept_up(
-    subject: Subject, of: tuple[Hypothesis, ...], led: Led, generator: Generator, config: IMSConfig
+    subject: Subject,
+    of: tuple[Hypothesis, ...],
+    led: Led,
+    answers: Tensor,
+    generator: Generator,
+    config: IMSConfig,
 ) -> tuple[Hypothesis, ...]:
-    """Every hypothesis with its trigger mended for `inner_steps` steps, so that it leads the pruned view `led` too."""
+    """Every hypothesis with its trigger mended for `inner_steps` steps, so that it leads the pruned view `led` too.
+
+    `answers` are the original's labels of the clean budget, int64 [N].
+    """
     images, steps, mended = config.search_images, config.inner_steps, []
     for each in of:
         labels = torch.tensor([each.label], device=subject.device)
-        after = _steps(subject, each.kept_up, each.family, led, labels, generator, images, steps, each.largest)
+        after = _steps(subject, each.kept_up, each.family, led, labels, answers, generator, images, steps, each.largest)
         mended.append(replace(each, kept_up=after))
     return tuple(mended)
 
@@ -197,6 +219,7 @@ def _steps(
     family: str,
     led: Led,
     labels: Tensor,
+    answers: Tensor,
     generator: Generator,
     images: int,
     steps: int,
@@ -204,7 +227,6 @@ def _steps(
 ) -> Inversion:
     for _ in range(steps):
         chosen = torch.randperm(len(subject.images), generator=generator)[:images].to(subject.device)
-        batch = subject.images[chosen]
-        answers = subject.answers(subject.reference, batch).argmax(1)
-        inversion = advance(inversion, FAMILIES[family], led, batch, answers, labels, subject.precision, largest)
+        batch, known = subject.images[chosen], answers[chosen]
+        inversion = advance(inversion, FAMILIES[family], led, batch, known, labels, subject.precision, largest)
     return inversion

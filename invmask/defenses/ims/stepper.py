@@ -30,6 +30,8 @@ from invmask.masks.state import GATED, Masks, Sparsity, View
 EXAMPLES = 8
 HARDLY_ANY = 1e-30
 """The floor of agree after a search: above the smallest float32."""
+LAST_RATE = 0.1
+"""What share of the outer learning rate is left at the end of a run that had a search."""
 _ORDER = tuple(Phase)
 
 
@@ -134,7 +136,9 @@ class IMS:
         if state.phase is not Phase.INITIALISE:
             if state.hypotheses:
                 led = search.pruned(subject, gates.pruned)
-                mended = search.kept_up(subject, state.hypotheses, led, generator, self.config)
+                mended = search.kept_up(
+                    subject, state.hypotheses, led, state.reference.argmax(1), generator, self.config
+                )
                 state = replace(state, hypotheses=mended)
                 perturbed = search.triggered(mended, images)
             else:
@@ -163,7 +167,7 @@ class IMS:
 
     def _search(self, subject: Subject, state: IMSState, generator: torch.Generator) -> tuple[IMSState, Record]:
         """One round of the search; at its end, what the masks shall withstand."""
-        found = search.searched(subject, state.search, generator, self.config)
+        found = search.searched(subject, state.search, state.reference.argmax(1), generator, self.config)
         family = found.family
         assert family is not None
         ahead = found.inversions[family].order()[0]
@@ -240,10 +244,11 @@ class IMS:
     def _weights(self, state: IMSState) -> dict[str, float]:
         """Weights of the outer terms in a round; 1 for those not named."""
         config, first = self.config, state.phase is Phase.INITIALISE
+        trust = search.trust(state.search, config) if state.hypotheses else 1.0
         return {
             "sparsity": 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight,
             "pruned clean": config.weight_pruned_clean,
-            "pruned perturbed": config.weight_pruned_perturbed,
+            "pruned perturbed": config.weight_pruned_perturbed * trust,
             "inverse clean": 1 if first else config.weight_inverse_clean,
             "inverse perturbed": config.weight_inverse_perturbed,
             "inverse agrees perturbed": config.weight_inverse_follows,
@@ -264,7 +269,7 @@ class IMS:
 
     def _optimize(self, state: IMSState, vectors: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...]) -> IMSState:
         """One AdamW step (PyTorch's defaults) on both vectors, then both clamped to [0, 1]."""
-        optimizer = torch.optim.AdamW(vectors, lr=self.config.outer_learning_rate)
+        optimizer = torch.optim.AdamW(vectors, lr=self._learning_rate(state))
         moments = ((state.mask_mean, state.mask_square), (state.selection_mean, state.selection_square))
         for vector, gradient, (mean, square) in zip(vectors, gradients, moments, strict=True):
             vector.grad = gradient
@@ -286,6 +291,13 @@ class IMS:
             selection_square=of_selection["exp_avg_sq"],
             optimizer_steps=state.optimizer_steps + 1,
         )
+
+    def _learning_rate(self, state: IMSState) -> float:
+        """The outer one. After a search it falls evenly over the last phase: its steps are few, and the last count."""
+        rate, rounds = self.config.outer_learning_rate, self.config.rounds_sparsify
+        if not state.hypotheses or state.phase is not Phase.SPARSIFY:
+            return rate
+        return rate * (1 - (1 - LAST_RATE) * state.round_in_phase / rounds)
 
     def _phase_end(self, state: IMSState) -> str | None:
         """Why the phase ends here, or None."""
