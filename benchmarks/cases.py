@@ -17,7 +17,7 @@ from invmask.runs.grid import Case
 MACHINES = "machines.json"
 TOLD = ("label", "lead", "family", "stands out", "leads")
 """Notes of a search."""
-VERDICTS = RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
+JUDGED = RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
 """Of a search: the label that stands out is the backdoor's, is another, or no label stands out."""
 
 
@@ -53,17 +53,17 @@ def search_of(details: Mapping[str, Any]) -> dict[str, Any]:
     return {name: notes[name] for name in TOLD} if "stands out" in notes else {}
 
 
-def verdict(found: Mapping[str, Any], victim: str) -> str:
-    """Whether a search found the backdoor's label: one of `VERDICTS`. In a clean control no label is right."""
+def judged(found: Mapping[str, Any], victim: str) -> str:
+    """Whether a search found the backdoor's label: one of `JUDGED`. In a clean control no label is right."""
     if not found["stands out"]:
         return UNDECIDED
     return RIGHT if found["label"] == target_of(victim) else WRONG
 
 
 def in_words(details: Mapping[str, Any], victim: str) -> str:
-    """`right 1.53`: verdict and lead of a case; a dash where nothing was searched."""
+    """`right 1.53`: whether the label is right, and the lead of a case; a dash where nothing was searched."""
     found = search_of(details)
-    return f"{verdict(found, victim)} {found['lead']:.2f}" if found else "–"
+    return f"{judged(found, victim)} {found['lead']:.2f}" if found else "–"
 
 
 def target_of(victim: str) -> int | None:

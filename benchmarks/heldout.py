@@ -24,8 +24,8 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import sets, split
+from benchmarks.heldout_table import Raw, criteria, table
 from benchmarks.sets import HELD_OUT, SETS, Victim
-from benchmarks.verdict import Raw, criteria, table
 from invmask import disk, settings
 from invmask.attacks.victims import load_victim, versions
 from invmask.cli.runs import store
@@ -45,7 +45,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Defend what is not done yet, measure, count the look, print the table and the verdict."""
+    """Defend what is not done yet, measure, count the look, print the table and what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set-name", choices=list(SETS), default=HELD_OUT)
     parser.add_argument("--preset", default="default")
@@ -140,7 +140,7 @@ def of_twin(name: str, images: ProbeImages, precision: Any) -> dict[str, Any]:
 def count_look(file: Path, set_name: str, preset: str, cases: Sequence[Raw]) -> None:
     """Add a complete run to the set's summary: when, of what, and what came of it."""
     looks = json.loads(file.read_text())["looks"] if file.exists() else []
-    verdict = [{**asdict(criterion), "passed": criterion.passed} for criterion in criteria(cases)]
+    asked_for = [{**asdict(criterion), "passed": criterion.passed} for criterion in criteria(cases)]
     look = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "preset": preset,
@@ -150,7 +150,7 @@ def count_look(file: Path, set_name: str, preset: str, cases: Sequence[Raw]) -> 
         "commit": commit(),
         "machine": processor(settings.device()),
         "versions": versions(),
-        "verdict": verdict,
+        "asked_for": asked_for,
     }
     told = {"set": set_name, "count": len(looks) + 1, "looks": [*looks, look]}
     disk.write_bytes(file, (json.dumps(told, indent=1) + "\n").encode())

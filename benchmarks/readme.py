@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import defence, perturbations, quality, sweep, unlike
-from benchmarks.cases import VERDICTS, in_words, machines_of, search_of, verdict
+from benchmarks.cases import JUDGED, in_words, judged, machines_of, search_of
 from invmask.attacks.victims import CLEAN
 from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
@@ -238,14 +238,14 @@ def _short(preset: str, results: list[CaseResult]) -> str:
     ]
     if all(search_of(of.details) for of in results):
         groups = ((fooled, "over 10 %"), (gone, "others"), (rest, "that do not fall short"))
-        found = "; ".join(f"{_verdicts(cases)} of the {len(cases)} {which}" for cases, which in groups if cases)
+        found = "; ".join(f"{_judged(cases)} of the {len(cases)} {which}" for cases, which in groups if cases)
         said.append(f"what the search found was {found}")
     return "; ".join(said) + "."
 
 
-def _verdicts(cases: list[CaseResult]) -> str:
-    found = Counter(verdict(search_of(of.details), of.victim) for of in cases)
-    return ", ".join(f"{name} in {found[name]}" for name in VERDICTS)
+def _judged(cases: list[CaseResult]) -> str:
+    found = Counter(judged(search_of(of.details), of.victim) for of in cases)
+    return ", ".join(f"{name} in {found[name]}" for name in JUDGED)
 
 
 def perturbation_words() -> str:

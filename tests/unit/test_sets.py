@@ -1,4 +1,4 @@
-"""The protocol: three sets that share nothing, a split of the test images, and a verdict from the cases' JSON."""
+"""The protocol: three sets that share nothing, a split of the test images, and what was asked for from the cases' JSON."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmarks import heldout, sets, signs, split, unlike, verdict
+from benchmarks import heldout, heldout_table, sets, signs, split, unlike
 from benchmarks.sets import HELD_OUT, SETS, TUNED_ON, VALIDATION, Network, Victim, twins_of
 from benchmarks.triggers import TRIGGERS, WHITE_SQUARE
 from invmask import settings
@@ -207,10 +207,10 @@ def twin(acc: float = 0.77, seed: int = 0) -> Any:
 
 
 def held(*cases: Any) -> list[tuple[int, int, bool]]:
-    return [(of.held, of.cases, of.passed) for of in verdict.criteria(cases)]
+    return [(of.held, of.cases, of.passed) for of in heldout_table.criteria(cases)]
 
 
-def test_a_verdict_counts_the_cases_that_hold():
+def test_what_was_asked_for_counts_the_cases_that_hold():
     assert held(*(case(place) for place in range(8)), twin()) == [
         (8, 8, True),
         (8, 8, True),
@@ -234,7 +234,7 @@ def test_one_bad_case_in_eight_is_borne_and_two_are_not(bad: dict[str, Any], whi
     good = [case(place) for place in range(6)]
     for count, passed in ((1, True), (2, False)):
         cases = [*good, *(case(6 + place, **bad) for place in range(count)), *[case(8)] * (2 - count)]
-        found = verdict.criteria([*cases, twin()])
+        found = heldout_table.criteria([*cases, twin()])
         assert [of.held for of in found] == [8 - count if place in which else 8 for place in range(3)] + [1]
         # Two in eight are as many as one in four.
         assert [of.passed for of in found] == [passed or 0 not in which, True, True, True]
@@ -251,7 +251,7 @@ def test_no_clean_twin_may_lose_more_than_four_points():
 
 def test_the_table_has_a_row_for_each_victim_with_what_was_found():
     wrong = case(1, 1, notes=found(5, 1.5))
-    text = verdict.table([wrong, case(1, 0, asr=0.04), twin(), twin(0.78, 1), case(0)])
+    text = heldout_table.table([wrong, case(1, 0, asr=0.04), twin(), twin(0.78, 1), case(0)])
     rows = [line for line in text.splitlines() if line.startswith(("| cifar10", "| `t`"))]
     assert rows[0] == (
         "| cifar10 `cnn4` | square | 3 | 10 % | 80.0 / 99.0 / 1.0 | 78.0 | 2.0 | 70.0 | 75.0 | 95.0 | 1 of 1 | 0.50 "
@@ -261,7 +261,7 @@ def test_the_table_has_a_row_for_each_victim_with_what_was_found():
     assert "| 1 of 2 | 1.00 ± 0.71 | patch | 2 of 2 |" in rows[1]
     assert rows[2] == "| `t` | 80.0 | 77.5 ± 0.7 | 3.0 | 2 of 2 |"
     assert "- clean twins lose at most 4 points of ACC: 2 of 2, asked for all: passed" in text
-    failed = verdict.table([case(problem="It failed.", views={}, twins={}, notes={})])
+    failed = heldout_table.table([case(problem="It failed.", views={}, twins={}, notes={})])
     assert "0 of 1, asked for 87.5%: FAILED" in failed
 
 
@@ -308,7 +308,7 @@ def test_every_complete_run_is_counted(tmp_path: Path):
         heldout.count_look(file, HELD_OUT, "default", [case(), twin()])
     told = json.loads(file.read_text())
     assert (told["set"], told["count"], len(told["looks"])) == (HELD_OUT, 2, 2)
-    assert told["looks"][1]["verdict"][0]["passed"] is True
+    assert told["looks"][1]["asked_for"][0]["passed"] is True
     assert (told["looks"][1]["seeds"], told["looks"][1]["cases"]) == ([0], 2)
     (tmp_path / "one.json").write_text(json.dumps(case()))
     (tmp_path / "two.json").write_text(json.dumps(case(preset="adaptive")))

@@ -33,7 +33,7 @@ class Criterion:
         return self.cases > 0 and self.held >= self.share * self.cases - SLACK
 
     def in_words(self) -> str:
-        """A line of the verdict."""
+        """A line of what was asked for."""
         asked = "all" if self.share == 1 else f"{self.share:.1%}"
         return f"{self.what}: {self.held} of {self.cases}, asked for {asked}: {'passed' if self.passed else 'FAILED'}"
 
@@ -82,10 +82,10 @@ def criteria(cases: Iterable[Raw]) -> list[Criterion]:
 
 
 def table(cases: Iterable[Raw]) -> str:
-    """Markdown: the attacked networks, their clean twins, and the verdict. In per cent, mean ± spread over seeds."""
+    """Markdown: attacked networks, clean twins, and what was asked for. In per cent, mean ± spread over seeds."""
     attacked, twins = _parted(cases)
-    verdict = [f"- {criterion.in_words()}" for criterion in criteria([*attacked, *twins])]
-    return "\n\n".join([_attacked_table(attacked), _twins_table(twins), "\n".join(verdict)])
+    asked_for = [f"- {criterion.in_words()}" for criterion in criteria([*attacked, *twins])]
+    return "\n\n".join([_attacked_table(attacked), _twins_table(twins), "\n".join(asked_for)])
 
 
 def _parted(cases: Iterable[Raw]) -> tuple[list[Raw], list[Raw]]:
