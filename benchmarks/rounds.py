@@ -117,7 +117,7 @@ def state_in(subject: Subject, ims: IMS, phase: Phase) -> IMSState:
     mask, selection = torch.rand(2, MaskLayout.of(subject.model).channels, generator=generator).to(subject.device)
     state = replace(ims.init(subject), mask=mask, selection=selection)
     if ims.config.rounds_search and phase is not Phase.SEARCH:
-        found = search.searched(subject, state.search, generator, ims.config)
+        found = search.searched(subject, state.search, state.reference.argmax(1), generator, ims.config)
         state = replace(state, hypotheses=search.hypotheses(found, ims.config))
     return state.begin(phase)
 

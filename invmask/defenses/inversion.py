@@ -197,7 +197,9 @@ def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], c
     order, lead = inversion.order(), inversion.lead()
     dropped = torch.ones_like(inversion.flips, dtype=torch.bool)
     dropped[inversion.searched] = False
-    best = torch.cat([order, dropped.nonzero()[:, 0]])[:PORTRAITS].sort().values
+    out = dropped.nonzero()[:, 0]
+    out = out[inversion.smallest_size[out].argsort(stable=True)]
+    best = torch.cat([order, out])[:PORTRAITS].sort().values
     # The smallest trigger that leads, or the one at hand where none does yet.
     led = inversion.smallest_size[best].isfinite()
     numbers = torch.where(_like(led, inversion.numbers), inversion.smallest[best], inversion.numbers[best])

@@ -249,9 +249,9 @@ def test_values_are_written_as_they_are_read(value, text):
 
 
 def test_the_own_value_of_a_run_is_laid_out_once_as_it_is():
-    run = made_with(norm_bound=0.1 + 0.2)
-    app = visit("tune", run=run.id, axis="norm_bound", values="0.3")
-    pills = app.button_group(key="tune-values-norm_bound")
+    run = made_with(weight_pruned_clean=0.1 + 0.2)
+    app = visit("tune", run=run.id, axis="weight_pruned_clean", values="0.3")
+    pills = app.button_group(key="tune-values-weight_pruned_clean")
     assert (pills.value, pills.options.count("0.3")) == ([0.1 + 0.2], 1)
 
 

@@ -60,11 +60,11 @@ def test_the_threshold_moves_on_the_curve_and_the_address_keeps_it(page: Page, s
 
 
 def test_runs_started_right_after_the_values_changed_are_seen_under_way(page: Page, served: Dashboard, run: Run):
-    page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&axis=norm_bound&values=0.03&seeds=8")
+    page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&axis=weight_pruned_clean&values=2&seeds=8")
     starts = page.get_by_role("button", name=re.compile("^(play_arrow )?Start the .*missing run"))
     expect(starts).to_be_enabled()
     settled(page)
-    page.get_by_role("button", name="0.1", exact=True).click()
+    page.get_by_role("button", name="4", exact=True).click()
     expect(starts).to_contain_text("Start the 2 missing runs")
     starts.click()
     expect(page.get_by_text("0 of 2 runs finished, 2 under way, 0 missing.")).to_be_visible()

@@ -137,7 +137,7 @@ def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(
     summary = replace(run.summary(), state=RunState.FINISHED, result=finished(run))
     beside = [replace(summary, spec=replace(summary.spec, spc=2))] + [
         replace(summary, spec=replace(summary.spec, config=replace(summary.spec.config, **{axis: 0.5 * value})))
-        for axis, value in (("sparsity_weight", 10.0), ("steepness", 20.0), ("norm_bound", 1.0))
+        for axis, value in (("sparsity_weight", 10.0), ("steepness", 20.0), ("weight_pruned_clean", 1.0))
     ]
     monkeypatch.setattr(RunRecords, "_all_runs", [summary, *beside])
     records = read_records(run, 4)
@@ -274,7 +274,7 @@ def test_a_sweep_takes_finished_runs_that_differ_in_one_setting_and_their_seeds(
         runs.append(replace(run_there, spec=replace(run_there.spec, **how)))
     assert [place.run.id for place in finished_along(own, "spc", runs)] == [own.id, "more", "seed"]
     assert [(p.value, p.run.id) for p in finished_along(own, "sparsity_weight", runs)] == [(3, "lambda"), (10, own.id)]
-    assert not is_curve(finished_along(own, "norm_bound", runs))
+    assert not is_curve(finished_along(own, "weight_pruned_clean", runs))
 
 
 def test_the_table_of_a_sweep_holds_the_settings_and_the_spread():

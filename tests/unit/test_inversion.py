@@ -252,5 +252,9 @@ def test_people_see_the_smallest_triggers_and_what_was_dropped() -> None:
 def test_people_see_no_more_labels_than_fit() -> None:
     count = PORTRAITS + 8
     sizes = [float(count - label) for label in range(count)]
-    seen = candidates(of_sizes(sizes, [1.0] * count), "patch", SHAPE, 0.2)
+    whole = of_sizes(sizes, [1.0] * count)
+    seen = candidates(whole, "patch", SHAPE, 0.2)
     assert seen.labels.tolist() == list(range(8, count))
+    # Behind the few that are left, those that were dropped with the smallest triggers.
+    few = candidates(replace(whole, searched=torch.tensor([0, 1])), "patch", SHAPE, 0.2)
+    assert few.labels.tolist() == [0, 1, *range(10, count)]

@@ -1,4 +1,4 @@
-"""The protocol: three sets that share nothing, a split of the test images, and what was asked for from the cases' JSON."""
+"""The protocol: three sets that share nothing, a split of the test images, and a table made from the cases' JSON."""
 
 import json
 from collections import Counter

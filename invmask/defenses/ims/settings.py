@@ -86,8 +86,8 @@ class IMSSettings(DefenseConfig):
         1.0,
         (0.001, 1, 0.001),
         "Norm bound",
-        "The largest change of a pixel that the perturbation may make, where 1 is the whole range from black to white.",
-        basic=True,
+        "The largest change of a pixel that the perturbation may make, where 1 is the whole range from black to white. "
+        "It does not bind synthesized triggers: after a search it changes nothing.",
     )
     batch_size: int = setting(
         256,
@@ -175,4 +175,5 @@ class IMSSettings(DefenseConfig):
         "Search, clear lead",
         "A label stands out if the next label's smallest trigger is larger by at least this, as the logarithm of the "
         "two sizes' ratio (nats): 0.7 means twice as large. Three times as much ends the search.",
+        basic=True,
     )
