@@ -1,6 +1,6 @@
 """A zoo of small networks, every second one backdoored, and what IMS's search says of each.
 
-Trained on 10,000 images in a minute or so, and thrown away: kept is one JSON file a network under results/zoo, with
+Trained on 6,000 images in a minute or so, and thrown away: kept is one JSON file a network under results/zoo, with
 the statistics of the search in all four families of triggers (the search alone, for all its rounds, whatever stands
 out). What is there is not made again. How well the statistics tell backdoored networks from clean ones, on networks
 that nothing was learned from, says `--roc`:
@@ -42,7 +42,7 @@ from invmask.metrics import Measures
 from invmask.models import Classifier, suited_precision
 
 RESULTS = Path(__file__).parent / "results" / "zoo"
-IMAGES = 10_000
+IMAGES = 6_000
 IMPLANTED = 0.8
 """With an ASR below this a network is noted as one that the backdoor did not take in."""
 

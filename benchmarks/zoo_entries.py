@@ -21,7 +21,7 @@ CLASSES = {
     FASHION_MNIST.name: len(FASHION_MNIST.classes),
     signs.DATASET: sum(len(symbols) for _, symbols in signs.PLATES),
 }
-EPOCHS = {CIFAR10.name: 20, FASHION_MNIST.name: 16, signs.DATASET: 32}
+EPOCHS = {CIFAR10.name: 20, FASHION_MNIST.name: 14, signs.DATASET: 24}
 UNNORMALISED_EPOCHS = 1.5
 """Times as many for networks without BatchNorm, whose steps are smaller."""
 WIDTHS = {
@@ -121,7 +121,7 @@ def drawn_settings(attack: str, random: np.random.Generator, seed: int) -> dict[
     if attack == "sig":
         return {"delta": one_of(30, 50, 60) / 255, "frequency": one_of(4, 5, 7, 8)}
     if attack == "lf":
-        return {"amplitude": one_of(24, 36, 48) / 255, "cutoff": int(one_of(3, 4, 6)), "seed": seed}
+        return {"amplitude": one_of(36, 48, 60) / 255, "cutoff": int(one_of(3, 4, 6)), "seed": seed}
     if attack == "ssba":
         return {"strength": one_of(12, 16, 20) / 255, "width": 8, "prepare_epochs": 4, "seed": seed}
     if attack == "iab":
