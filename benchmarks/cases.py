@@ -17,7 +17,7 @@ from invmask.runs.grid import Case
 MACHINES = "machines.json"
 TOLD = ("label", "lead", "family", "stands out", "leads")
 """Notes of a search."""
-JUDGED = RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
+JUDGED = RIGHT, WRONG, NONE = "right", "wrong", "none"
 """Of a search: the label that stands out is the backdoor's, is another, or no label stands out."""
 
 
@@ -56,7 +56,7 @@ def search_of(details: Mapping[str, Any]) -> dict[str, Any]:
 def judged(found: Mapping[str, Any], victim: str) -> str:
     """Whether a search found the backdoor's label: one of `JUDGED`. In a clean control no label is right."""
     if not found["stands out"]:
-        return UNDECIDED
+        return NONE
     return RIGHT if found["label"] == target_of(victim) else WRONG
 
 

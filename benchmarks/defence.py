@@ -4,6 +4,10 @@ Each defence is a process of its own, so that start-up and peak memory are its o
 
     python -m benchmarks.defence --spc 10 2 100 --json
     python -m benchmarks.defence --victim fashionmnist-cnn4-badnets --spc 10
+
+With another checkout of the repository its defences are measured in turn with these, each beside its pair:
+
+    git worktree add ../before COMMIT && python -m benchmarks.defence --before ../before
 """
 
 import argparse
@@ -17,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import speed
+from benchmarks.checkout import ROOT, commit
 from invmask.machine import choose_precision
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
@@ -57,37 +62,37 @@ def main() -> None:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--spc", nargs="+", type=int, default=[10, 2, 100])
     parser.add_argument("--precisions", nargs="+", default=None, help="this machine's best, and float32")
+    parser.add_argument("--before", type=Path, help="another checkout of the repository, to compare with")
     parser.add_argument("--again", action="store_true")
     arguments = speed.begin(parser)
+    if arguments.before is not None and not (arguments.before / "invmask").is_dir():
+        parser.error(f"{arguments.before} is no checkout of this repository.")
     best = choose_precision(arguments.device)
     for spc in arguments.spc:
         for precision in arguments.precisions or dict.fromkeys([best, "float32"]):
             of_victim = "" if arguments.victim == VICTIM else f"{arguments.victim}_"
             name = f"{of_victim}{arguments.preset}_spc{spc}_{precision}"
-            if speed.file_of(arguments, name).exists() and not arguments.again:
+            if speed.file_of(arguments, name).exists() and not arguments.again and arguments.before is None:
                 continue
             found = measure(arguments, spc, precision)
             speed.keep(arguments, found, name)
-            print(f"{name}: median {found['median_seconds']:.1f} s of {arguments.times}", file=sys.stderr)
+            before = f", before {found['before']['median_seconds']:.1f} s" if arguments.before else ""
+            print(f"{name}: median {found['median_seconds']:.1f} s of {arguments.times}{before}", file=sys.stderr)
 
 
 def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str, Any]:
-    """One kind of defence, several times."""
-    taken = []
+    """One kind of defence, several times; with another checkout, in turn with its own."""
+    taken, before = [], []
     for _ in range(arguments.times):
-        with tempfile.TemporaryDirectory() as home:
-            how = [arguments.preset, str(spc), precision, str(arguments.threads), arguments.device]
-            words = [home, arguments.victim, *how]
-            environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-            child = subprocess.run(
-                [sys.executable, "-c", CHILD, *words],
-                check=True,
-                capture_output=True,
-                text=True,
-                env=environment,
-                cwd=Path(__file__).parents[1],
-            )
-        taken.append(json.loads(child.stdout.strip().splitlines()[-1]))
+        taken.append(_one(arguments, spc, precision, ROOT))
+        if arguments.before is not None:
+            before.append(_one(arguments, spc, precision, arguments.before))
+    compared = {}
+    if arguments.before is not None:
+        ratios = [earlier["seconds"] / one["seconds"] for earlier, one in zip(before, taken, strict=True)]
+        median = statistics.median(one["seconds"] for one in before)
+        compared["before"] = {"commit": commit(arguments.before), "median_seconds": median, "defences": before}
+        compared["before / now"] = ratios
     return {
         "what": "seconds of a whole defence in a process of its own, imports and all measuring included",
         "victim": arguments.victim,
@@ -97,7 +102,22 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
         "n": len(taken),
         "median_seconds": statistics.median(one["seconds"] for one in taken),
         "defences": taken,
+        **compared,
     }
+
+
+def _one(arguments: argparse.Namespace, spc: int, precision: str, checkout: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as home:
+        how = [arguments.preset, str(spc), precision, str(arguments.threads), arguments.device]
+        child = subprocess.run(
+            [sys.executable, "-c", CHILD, home, arguments.victim, *how],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
+            cwd=checkout,
+        )
+    return json.loads(child.stdout.strip().splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ was made on (`benchmarks.split`): ACC, ASR and RA of each view, and the RA of th
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import sets, split
+from benchmarks.checkout import commit
 from benchmarks.heldout_table import Raw, criteria, table
 from benchmarks.sets import HELD_OUT, SETS, Victim
 from invmask import disk, settings
@@ -41,7 +41,6 @@ from invmask.runs.subject import ProbeImages, make_bench, measure_views
 RESULTS = Path(__file__).parent / "results"
 SUMMARY = "summary"
 SPC = 10
-ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
@@ -154,17 +153,6 @@ def count_look(file: Path, set_name: str, preset: str, cases: Sequence[Raw]) -> 
     }
     told = {"set": set_name, "count": len(looks) + 1, "looks": [*looks, look]}
     disk.write_bytes(file, (json.dumps(told, indent=1) + "\n").encode())
-
-
-def commit() -> str:
-    """The repository's commit, and whether files were changed since; empty where there is no repository."""
-
-    def git(*words: str) -> str:
-        run = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-        return run.stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "invmask", "benchmarks/sets.py")
-    return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
 if __name__ == "__main__":

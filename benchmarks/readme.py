@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import defence, perturbations, quality, sweep, unlike
+from benchmarks import defence, perturbations, quality, sweep, unlike, zoo, zoo_roc, zoo_search
 from benchmarks.cases import JUDGED, in_words, judged, machines_of, search_of
 from invmask.attacks.victims import CLEAN
 from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
@@ -95,9 +95,14 @@ def speed_table() -> str:
         in_rounds = statistics.median(one["seconds_in_rounds"] for one in result["defences"])
         memory = max(one["peak_memory_bytes"] for one in result["defences"]) / 2**30
         of_victim = "" if result["victim"] == defence.VICTIM else f" of `{result['victim']}`"
+        before = ""
+        if "before" in result:
+            then = _spread([one["seconds"] for one in result["before"]["defences"]])
+            ratio = statistics.median(result["before / now"])
+            before = f"; measured in turn with it, {result['before']['commit']}: {then} s, {ratio:.1f} times as long"
         add(
             f"whole defence{of_victim}, `{result['preset']}`, SPC {result['spc']}, {result['precision']}",
-            f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)})",
+            f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)}){before}",
             result,
         )
     for path in sorted((results / "beside").glob("*.json")):
@@ -163,6 +168,19 @@ def beside_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(what, "; ".join(cells)) for what, cells in rows.items()]
 
 
+def zoo_tables() -> str:
+    """What the verdict makes of networks of the zoo that it was not learned from."""
+    results = zoo_roc.read(zoo.RESULTS)
+    machines = sorted({of["machine"] for of in results})
+    head = (
+        f"{'; '.join(machines)}; SPC {zoo_search.SPC}. AUC: the share of pairs of a backdoored and a clean network in "
+        "which the backdoored one has the higher probability. Brier score: the mean squared difference of the "
+        "probability and what is so, 0 or 1; 0.25 for a guess. Raw results: "
+        "[benchmarks/results/zoo](benchmarks/results/zoo), made by `python -m benchmarks.zoo`."
+    )
+    return f"{head}\n\n{zoo_roc.report(zoo_roc.rows_of(results))}"
+
+
 def sweep_table(folder: Path) -> str:
     """Cases of a sweep in a table, with what they were measured on.
 
@@ -203,7 +221,7 @@ def search_table(preset: str, results: list[CaseResult]) -> str:
         cells.setdefault(of.victim, {}).setdefault(of.spc, []).append(in_words(of.details, of.victim))
     head = (
         f"What the search of `{preset}` found, an entry a seed: the label that stands out is the backdoor's (right) or "
-        "another (wrong; of a clean control, any), or none stands out (undecided); and the lead in nats."
+        "another (wrong; of a clean control, any), or none stands out (none); and the lead in nats."
     )
     lines = [f"| victim | {' | '.join(f'SPC {spc}' for spc in budgets)} |", "| --- " * (1 + len(budgets)) + "|"]
     for victim, by_spc in sorted(cells.items()):
@@ -296,6 +314,7 @@ def main() -> None:
         "sweep": sweep_table(sweep.RESULTS),
         "short": shortfalls(sweep.RESULTS),
         "unlike": sweep_table(unlike.RESULTS),
+        "zoo": zoo_tables(),
     }
     if perturbations.RESULT.exists():
         tables["perturbations"] = perturbation_words()

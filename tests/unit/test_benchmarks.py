@@ -1,5 +1,6 @@
 """What the benchmarks keep: cases that were asked for and have today's settings, and victims, to be used again."""
 
+import argparse
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from benchmarks import beside, cases, quality, readme, unlike
+from benchmarks import beside, cases, defence, quality, readme, unlike
 from benchmarks.cases import keep, machines_of
 from invmask import settings
 from invmask.attacks.make import Plan
@@ -150,7 +151,7 @@ def test_the_table_of_quality_says_what_the_search_found_and_measures_no_view_af
     victim = "cifar10-preactresnet18w16-badnets"
     lines = quality.make_table([case(victim, 0, 0, 1.5), case(victim, 1, 3, 0.25)]).splitlines()
     (row,) = (line for line in lines if "search" in line)
-    assert row == "| badnets | default, 10 | search: right 1.50, undecided 0.25 | 2 | 12 ± 0 | | | | | | | |"
+    assert row == "| badnets | default, 10 | search: right 1.50, none 0.25 | 2 | 12 ± 0 | | | | | | | |"
     assert len({line.count("|") for line in lines}) == 1
 
 
@@ -251,9 +252,9 @@ def test_readme_says_which_cases_fall_short_and_what_the_search_found_for_each_p
     assert short == (
         "`default`: of 4 cases with an attack 1 end with an ASR over 10 % (wanet, SPC 1, seed 0: 52.3 %); "
         "in 2 others RA is more than 15 points under the victim's ACC (2 sig; 1 at SPC 1, 1 at SPC 10); "
-        "what the search found was right in 0, wrong in 1, undecided in 0 of the 1 over 10 %; "
-        "right in 1, wrong in 0, undecided in 1 of the 2 others; "
-        "right in 1, wrong in 0, undecided in 0 of the 1 that do not fall short."
+        "what the search found was right in 0, wrong in 1, none in 0 of the 1 over 10 %; "
+        "right in 1, wrong in 0, none in 1 of the 2 others; "
+        "right in 1, wrong in 0, none in 0 of the 1 that do not fall short."
     )
     assert published == (
         "`paper`: of 2 cases with an attack 1 end with an ASR over 10 % (badnets, SPC 10, seed 0: 20.0 %); in 0 others "
@@ -276,6 +277,24 @@ def test_readme_says_what_the_search_found_in_every_case_where_there_was_one(tmp
         "| victim | SPC 1 | SPC 10 |",
         "| --- | --- | --- |",
         "| `cifar10-preactresnet18w16-badnets` |  | – |",
-        "| `cifar10-preactresnet18w16-clean` | undecided 0.20 |  |",
+        "| `cifar10-preactresnet18w16-clean` | none 0.20 |  |",
         "| `cifar10-preactresnet18w16-wanet` | wrong 0.70 | right 2.00 |",
     ]
+
+
+def test_a_defence_is_measured_in_turn_with_another_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    measured: list[Path] = []
+
+    def one(_arguments: argparse.Namespace, _spc: int, _precision: str, checkout: Path) -> dict[str, float]:
+        measured.append(checkout)
+        return {"seconds": 6.0 if checkout == tmp_path else 2.0}
+
+    monkeypatch.setattr(defence, "_one", one)
+    arguments = argparse.Namespace(times=2, victim="v", preset="default", before=tmp_path)
+    found = defence.measure(arguments, 10, "float32")
+    assert measured == [defence.ROOT, tmp_path] * 2
+    assert (found["median_seconds"], found["before"]["median_seconds"]) == (2, 6)
+    assert found["before / now"] == [3, 3]
+    assert found["before"]["commit"] == ""
+    alone = defence.measure(argparse.Namespace(**{**vars(arguments), "before": None}), 10, "float32")
+    assert "before" not in alone

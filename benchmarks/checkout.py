@@ -1,0 +1,17 @@
+"""Which state of the repository a result was made from."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def commit(checkout: Path = ROOT) -> str:
+    """A checkout's commit, and whether code was changed since; empty where there is no repository."""
+
+    def git(*words: str) -> str:
+        run = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, check=False)
+        return run.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "invmask", "benchmarks/*.py")
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
