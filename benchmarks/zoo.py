@@ -3,11 +3,12 @@
 Trained on 6,000 images in a minute or so, and thrown away: kept is one JSON file a network under results/zoo, with
 the statistics of the search in all four families of triggers (the search alone, for all its rounds, whatever stands
 out). What is there is not made again. How well the statistics tell backdoored networks from clean ones, on networks
-that nothing was learned from, says `--roc`:
+that nothing was learned from, says `--roc`; `--calibrate` writes what verdicts are made with:
 
     python -m benchmarks.zoo
     python -m benchmarks.zoo --count 48
     python -m benchmarks.zoo --roc
+    python -m benchmarks.zoo --calibrate
 """
 
 import argparse
@@ -16,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ import numpy as np
 import torch
 
 from benchmarks import signs, zoo_search
-from benchmarks.heldout import commit
+from benchmarks.checkout import commit
 from benchmarks.zoo_entries import CLASSES, PAIRS, Entry, zoo
-from benchmarks.zoo_roc import read_rows, report
+from benchmarks.zoo_roc import learned, read_rows, report
 from invmask import disk, settings
 from invmask.attacks.base import Attack, EpochReport, Progress, TrainedAttack
 from invmask.attacks.loop import LoopAttack
@@ -36,12 +38,14 @@ from invmask.cli.train import fetch
 from invmask.data.embedded import load_embedded, pick
 from invmask.data.images import CIFAR10, LabelledImages
 from invmask.data.registry import load_dataset
+from invmask.defenses import verdict
 from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.metrics import Measures
 from invmask.models import Classifier, suited_precision
 
 RESULTS = Path(__file__).parent / "results" / "zoo"
+VERDICT = Path(verdict.__file__).with_suffix(".json")
 IMAGES = 6_000
 IMPLANTED = 0.8
 """With an ASR below this a network is noted as one that the backdoor did not take in."""
@@ -150,6 +154,21 @@ def provide(datasets: Iterable[str]) -> None:
         fetch(dataset)
 
 
+def calibrate(folder: Path, path: Path) -> None:
+    """Write what verdicts are made with, and where it comes from.
+
+    Raises:
+        UserError: there are not networks of both sorts.
+    """
+    rows, left = read_rows(folder)
+    if {row.backdoored for row in rows} != {False, True}:
+        raise UserError("There are no results of both backdoored and clean networks; run 'python -m benchmarks.zoo'.")
+    written = {"made_by": "python -m benchmarks.zoo --calibrate", "commit": commit(), "left_out_of_everything": left}
+    written["missing"] = len(missing(zoo(), folder))
+    written["regression"] = asdict(learned(rows))
+    disk.write_bytes(path, (json.dumps(written, indent=1, allow_nan=False) + "\n").encode())
+
+
 def chosen(names: list[str] | None, count: int) -> list[Entry]:
     """The entries that were asked for.
 
@@ -171,10 +190,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2 * PAIRS, help="so many networks, from the zoo's beginning")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--roc", action="store_true", help="print what the results say, make nothing")
+    parser.add_argument("--calibrate", action="store_true", help="write the verdict's regression, make nothing")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     if asked.roc:
         print(report(read_rows(RESULTS)))
+        return
+    if asked.calibrate:
+        calibrate(RESULTS, VERDICT)
         return
     os.environ.setdefault("INVMASK_THREADS", str(asked.threads))
     entries = missing(chosen(asked.only, asked.count), RESULTS)

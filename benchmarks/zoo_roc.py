@@ -1,7 +1,7 @@
 """How well the search's statistics tell backdoored networks from clean ones: from the zoo's JSON alone.
 
-A logistic regression is fitted to all networks but those left out: of one attack (with the clean networks beside them),
-of one kind, or on one data set. What it makes of those left out is what counts.
+A logistic regression on the lead is fitted to all networks but those left out: of one attack (with the clean networks
+beside them), of one kind, or on one data set. What it makes of those left out is what counts.
 """
 
 import json
@@ -16,18 +16,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invmask.defenses.families import ON_IMAGES, Channels
+from benchmarks.zoo_search import PRESET, SPC
+from invmask.attacks.registry import make_attack
+from invmask.defenses.ims.config import preset
+from invmask.defenses.ims.search import PLAIN
+from invmask.defenses.verdict import Regression, Share
 
 Raw = dict[str, Any]
 """A network as `benchmarks.zoo` writes it."""
 By = Literal["beside", "kind", "dataset"]
 TITLES: dict[By, str] = {"beside": "attack", "kind": "kind of network", "dataset": "data set"}
-MOST_ACCUSED = 0.05
+MOST_WRONG = 0.05
+NO_SIGN, LIKELY = 0.2, 0.8
+"""No probability above the first is called no sign, and none below the second likely backdoored."""
 LEAST_OVER_CHANCE = 3.0
 """A network whose ACC is not so many times that of a guess has learned nothing that a backdoor could hide in."""
-RIDGE = 0.01
-"""Weight of the squared coefficients, without which they grow for ever where the features separate."""
-DRAWS, SEED = 2_000, 0
+RIDGE = 0.001
+"""Weight of the squared slope, without which it grows for ever where the leads separate."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Row:
 
     Attributes:
         beside, kind, dataset: what it may be left out by.
-        features: `features` of its search.
-        right: whether the label that the search puts first is the backdoor's; False for a clean network.
+        lead: that a run would find, in nats.
+        right: whether the label ahead is the backdoor's; False for a clean network.
     """
 
     name: str
@@ -45,22 +50,21 @@ class Row:
     kind: str
     dataset: str
     backdoored: bool
-    features: tuple[float, ...]
+    lead: float
     right: bool
 
 
 @dataclass(frozen=True)
 class Model:
-    """A logistic regression on features that were brought to mean 0 and spread 1: float64, [F] each, and the offset."""
+    """A logistic regression on the lead: log-odds a nat, and without a lead."""
 
-    mean: Tensor
-    spread: Tensor
-    weights: Tensor
-    offset: Tensor
+    slope: float
+    offset: float
 
     def scores(self, rows: Sequence[Row]) -> np.ndarray:
         """The probability that each is backdoored, where half of all are; float64 [N]."""
-        return torch.sigmoid(_standard(rows, self.mean, self.spread) @ self.weights + self.offset).numpy()
+        leads = np.array([row.lead for row in rows], dtype=np.float64)
+        return 1 / (1 + np.exp(-(self.offset + self.slope * leads)))
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Told:
     """What was made of networks left out: float64 scores, of the backdoored and of the clean ones.
 
     Attributes:
-        found, accused: which of them, bool, are at or over the threshold that was chosen on the others.
+        found, accused: which of them, bool, are likely backdoored by the bounds that were chosen on the others.
+        missed: which of the backdoored ones, bool, show no sign by these.
         right: of the backdoored ones, for which the search names the right label.
     """
 
@@ -77,6 +82,7 @@ class Told:
     clean: np.ndarray
     found: np.ndarray
     accused: np.ndarray
+    missed: np.ndarray
     right: np.ndarray
 
 
@@ -100,6 +106,7 @@ def rows_of(results: Sequence[Raw]) -> tuple[list[Row], dict[str, int]]:
             left["did not take the backdoor in"] += 1
         else:
             backdoored = raw["implanted"] is True
+            lead, label = as_run(raw["families"])
             rows.append(
                 Row(
                     name=raw["name"],
@@ -107,44 +114,44 @@ def rows_of(results: Sequence[Raw]) -> tuple[list[Row], dict[str, int]]:
                     kind=raw["kind"],
                     dataset=raw["dataset"],
                     backdoored=backdoored,
-                    features=features(raw["families"]),
-                    right=backdoored and raw["label"] == raw["target"],
+                    lead=lead,
+                    right=backdoored and label == raw["target"],
                 )
             )
     return rows, left
 
 
-def features(families: dict[str, Any]) -> tuple[float, float, float]:
-    """The largest lead of the families on images, that among channels, and 1 where both lead to one label, else 0."""
-    best = max((families[name] for name in ON_IMAGES), key=lambda of: of["lead"])
-    channels = families[Channels.name]
-    return best["lead"], channels["lead"], float(best["label"] == channels["label"])
+def as_run(families: dict[str, Any]) -> tuple[float, int]:
+    """The lead and the label that a run would have: it does not go on to other families once a lead is plain."""
+    seen, plain = [], PLAIN * preset(PRESET).clear_lead
+    for of in families.values():
+        seen.append(of)
+        if of["lead"] >= plain:
+            break
+    best = max(seen, key=lambda of: of["lead"])
+    return best["lead"], best["label"]
 
 
 def fit(rows: Sequence[Row]) -> Model:
     """The logistic regression on `rows`, as if half of them were backdoored."""
-    values = torch.tensor([row.features for row in rows], dtype=torch.float64)
+    leads = torch.tensor([row.lead for row in rows], dtype=torch.float64)
     labels = torch.tensor([row.backdoored for row in rows], dtype=torch.float64)
-    # What never changes among them says nothing.
-    mean, spread = values.mean(0), values.std(0, correction=0)
-    spread = torch.where(spread > 0, spread, torch.inf)
     counts = torch.stack([(1 - labels).sum(), labels.sum()]).clamp(min=1)
     each = (0.5 / counts)[labels.long()]
-    standard, numbers = (values - mean) / spread, torch.zeros(values.shape[1] + 1, dtype=torch.float64)
-    numbers.requires_grad_()
-    optimizer = torch.optim.LBFGS([numbers], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+    numbers = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([numbers], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        logits = standard @ numbers[1:] + numbers[0]
+        logits = numbers[0] * leads + numbers[1]
         off = F.binary_cross_entropy_with_logits(logits, labels, each, reduction="sum")
-        whole = off + RIDGE * numbers[1:].square().sum()
+        whole = off + RIDGE * numbers[0].square()
         whole.backward()
         return whole
 
     optimizer.step(loss)
-    found = numbers.detach()
-    return Model(mean, spread, found[1:], found[0])
+    slope, offset = numbers.tolist()
+    return Model(slope, offset)
 
 
 def auc(backdoored: np.ndarray, clean: np.ndarray) -> float:
@@ -155,22 +162,17 @@ def auc(backdoored: np.ndarray, clean: np.ndarray) -> float:
     return float(((differences > 0) + 0.5 * (differences == 0)).mean())
 
 
-def interval(backdoored: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
-    """95 % of the AUCs of networks drawn again, with replacement, from each side (bootstrap)."""
-    if not len(backdoored) or not len(clean):
-        return math.nan, math.nan
-    random = np.random.default_rng(SEED)
-    drawn = [auc(random.choice(backdoored, len(backdoored)), random.choice(clean, len(clean))) for _ in range(DRAWS)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
+def bounds(backdoored: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
+    """The score up to which a network shows no sign, and the one from which it is likely backdoored.
 
-
-def threshold(clean: np.ndarray) -> float:
-    """The lowest score that at most 5 % of the clean networks reach; who has it or more is accused."""
-    allowed = math.floor(MOST_ACCUSED * len(clean))
-    highest = np.sort(clean)[::-1]
-    # Just above the first that may not be accused.
-    return float(np.nextafter(highest[allowed], np.inf)) if allowed < len(highest) else -math.inf
+    At most 5 % of the backdoored ones may show no sign, and at most 5 % of the clean ones be likely backdoored.
+    """
+    lowest, highest = np.sort(backdoored), np.sort(clean)[::-1]
+    missed, accused = (math.floor(MOST_WRONG * len(scores)) for scores in (lowest, highest))
+    # Just beyond the first that may not be taken for the other.
+    no_sign = float(np.nextafter(lowest[missed], -np.inf))
+    likely = float(np.nextafter(highest[accused], np.inf))
+    return min(no_sign, NO_SIGN), max(likely, LIKELY)
 
 
 def left_out(rows: Sequence[Row], by: By) -> list[tuple[str, list[Row], list[Row]]]:
@@ -193,11 +195,11 @@ def told_of(rows: Sequence[Row], by: By) -> list[Told]:
         if {row.backdoored for row in others} != {False, True}:
             continue
         model = fit(others)
-        limit = threshold(model.scores([row for row in others if not row.backdoored]))
+        no_sign, likely = bounds_of(model, others)
         backdoored, clean = ([row for row in part if row.backdoored is sort] for sort in (True, False))
         scores, of_clean = model.scores(backdoored), model.scores(clean)
         right = np.array([row.right for row in backdoored], dtype=bool)
-        found.append(Told(value, scores, of_clean, scores >= limit, of_clean >= limit, right))
+        found.append(Told(value, scores, of_clean, scores >= likely, of_clean >= likely, scores <= no_sign, right))
     return found
 
 
@@ -207,7 +209,41 @@ def pooled(parts: Sequence[Told]) -> Told:
     def all_of(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Told("all", all_of("backdoored"), all_of("clean"), all_of("found"), all_of("accused"), all_of("right"))
+    names = ("backdoored", "clean", "found", "accused", "missed", "right")
+    return Told("all", *(all_of(name) for name in names))
+
+
+def bounds_of(model: Model, rows: Sequence[Row]) -> tuple[float, float]:
+    """See `bounds`, by what the regression makes of these networks."""
+    backdoored, clean = (model.scores([row for row in rows if row.backdoored is sort]) for sort in (True, False))
+    return bounds(backdoored, clean)
+
+
+def brier(told: Told) -> float:
+    """Mean squared difference of score and truth, over both sorts alike; 0.25 for a guess."""
+    return float(((1 - told.backdoored) ** 2).mean() + (told.clean**2).mean()) / 2
+
+
+def learned(rows: Sequence[Row]) -> Regression:
+    """The regression on all networks, its bounds, and how regressions did on attacks that were left out."""
+    model, told = fit(rows), told_of(rows, "beside")
+    whole = pooled(told)
+    no_sign, likely = bounds_of(model, rows)
+    return Regression(
+        slope=model.slope,
+        offset=model.offset,
+        likely=likely,
+        no_sign=no_sign,
+        spc=SPC,
+        backdoored=sum(row.backdoored for row in rows),
+        clean=sum(not row.backdoored for row in rows),
+        auc=auc(whole.backdoored, whole.clean),
+        brier=brier(whole),
+        accused=_counted(whole.accused),
+        found=_counted(whole.found),
+        missed=_counted(whole.missed),
+        found_of={make_attack(of.what).title: _counted(of.found) for of in told},
+    )
 
 
 def report(counted: tuple[list[Row], dict[str, int]]) -> str:
@@ -223,28 +259,29 @@ def report(counted: tuple[list[Row], dict[str, int]]) -> str:
 
 
 def _table(title: str, told: Sequence[Told]) -> str:
-    titles = [f"{title} left out", "backdoored", "clean", "AUC", "95 %", "falsely accused", "found", "right label"]
+    titles = [f"{title} left out", "backdoored", "clean", "AUC", "Brier score", "clean ones called likely backdoored"]
+    titles += ["backdoored ones called likely backdoored", "called no sign", "right label, of those likely backdoored"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     for of in told:
-        low, high = interval(of.backdoored, of.clean)
+        both = len(of.backdoored) and len(of.clean)
         cells = [
             of.what.removeprefix("folder:"),
             str(len(of.backdoored)),
             str(len(of.clean)),
-            f"{auc(of.backdoored, of.clean):.3f}",
-            f"{low:.3f} to {high:.3f}",
+            f"{auc(of.backdoored, of.clean):.3f}" if both else "",
+            f"{brier(of):.3f}" if both else "",
             _share(of.accused),
             _share(of.found),
+            _share(of.missed),
             _share(of.right[of.found]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def _counted(of: np.ndarray) -> Share:
+    return Share(int(of.sum()), len(of))
+
+
 def _share(of: np.ndarray) -> str:
     return f"{of.sum()} of {len(of)}" + (f" ({of.mean():.1%})" if len(of) else "")
-
-
-def _standard(rows: Sequence[Row], mean: Tensor, spread: Tensor) -> Tensor:
-    values = torch.tensor([row.features for row in rows], dtype=torch.float64).reshape(-1, len(mean))
-    return (values - mean) / spread

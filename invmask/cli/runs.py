@@ -2,15 +2,19 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from invmask import settings
+from invmask.attacks.victims import find_cards, read_card
 from invmask.cli.tables import per_cent, print_json, print_table
+from invmask.defenses.verdict import verdict_words
+from invmask.errors import UserError
 from invmask.masks.state import View
 from invmask.metrics import Measures
-from invmask.runs.entries import RoundEntry, RunSummary, Views
+from invmask.runs.entries import RoundEntry, RunSummary, Views, verdict
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
 
@@ -99,6 +103,7 @@ def outcome(run: Run, summary: RunSummary) -> dict[str, Any]:
         "rounds": {name: taken[name] for name in spec.stages},
         "seconds": sum(entry.seconds for entry in entries),
         "channels": shapes.channels if shapes else None,
+        "verdict": None if (told := verdict(summary, entries)) is None else asdict(told),
         **counts,
         "original": _measures(views.original if views else summary.original),
         **{
@@ -149,6 +154,8 @@ def print_outcome(run: Run, summary: RunSummary) -> None:
     print(f"{spec.victim}, SPC {spec.spc}, seed {spec.seed}, {spec.made_by}, {spec.precision}")
     if summary.stopped_because:
         print(summary.stopped_because)
+    if (told := verdict(summary, entries)) is not None:
+        print(f"Verdict: {verdict_words(told, _classes(spec.victim))}.")
     rounds = ", ".join(f"{stage} {count}" for stage, count in values["rounds"].items())
     print(f"Rounds: {rounds}; {values['seconds']:.1f} s")
     counts = entries[-1].record.counts if entries else {}
@@ -164,6 +171,14 @@ def print_outcome(run: Run, summary: RunSummary) -> None:
         if values.get(key) is not None
     ]
     print_table(["view", "ACC %", "ASR %", "RA %"], rows)
+
+
+def _classes(victim: str) -> Sequence[str]:
+    """The names of its classes; none where the victim or its data set is gone."""
+    try:
+        return read_card(find_cards(settings.victim_folders())[victim]).dataset_info.classes
+    except (KeyError, UserError):
+        return ()
 
 
 def _measured(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> Measures | None:

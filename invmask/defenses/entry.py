@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from invmask.defenses.settings import DefenseConfig
+from invmask.defenses.verdict import Verdict
 from invmask.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ def _nothing(_course: Course) -> str | None:
     return None
 
 
+def _no_verdict(_config: Any, _stage: str, _notes: Mapping[str, Any]) -> Verdict | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Entry:
     """A defence in the registry.
@@ -111,6 +116,8 @@ class Entry:
         proposed: values of these that the page proposes.
         now: what there is to say of the round at hand beside its stage; None for nothing.
         found: what a run that has ended found out; None for nothing.
+        verdict: whether the network is backdoored, from a run's settings, the stage that it is in and what its rounds
+            noted; None where nothing tells.
     """
 
     name: str
@@ -131,6 +138,7 @@ class Entry:
     axes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     now: Callable[[Course], str | None] = _nothing
     found: Callable[[Course], str | None] = _nothing
+    verdict: Callable[[Any, str, Mapping[str, Any]], Verdict | None] = _no_verdict
 
     @property
     def first_preset(self) -> str:

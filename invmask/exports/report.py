@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from invmask.defenses.verdict import regression, reliability, verdict_words
 from invmask.exports.book import entries_of
 from invmask.exports.captions import provenance, setting_title, settings
 from invmask.exports.entry import measured_on
@@ -17,7 +18,7 @@ from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES
 from invmask.masks.state import Sparsity
 from invmask.runs import files
-from invmask.runs.entries import Views
+from invmask.runs.entries import Views, verdict
 
 MEASURES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
 _TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class, at most", "defense": "Defence"}
@@ -53,6 +54,7 @@ def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = l
     return environment.get_template("report.html.j2").render(
         title=f"{frame.defense.title} on {frame.summary.spec.victim}",
         subtitle=provenance(records)[0],
+        verdict=_verdict(records),
         outcome=_outcome(records),
         measures=[MEASURES[name] for name in shown],
         views=[
@@ -92,6 +94,13 @@ def _outcome(records: RunRecords) -> str:
     ended = f" {reason}" if reason and frame.round == frame.last else ""
     going = "" if frame.summary.result or frame.round < frame.last else " The run has not ended."
     return f"After round {frame.round} of {frame.last}: {made}{ended}{going}"
+
+
+def _verdict(records: RunRecords) -> str:
+    """A few sentences; empty where the run's defence gives no verdict, or not yet."""
+    frame = records.frame
+    told = None if frame.searching else verdict(frame.summary, frame.entries)
+    return "" if told is None else f"{verdict_words(told, records.classes)}. {reliability(regression())}"
 
 
 def _facts(records: RunRecords) -> list[tuple[str, Any]]:

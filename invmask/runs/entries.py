@@ -9,6 +9,7 @@ import numpy as np
 
 from invmask.defenses.base import Record, Synthesis
 from invmask.defenses.entry import Course
+from invmask.defenses.verdict import Verdict
 from invmask.masks.state import View
 from invmask.metrics import Measures
 from invmask.runs.spec import RunSpec
@@ -187,6 +188,21 @@ def course(summary: RunSummary, entries: Sequence[RoundEntry], classes: Sequence
     spec = summary.spec
     records = [entry.record for entry in entries]
     return Course(spec.config, summary.stage, records, classes, images=spec.spc * len(classes))
+
+
+def verdict(summary: RunSummary, entries: Sequence[RoundEntry] = ()) -> Verdict | None:
+    """What the run's defence says of the network; None where it does not tell, or not yet.
+
+    Args:
+        entries: its rounds; a run that has a result tells without.
+    """
+    if summary.result is not None:
+        notes = summary.result.notes
+    elif entries:
+        notes = entries[-1].record.notes
+    else:
+        return None
+    return summary.spec.entry.verdict(summary.spec.config, summary.stage, notes)
 
 
 def views_from_json(values: dict[str, Any]) -> Views:

@@ -11,7 +11,7 @@ from invmask.figures.candidates import Cards, candidate_pictures
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.figures.palette import Theme
-from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.entries import RunState, RunSummary, verdict
 from invmask.ui import address, cache, defend_frames, defend_map, run_trouble
 from invmask.ui.defend_actions import show_buttons, show_problem, take_moved
 from invmask.ui.defend_cards import show_cards, show_result, views_help
@@ -23,6 +23,7 @@ from invmask.ui.defend_intro import show_intro
 from invmask.ui.defend_search import show_search
 from invmask.ui.defend_state import UNDER_WAY, show_state
 from invmask.ui.defend_timeline import asked_round, show_timeline
+from invmask.ui.defend_verdict import show_verdict
 from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme
 
@@ -120,6 +121,8 @@ def _body(card: VictimCard, frame: Frame) -> None:
     # While the search goes on the views stay as they are, so the cards come first.
     if found is not None and frame.searching:
         _search(frame, found)
+    if not frame.searching and (told := verdict(frame.summary, frame.entries)) is not None:
+        show_verdict(told, card.dataset_info.classes)
     st.subheader(f"The views, round {frame.round:,}", anchor=False, help=views_help(frame.repair_views))
     result = frame.summary.result if frame.round == frame.last else None
     show_cards(frame.views, "" if result is None else "These are the smaller probe of every round, not the result.")

@@ -167,7 +167,7 @@ _STYLE = """<style>
 @media(max-width:1350px){.dv-dot{display:none}
  .dv-pace{display:block;font-size:.92rem;font-weight:400;opacity:.8;min-height:1.35em}}
 @media(max-width:640px){.dv-line{white-space:normal}}
-.dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;text-wrap:balance;font-variant-numeric:tabular-nums}
+.dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;padding-bottom:.35rem;text-wrap:balance;font-variant-numeric:tabular-nums}
 .dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
 .dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from invmask.errors import UserError, cannot_be_used
-from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.entries import RunState, RunSummary, verdict
 from invmask.runs.run import MOST_NAME
 from invmask.ui import address, cache
 from invmask.ui.names import plain
@@ -48,6 +48,8 @@ def run_facts(run: RunSummary) -> str:
     if run.result is not None:
         found = run.result.views.defended
         measure = "ACC" if found.asr is None else "ASR"
+        if (told := verdict(run)) is not None:
+            facts.append(told.word)
         facts.append(f"{measure} {percent(found.acc if found.asr is None else found.asr)}".replace(" ", "\u00a0"))
     return " · ".join(facts)
 

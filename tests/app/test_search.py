@@ -7,7 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from invmask.defenses import registry
+from invmask.runs.entries import RunState
 from invmask.runs.run import Run
+from invmask.ui.run_menu import run_facts
 from tests.app.conftest import visit
 from tests.unit.run_helpers import VICTIM, small_spec, taken
 from tests.unit.searching import finder_spec, register_finder
@@ -104,6 +106,29 @@ def test_without_a_search_there_are_no_cards(home: Path):
         app = defend(run)
         assert TITLE not in heads(app)
         assert not cards(app)
+
+
+def test_the_verdict_comes_when_the_search_is_over(home: Path):
+    verdict = "The verdict"
+    run = taken(home, finder_spec(), SEARCH + 2)
+    for early in (defend(taken(home, finder_spec(), 2)), defend(run, round="1"), defend(taken(home, small_spec(), 2))):
+        assert verdict not in heads(early)
+    for app in (defend(taken(home, finder_spec(), SEARCH)), defend(run)):
+        assert heads(app).index(verdict) < heads(app).index(TITLE)
+        drawn = "\n".join(element.proto.body for element in app.get("html"))
+        assert "Likely backdoored, to label bird (probability 93 %)" in drawn
+        assert re.findall(r'vd-here" style="[^"]*"><span>([^<]*)', drawn) == ["likely"]
+        assert 'class="vd-mark" style="left:93.0%"' in drawn
+        (about,) = (head.help for head in app.main.subheader if head.value == verdict)
+        assert "clean networks" in about
+
+
+def test_a_finished_run_is_listed_with_its_verdict(home: Path):
+    run = taken(home, finder_spec(), SEARCH + 4)
+    summary = run.summary()
+    assert summary.state is RunState.FINISHED
+    assert "finished · likely backdoored · ASR" in run_facts(summary).replace("\N{NO-BREAK SPACE}", " ")
+    assert "backdoored" not in run_facts(taken(home, finder_spec(), SEARCH + 2).summary())
 
 
 def test_the_pictures_can_be_saved(home: Path):

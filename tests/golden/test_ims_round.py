@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from invmask.defenses.base import Subject, drive
 from invmask.defenses.families import FAMILIES, ON_IMAGES, Smooth
 from invmask.defenses.ims.config import IMSConfig, Phase, preset
-from invmask.defenses.ims.losses import agree, disagree
+from invmask.defenses.ims.losses import agree, disagree, divergence
 from invmask.defenses.ims.search import Hypothesis, Search
 from invmask.defenses.ims.state import IMSState
 from invmask.defenses.ims.stepper import IMS
@@ -23,7 +23,7 @@ from invmask.defenses.inversion import Inversion
 CLASSES = 4
 CHANNELS = (5, 6, 6)
 INNER_RATE, OUTER_RATE, BOUND, LAMBDA, K = 0.022, 0.05, 0.08, 3.0, 12.0
-# Our additions: synthesized triggers in place of perturbations, a lower floor of agree, and weights of outer terms.
+# Our additions: synthesized triggers for perturbations, another loss for agree, and weights of outer terms.
 OUR_WEIGHTS = {
     "pruned clean": 4.0,
     "pruned perturbed": 0.3,
@@ -81,8 +81,14 @@ def dot(p: Tensor, q: Tensor) -> Tensor:
     return torch.stack([sum(p[i, c] * q[i, c] for c in range(CLASSES)) for i in range(len(p))])
 
 
-def expected_agree(p: Tensor, q: Tensor, floor: float = 1e-8) -> Tensor:
-    return -(dot(p, q) + floor).log().sum() / len(p)
+def expected_agree(p: Tensor, q: Tensor) -> Tensor:
+    return -(dot(p, q) + 1e-8).log().sum() / len(p)
+
+
+def expected_divergence(p: Tensor, q: Tensor) -> Tensor:
+    """Kullback and Leibler's divergence of p from q."""
+    each = [q[i, c] * (q[i, c].log() - p[i, c].log()) for i in range(len(p)) for c in range(CLASSES)]
+    return torch.stack(each).sum() / len(p)
 
 
 def expected_disagree(p: Tensor, q: Tensor) -> Tensor:
@@ -160,10 +166,10 @@ def expected_round(
     a, s = state.mask.clone().requires_grad_(), state.selection.clone().requires_grad_()
     q = 1 / (1 + torch.exp(-K * (a - 0.5)))
     m, m_bar = q + s * (1 - q), (1 - q) + s * q
-    floor = 1e-30 if ours else 1e-8
+    expected_alike = expected_divergence if ours else expected_agree
     d = torch.zeros_like(x)
     losses = {
-        "pruned clean": expected_agree(forward(net, x, m), reference, floor),
+        "pruned clean": expected_alike(forward(net, x, m), reference),
         "inverse clean": expected_disagree(forward(net, x, m_bar), reference),
     }
     if ours:
@@ -174,8 +180,8 @@ def expected_round(
             d = expected_triggered(net, x, m.detach(), state.hypotheses, inner_steps) - x
         else:
             d = expected_perturbation(net, x, m_bar.detach(), reference, inner_steps)
-        losses["pruned perturbed"] = expected_agree(forward(net, x + d, m), reference, floor)
-        losses["inverse agrees perturbed"] = expected_agree(forward(net, x + d, m_bar), forward(net, x + d, one), floor)
+        losses["pruned perturbed"] = expected_alike(forward(net, x + d, m), reference)
+        losses["inverse agrees perturbed"] = expected_alike(forward(net, x + d, m_bar), forward(net, x + d, one))
         losses["inverse perturbed"] = expected_disagree(forward(net, x + d, m_bar), reference)
     losses["sparsity"] = ((1 - s) * torch.where(s == 1, SLOPE, 1)).mean() if ours else (1 - s).abs().mean()
     weights = {"sparsity": 0.0 if state.phase is Phase.MINIMISE else LAMBDA}
@@ -391,4 +397,7 @@ def test_losses_equal_the_formulas() -> None:
     assert float(disagree(p, q)) == pytest.approx(float(expected_disagree(p, q)), rel=1e-12)
     certain = torch.eye(CLASSES, dtype=torch.float64)
     assert float(agree(certain, certain)) == pytest.approx(0, abs=1e-7)
+    assert float(divergence(p, q)) == pytest.approx(float(expected_divergence(p, q)), rel=1e-12)
+    assert float(divergence(q, q)) == pytest.approx(0, abs=1e-12)
+    assert float(divergence(certain, certain)) == 0
     assert float(disagree(certain, certain)) == pytest.approx(18.42, abs=0.01)  # -log(1e-8)

@@ -1,5 +1,6 @@
 """A defence that only looks for labels and triggers, for tests: what it finds is made up, and quick to make."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from invmask.defenses import registry
 from invmask.defenses.base import Candidates, Examples, Record, Subject
 from invmask.defenses.entry import Capabilities, Entry, Stage
 from invmask.defenses.settings import DefenseConfig, setting
+from invmask.defenses.verdict import LIKELY, Verdict
 from invmask.masks.repair import Gates
 from invmask.masks.state import Masks
 from invmask.runs.spec import RunSpec
@@ -75,7 +77,8 @@ class Finder:
         of_stage = number if stage == "search" else number - self.config.search
         if stage == "cut" and of_stage % 2:
             mask[of_stage * 20 : of_stage * 20 + 20] = 0
-        return FinderState(mask, number), Record(number, stage, of_stage, {}, 0.0)
+        notes = {"found": 2} if self.config.search else {}
+        return FinderState(mask, number), Record(number, stage, of_stage, {}, 0.0, notes=notes)
 
     def stage(self, state: FinderState) -> str:
         return "search" if state.round < self.config.search else "cut"
@@ -99,6 +102,11 @@ class Finder:
         return replace(FinderState(tensors["mask"]), **numbers)
 
 
+def verdict(_config: FinderConfig, stage: str, notes: Mapping[str, Any]) -> Verdict | None:
+    """Once the search is over, the label that it was made to find."""
+    return None if stage == "search" or not notes else Verdict(LIKELY, 0.93, notes["found"], LEAD, "patch")
+
+
 FINDER = Entry(
     name=NAME,
     title="Finder",
@@ -115,6 +123,7 @@ FINDER = Entry(
     terms={},
     capabilities=Capabilities(channels=True, triggers=False, cuts=True, invertible=True, searches=True),
     build=Finder,
+    verdict=verdict,
 )
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from invmask import settings
 from invmask.attacks.registry import ATTACKS, make_attack
+from invmask.attacks.victims import find_cards, read_card
 from invmask.cli import defend, main
 from invmask.data.embedded import write_part
 from invmask.data.images import LabelledImages
 from invmask.defenses.ims import config
+from invmask.defenses.verdict import Verdict, verdict_words
 from invmask.runs.advance import Outcome
 from invmask.runs.run import Run
 from invmask.runs.store import RunStore
@@ -23,8 +26,8 @@ from invmask.runs.wants import Goal
 from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
 
 OUTCOME = {
-    "run", "victim", "spc", "seed", "defense", "preset", "stopped_because", "rounds", "seconds", "channels", "selected",
-    "pruned", "inverse_cut", "original", "pruned_view", "inverse_view",
+    "run", "victim", "spc", "seed", "defense", "preset", "stopped_because", "rounds", "seconds", "channels", "verdict",
+    "selected", "pruned", "inverse_cut", "original", "pruned_view", "inverse_view",
 }  # fmt: skip
 SHORT = ["--set", "inner_steps=1", "--set", "batch_size=8", "--spc", "1", "--precision", "float32"]
 
@@ -151,10 +154,30 @@ def test_defend_holds_to_its_contract(capsys: pytest.CaptureFixture[str], store:
         assert all(0 <= share <= 1 for share in outcome[view].values())
     assert outcome["channels"] == 150
     assert outcome["seconds"] > 0
+    assert outcome["verdict"] is None, "the search is not over"
     assert "2/2" in err
     spec = store.run(outcome["run"]).spec()
     assert (spec.config.seed, spec.config.inner_steps, spec.precision, spec.threads) == (3, 1, "float32", 1)
     assert spec.versions["torch"]
+
+
+def test_a_run_whose_search_is_over_has_a_verdict(
+    capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    short = {"rounds_search": 4, "rounds_minimise": 1, "rounds_sparsify": 1}
+    monkeypatch.setitem(config.PRESETS, "default", replace(config.PRESETS["default"], **short))
+    status, out, err = call(capsys, "defend", VICTIM, *SHORT, "--json")
+    assert status == 0, err
+    told = json.loads(out)["verdict"]
+    assert set(told) == {"word", "probability", "label", "lead", "family"}
+    run = json.loads(out)["run"]
+    notes = store.run(run).entries()[-1].record.notes
+    assert (told["label"], told["lead"], told["family"]) == (notes["label"], notes["lead"], notes["family"])
+    classes = read_card(find_cards(settings.victim_folders())[VICTIM]).dataset_info.classes
+    assert f"\nVerdict: {verdict_words(Verdict(**told), classes)}.\n" in call(capsys, "show", run)[1]
+    # Whoever deleted the victim gets the label's number.
+    monkeypatch.setattr("invmask.cli.runs.find_cards", lambda _folders: {})
+    assert f"\nVerdict: {verdict_words(Verdict(**told))}.\n" in call(capsys, "show", run)[1]
 
 
 def test_defend_gives_the_records_of_the_dashboards_engine(

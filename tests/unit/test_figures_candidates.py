@@ -176,6 +176,7 @@ def test_the_book_draws_what_the_run_found(records: RunRecords):
     page = report(records)
     assert entry.title in page
     assert "Smallest patch: bird" in page
+    assert "<p>Likely backdoored, to label bird (probability 93 %). The probability assumes" in page
 
 
 def test_a_run_that_did_not_search_has_no_such_figure(own_home: Path, monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ from torch import nn
 from invmask.defenses.base import Record, Subject, drive
 from invmask.defenses.ims import search, stepper
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
+from invmask.defenses.ims.losses import agree, divergence
 from invmask.defenses.ims.state import IMSState
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
@@ -227,14 +228,21 @@ def test_people_see_the_synthesized_triggers_on_the_images_themselves() -> None:
 
 
 def test_after_a_search_no_answer_is_too_certain_to_be_unlearned(monkeypatch: pytest.MonkeyPatch) -> None:
-    floors = []
+    losses = []
     real = stepper.on_clean
-    monkeypatch.setattr(stepper, "on_clean", lambda *given: floors.append(given[5]) or real(*given))
+    monkeypatch.setattr(stepper, "on_clean", lambda *given: losses.append(given[5]) or real(*given))
     for name in PRESETS:
-        floors.clear()
+        losses.clear()
         run_through(short(name), make_subject())
-        assert set(floors) == {stepper.HARDLY_ANY if name == "default" else 1e-8}
-    assert float(torch.tensor(stepper.HARDLY_ANY)) > 0
+        assert set(losses) == {divergence if name == "default" else agree}
+    for loss in (agree, divergence):
+        logits = torch.tensor([[85.0, 0.0]], requires_grad=True)
+        loss(logits.softmax(1), torch.tensor([[0.0, 1.0]])).backward()
+        assert logits.grad is not None
+        # Sure of the wrong label by 36 powers of ten.
+        assert abs(float(logits.grad[0, 0])) == pytest.approx(1 if loss is divergence else 0, abs=1e-6)
+    impossible = torch.tensor([[1.0, 0.0]])
+    assert divergence(impossible, impossible.flip(1)).isfinite()
 
 
 def test_a_new_run_answers_as_the_original_wherever_the_mask_starts() -> None:

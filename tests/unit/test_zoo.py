@@ -1,6 +1,7 @@
 """The zoo: as various and as balanced as was asked for, made once; and statistics of what it says, from JSON alone."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from invmask.data.embedded import load_embedded
 from invmask.data.registry import dataset_info
 from invmask.defenses.families import FAMILIES
 from invmask.defenses.ims.config import preset
+from invmask.defenses.verdict import Regression
 from invmask.errors import UserError
 from invmask.models.registry import is_normalised
 from tests.conftest import make_narrow
@@ -38,10 +40,10 @@ def drawn_signs(own_home: Path) -> None:
         Image.new("RGB", (32, 32)).save(folder / "000.png")
 
 
-def raw(number: int, *, backdoored: bool, lead: float = 0.0, agree: bool = True, **other: Any) -> dict[str, Any]:
+def raw(number: int, *, backdoored: bool, lead: float = 0.0, **other: Any) -> dict[str, Any]:
     """A result, as much of it as counts."""
     told = {name: {"label": 3, "lead": lead if name == "patch" else 0.0} for name in FAMILIES}
-    told["channels"] = {"label": 3 if agree else 4, "lead": lead / 2}
+    told["channels"] = {"label": 3, "lead": lead / 2}
     return {
         "name": f"{number:03}", "beside": ATTACKS[number % 8], "kind": f"k{number % 3}", "dataset": f"d{number % 2}",
         "acc": 0.7, "classes": 10, "implanted": True if backdoored else None, "label": 3,
@@ -53,10 +55,7 @@ def toy(far: float, seed: int = 0, count: int = 240) -> list[zoo_roc.Row]:
     """As many clean networks as backdoored ones, whose leads are larger by `far`."""
     random = np.random.default_rng(seed)
     numbers = [(number, bool(random.integers(2))) for number in range(count)]
-    results = [
-        raw(number, backdoored=sort, lead=random.random() + far * sort, agree=bool(random.integers(2)))
-        for number, sort in numbers
-    ]
+    results = [raw(number, backdoored=sort, lead=random.random() + far * sort) for number, sort in numbers]
     return zoo_roc.rows_of(results)[0]
 
 
@@ -175,11 +174,16 @@ def test_the_search_goes_through_all_families_whatever_stands_out(monkeypatch: p
     json.dumps(told, allow_nan=False)
 
 
-def test_features_are_the_largest_lead_on_images_that_of_channels_and_whether_they_agree():
-    families = {name: {"label": place, "lead": float(place)} for place, name in enumerate(FAMILIES)}
-    assert zoo_roc.features(families) == (2.0, 3.0, 0.0)
-    families["channels"]["label"] = 2
-    assert zoo_roc.features(families) == (2.0, 3.0, 1.0)
+def test_a_network_has_the_lead_and_the_label_that_a_run_would_find():
+    def families(*leads: float) -> dict[str, Any]:
+        return {
+            name: {"label": place, "lead": lead} for place, (name, lead) in enumerate(zip(FAMILIES, leads, strict=True))
+        }
+
+    assert zoo_roc.as_run(families(0.5, 1.2, 0.0, 0.9)) == (1.2, 1)
+    # A plain lead ends a run's search: the larger one comes too late.
+    assert zoo_roc.as_run(families(0.5, 1.9, 0.0, 3.0)) == (1.9, 1)
+    assert zoo_roc.as_run(families(0.5, 1.7, 0.0, 3.0)) == (3.0, 3)
 
 
 def test_networks_that_learned_nothing_or_have_no_backdoor_do_not_count():
@@ -214,29 +218,70 @@ def test_no_network_is_both_left_out_and_learned_from(by: zoo_roc.By):
 def test_what_can_be_told_apart_is_and_noise_is_not(by: zoo_roc.By):
     clear = zoo_roc.pooled(zoo_roc.told_of(toy(3.0), by))
     assert zoo_roc.auc(clear.backdoored, clear.clean) == 1.0
-    assert zoo_roc.interval(clear.backdoored, clear.clean) == (1.0, 1.0)
     assert clear.found.all()
     assert clear.accused.mean() <= 0.1
     told = [zoo_roc.told_of(toy(0.0, seed), by)[0] for seed in range(20)]
     mean = np.mean([zoo_roc.auc(of.backdoored, of.clean) for of in told])
     assert 0.42 < mean < 0.58
-    assert 0.01 < np.concatenate([of.accused for of in told]).mean() < 0.12
+    # Nothing is likely where a lead says nothing.
+    assert not np.concatenate([np.concatenate([of.accused, of.found]) for of in told]).any()
 
 
-def test_an_auc_counts_pairs_and_its_interval_holds_it():
+def test_an_auc_counts_pairs():
     backdoored, clean = np.array([0.9, 0.5, 0.3]), np.array([0.5, 0.1])
     assert zoo_roc.auc(backdoored, clean) == pytest.approx(4.5 / 6)
-    low, high = zoo_roc.interval(backdoored, clean)
-    assert low < 4.5 / 6 < high
     assert np.isnan(zoo_roc.auc(backdoored, np.array([])))
 
 
-@pytest.mark.parametrize(("count", "accused"), [(10, 0), (19, 0), (20, 1), (40, 2)])
-def test_a_threshold_accuses_at_most_one_clean_network_in_twenty(count: int, accused: int):
-    scores = np.random.default_rng(0).permutation(np.linspace(0, 1, count))
-    assert (scores >= zoo_roc.threshold(scores)).sum() == accused
-    # Of equal ones all would be accused, or none.
-    assert (np.ones(count) >= zoo_roc.threshold(np.ones(count))).sum() == 0
+@pytest.mark.parametrize(("count", "wrong"), [(10, 0), (19, 0), (20, 1), (40, 2)])
+def test_bounds_wrong_at_most_one_network_in_twenty_of_either_sort(count: int, wrong: int):
+    random = np.random.default_rng(0)
+    backdoored, clean = random.permutation(np.linspace(0, 0.19, count)), random.permutation(np.linspace(0.81, 1, count))
+    no_sign, likely = zoo_roc.bounds(backdoored, clean)
+    assert (clean >= likely).sum() == wrong
+    assert (backdoored <= no_sign).sum() == wrong
+    # Of equal ones all would be wronged, or none.
+    no_sign, likely = zoo_roc.bounds(np.full(count, 0.1), np.full(count, 0.9))
+    assert (no_sign < 0.1, likely > 0.9) == (True, True)
+
+
+def test_a_probability_in_the_middle_is_undecided_however_well_the_zoo_is_told_apart():
+    assert zoo_roc.bounds(np.array([0.8, 0.9]), np.array([0.1, 0.2])) == (zoo_roc.NO_SIGN, zoo_roc.LIKELY)
+
+
+def test_a_brier_score_counts_both_sorts_alike():
+    none = np.zeros(0, dtype=bool)
+    told = zoo_roc.Told("all", np.array([1.0, 0.5]), np.array([0.2]), none, none, none, none)
+    assert zoo_roc.brier(told) == pytest.approx(((0 + 0.25) / 2 + 0.04) / 2)
+
+
+def test_what_verdicts_are_made_with_gives_the_probabilities_of_the_regression():
+    rows = toy(1.0)
+    known, model = zoo_roc.learned(rows), zoo_roc.fit(rows)
+    for row, score in zip(rows, model.scores(rows), strict=True):
+        assert known.probability(row.lead) == pytest.approx(score)
+    assert known.slope > 0
+    assert (known.no_sign, known.likely) == zoo_roc.bounds_of(model, rows)
+    assert known.backdoored == sum(row.backdoored for row in rows)
+    assert known.backdoored + known.clean == len(rows)
+    whole = zoo_roc.pooled(zoo_roc.told_of(rows, "beside"))
+    assert (known.found.count, known.found.of) == (whole.found.sum(), len(whole.backdoored))
+    assert (known.accused.count, known.accused.of) == (whole.accused.sum(), len(whole.clean))
+    assert (known.missed.count, known.missed.of) == (whole.missed.sum(), len(whole.backdoored))
+    assert sum(share.count for share in known.found_of.values()) == known.found.count
+    assert list(known.found_of)[:2] == ["BadNets", "Blended"]
+
+
+def test_what_verdicts_are_made_with_is_written_and_read(tmp_path: Path):
+    with pytest.raises(UserError, match=r"no results of both .*; run 'python -m benchmarks.zoo'"):
+        zoo.calibrate(tmp_path, tmp_path / "verdict.json")
+    for place in range(60):
+        of = raw(place, backdoored=place % 2 == 1, lead=2.0 * (place % 2))
+        (tmp_path / f"{place:03}.json").write_text(json.dumps(of))
+    zoo.calibrate(tmp_path, tmp_path / "verdict")
+    written = json.loads((tmp_path / "verdict").read_text())
+    assert Regression.from_json(written["regression"]) == zoo_roc.learned(zoo_roc.read_rows(tmp_path)[0])
+    assert written["missing"] == 2 * PAIRS
 
 
 def test_the_report_has_a_row_for_each_part_with_its_numbers(tmp_path: Path):
@@ -246,7 +291,8 @@ def test_the_report_has_a_row_for_each_part_with_its_numbers(tmp_path: Path):
     text = zoo_roc.report(zoo_roc.read_rows(tmp_path))
     assert "30 backdoored networks and 30 clean ones." in text
     assert "1 more did not take the backdoor in" in text
-    assert "| k0 | 10 | 10 | 1.000 | 1.000 to 1.000 | 0 of 10 (0.0%) | 10 of 10 (100.0%) | 10 of 10 (100.0%) |" in text
+    shares = " | ".join(f"{count} of 10 ({count / 10:.1%})" for count in (0, 10, 0, 10))
+    assert re.search(rf"\| k0 \| 10 \| 10 \| 1.000 \| 0.0\d\d \| {re.escape(shares)} \|", text)
     assert text.count("| all | 30 | 30 | 1.000 |") == 2
     # There is one data set, so nothing is left to learn from without it.
     assert "data set left out" not in text

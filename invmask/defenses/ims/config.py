@@ -48,7 +48,8 @@ class IMSConfig(IMSSettings):
             as published; at 1 the term holds channels that are not selected.
         weight_inverse_follows: of agree(inverse(x+d), ref(x+d)).
         rounds_search: above 0, a search (`search`) comes first, and x + d are the images with the triggers that it
-            synthesized; the inner problem then mends these against the pruned view, and agree has hardly a floor.
+            synthesized; the inner problem then mends these against the pruned view, and `losses.divergence` stands for
+            agree.
         search_steps, search_images: steps of a round of the search, and clean images of a step.
         clear_lead: see `search.standing_out`.
     """

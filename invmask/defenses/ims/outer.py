@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.base import Subject, Synthesis
-from invmask.defenses.ims.losses import EPSILON, agree, disagree
+from invmask.defenses.ims.losses import EPSILON, disagree
 from invmask.defenses.ims.perturbation import Gates
 from invmask.machine import autocast
 from invmask.masks.attach import gated_logits
 
+Alike = Callable[[Tensor, Tensor], Tensor]
+"""A loss that is low where the first answers as the second: `losses.agree` or `losses.divergence`."""
 TURNED_UP = 1.0
 """How far what is cut is turned up, with gates 1 + TURNED_UP (1 - m): the less, the more channels have to be cut."""
 
@@ -63,10 +65,10 @@ def on_clean(
     images: Tensor,
     reference: Tensor,
     weights: dict[str, float],
-    floor: float,
+    alike: Alike,
     turned_up: int | None = None,
 ) -> Part:
-    """agree(pruned(x), ref(x)) and disagree(inverse(x), ref(x)); `floor` is that of agree.
+    """alike(pruned(x), ref(x)) and disagree(inverse(x), ref(x)).
 
     With a label, also -log p[label] of the original with what the pruned view cuts turned up instead.
     """
@@ -76,7 +78,7 @@ def on_clean(
         images,
         weights,
         lambda pruned, inverse: {
-            "pruned clean": agree(pruned, reference, floor),
+            "pruned clean": alike(pruned, reference),
             "inverse clean": disagree(inverse, reference),
         },
         turned_up,
@@ -90,9 +92,9 @@ def on_perturbed(
     reference: Tensor,
     perturbed: Tensor,
     weights: dict[str, float],
-    floor: float,
+    alike: Alike,
 ) -> tuple[Part, Synthesis]:
-    """agree(pruned(x+d), ref(x)), agree(inverse(x+d), ref(x+d)) and disagree(inverse(x+d), ref(x)).
+    """alike(pruned(x+d), ref(x)), alike(inverse(x+d), ref(x+d)) and disagree(inverse(x+d), ref(x)).
 
     With them comes how the inner problem did.
     """
@@ -103,8 +105,8 @@ def on_perturbed(
         perturbed,
         weights,
         lambda pruned, inverse: {
-            "pruned perturbed": agree(pruned, reference, floor),
-            "inverse agrees perturbed": agree(inverse, reference_perturbed, floor),
+            "pruned perturbed": alike(pruned, reference),
+            "inverse agrees perturbed": alike(inverse, reference_perturbed),
             "inverse perturbed": disagree(inverse, reference),
         },
     )

@@ -173,10 +173,10 @@ def cut_label(search: Search, config: IMSConfig) -> int | None:
 
 
 def trust(search: Search, config: IMSConfig) -> float:
-    """How much the triggers weigh in what the masks learn: 1 where a label stands out.
+    """How much the triggers weigh in what the masks learn: 1 where the largest lead is `clear_lead` or more.
 
-    Elsewhere the square of the largest lead's share of `clear_lead`: a network that shows no sign of a backdoor pays
-    little for triggers that it was found to follow like any other.
+    Below it is the square of the lead's share of that: a network that shows no sign of a backdoor pays little for
+    triggers that it was found to follow like any other.
     """
     largest = max(search.leads().values(), default=0.0)
     return 1.0 if largest >= config.clear_lead else (largest / config.clear_lead) ** 2

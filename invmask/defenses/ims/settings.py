@@ -174,6 +174,7 @@ class IMSSettings(DefenseConfig):
         (0, 20, 0.05),
         "Search, clear lead",
         "A label stands out if the next label's smallest trigger is larger by at least this, as the logarithm of the "
-        "two sizes' ratio (nats): 0.7 means twice as large. Three times as much ends the search.",
+        "two sizes' ratio (nats): 0.7 means twice as large. Three times as much ends the search. Where no label stands "
+        "out, the masks learn less against the triggers: with the square of the lead's share of this.",
         basic=True,
     )

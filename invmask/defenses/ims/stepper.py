@@ -15,11 +15,11 @@ from invmask.augmentation import augment
 from invmask.defenses.base import Candidates, Examples, Record, Subject, Synthesis
 from invmask.defenses.ims import search
 from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Phase
-from invmask.defenses.ims.losses import EPSILON
+from invmask.defenses.ims.losses import agree, divergence
 from invmask.defenses.ims.outer import on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, solve_inner
 from invmask.defenses.ims.state import IMSState, pack, unpack
-from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now
+from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now, verdict
 from invmask.defenses.inversion import candidates
 from invmask.defenses.registry import register
 from invmask.machine import autocast
@@ -28,10 +28,8 @@ from invmask.masks.repair import Gates as GatedRepair
 from invmask.masks.state import GATED, Masks, Sparsity, View
 
 EXAMPLES = 8
-HARDLY_ANY = 1e-30
-"""The floor of agree after a search: above the smallest float32."""
 LAST_RATE = 0.1
-"""What share of the outer learning rate is left at the end of a run that had a search."""
+"""The share of the outer learning rate that the steps of the last phase fall towards, in a run that had a search."""
 _ORDER = tuple(Phase)
 
 
@@ -54,6 +52,7 @@ _ORDER = tuple(Phase)
     axes=AXES,
     now=now,
     found=found,
+    verdict=verdict,
 )
 class IMS:
     """The defence as a stepper; see `defenses.base.Defense`."""
@@ -221,12 +220,12 @@ class IMS:
         masks = Masks(mask, selection, config.steepness)
         gates = Gates(masks.gate(View.PRUNED), masks.gate(View.INVERSE))
         weights = self._weights(state)
-        floor = HARDLY_ANY if state.hypotheses else EPSILON
+        alike = divergence if state.hypotheses else agree
         led_to = search.cut_label(state.search, self.config) if state.hypotheses else None
-        parts = [on_clean(subject, gates, images, reference, weights, floor, led_to)]
+        parts = [on_clean(subject, gates, images, reference, weights, alike, led_to)]
         inner = None
         if perturbed is not None:
-            part, inner = on_perturbed(subject, gates, images, reference, perturbed, weights, floor)
+            part, inner = on_perturbed(subject, gates, images, reference, perturbed, weights, alike)
             parts.append(part)
         losses = {name: loss for part in parts for name, loss in part.losses.items()}
         unselected = 1 - selection
@@ -293,7 +292,7 @@ class IMS:
         )
 
     def _learning_rate(self, state: IMSState) -> float:
-        """The outer one. After a search it falls evenly over the last phase: its steps are few, and the last count."""
+        """The outer one. After a search it falls evenly in the last phase: its steps are few, and the last count."""
         rate, rounds = self.config.outer_learning_rate, self.config.rounds_sparsify
         if not state.hypotheses or state.phase is not Phase.SPARSIFY:
             return rate

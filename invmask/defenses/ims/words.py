@@ -1,10 +1,13 @@
 """What IMS says of itself, and of a run, to people."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from invmask.defenses.entry import Capabilities, Course, Stage, Term
 from invmask.defenses.family_words import FAMILY_WORDS
-from invmask.defenses.ims.config import Phase
+from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase
+from invmask.defenses.verdict import Verdict, verdict_of
 
 CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=True, searches=True)
 
@@ -97,10 +100,12 @@ TERMS = {
     ),
 }
 
+_OF_THE_SEARCH = ("rounds_search", "search_steps", "search_images")
+
 AXES: dict[str, tuple[float, ...]] = {
     "sparsity_weight": (0, 0.1, 0.2, 0.5, 1, 2, 5, 10),
     "steepness": (5, 10, 20, 40, 80),
-    "norm_bound": (0.03, 0.1, 0.3, 1),
+    "weight_pruned_clean": (1, 2, 4, 8, 16),
 }
 
 
@@ -121,6 +126,17 @@ def found(course: Course) -> str | None:
         return f"No label stands out: {name} leads by {_nats(lead)} of the {course.config.clear_lead:g} nats asked for."
     family = FAMILY_WORDS[last.notes["family"]].title
     return f"The label {name} stands out by {_nats(lead)} nats, with a {family}."
+
+
+def verdict(config: IMSConfig, stage: str, notes: Mapping[str, Any]) -> Verdict | None:
+    """What the search says once it is over.
+
+    None before, without a search, and after one with other rounds, steps or images than verdicts were learned from.
+    """
+    asked, usual = ([getattr(of, name) for name in _OF_THE_SEARCH] for of in (config, PRESETS["default"]))
+    if stage == Phase.SEARCH or "lead" not in notes or asked != usual:
+        return None
+    return verdict_of(notes["label"], notes["lead"], notes["family"])
 
 
 def _searching(course: Course) -> str:
