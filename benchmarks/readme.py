@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import defence, perturbations, quality, sweep, unlike, zoo, zoo_roc, zoo_search
+from benchmarks import defence, perturbations, quality, sweep, unlike, zoo, zoo_entries, zoo_roc, zoo_search
 from benchmarks.cases import JUDGED, in_words, judged, machines_of, search_of
 from invmask.attacks.victims import CLEAN
 from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
@@ -173,6 +173,7 @@ def zoo_tables() -> str:
     results = zoo_roc.read(zoo.RESULTS)
     machines = sorted({of["machine"] for of in results})
     head = (
+        f"{len(results)} of the {len(zoo_entries.zoo())} networks of the zoo have been made so far; "
         f"{'; '.join(machines)}; SPC {zoo_search.SPC}. AUC: the share of pairs of a backdoored and a clean network in "
         "which the backdoored one has the higher probability. Brier score: the mean squared difference of the "
         "probability and what is so, 0 or 1; 0.25 for a guess. Raw results: "
