@@ -157,8 +157,9 @@ def test_a_budget_of_noise_is_found_out(bench: Bench):
     noise = torch.rand(bench.subject.images.shape, generator=torch.Generator().manual_seed(0))
     subject = replace(bench.subject, images=noise)
     *_, (state, _) = drive(bench.defense, subject, bench.defense.init(subject))
-    # From answers to noise the mask learns to keep accuracy, and not what to cut.
-    assert broken(measured(bench, bench.defense.repair(state))) >= {
+    # KL to the answers to noise keeps the accuracy on images, too: what is wrong is that the backdoor stays.
+    assert broken(measured(bench, bench.defense.repair(state))) == {
         "the pruned view loses the backdoor",
         "triggered images are recovered",
+        "the inverse view keeps little else",
     }

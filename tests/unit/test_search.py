@@ -256,7 +256,7 @@ def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
 
 
 @pytest.mark.parametrize("searches", [True, False], ids=["after a search", "without one"])
-def test_after_a_search_the_steps_of_the_last_phase_shrink_to_a_tenth(searches: bool) -> None:
+def test_after_a_search_the_steps_of_the_last_phase_shrink(searches: bool) -> None:
     config = replace(CONFIG, rounds_sparsify=4, inner_steps=1)
     subject, defense = make_subject(), IMS(config)
     torch.manual_seed(2)
