@@ -255,6 +255,25 @@ def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
     assert weight(0.0) == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("patch", "channels", "share"),
+    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.4), ([6, 6, 5], [6, 6, 5], 1)],
+    ids=["a trigger on images", "channels alone", "no label stands out"],
+)
+def test_the_inverse_view_is_pressed_less_where_no_trigger_on_images_is_known(
+    patch: list[float], channels: list[float], share: float
+) -> None:
+    families = {"patch": found_of("patch", patch), "smooth": found_of("smooth", [6, 6, 6])}
+    found = Search({**families, "channels": found_of("channels", channels)}, 8)
+    config = replace(CONFIG, weight_inverse_clean=3.0)
+    subject, defense = make_subject(), IMS(config)
+    state = replace(defense.init(subject), search=found, hypotheses=hypotheses(found, config)).begin(Phase.MINIMISE)
+    _, record = defense.step(subject, state)
+    _, without = IMS(replace(config, weight_inverse_clean=0.0)).step(subject, state)
+    weight = (record.total - without.total) / record.terms["inverse clean"]
+    assert weight == pytest.approx(3 * share, rel=1e-3)
+
+
 @pytest.mark.parametrize("searches", [True, False], ids=["after a search", "without one"])
 def test_after_a_search_the_steps_of_the_last_phase_shrink(searches: bool) -> None:
     config = replace(CONFIG, rounds_sparsify=4, inner_steps=1)

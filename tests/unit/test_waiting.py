@@ -25,7 +25,13 @@ if entry.endswith(".py"):
 else:
     importlib.import_module(entry)
 """
-BENCHMARKS = [f"benchmarks.{path.stem}" for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem[0] != "_"]
+WITHOUT_TORCH = {"checkout"}
+"""Benchmarks' parts that never load it."""
+BENCHMARKS = [
+    f"benchmarks.{path.stem}"
+    for path in sorted((ROOT / "benchmarks").glob("*.py"))
+    if path.stem[0] != "_" and path.stem not in WITHOUT_TORCH
+]
 
 
 def read_by_openmp(entry: str, **said: str) -> list[str | None]:

@@ -164,6 +164,11 @@ def _hypothesis(family: str, inversion: Inversion, label: int, lead: float) -> H
     return Hypothesis(family, label, lead, float(size[0]) * math.exp(lead / 2), best.numbers, best)
 
 
+def seen(of: tuple[Hypothesis, ...], config: IMSConfig) -> bool:
+    """Whether a trigger on images leads clearly to its label; otherwise the backdoor's own is not known."""
+    return any(each.lead >= config.clear_lead for each in of)
+
+
 def cut_label(search: Search, config: IMSConfig) -> int | None:
     """The label that the channels cut shall lead to when they are turned up; None where channels do not tell it."""
     clear = standing_out(search, config)

@@ -30,6 +30,11 @@ from invmask.masks.state import GATED, Masks, Sparsity, View
 EXAMPLES = 8
 LAST_RATE = 0.1
 """The share of the outer learning rate that the steps of the last phase fall towards, in a run that had a search."""
+UNSEEN = 0.4
+"""The share of its weight that the inverse view's clean term has where only channels tell the backdoor's label.
+
+No trigger on images holds the inverse view to such a backdoor: the harder it is pressed, the more of it is lost.
+"""
 _ORDER = tuple(Phase)
 
 
@@ -112,8 +117,7 @@ class IMS:
         # At the end, what tells most: a picture of the trigger where there is one, for channels say little to people.
         clear = None if searches else search.standing_out(state.search, self.config)
         if clear is not None:
-            pictured = any(each.lead >= self.config.clear_lead for each in state.hypotheses)
-            family = state.hypotheses[0].family if pictured else clear[0]
+            family = state.hypotheses[0].family if search.seen(state.hypotheses, self.config) else clear[0]
         return candidates(state.search.inversions[family], family, subject.shape, self.config.clear_lead)
 
     def pack(self, state: IMSState) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -244,11 +248,12 @@ class IMS:
         """Weights of the outer terms in a round; 1 for those not named."""
         config, first = self.config, state.phase is Phase.INITIALISE
         trust = search.trust(state.search, config) if state.hypotheses else 1.0
+        unseen = search.cut_label(state.search, config) is not None and not search.seen(state.hypotheses, config)
         return {
             "sparsity": 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight,
             "pruned clean": config.weight_pruned_clean,
             "pruned perturbed": config.weight_pruned_perturbed * trust,
-            "inverse clean": 1 if first else config.weight_inverse_clean,
+            "inverse clean": 1 if first else config.weight_inverse_clean * (UNSEEN if unseen else 1),
             "inverse perturbed": config.weight_inverse_perturbed,
             "inverse agrees perturbed": config.weight_inverse_follows,
         }
