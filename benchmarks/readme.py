@@ -175,8 +175,8 @@ def zoo_tables() -> str:
     head = (
         f"{len(results)} of the {len(zoo_entries.zoo())} networks of the zoo have been made so far; "
         f"{'; '.join(machines)}; SPC {zoo_search.SPC}. AUC: the share of pairs of a backdoored and a clean network in "
-        "which the backdoored one has the higher probability. Brier score: the mean squared difference of the "
-        "probability and what is so, 0 or 1; 0.25 for a guess. Raw results: "
+        "which the backdoored one has the larger lead; for it nothing is learned. Brier score: the mean squared "
+        "difference of the probability and what is so, 0 or 1; 0.25 for a guess. Raw results: "
         "[benchmarks/results/zoo](benchmarks/results/zoo), made by `python -m benchmarks.zoo`."
     )
     return f"{head}\n\n{zoo_roc.report(zoo_roc.rows_of(results))}"

@@ -7,7 +7,7 @@ beside them), of one kind, or on one data set. What it makes of those left out i
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ Raw = dict[str, Any]
 """A network as `benchmarks.zoo` writes it."""
 By = Literal["beside", "kind", "dataset"]
 TITLES: dict[By, str] = {"beside": "attack", "kind": "kind of network", "dataset": "data set"}
+ON_IMAGES = ("badnets", "blended", "lf", "ssba", "iab")
+"""Attacks by patch, blend, low frequency, and with another trigger on each image: of them most was asked."""
 MOST_WRONG = 0.05
 NO_SIGN, LIKELY = 0.2, 0.8
 """No probability above the first is called no sign, and none below the second likely backdoored."""
@@ -63,7 +65,7 @@ class Model:
 
     def scores(self, rows: Sequence[Row]) -> np.ndarray:
         """The probability that each is backdoored, where half of all are; float64 [N]."""
-        leads = np.array([row.lead for row in rows], dtype=np.float64)
+        leads = leads_of(rows)
         return 1 / (1 + np.exp(-(self.offset + self.slope * leads)))
 
 
@@ -72,12 +74,14 @@ class Told:
     """What was made of networks left out: float64 scores, of the backdoored and of the clean ones.
 
     Attributes:
+        leads: of the backdoored and of the clean ones, in nats: each score is of one of them.
         found, accused: which of them, bool, are likely backdoored by the bounds that were chosen on the others.
         missed: which of the backdoored ones, bool, show no sign by these.
         right: of the backdoored ones, for which the search names the right label.
     """
 
     what: str
+    leads: tuple[np.ndarray, np.ndarray]
     backdoored: np.ndarray
     clean: np.ndarray
     found: np.ndarray
@@ -155,7 +159,10 @@ def fit(rows: Sequence[Row]) -> Model:
 
 
 def auc(backdoored: np.ndarray, clean: np.ndarray) -> float:
-    """The share of pairs in which the backdoored network has the higher score, ties half; nan without a pair."""
+    """The share of pairs in which the backdoored network has the higher lead, ties half; nan without a pair.
+
+    A score rises with the lead, so that of one regression it is the scores' as well.
+    """
     if not len(backdoored) or not len(clean):
         return math.nan
     differences = backdoored[:, None] - clean[None]
@@ -173,6 +180,11 @@ def bounds(backdoored: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
     no_sign = float(np.nextafter(lowest[missed], -np.inf))
     likely = float(np.nextafter(highest[accused], np.inf))
     return min(no_sign, NO_SIGN), max(likely, LIKELY)
+
+
+def leads_of(rows: Sequence[Row]) -> np.ndarray:
+    """Float64 [N], in nats."""
+    return np.array([row.lead for row in rows], dtype=np.float64)
 
 
 def left_out(rows: Sequence[Row], by: By) -> list[tuple[str, list[Row], list[Row]]]:
@@ -198,8 +210,18 @@ def told_of(rows: Sequence[Row], by: By) -> list[Told]:
         no_sign, likely = bounds_of(model, others)
         backdoored, clean = ([row for row in part if row.backdoored is sort] for sort in (True, False))
         scores, of_clean = model.scores(backdoored), model.scores(clean)
-        right = np.array([row.right for row in backdoored], dtype=bool)
-        found.append(Told(value, scores, of_clean, scores >= likely, of_clean >= likely, scores <= no_sign, right))
+        found.append(
+            Told(
+                what=value,
+                leads=(leads_of(backdoored), leads_of(clean)),
+                backdoored=scores,
+                clean=of_clean,
+                found=scores >= likely,
+                accused=of_clean >= likely,
+                missed=scores <= no_sign,
+                right=np.array([row.right for row in backdoored], dtype=bool),
+            )
+        )
     return found
 
 
@@ -209,8 +231,21 @@ def pooled(parts: Sequence[Told]) -> Told:
     def all_of(name: str) -> np.ndarray:
         return np.concatenate([getattr(part, name) for part in parts])
 
+    leads = tuple(np.concatenate([part.leads[sort] for part in parts]) for sort in (0, 1))
     names = ("backdoored", "clean", "found", "accused", "missed", "right")
-    return Told("all", *(all_of(name) for name in names))
+    return Told("all", (leads[0], leads[1]), *(all_of(name) for name in names))
+
+
+def of_images(parts: Sequence[Told]) -> Told:
+    """The attacks of `ON_IMAGES` against all clean networks."""
+    seen, whole = pooled([part for part in parts if part.what in ON_IMAGES]), pooled(parts)
+    return replace(
+        seen,
+        what=", ".join(part.what for part in parts if part.what in ON_IMAGES),
+        leads=(seen.leads[0], whole.leads[1]),
+        clean=whole.clean,
+        accused=whole.accused,
+    )
 
 
 def bounds_of(model: Model, rows: Sequence[Row]) -> tuple[float, float]:
@@ -237,7 +272,7 @@ def learned(rows: Sequence[Row]) -> Regression:
         spc=SPC,
         backdoored=sum(row.backdoored for row in rows),
         clean=sum(not row.backdoored for row in rows),
-        auc=auc(whole.backdoored, whole.clean),
+        auc=auc(*whole.leads),
         brier=brier(whole),
         accused=_counted(whole.accused),
         found=_counted(whole.found),
@@ -254,7 +289,10 @@ def report(counted: tuple[list[Row], dict[str, int]]) -> str:
     parts += [f"{count} more {why} and are left out of everything." for why, count in left.items() if count]
     for by, title in TITLES.items():
         if found := told_of(rows, by):
-            parts.append(_table(title, [*found, pooled(found)]))
+            whole = [pooled(found)]
+            if by == "beside" and any(part.what in ON_IMAGES for part in found):
+                whole.insert(0, of_images(found))
+            parts.append(_table(title, [*found, *whole]))
     return "\n\n".join(parts)
 
 
@@ -268,7 +306,7 @@ def _table(title: str, told: Sequence[Told]) -> str:
             of.what.removeprefix("folder:"),
             str(len(of.backdoored)),
             str(len(of.clean)),
-            f"{auc(of.backdoored, of.clean):.3f}" if both else "",
+            f"{auc(*of.leads):.3f}" if both else "",
             f"{brier(of):.3f}" if both else "",
             _share(of.accused),
             _share(of.found),

@@ -57,8 +57,8 @@ class Regression:
         no_sign: the probability up to which it shows no sign.
         spc: clean images a class that the searches had.
         backdoored, clean: networks it was learned from.
-        auc: the share of pairs of a backdoored and a clean network in which the backdoored one has the higher
-            probability.
+        auc: the share of pairs of a backdoored and a clean network in which the backdoored one has the larger lead;
+            for this nothing is learned.
         brier: mean squared difference of the probability and what is so, 0 or 1; 0.25 for a guess.
         accused: clean networks called likely backdoored.
         found, missed: backdoored networks called likely backdoored, and called no sign.

@@ -217,11 +217,11 @@ def test_no_network_is_both_left_out_and_learned_from(by: zoo_roc.By):
 @pytest.mark.parametrize("by", zoo_roc.TITLES)
 def test_what_can_be_told_apart_is_and_noise_is_not(by: zoo_roc.By):
     clear = zoo_roc.pooled(zoo_roc.told_of(toy(3.0), by))
-    assert zoo_roc.auc(clear.backdoored, clear.clean) == 1.0
+    assert zoo_roc.auc(*clear.leads) == 1.0
     assert clear.found.all()
     assert clear.accused.mean() <= 0.1
     told = [zoo_roc.told_of(toy(0.0, seed), by)[0] for seed in range(20)]
-    mean = np.mean([zoo_roc.auc(of.backdoored, of.clean) for of in told])
+    mean = np.mean([zoo_roc.auc(*of.leads) for of in told])
     assert 0.42 < mean < 0.58
     # Nothing is likely where a lead says nothing.
     assert not np.concatenate([np.concatenate([of.accused, of.found]) for of in told]).any()
@@ -231,6 +231,26 @@ def test_an_auc_counts_pairs():
     backdoored, clean = np.array([0.9, 0.5, 0.3]), np.array([0.5, 0.1])
     assert zoo_roc.auc(backdoored, clean) == pytest.approx(4.5 / 6)
     assert np.isnan(zoo_roc.auc(backdoored, np.array([])))
+
+
+def test_attacks_with_a_trigger_on_images_stand_against_all_clean_networks():
+    rows = toy(1.0)
+    parts = zoo_roc.told_of(rows, "beside")
+    seen, whole = zoo_roc.of_images(parts), zoo_roc.pooled(parts)
+    asked = [row.lead for row in rows if row.backdoored and row.beside in zoo_roc.ON_IMAGES]
+    assert sorted(seen.leads[0]) == sorted(asked)
+    assert 0 < len(asked) < len(whole.leads[0])
+    assert sorted(seen.leads[1]) == sorted(row.lead for row in rows if not row.backdoored)
+    assert (len(seen.found), len(seen.clean), len(seen.accused)) == (len(asked), len(whole.clean), len(whole.clean))
+
+
+def test_an_auc_over_all_parts_does_not_depend_on_how_each_was_scored():
+    rows = toy(1.0)
+    of_leads = [[row.lead for row in rows if row.backdoored is sort] for sort in (True, False)]
+    right = zoo_roc.auc(*map(np.array, of_leads))
+    for by in zoo_roc.TITLES:
+        assert zoo_roc.auc(*zoo_roc.pooled(zoo_roc.told_of(rows, by)).leads) == pytest.approx(right)
+    assert zoo_roc.learned(rows).auc == pytest.approx(right)
 
 
 @pytest.mark.parametrize(("count", "wrong"), [(10, 0), (19, 0), (20, 1), (40, 2)])
@@ -251,7 +271,8 @@ def test_a_probability_in_the_middle_is_undecided_however_well_the_zoo_is_told_a
 
 def test_a_brier_score_counts_both_sorts_alike():
     none = np.zeros(0, dtype=bool)
-    told = zoo_roc.Told("all", np.array([1.0, 0.5]), np.array([0.2]), none, none, none, none)
+    leads = np.array([3.0, 1.0]), np.array([0.4])
+    told = zoo_roc.Told("all", leads, np.array([1.0, 0.5]), np.array([0.2]), none, none, none, none)
     assert zoo_roc.brier(told) == pytest.approx(((0 + 0.25) / 2 + 0.04) / 2)
 
 
