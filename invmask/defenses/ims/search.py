@@ -67,6 +67,11 @@ class Search:
         """The lead of each family's smallest trigger, in nats; 0 where none has led its label."""
         return {name: of.lead() or 0.0 for name, of in self.inversions.items()}
 
+    def clearest(self) -> tuple[str, float] | None:
+        """The family with the largest lead, and that lead in nats; None before the first round."""
+        leads = self.leads()
+        return max(leads.items(), key=lambda of: of[1], default=None)
+
     def label(self, family: str) -> int:
         """The label that a family's smallest trigger leads to."""
         return int(self.inversions[family].order()[0])
@@ -129,11 +134,10 @@ def is_over(search: Search, config: IMSConfig) -> bool:
 
 def standing_out(search: Search, config: IMSConfig) -> tuple[str, int, float] | None:
     """The family with the largest lead, its label and the lead in nats: above 0, and at least `clear_lead`."""
-    leads = search.leads()
-    family = max(leads, key=lambda name: leads[name], default=None)
-    if family is None or leads[family] == 0 or leads[family] < config.clear_lead:
+    family, lead = search.clearest() or ("", 0.0)
+    if lead == 0 or lead < config.clear_lead:
         return None
-    return family, search.label(family), leads[family]
+    return family, search.label(family), lead
 
 
 def hypotheses(search: Search, config: IMSConfig) -> tuple[Hypothesis, ...]:
@@ -183,7 +187,7 @@ def trust(search: Search, config: IMSConfig) -> float:
     Below it is the square of the lead's share of that: a network that shows no sign of a backdoor pays little for
     triggers that it was found to follow like any other.
     """
-    largest = max(search.leads().values(), default=0.0)
+    _, largest = search.clearest() or ("", 0.0)
     return 1.0 if largest >= config.clear_lead else (largest / config.clear_lead) ** 2
 
 

@@ -206,13 +206,19 @@ class IMS:
 
     def _suspicion(self, state: IMSState) -> dict[str, Any]:
         """What the search says so far: the label ahead, by how much, in which family, and whether it stands out."""
-        leads = state.search.leads()
-        if not leads:
+        clearest = state.search.clearest()
+        if clearest is None:
             return {}
-        family = max(leads, key=lambda name: leads[name])
-        label = state.search.label(family)
+        family, lead = clearest
         clear = search.standing_out(state.search, self.config) is not None
-        return {"label": label, "lead": leads[family], "family": family, "stands out": clear, "leads": leads}
+        leads = state.search.leads()
+        return {
+            "label": state.search.label(family),
+            "lead": lead,
+            "family": family,
+            "stands out": clear,
+            "leads": leads,
+        }
 
     def _outer(
         self, subject: Subject, state: IMSState, images: Tensor, reference: Tensor, perturbed: Tensor | None
