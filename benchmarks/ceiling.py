@@ -30,7 +30,7 @@ from invmask.machine import Precision, autocast, choose_precision, processor
 from invmask.masks.attach import gated_logits
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity, View
-from invmask.runs.subject import ProbeImages, measure_views
+from invmask.runs.work.bench import ProbeImages, measure_views
 
 RESULTS = QUALITY.parent / "ceiling"
 ROUNDS, BATCH, RATE = 300, 128, 0.05

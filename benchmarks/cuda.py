@@ -25,9 +25,9 @@ from invmask.attacks.victims import versions
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
 from invmask.machine import processor
-from invmask.runs import evidence, tuning
-from invmask.runs.store import RunStore
-from invmask.runs.subject import check_device
+from invmask.runs.store.folder import RunStore
+from invmask.runs.work import cut_curves, evidence
+from invmask.runs.work.bench import check_device
 
 ROOT = Path(__file__).parents[1]
 RESULT = RESULTS / "cuda.json"
@@ -37,9 +37,9 @@ MEASURE = """
 import sys
 from pathlib import Path
 from invmask.runs import evidence, tuning
-from invmask.runs.cutting import measure_cuts
-from invmask.runs.gather import gather
-from invmask.runs.run import Run
+from invmask.runs.work.measure_cuts import measure_cuts
+from invmask.runs.work.gather_evidence import gather
+from invmask.runs.store.run import Run
 run = Run(Path(sys.argv[1]))
 errand, work = {"evidence": (evidence.ERRAND, gather), "cuts": (tuning.ERRAND, measure_cuts)}[sys.argv[2]]
 errand.ask(run, run.committed().round)
@@ -119,7 +119,7 @@ def on(device: str, asked: argparse.Namespace) -> dict[str, Any]:
         of_victim, committed = evidence.victim_evidence(run), run.committed()
         assert of_victim is not None
         assert committed is not None
-        curves = tuning.read_curves(run, committed.round)
+        curves = cut_curves.read_curves(run, committed.round)
         assert curves is not None
         return {
             "device": device,

@@ -32,9 +32,9 @@ from dataclasses import replace
 from pathlib import Path
 from invmask.attacks.victims import versions
 from invmask.defenses.ims.config import preset
-from invmask.runs.advance import advance
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
+from invmask.runs.work.advance import advance
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.store.folder import RunStore
 import torch
 home, victim, name, spc, precision, threads, device = sys.argv[1:]
 torch.set_num_threads(int(threads))

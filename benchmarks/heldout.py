@@ -36,7 +36,7 @@ from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs.grid import Case
 from invmask.runs.grid_results import CaseResult, read_case
-from invmask.runs.subject import ProbeImages, make_bench, measure_views
+from invmask.runs.work.bench import ProbeImages, make_bench, measure_views
 
 RESULTS = Path(__file__).parent / "results"
 SUMMARY = "summary"

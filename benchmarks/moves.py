@@ -20,14 +20,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from invmask.attacks.victims import versions
 from invmask.machine import choose_precision, processor
-from invmask.runs import tuning
-from invmask.runs.advance import advance
-from invmask.runs.cutting import measure_cuts
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.subject import spec_of
-from invmask.runs.wants import Goal, Want, write_want
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, Want, write_want
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work import cut_curves
+from invmask.runs.work.advance import advance
+from invmask.runs.work.bench import spec_of
+from invmask.runs.work.measure_cuts import measure_cuts
 from tests.browser.dashboard import Dashboard, chromium, dashboard, new_context
 from tests.browser.pages import heading, press, settled
 from tests.browser.screenshots import PAGES, VICTIM
@@ -103,7 +103,7 @@ def finished(store: RunStore) -> Run:
     run = store.create(_spec("default", rounds_search=3))
     write_want(run.path, Want(Goal.ADVANCE, ROUNDS))
     advance(run.path)
-    tuning.ERRAND.ask(run, ROUNDS)
+    cut_curves.ERRAND.ask(run, ROUNDS)
     measure_cuts(run.path)
     return run
 

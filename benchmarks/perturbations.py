@@ -13,7 +13,7 @@ from invmask import settings
 from invmask.attacks.victims import find_cards, read_card
 from invmask.errors import UserError
 from invmask.runs.grid_results import read_folder
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
 
 PRESET = "paper"
 RESULT = sweep.RESULTS / "perturbations.json"

@@ -27,12 +27,12 @@ from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.masks.repair import Repair
 from invmask.masks.state import View
-from invmask.runs.advance import Outcome, advance
-from invmask.runs.entries import RoundEntry
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RoundEntry
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work.advance import Outcome, advance
+from invmask.runs.work.bench import Bench, ProbeImages, make_bench, spec_of
 
 RESULTS = Path(__file__).parent / "results" / "quality"
 STEM = "cifar10-preactresnet18w16"

@@ -25,7 +25,7 @@ from tests.browser.pages import heading, press
 from tests.browser.screenshots import VICTIM
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
-IMPORTS = ("invmask", "invmask.cli", "torch", "invmask.runs.advance")
+IMPORTS = ("invmask", "invmask.cli", "torch", "invmask.runs.work.advance")
 
 
 def main() -> None:

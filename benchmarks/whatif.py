@@ -26,8 +26,8 @@ from invmask.evidence.views import view_probabilities
 from invmask.machine import choose_precision, processor
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs.spec import PROBE_PER_CLASS
-from invmask.runs.subject import ProbeImages
+from invmask.runs.store.spec import PROBE_PER_CLASS
+from invmask.runs.work.bench import ProbeImages
 from invmask.settings import victim_folders
 
 RESULT = Path(__file__).parent / "results" / "whatif.json"

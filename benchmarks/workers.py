@@ -14,11 +14,11 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import speed
-from invmask.runs.cluster import ALLOCATOR
-from invmask.runs.entries import RunState
-from invmask.runs.executor import Executor
-from invmask.runs.store import RunStore
-from invmask.runs.subject import spec_of
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.cluster.workers import ALLOCATOR
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RunState
+from invmask.runs.work.bench import spec_of
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
 SHORT = {"rounds_search": 9, "rounds_minimise": 5, "rounds_sparsify": 0}

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from invmask.runs.entries import RunSummary
+from invmask.runs.store.records import RunSummary
 from invmask.ui import cache, export_sections, widgets
 from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.names import plain

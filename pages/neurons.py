@@ -3,8 +3,9 @@
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.runs import evidence, named_masks
-from invmask.runs.entries import RunSummary
+from invmask.runs.store import named_masks
+from invmask.runs.store.records import RunSummary
+from invmask.runs.work import evidence
 from invmask.ui import (
     cache,
     export_picks,

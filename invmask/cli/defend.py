@@ -20,13 +20,13 @@ from invmask.cli.runs import outcome, print_outcome, store
 from invmask.cli.tables import print_json
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
-from invmask.runs.advance import Outcome, advance
-from invmask.runs.entries import RoundEntry, RunState
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.subject import make_bench, spec_of
-from invmask.runs.wants import Goal, Want
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, Want
+from invmask.runs.store.records import RoundEntry, RunState
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work.advance import Outcome, advance
+from invmask.runs.work.bench import make_bench, spec_of
 
 # Somebody else may have the run: a dashboard's worker that was quicker to take it up.
 LOOK_AGAIN_SECONDS = 0.3

@@ -9,7 +9,7 @@ from invmask.cli.runs import store
 from invmask.cli.tables import print_json
 from invmask.errors import UserError
 from invmask.masks.state import View
-from invmask.runs.run import Run
+from invmask.runs.store.run import Run
 
 LOOK_AGAIN_SECONDS = 0.3
 
@@ -55,13 +55,13 @@ def figures(arguments: argparse.Namespace) -> int:
 
 def _measure(run: Run, round_taken: int) -> None:
     """Measure what the figures of Neurons and Tune rest on, as far as it is not; a minute or two."""
-    from invmask.runs import evidence, tuning
-    from invmask.runs.advance import Outcome
-    from invmask.runs.cutting import measure_cuts
-    from invmask.runs.gather import gather
+    from invmask.runs.work import cut_curves, evidence
+    from invmask.runs.work.advance import Outcome
+    from invmask.runs.work.gather_evidence import gather
+    from invmask.runs.work.measure_cuts import measure_cuts
 
     for errand, work, words in (
-        (tuning.ERRAND, measure_cuts, "hard cuts"),
+        (cut_curves.ERRAND, measure_cuts, "hard cuts"),
         (evidence.ERRAND, gather, "evidence about the channels"),
     ):
         print(f"Measuring {words}", file=sys.stderr)

@@ -14,9 +14,9 @@ from invmask.defenses.verdict import verdict_words
 from invmask.errors import UserError
 from invmask.masks.state import View
 from invmask.metrics import Measures
-from invmask.runs.entries import RoundEntry, RunSummary, Views, verdict
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RoundEntry, RunSummary, Views, verdict
+from invmask.runs.store.run import Run
 
 _COLUMNS: dict[str, Callable[[RunSummary], str]] = {
     "name": lambda run: run.name or "-",

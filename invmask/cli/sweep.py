@@ -27,8 +27,7 @@ from invmask.defenses import registry
 from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.models import is_transformer
-from invmask.runs.entries import RunState, RunSummary
-from invmask.runs.executor import Executor
+from invmask.runs.cluster.executor import Executor
 from invmask.runs.grid import Case, expand
 from invmask.runs.grid_results import (
     UNKNOWN,
@@ -40,12 +39,13 @@ from invmask.runs.grid_results import (
     write_case,
     write_tables,
 )
-from invmask.runs.keys import weights_digest
-from invmask.runs.known import Known
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.subject import check_device, spec_of
+from invmask.runs.store.by_spec import Known
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RunState, RunSummary
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.store.staleness import weights_digest
+from invmask.runs.work.bench import check_device, spec_of
 
 T = TypeVar("T", int, float)
 LOOK_SECONDS = 0.5

@@ -108,7 +108,7 @@ def carry_out(
         UserError: no such device, or the data set is not there.
     """
     device = device or settings.device()
-    from invmask.runs.subject import check_device
+    from invmask.runs.work.bench import check_device
 
     check_device(device)
     card = _card_of(plan, settings.victim_folders()) or like

@@ -20,7 +20,7 @@ from invmask.exports.html_file import figure_page
 from invmask.exports.images import IMAGE_FORMATS, NO_BROWSER, Renderer, find_browser
 from invmask.exports.records import RunRecords
 from invmask.figures.paper import COLUMN_MM, PAGE_MM, for_column
-from invmask.runs import files
+from invmask.runs.store import files
 
 Format = Literal["svg", "pdf", "png", "html", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -21,7 +21,7 @@ from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
 from invmask.metrics import Measures
 from invmask.runs.sweep import SPC, Place
-from invmask.runs.tuning import CutCurves
+from invmask.runs.work.cut_curves import CutCurves
 
 
 def entries_of(records: RunRecords, names: Sequence[str] | None = None) -> list[Entry]:

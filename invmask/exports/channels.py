@@ -11,8 +11,8 @@ from invmask.evidence.scores import IMAGES, ranking
 from invmask.figures.channels import Layer, short_names
 from invmask.figures.network_map import ChannelValues
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs.evidence import VictimEvidence
-from invmask.runs.scores import Synthesized
+from invmask.runs.work.evidence import VictimEvidence
+from invmask.runs.work.scores import Synthesized
 
 SHORT = {
     "score": "score",

@@ -17,9 +17,9 @@ from invmask.figures.palette import Theme
 from invmask.figures.rounds import PhaseSpan, axis_end, phase_spans
 from invmask.masks.state import GATED, View
 from invmask.metrics import Measures
-from invmask.runs.entries import RoundEntry, RunSummary, Views
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
+from invmask.runs.store.records import RoundEntry, RunSummary, Views
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
 
 EXAMPLES = 8
 

@@ -20,15 +20,16 @@ from typing import Any, Literal
 from invmask import __version__
 from invmask.errors import UserError
 from invmask.exports import queue
-from invmask.runs import evidence, files, process, tuning
-from invmask.runs.child import PARENT_VARIABLE
-from invmask.runs.keys import victim_digest
-from invmask.runs.run import Run
+from invmask.runs.cluster.child import PARENT_VARIABLE
+from invmask.runs.store import files, process
+from invmask.runs.store.run import Run
+from invmask.runs.store.staleness import victim_digest
+from invmask.runs.work import cut_curves, evidence
 from invmask.settings import victim_folders
 
 FOLDER = "exports"
 REQUEST, STATUS, LOG, RESTS_ON = "request.json", "status.json", "log.txt", "rests_on.json"
-MEASURED = (evidence.FOLDER, tuning.ERRAND.folder)
+MEASURED = (evidence.FOLDER, cut_curves.ERRAND.folder)
 MOST_KEPT = 12
 STARTING = "Starting"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]

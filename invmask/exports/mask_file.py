@@ -12,7 +12,7 @@ from safetensors.torch import save
 from invmask.errors import UserError
 from invmask.exports.source import METADATA_KEY, MaskSource
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks
-from invmask.runs import files
+from invmask.runs.store import files
 
 KIND = "mask"
 MOST_BYTES = 64 << 20

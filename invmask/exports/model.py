@@ -25,7 +25,7 @@ from invmask.exports.source import METADATA_KEY, MaskSource
 from invmask.masks.attach import attached
 from invmask.masks.fold import Folded, fold
 from invmask.masks.state import MaskLayout, View
-from invmask.runs import files
+from invmask.runs.store import files
 
 KIND = "model"
 OPSET = 20

@@ -25,8 +25,8 @@ from invmask.figures.top_curves import TopLine, top_curves
 from invmask.masks.outputs import is_transformer
 from invmask.masks.state import GATED
 from invmask.metrics import Measures
-from invmask.runs.subject import ProbeImages
-from invmask.runs.top_cuts import Ranked
+from invmask.runs.work.bench import ProbeImages
+from invmask.runs.work.top_cuts import Ranked
 
 FIRST_SHOWN = 10
 """Channels cut where nobody has picked another number."""

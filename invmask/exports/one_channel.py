@@ -16,8 +16,8 @@ from invmask.evidence.views import view_probabilities
 from invmask.figures.channel_history import ChannelHistory
 from invmask.masks.repair import Gates
 from invmask.masks.state import GATED, MaskLayout, Masks, View
-from invmask.runs.run import Run
-from invmask.runs.subject import ProbeImages
+from invmask.runs.store.run import Run
+from invmask.runs.work.bench import ProbeImages
 
 SAMPLES = 4
 EXCITED = 8

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from invmask.runs import files
+from invmask.runs.store import files
 
 FOLDER, LOCK = "exports", "queue.lock"
 AT_ONCE = 1

@@ -20,15 +20,15 @@ from invmask.exports.one_channel import drawn
 from invmask.exports.sweeps import finished_along
 from invmask.figures.palette import Theme
 from invmask.masks.state import MaskLayout, View
-from invmask.runs.entries import RunSummary
-from invmask.runs.evidence import VictimEvidence, top_cuts, victim_evidence
-from invmask.runs.keys import check_victim, of_todays_victim
-from invmask.runs.run import Run
-from invmask.runs.scores import run_scores, synthesized_change
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RunSummary
+from invmask.runs.store.run import Run
+from invmask.runs.store.staleness import check_victim, of_todays_victim
 from invmask.runs.sweep import Place
-from invmask.runs.top_cuts import TopCuts
-from invmask.runs.tuning import CutCurves, read_curves
+from invmask.runs.work.cut_curves import CutCurves, read_curves
+from invmask.runs.work.evidence import VictimEvidence, top_cuts, victim_evidence
+from invmask.runs.work.scores import run_scores, synthesized_change
+from invmask.runs.work.top_cuts import TopCuts
 
 SAMPLES_PER_CLASS = 1
 """Test images of each class that stand for all where pictures are shown."""

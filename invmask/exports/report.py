@@ -17,8 +17,8 @@ from invmask.exports.html_file import figure_part
 from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES
 from invmask.masks.state import Sparsity
-from invmask.runs import files
-from invmask.runs.entries import Views, verdict
+from invmask.runs.store import files
+from invmask.runs.store.records import Views, verdict
 
 MEASURES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
 _TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class, at most", "defense": "Defence"}

@@ -12,10 +12,10 @@ from invmask.attacks.victims import Victim, load_victim, versions
 from invmask.errors import UserError
 from invmask.masks.repair import Gates, Repair
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs import named_masks
-from invmask.runs.keys import check_victim
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
+from invmask.runs.store import named_masks
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.store.staleness import check_victim
 
 METADATA_KEY = "invmask"
 """Files that carry metadata carry a JSON object under this name."""

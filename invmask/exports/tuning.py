@@ -7,7 +7,7 @@ from invmask.evidence.threshold import CutPoint, Order, propose
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import Theme
 from invmask.figures.tune import cut_curves
-from invmask.runs.tuning import CutCurves
+from invmask.runs.work.cut_curves import CutCurves
 
 
 def cut_words(point: CutPoint) -> str:

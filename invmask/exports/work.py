@@ -9,9 +9,9 @@ from pathlib import Path
 from invmask.errors import UserError
 from invmask.exports.jobs import REQUEST, JobStatus, Request, write_status
 from invmask.masks.state import View
-from invmask.runs import files
-from invmask.runs.child import PARENT_VARIABLE, end_with
-from invmask.runs.run import Run
+from invmask.runs.cluster.child import PARENT_VARIABLE, end_with
+from invmask.runs.store import files
+from invmask.runs.store.run import Run
 
 MODEL_STEPS = {
     "safetensors": "Folding the mask into the weights, and checking them",

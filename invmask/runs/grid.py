@@ -11,9 +11,9 @@ from invmask.data.budget import MAX_SPC
 from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.machine import Precision, device_kind
-from invmask.runs.entries import RunSummary
 from invmask.runs.grid_results import CaseResult, from_summary
-from invmask.runs.subject import usual_precision
+from invmask.runs.store.records import RunSummary
+from invmask.runs.work.bench import usual_precision
 
 MOST_CASES = 10_000
 

@@ -14,8 +14,8 @@ from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.machine import device_kind
 from invmask.masks.state import GATED, View
-from invmask.runs import files
-from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.store import files
+from invmask.runs.store.records import RunState, RunSummary
 
 MOST_BYTES = 1 << 18
 VIEWS = tuple(view.value for view in View)

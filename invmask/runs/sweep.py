@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from invmask.defenses.settings import DefenseConfig
 from invmask.machine import device_kind
-from invmask.runs.entries import RunState, RunSummary
-from invmask.runs.spec import RunSpec
+from invmask.runs.store.records import RunState, RunSummary
+from invmask.runs.store.spec import RunSpec
 
 SPC = "spc"
 """What can always be varied: the data budget; beside it what the defence's entry names as its `axes`."""

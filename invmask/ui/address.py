@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from invmask.runs import named_masks
+from invmask.runs.store import named_masks
 from invmask.ui import cache, navigation
 from invmask.ui.names import quoted
 

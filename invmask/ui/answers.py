@@ -18,7 +18,7 @@ from invmask.machine import Precision
 from invmask.masks.repair import Gates, Weights
 from invmask.masks.state import View
 from invmask.memory import MIB
-from invmask.runs import named_masks
+from invmask.runs.store import named_masks
 from invmask.targets import Targets
 from invmask.ui import cache, kept
 

@@ -14,11 +14,11 @@ from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.masks.state import MaskLayout
 from invmask.memory import MIB
-from invmask.runs import keys
-from invmask.runs.entries import RunSummary
-from invmask.runs.executor import Executor
-from invmask.runs.run import RunDamagedError
-from invmask.runs.store import Listing, RunStore
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store import staleness
+from invmask.runs.store.folder import Listing, RunStore
+from invmask.runs.store.records import RunSummary
+from invmask.runs.store.run import RunDamagedError
 from invmask.ui import kept
 
 VICTIM_BYTES = 256 * MIB
@@ -123,9 +123,9 @@ def is_damaged(run: str) -> bool:
 
 
 def another_victim(run: str) -> str | None:
-    """See `keys.another_victim`; of a damaged run its page tells."""
+    """See `staleness.another_victim`; of a damaged run its page tells."""
     try:
-        return keys.another_victim(store().run(run))
+        return staleness.another_victim(store().run(run))
     except UserError:
         return None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from invmask.errors import UserError, cannot_be_used
-from invmask.runs.entries import RunState, RunSummary
+from invmask.runs.store.records import RunState, RunSummary
 from invmask.ui import address, cache
 from invmask.ui.defend_controls import Draft
 from invmask.ui.defend_state import UNDER_WAY

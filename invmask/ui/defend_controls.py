@@ -13,8 +13,8 @@ from invmask.defenses.entry import Entry
 from invmask.defenses.settings import DefenseConfig, Setting
 from invmask.errors import UserError
 from invmask.models import is_transformer
-from invmask.runs.spec import RunSpec
-from invmask.runs.subject import spec_with
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work.bench import spec_with
 from invmask.ui import cache
 
 DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"

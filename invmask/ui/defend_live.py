@@ -11,7 +11,7 @@ from invmask.figures.candidates import Cards, candidate_pictures
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.figures.palette import Theme
-from invmask.runs.entries import RunState, RunSummary, verdict
+from invmask.runs.store.records import RunState, RunSummary, verdict
 from invmask.ui import address, cache, defend_frames, defend_map, run_trouble
 from invmask.ui.defend_actions import show_buttons, show_problem, take_moved
 from invmask.ui.defend_cards import show_cards, show_result, views_help

@@ -8,7 +8,7 @@ from statistics import fmean, median
 import streamlit as st
 
 from invmask.exports.frames import most_rounds
-from invmask.runs.entries import RoundEntry, RunState, RunSummary, course
+from invmask.runs.store.records import RoundEntry, RunState, RunSummary, course
 from invmask.ui import cache
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})

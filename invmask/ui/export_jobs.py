@@ -8,7 +8,7 @@ from invmask.errors import UserError
 from invmask.exports import jobs
 from invmask.exports.captions import ordinal
 from invmask.exports.jobs import STARTING, JobStatus, Kind, Request
-from invmask.runs.run import Run
+from invmask.runs.store.run import Run
 from invmask.ui import run_trouble
 
 LOOK_SECONDS = 1.0

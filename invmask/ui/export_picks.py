@@ -5,7 +5,7 @@ import streamlit as st
 from invmask.data.budget import probe
 from invmask.exports.channels import channel_name
 from invmask.exports.records import CLEAN_SAMPLE, Picks
-from invmask.runs.run import Run
+from invmask.runs.store.run import Run
 from invmask.ui import address, cache
 
 PAGE = "Export"

@@ -12,8 +12,8 @@ from invmask.exports.records import Picks, read_records
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
 from invmask.figures.paper import WIDTHS_MM
 from invmask.masks.state import GATED, View
-from invmask.runs import named_masks
-from invmask.runs.run import Run
+from invmask.runs.store import named_masks
+from invmask.runs.store.run import Run
 from invmask.ui import cache
 from invmask.ui.export_jobs import make_button, show_job
 from invmask.ui.export_picks import choose_picks

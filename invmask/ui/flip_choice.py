@@ -6,7 +6,7 @@ from typing import Literal
 
 from invmask.evidence.views import Fate
 from invmask.masks.state import GATED, View
-from invmask.runs.entries import RunSummary
+from invmask.runs.store.records import RunSummary
 from invmask.ui import address, widgets
 
 Images = Literal["poisoned", "clean"]

@@ -12,7 +12,7 @@ from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.masks.state import View
 from invmask.metrics import flags
-from invmask.runs import named_masks
+from invmask.runs.store import named_masks
 from invmask.ui import address, flip_choice
 from invmask.ui.answers import FlipAnswers
 from invmask.ui.flip_choice import FlipChoice

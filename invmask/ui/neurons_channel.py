@@ -15,7 +15,7 @@ from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
 from invmask.figures.rounds import axis_end, phase_spans
 from invmask.masks.state import GATED, View
-from invmask.runs.entries import RunSummary
+from invmask.runs.store.records import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures
 from invmask.ui.names import count, quoted
 from invmask.ui.neurons_choice import Decided, NeuronsChoice

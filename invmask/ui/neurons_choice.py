@@ -13,7 +13,7 @@ from invmask.exports.channels import RANKED_BY
 from invmask.exports.neurons import FIRST_SHOWN
 from invmask.masks import edit
 from invmask.masks.state import Masks
-from invmask.runs import named_masks
+from invmask.runs.store import named_masks
 from invmask.ui import address
 
 LEARNED, NOTHING, TOP = named_masks.LEARNED, named_masks.NOTHING, named_masks.TOP

@@ -16,10 +16,11 @@ from invmask.masks import edit
 from invmask.masks.repair import Gates
 from invmask.masks.state import Masks, View
 from invmask.metrics import Measures
-from invmask.runs import evidence, named_masks
-from invmask.runs.entries import RunSummary
-from invmask.runs.scores import Synthesized, run_scores, synthesized_change
-from invmask.runs.subject import ProbeImages
+from invmask.runs.store import named_masks
+from invmask.runs.store.records import RunSummary
+from invmask.runs.work import evidence
+from invmask.runs.work.bench import ProbeImages
+from invmask.runs.work.scores import Synthesized, run_scores, synthesized_change
 from invmask.ui import cache, kept
 from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided
 

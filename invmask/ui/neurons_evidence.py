@@ -4,10 +4,10 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.evidence.rankings import OF_THE_ROUND
-from invmask.runs import evidence
-from invmask.runs.entries import RunSummary
-from invmask.runs.evidence import VictimEvidence
-from invmask.runs.top_cuts import TopCuts
+from invmask.runs.store.records import RunSummary
+from invmask.runs.work import evidence
+from invmask.runs.work.evidence import VictimEvidence
+from invmask.runs.work.top_cuts import TopCuts
 from invmask.ui import cache, run_trouble
 from invmask.ui.defend_state import UNDER_WAY
 

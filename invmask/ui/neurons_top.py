@@ -6,8 +6,8 @@ from invmask.evidence.rankings import cut_counts, nearest_count
 from invmask.exports.channels import RANKED_BY, Channels
 from invmask.exports.neurons import top_cuts_figure
 from invmask.metrics import Measures
-from invmask.runs.entries import RunSummary
-from invmask.runs.top_cuts import DRAWS, Ranked, TopCuts
+from invmask.runs.store.records import RunSummary
+from invmask.runs.work.top_cuts import DRAWS, Ranked, TopCuts
 from invmask.ui import neurons_choice, widgets
 from invmask.ui.names import count
 from invmask.ui.neurons_choice import TOP, NeuronsChoice

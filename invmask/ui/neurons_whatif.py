@@ -8,8 +8,8 @@ from invmask.attacks.victims import VictimCard
 from invmask.exports.channels import channel_name
 from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.masks.state import View
-from invmask.runs import named_masks
-from invmask.runs.entries import RunSummary
+from invmask.runs.store import named_masks
+from invmask.runs.store.records import RunSummary
 from invmask.ui import cache, neurons_choice, neurons_data, run_trouble, save_mask
 from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided, NeuronsChoice
 from invmask.ui.neurons_data import Base, WhatIf

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from invmask.errors import UserError, cannot_be_used
-from invmask.runs.entries import RunState, RunSummary, verdict
-from invmask.runs.run import MOST_NAME
+from invmask.runs.store.records import RunState, RunSummary, verdict
+from invmask.runs.store.run import MOST_NAME
 from invmask.ui import address, cache
 from invmask.ui.names import plain
 from invmask.ui.samples import percent

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from invmask.errors import UserError
-from invmask.runs.run import RunDamagedError
+from invmask.runs.store.run import RunDamagedError
 from invmask.ui import address, cache, run_menu
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.masks.state import Masks
-from invmask.runs import named_masks
+from invmask.runs.store import named_masks
 from invmask.ui import cache
 
 

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
-from invmask.runs.entries import RunSummary
+from invmask.runs.store.records import RunSummary
 from invmask.settings import ASSETS
 from invmask.ui import address, cache, run_menu, run_trouble
 from invmask.ui.defend_state import UNDER_WAY

@@ -9,8 +9,8 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.evidence.threshold import CutPoint, Order, propose
-from invmask.runs.store import RUN_ID
-from invmask.runs.tuning import CutCurves
+from invmask.runs.store.folder import RUN_ID
+from invmask.runs.work.cut_curves import CutCurves
 from invmask.ui import address
 from invmask.ui.names import quoted
 

@@ -5,8 +5,8 @@ import streamlit as st
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order
 from invmask.exports.tuning import cut_figure, cut_words
-from invmask.runs import tuning
-from invmask.runs.entries import Views
+from invmask.runs.store.records import Views
+from invmask.runs.work import cut_curves
 from invmask.ui import cache, tune_choice
 from invmask.ui.defend_cards import show_table
 from invmask.ui.names import plain
@@ -38,7 +38,7 @@ def show() -> None:
 def _pinned(number: int, pin: Pin) -> None:
     try:
         run = cache.store().run(pin.run)
-        spec, curves = run.summary().spec, tuning.read_curves(run, pin.round)
+        spec, curves = run.summary().spec, cut_curves.read_curves(run, pin.round)
         title = run_title(run.summary())
     except UserError as error:
         st.warning(str(error))

@@ -16,12 +16,12 @@ from invmask.exports.entry import measured_on
 from invmask.exports.sweeps import axis_titles, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.models import is_transformer
-from invmask.runs import keys
-from invmask.runs.entries import RunState, RunSummary
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import Listing
-from invmask.runs.subject import spec_with
+from invmask.runs.store import staleness
+from invmask.runs.store.folder import Listing
+from invmask.runs.store.records import RunState, RunSummary
+from invmask.runs.store.spec import RunSpec
 from invmask.runs.sweep import SPC, Place, lay_out
+from invmask.runs.work.bench import spec_with
 from invmask.ui import address, cache, tune_choice
 from invmask.ui.defend_controls import FIRST_SPC, spc_offered
 from invmask.ui.run_menu import STATE_WORDS
@@ -271,7 +271,7 @@ def _table(places: Sequence[Place], title: str) -> pd.DataFrame:
 
 def _runs(base: RunSpec, listing: Listing) -> list[RunSummary]:
     """Those of the same victim; not those of another network that had its name."""
-    return keys.of_todays_victim(listing.runs, base.victim, settings.runs_folder())
+    return staleness.of_todays_victim(listing.runs, base.victim, settings.runs_folder())
 
 
 def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int]) -> None:

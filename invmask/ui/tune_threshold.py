@@ -19,9 +19,9 @@ from invmask.evidence.threshold import (
 )
 from invmask.exports.tuning import cut_figure, cut_words
 from invmask.masks.state import Masks
-from invmask.runs import tuning
-from invmask.runs.entries import RunSummary, Views
-from invmask.runs.tuning import CutCurves
+from invmask.runs.store.records import RunSummary, Views
+from invmask.runs.work import cut_curves
+from invmask.runs.work.cut_curves import CutCurves
 from invmask.ui import cache, run_trouble, save_mask, tune_choice, widgets
 from invmask.ui.defend_cards import show_cards
 from invmask.ui.defend_state import UNDER_WAY
@@ -65,17 +65,17 @@ def round_to_show(run: RunSummary, asked: int | None) -> int:
     """The round asked for; while a run goes on, the one whose cuts are measured; else the latest."""
     if asked is not None:
         return min(asked, run.round)
-    wanted = tuning.ERRAND.wanted(cache.store().run(run.id))
+    wanted = cut_curves.ERRAND.wanted(cache.store().run(run.id))
     return min(wanted, run.round) if run.state in UNDER_WAY and wanted is not None else run.round
 
 
 def ask(run: RunSummary, round_taken: int) -> None:
     """Have the cuts of a round measured, unless they are, or were asked for and failed."""
     directory = cache.store().run(run.id)
-    found = tuning.read_curves(directory, round_taken)
-    if tuning.ERRAND.problem(directory) is not None or (found is not None and found.complete):
+    found = cut_curves.read_curves(directory, round_taken)
+    if cut_curves.ERRAND.problem(directory) is not None or (found is not None and found.complete):
         return
-    if tuning.ERRAND.wanted(directory) != round_taken:
+    if cut_curves.ERRAND.wanted(directory) != round_taken:
         cache.executor().measure_cuts(run.id, round_taken)
     else:
         # Asked for before, perhaps by a dashboard that has ended: there has to be somebody who does it.
@@ -104,7 +104,7 @@ def _body(card: VictimCard, run: str, round_taken: int) -> None:
 
 
 def _parts(card: VictimCard, run: str, round_taken: int) -> None:
-    curves = tuning.read_curves(cache.store().run(run), round_taken)
+    curves = cut_curves.read_curves(cache.store().run(run), round_taken)
     order = tune_choice.order()
     left, right = st.columns(2, gap="large", vertical_alignment="bottom")
     with left:
@@ -252,14 +252,14 @@ def _hard(run: str, round_taken: int, order: Order, channels: int) -> Masks:
 
 def _progress_of(run: str, round_taken: int) -> None:
     directory = cache.store().run(run)
-    problem = tuning.ERRAND.problem(directory)
+    problem = cut_curves.ERRAND.problem(directory)
     if problem is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(problem, icon=":material/info:")
             st.button(
                 "Try again", on_click=run_trouble.unless_gone(cache.executor().measure_cuts), args=(run, round_taken)
             )
-    elif tuning.has_work(directory):
+    elif cut_curves.has_work(directory):
         st.fragment(_progress, run_every=LOOK_SECONDS)(run, round_taken, _stage(run, round_taken))
 
 
@@ -267,7 +267,7 @@ def _progress(run: str, round_taken: int, shown: int) -> None:
     try:
         if _stage(run, round_taken) != shown:
             st.rerun()
-        found = tuning.read_curves(cache.store().run(run), round_taken)
+        found = cut_curves.read_curves(cache.store().run(run), round_taken)
     except UserError:
         # Gone or damaged: the whole page says so.
         st.rerun()
@@ -281,8 +281,8 @@ def _progress(run: str, round_taken: int, shown: int) -> None:
 def _stage(run: str, round_taken: int) -> int:
     """Changes when there is something worth drawing the page again: the first point, then every few."""
     directory = cache.store().run(run)
-    found = tuning.read_curves(directory, round_taken)
-    if tuning.ERRAND.problem(directory) is not None:
+    found = cut_curves.read_curves(directory, round_taken)
+    if cut_curves.ERRAND.problem(directory) is not None:
         return -2
     if found is None or not found.done:
         return -1

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from invmask.attacks.victims import VictimCard
-from invmask.runs.entries import RunSummary
+from invmask.runs.store.records import RunSummary
 from invmask.ui import address, cache, run_trouble
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.ui.samples import percent

@@ -7,9 +7,9 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Slider
 
 from invmask import settings
-from invmask.runs.executor import Executor
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
 from invmask.ui import cache
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 

@@ -18,12 +18,12 @@ from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity
 from invmask.metrics import Measures
-from invmask.runs import files, journal
-from invmask.runs.entries import RoundEntry, RunResult, RunState, Views
-from invmask.runs.journal import Place
-from invmask.runs.run import Run
-from invmask.runs.shapes import Shapes
-from invmask.runs.store import RunStore
+from invmask.runs.store import files, journal
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.format import Shapes
+from invmask.runs.store.journal import Place
+from invmask.runs.store.records import RoundEntry, RunResult, RunState, Views
+from invmask.runs.store.run import Run
 from invmask.ui import cache
 from invmask.ui.defend_state import duration, mean_seconds, pace_words, recent_seconds, state_words
 from tests.app.conftest import sentences, visit

@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.masks.state import View
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
 from tests.app.conftest import sentences, visit
 from tests.unit.run_helpers import VICTIM, taken
 from tests.unit.test_defenses import every_defense, short

@@ -10,7 +10,7 @@ from invmask.exports.book import BOOK, entries_of
 from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.records import read_records
 from invmask.exports.work import make
-from invmask.runs import files, named_masks
+from invmask.runs.store import files, named_masks
 from tests.app.conftest import make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 

@@ -14,7 +14,7 @@ from invmask.evidence import views
 from invmask.evidence.views import Fate
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import GATED, MaskLayout, View
-from invmask.runs import named_masks
+from invmask.runs.store import named_masks
 from invmask.ui import flip_choice, flip_panels
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to

@@ -20,11 +20,12 @@ from invmask.exports.channels import OF_THE_MASKS, channel_name, find_channel
 from invmask.exports.one_channel import Conducted
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs import evidence, named_masks
-from invmask.runs.advance import Outcome
-from invmask.runs.gather import gather
-from invmask.runs.run import Run
-from invmask.runs.scores import run_scores
+from invmask.runs.store import named_masks
+from invmask.runs.store.run import Run
+from invmask.runs.work import evidence
+from invmask.runs.work.advance import Outcome
+from invmask.runs.work.gather_evidence import gather
+from invmask.runs.work.scores import run_scores
 from invmask.ui import neurons_choice
 from invmask.ui.neurons_channel import conductance_note
 from invmask.ui.neurons_data import HIGH_SCORE, Base, what_if

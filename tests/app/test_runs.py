@@ -7,9 +7,10 @@ from streamlit.testing.v1 import AppTest
 
 from invmask import settings
 from invmask.exports import jobs
-from invmask.runs import evidence, files, tuning
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.store import files
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
+from invmask.runs.work import cut_curves, evidence
 from invmask.ui import address, cache, sidebar
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import VICTIM, small_spec
@@ -93,7 +94,7 @@ def test_while_a_part_of_the_page_is_drawn_again_and_again(
     """The run goes in the moment after the page was drawn, and before its parts ask again."""
     run = make_run(rounds=1)
     evidence.ask(run, 1)
-    tuning.ERRAND.ask(run, 1)
+    cut_curves.ERRAND.ask(run, 1)
     if page == "defend":
         store().go_on(run.id)
     follow, seen = address.arrive, []
@@ -141,7 +142,7 @@ def test_of_a_run_that_goes_while_a_page_is_drawn_there_is_no_error(page: str, m
 def test_buttons_of_a_run_that_is_gone_do_nothing():
     run = make_run()
     (run.path / "tuning").mkdir()
-    files.write_json(run.path / tuning.ERRAND.status, {"message": "It went wrong."})
+    files.write_json(run.path / cut_curves.ERRAND.status, {"message": "It went wrong."})
     app = visit("tune", run=run.id)
     again = button(app, "Try again")
     store().delete(run.id)
@@ -215,8 +216,8 @@ def test_a_run_that_is_busy_is_kept_and_told_of(monkeypatch: pytest.MonkeyPatch)
 def test_the_list_says_time_state_and_result(monkeypatch: pytest.MonkeyPatch):
     paused, done = make_run(rounds=1), store().create(small_spec())
     store().go_on(done.id)
-    from invmask.runs.advance import advance
-    from invmask.runs.subject import Bench
+    from invmask.runs.work.advance import advance
+    from invmask.runs.work.bench import Bench
 
     monkeypatch.setattr(Bench, "all_test_images", lambda bench: bench.probe)
     advance(done.path)

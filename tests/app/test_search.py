@@ -7,8 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from invmask.defenses import registry
-from invmask.runs.entries import RunState
-from invmask.runs.run import Run
+from invmask.runs.store.records import RunState
+from invmask.runs.store.run import Run
 from invmask.ui.run_menu import run_facts
 from tests.app.conftest import visit
 from tests.unit.run_helpers import VICTIM, small_spec, taken

@@ -9,9 +9,10 @@ from invmask import settings
 from invmask.errors import UserError
 from invmask.evidence.threshold import Cut, Order, hard_masks, propose
 from invmask.masks.state import View
-from invmask.runs import named_masks, tuning
-from invmask.runs.cutting import measure_cuts
-from invmask.runs.wants import Goal
+from invmask.runs.store import named_masks
+from invmask.runs.store.goals import Goal
+from invmask.runs.work import cut_curves
+from invmask.runs.work.measure_cuts import measure_cuts
 from invmask.ui import cache, tune_choice
 from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken
@@ -24,9 +25,9 @@ def home(tiny_victims):
 
 def measured_run(victim=VICTIM):
     run = make_run(victim, rounds=5)
-    tuning.ERRAND.ask(run, 5)
+    cut_curves.ERRAND.ask(run, 5)
     measure_cuts(run.path)
-    return run, tuning.read_curves(run, 5)
+    return run, cut_curves.read_curves(run, 5)
 
 
 def with_points(run, curves, *shares):
@@ -40,7 +41,7 @@ def with_points(run, curves, *shares):
         ]
         points[order] = (nothing, *cut)
     fresh = replace(curves, points=points, total=sum(map(len, points.values())))
-    tuning.write_curves(run, 5, fresh)
+    cut_curves.write_curves(run, 5, fresh)
     return fresh
 
 
@@ -176,7 +177,7 @@ def test_cuts_are_asked_for_and_a_clean_control_has_acc_alone():
     run = make_run(CONTROL, rounds=3)
     app = visit("tune", run=run.id)
     assert not app.exception
-    assert tuning.ERRAND.wanted(run) == 3
+    assert cut_curves.ERRAND.wanted(run) == 3
     measure_cuts(run.path)
     app.run()
     assert "ASR" not in cards(app)

@@ -17,8 +17,8 @@ from invmask.data.prepare import prepare
 from invmask.exports.book import entries_of
 from invmask.exports.records import read_records
 from invmask.exports.report import report
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
 from invmask.ui import cache, defend_controls
 from tests.app.conftest import make_run, sentences, visit
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from invmask.exports.book import entries_of
 from invmask.exports.records import read_records
-from invmask.runs.run import Run
+from invmask.runs.store.run import Run
 from tests.browser.dashboard import PATIENCE_MS, Dashboard, new_context
 from tests.browser.pages import go_to, heading, press, settled
 from tests.unit.run_helpers import small_spec, taken

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from invmask.defenses.ims.config import preset
 from invmask.exports.channels import channel_name
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import heading, press, query, settled, wait_until
 from tests.unit.run_helpers import taken

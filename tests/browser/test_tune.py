@@ -9,11 +9,12 @@ from playwright.sync_api import Page, expect
 
 from invmask.defenses.ims.config import preset
 from invmask.evidence.threshold import Order
-from invmask.runs import files, tuning
-from invmask.runs.cutting import measure_cuts
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
+from invmask.runs.store import files
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work import cut_curves
+from invmask.runs.work.measure_cuts import measure_cuts
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import heading, query, settled
 from tests.unit.run_helpers import taken
@@ -31,7 +32,7 @@ SPEC = RunSpec(
 def run(served: Dashboard) -> Run:
     """A few rounds, and the cuts of its masks measured."""
     run = taken(served.home, SPEC, 12)
-    tuning.ERRAND.ask(run, 12)
+    cut_curves.ERRAND.ask(run, 12)
     measure_cuts(run.path)
     return run
 
@@ -76,15 +77,15 @@ def test_runs_started_right_after_the_values_changed_are_seen_under_way(page: Pa
 
 
 def test_values_pressed_while_cuts_are_measured_move_no_slider(page: Page, served: Dashboard, run: Run):
-    whole = tuning.read_curves(run, 12)
+    whole = cut_curves.read_curves(run, 12)
     assert whole is not None
     every = whole.points[Order.SCORE]
 
     def measured(number: int) -> None:
-        tuning.write_curves(run, 12, replace(whole, points=dict.fromkeys(Order, every[:number])))
+        cut_curves.write_curves(run, 12, replace(whole, points=dict.fromkeys(Order, every[:number])))
 
     # Here it is this test that measures, as slowly as it likes.
-    with FileLock(files.lock_file(run.path, f"{tuning.ERRAND.folder}.lock")):
+    with FileLock(files.lock_file(run.path, f"{cut_curves.ERRAND.folder}.lock")):
         measured(2)
         page.goto(f"{served.url}/tune?victim={VICTIM}&run={run.id}&by=score&axis=steepness")
         expect(page.get_by_role("slider", name="Hard cut")).to_be_visible()
@@ -97,7 +98,7 @@ def test_values_pressed_while_cuts_are_measured_move_no_slider(page: Page, serve
                 pill.click()
                 page.wait_for_timeout(250)
             assert "n" not in query(page), f"with {number} cuts measured"
-    tuning.write_curves(run, 12, whole)
+    cut_curves.write_curves(run, 12, whole)
     expect(page.get_by_text(re.compile(r"Proposed: "))).to_be_visible()
     settled(page)
     assert "n" not in query(page)

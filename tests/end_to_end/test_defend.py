@@ -19,9 +19,9 @@ from invmask.masks import constant
 from invmask.masks.fold import Folded, fold
 from invmask.masks.repair import Repair
 from invmask.masks.state import MaskLayout, Sparsity, View
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench, make_bench, spec_of
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
+from invmask.runs.work.bench import Bench, make_bench, spec_of
 
 ROOT = Path(__file__).resolve().parents[2]
 VICTIM = "fashionmnist-cnn4-badnets"

@@ -8,12 +8,12 @@ from invmask.attacks.victims import VictimCard, save_victim
 from invmask.data.budget import probe
 from invmask.defenses.ims.config import IMSConfig
 from invmask.models import Classifier
-from invmask.runs.advance import advance
-from invmask.runs.entries import RoundEntry
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, Want, write_want
+from invmask.runs.store.records import RoundEntry
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work.advance import advance
 from tests.conftest import make_narrow
 
 ROOT = Path(__file__).resolve().parents[2]

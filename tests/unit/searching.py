@@ -15,7 +15,7 @@ from invmask.defenses.settings import DefenseConfig, setting
 from invmask.defenses.verdict import LIKELY, Verdict
 from invmask.masks.repair import Gates
 from invmask.masks.state import Masks
-from invmask.runs.spec import RunSpec
+from invmask.runs.store.spec import RunSpec
 from tests.unit.run_helpers import VICTIM
 
 NAME = "finder"

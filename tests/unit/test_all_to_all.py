@@ -13,7 +13,7 @@ from invmask.evidence.conductance import layer_conductance
 from invmask.evidence.views import Fate, ViewAnswers
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs.subject import ProbeImages, measure_views
+from invmask.runs.work.bench import ProbeImages, measure_views
 from tests.unit.run_helpers import VICTIM, write_victims
 
 

@@ -12,13 +12,14 @@ from invmask.errors import UserError
 from invmask.masks.repair import Gates, Repair, Weights, unchanged
 from invmask.masks.state import Masks
 from invmask.metrics import Measures
-from invmask.runs import files, journal, progress
-from invmask.runs.advance import Limits, Outcome, advance
-from invmask.runs.entries import StoredCandidates
-from invmask.runs.run import Run
-from invmask.runs.shapes import Shapes
-from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench
+from invmask.runs.store import files, journal
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.format import Shapes
+from invmask.runs.store.records import StoredCandidates
+from invmask.runs.store.run import Run
+from invmask.runs.work import progress
+from invmask.runs.work.advance import Limits, Outcome, advance
+from invmask.runs.work.bench import Bench
 from tests.unit.run_helpers import advance_to, small_spec, without_time, write_victims
 from tests.unit.searching import finder_spec, found, register_finder
 

@@ -18,11 +18,11 @@ from invmask.data.embedded import write_part
 from invmask.data.images import LabelledImages
 from invmask.defenses.ims import config
 from invmask.defenses.verdict import Verdict, verdict_words
-from invmask.runs.advance import Outcome
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench
-from invmask.runs.wants import Goal
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal
+from invmask.runs.store.run import Run
+from invmask.runs.work.advance import Outcome
+from invmask.runs.work.bench import Bench
 from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
 
 OUTCOME = {
@@ -183,7 +183,7 @@ def test_a_run_whose_search_is_over_has_a_verdict(
 def test_defend_gives_the_records_of_the_dashboards_engine(
     capsys: pytest.CaptureFixture[str], store: RunStore, monkeypatch: pytest.MonkeyPatch
 ):
-    from invmask.runs.advance import advance
+    from invmask.runs.work.advance import advance
 
     monkeypatch.setitem(config.PRESETS, "small", small_spec().config)
     status, out, _ = call(

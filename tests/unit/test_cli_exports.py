@@ -9,9 +9,9 @@ import pytest
 from invmask.cli import exports, main
 from invmask.data.budget import probe
 from invmask.exports.mask_file import read_mask
-from invmask.runs import evidence
-from invmask.runs.advance import Outcome
-from invmask.runs.run import Run
+from invmask.runs.store.run import Run
+from invmask.runs.work import evidence
+from invmask.runs.work.advance import Outcome
 from tests.unit.run_helpers import small_spec, taken, write_victims
 
 
@@ -64,8 +64,8 @@ def test_figures_of_neurons_and_tune_are_measured_if_asked_for(
 
 def test_measuring_waits_for_a_worker_that_is_at_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     said = [Outcome.BUSY, Outcome.BUSY, Outcome.IDLE]
-    monkeypatch.setattr("invmask.runs.cutting.measure_cuts", lambda _: said.pop(0))
-    monkeypatch.setattr("invmask.runs.gather.gather", lambda _: Outcome.IDLE)
+    monkeypatch.setattr("invmask.runs.work.measure_cuts.measure_cuts", lambda _: said.pop(0))
+    monkeypatch.setattr("invmask.runs.work.gather_evidence.gather", lambda _: Outcome.IDLE)
     monkeypatch.setattr(exports, "LOOK_AGAIN_SECONDS", 0)
     out = ["--out", str(tmp_path), "--format", "csv", "--only", "defend-losses"]
     assert main(["figures", run.id, *out, "--measure"]) == 0

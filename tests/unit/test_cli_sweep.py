@@ -15,16 +15,16 @@ from invmask import settings
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
-from invmask.runs import subject
-from invmask.runs.entries import RunState
-from invmask.runs.executor import Executor
+from invmask.runs.cluster.executor import Executor
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
-from invmask.runs.known import Known
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, read_want
+from invmask.runs.store.by_spec import Known
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, read_want
+from invmask.runs.store.records import RunState
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work import bench
 from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, small_spec, write_victims
 
 GRID = ["sweep", "--attacks", "badnets,clean", "--architectures", "preactresnet18w2", "--spc", "1", "--json"]
@@ -403,7 +403,7 @@ def test_mistakes_get_a_sentence_and_leave_nothing(home, capsys, words, sentence
 @pytest.mark.usefixtures("home")
 def test_a_large_grid_looks_at_the_machine_once_and_not_for_every_case(tmp_path, monkeypatch):
     looks, glob, from_name = Counter[str](), Path.glob, metadata.Distribution.from_name
-    monkeypatch.setattr(sweep, "spec_of", subject.spec_of)
+    monkeypatch.setattr(sweep, "spec_of", bench.spec_of)
     monkeypatch.setattr(Path, "glob", lambda *words: looks.update(["folder"]) or glob(*words))
     monkeypatch.setattr(metadata.Distribution, "from_name", lambda name: looks.update(["package"]) or from_name(name))
     cost = []

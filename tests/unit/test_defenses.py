@@ -22,11 +22,11 @@ from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
 from invmask.masks.repair import Gates, Weights, network_of
 from invmask.masks.state import View
-from invmask.runs import progress
-from invmask.runs.entries import RunState, entry_from_json, entry_to_json
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RunState, entry_from_json, entry_to_json
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work import progress
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import VICTIM, advance_to, without_time, write_victims
 
@@ -216,7 +216,7 @@ def test_a_run_of_it_goes_on_bit_for_bit_after_every_round_and_comes_to_an_end(e
 
 
 def finish(run: Run) -> None:
-    from invmask.runs.advance import advance
+    from invmask.runs.work.advance import advance
 
     advance(run.path)
 

@@ -15,13 +15,13 @@ import pytest
 
 from invmask import settings
 from invmask.errors import UserError
-from invmask.runs import files
-from invmask.runs.advance import Outcome, advance
-from invmask.runs.entries import RunState
-from invmask.runs.executor import Executor
-from invmask.runs.room import Need, Room
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.cluster.room import Need, Room
+from invmask.runs.store import files
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RunState
+from invmask.runs.store.run import Run
+from invmask.runs.work.advance import Outcome, advance
 from tests.unit.run_helpers import ROOT, long_spec, small_spec, without_time, write_victims
 
 # Generous: a machine that is busy with something else takes a minute to import torch.
@@ -305,7 +305,7 @@ def test_runs_share_one_worker(executor: Executor):
 def test_a_wish_of_another_process_is_seen(run: Run):
     code = f"""
 from pathlib import Path
-from invmask.runs.wants import Goal, Want, write_want
+from invmask.runs.store.goals import Goal, Want, write_want
 write_want(Path({str(run.path)!r}), Want(Goal.ADVANCE, 2))
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -382,7 +382,7 @@ def test_a_lost_cluster_is_started_again(executor: Executor, run: Run):
 
 
 def test_a_scheduler_that_does_not_answer_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("invmask.runs.cluster.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("invmask.runs.cluster.workers.CONNECT_SECONDS", 0.5)
     executor = Executor(RunStore(tmp_path / "runs"), workers=1, threads=1, scheduler="tcp://127.0.0.1:1").start()
     try:
         wait(lambda: executor.problem is not None, "the problem to be told")
@@ -396,8 +396,8 @@ def test_no_process_outlives_the_dashboard(tmp_path: Path, ending: str):
     code = f"""
 import os, signal, sys, time
 from pathlib import Path
-from invmask.runs.executor import Executor
-from invmask.runs.store import RunStore
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store.folder import RunStore
 executor = Executor(RunStore(Path({str(tmp_path / "runs")!r})), workers=1, threads=1).start()
 while executor._hands.cluster is None:
     time.sleep(0.05)

@@ -36,11 +36,12 @@ from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, FACTOR, for_column, on_paper
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
 from invmask.masks.state import GATED, MaskLayout
-from invmask.runs import cutting, evidence, gather, tuning
-from invmask.runs.entries import RunResult, RunState, RunSummary
-from invmask.runs.run import Run
-from invmask.runs.scores import run_scores
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.records import RunResult, RunState, RunSummary
+from invmask.runs.store.run import Run
+from invmask.runs.work import cut_curves as tuning
+from invmask.runs.work import evidence, gather_evidence, measure_cuts
+from invmask.runs.work.scores import run_scores
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 from tests.unit.test_figures_defend import Layer
 
@@ -118,15 +119,15 @@ def test_every_figure_of_the_book_can_be_drawn_told_of_and_tabled(
     own_home: Path, victim: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(evidence, "PER_CLASS", 1)
-    monkeypatch.setattr(gather, "CONDUCTANCE_IMAGES", 1)
+    monkeypatch.setattr(gather_evidence, "CONDUCTANCE_IMAGES", 1)
     run = make_run(own_home, victim, 5)
     early = {entry.name for entry in entries_of(read_records(run, 4))}
     assert not any(name.startswith(("tune", "neurons-top")) for name in early)
     assert {name for name in early if "-map-" in name or "agree" in name} - OF_DEFEND == BEFORE_EVIDENCE
     tuning.ERRAND.ask(run, 4)
-    cutting.measure_cuts(run.path)
+    measure_cuts.measure_cuts(run.path)
     evidence.ask(run, 4)
-    gather.gather(run.path)
+    gather_evidence.gather(run.path)
     whole = evidence.victim_evidence(run)
     assert whole is not None
     # What is known of some channels only is no figure yet.

@@ -16,10 +16,10 @@ from invmask.exports.mask_file import read_mask
 from invmask.exports.records import read_records
 from invmask.exports.work import make
 from invmask.masks.state import View
-from invmask.runs import files
-from invmask.runs.advance import advance
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.store import files
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
+from invmask.runs.work.advance import advance
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 CSV = Request("figures", 2, ("csv",), ("defend-losses",))

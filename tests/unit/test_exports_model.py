@@ -22,9 +22,9 @@ from invmask.exports.source import MaskSource, take_masks
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs import named_masks
-from invmask.runs.run import Run
-from invmask.runs.spec import RunSpec
+from invmask.runs.store import named_masks
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 DATA = Path(__file__).resolve().parents[1] / "data"

@@ -13,8 +13,8 @@ import pytest
 from invmask.exports import jobs, queue
 from invmask.exports.captions import ordinal
 from invmask.exports.jobs import JobStatus, Request
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
 from tests.unit.run_helpers import small_spec, write_victims
 
 REQUESTS = tuple(Request("figures", number, ("csv",), ("defend-losses",)) for number in (1, 2, 3))
@@ -93,7 +93,8 @@ def test_who_waits_outlives_a_restart_of_the_server(
         jobs.start(run, request)
     jobs.write_status(jobs.folder_of(run, REQUESTS[0]), JobStatus.working(pid=2**22 + 1))
     code = (
-        "import sys; from pathlib import Path; from invmask.exports import jobs; from invmask.runs.run import Run;"
+        "import sys; from pathlib import Path; from invmask.exports import jobs;"
+        "from invmask.runs.store.run import Run;"
         "jobs.subprocess.Popen = lambda words, **_: print(words[-1]) or type('P', (), {'pid': 0, 'wait': int})();"
         "jobs.queue.proceed(Path(sys.argv[1]), jobs._standing, jobs._begin)"
     )

@@ -16,21 +16,21 @@ from invmask.evidence.rankings import RANKINGS, first_of
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout
 from invmask.metrics import Measures
-from invmask.runs import evidence, gather
-from invmask.runs.advance import Outcome
-from invmask.runs.executor import Executor
-from invmask.runs.run import Run
-from invmask.runs.scores import Synthesized, run_scores, synthesized_change
-from invmask.runs.store import RunStore
-from invmask.runs.subject import ProbeImages
-from invmask.runs.top_cuts import DRAWS
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
+from invmask.runs.work import evidence, gather_evidence
+from invmask.runs.work.advance import Outcome
+from invmask.runs.work.bench import ProbeImages
+from invmask.runs.work.scores import Synthesized, run_scores, synthesized_change
+from invmask.runs.work.top_cuts import DRAWS
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(evidence, "PER_CLASS", 2)
-    monkeypatch.setattr(gather, "CONDUCTANCE_IMAGES", 2)
+    monkeypatch.setattr(gather_evidence, "CONDUCTANCE_IMAGES", 2)
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def make_run(home: Path, victim: str = VICTIM) -> Run:
 def gathered(home: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evidence, "PER_CLASS", 2)
-        patch.setattr(gather, "CONDUCTANCE_IMAGES", 2)
+        patch.setattr(gather_evidence, "CONDUCTANCE_IMAGES", 2)
         run = make_run(home)
         evidence.ask(run, 3)
         outcomes = []
         while not outcomes or outcomes[-1] is Outcome.MORE:
-            outcomes.append(gather.gather(run.path, seconds=0))
+            outcomes.append(gather_evidence.gather(run.path, seconds=0))
             assert len(outcomes) < 200
         assert len(outcomes) > 30
         assert outcomes[-1] is Outcome.IDLE
@@ -63,7 +63,7 @@ def gathered(home: Path) -> Run:
 def test_nothing_is_done_that_nobody_asked_for(home):
     run = make_run(home)
     assert not evidence.has_work(run)
-    assert gather.gather(run.path) is Outcome.IDLE
+    assert gather_evidence.gather(run.path) is Outcome.IDLE
     assert evidence.victim_evidence(run) is None
 
 
@@ -120,14 +120,14 @@ def test_evidence_is_gathered_on_the_run_s_device_where_there_is_one(
         on(model, *tensors)
         return torch.zeros(layer.channels)
 
-    monkeypatch.setattr(gather, "has_device", lambda name: here and name == "meta")
-    monkeypatch.setattr(gather, "run_scores", lambda *_: torch.zeros(150))
-    monkeypatch.setattr(gather, "synthesized_change", lambda *_: Synthesized(np.ones(150, np.float32), 2))
-    monkeypatch.setattr(gather, "Ablation", Cuts)
-    monkeypatch.setattr(gather, "view_probabilities", answers)
-    monkeypatch.setattr(gather, "activation_change", change)
-    monkeypatch.setattr(gather, "layer_conductance", conductance)
-    assert gather.gather(run.path) is Outcome.IDLE
+    monkeypatch.setattr(gather_evidence, "has_device", lambda name: here and name == "meta")
+    monkeypatch.setattr(gather_evidence, "run_scores", lambda *_: torch.zeros(150))
+    monkeypatch.setattr(gather_evidence, "synthesized_change", lambda *_: Synthesized(np.ones(150, np.float32), 2))
+    monkeypatch.setattr(gather_evidence, "Ablation", Cuts)
+    monkeypatch.setattr(gather_evidence, "view_probabilities", answers)
+    monkeypatch.setattr(gather_evidence, "activation_change", change)
+    monkeypatch.setattr(gather_evidence, "layer_conductance", conductance)
+    assert gather_evidence.gather(run.path) is Outcome.IDLE
     assert evidence.victim_evidence(run).complete
     assert set(seen) == {"meta" if here else "cpu"}
 
@@ -190,7 +190,7 @@ def test_the_first_channels_of_each_ranking_are_held_against_random_sets(home, g
 def test_what_the_page_leads_with_is_measured_first(home):
     run = make_run(home)
     evidence.ask(run, 3)
-    gather.gather(run.path, seconds=0)
+    gather_evidence.gather(run.path, seconds=0)
     first = evidence.top_cuts(run, 3)
     assert list(first.of) == ["score"]
     assert (len(first.of["score"].top), len(first.of["score"].random)) == (2, 0)
@@ -201,8 +201,8 @@ def test_what_the_page_leads_with_is_measured_first(home):
 def test_where_no_channel_scores_there_is_nothing_to_cut(home, monkeypatch):
     run = make_run(home)
     evidence.ask(run, 3)
-    monkeypatch.setattr(gather, "run_scores", lambda *_: torch.zeros(150))
-    gather.gather(run.path)
+    monkeypatch.setattr(gather_evidence, "run_scores", lambda *_: torch.zeros(150))
+    gather_evidence.gather(run.path)
     found = evidence.top_cuts(run, 3)
     assert found.complete
     assert (found.of["score"].channels, found.of["score"].top, found.of["score"].random) == ((), (found.original,), ())
@@ -211,8 +211,8 @@ def test_where_no_channel_scores_there_is_nothing_to_cut(home, monkeypatch):
 def test_another_run_of_the_same_victim_takes_it_over(home, gathered, monkeypatch):
     other = make_run(home)
     evidence.ask(other, 2)
-    monkeypatch.setattr(gather, "_next_piece", lambda *_: pytest.fail("done again"))
-    assert gather.gather(other.path) is Outcome.IDLE
+    monkeypatch.setattr(gather_evidence, "_next_piece", lambda *_: pytest.fail("done again"))
+    assert gather_evidence.gather(other.path) is Outcome.IDLE
     assert np.array_equal(evidence.victim_evidence(other).asr_change, evidence.victim_evidence(gathered).asr_change)
     assert evidence.top_cuts(other, 2).complete
 
@@ -220,7 +220,7 @@ def test_another_run_of_the_same_victim_takes_it_over(home, gathered, monkeypatc
 def test_a_clean_control_has_acc_alone(home):
     run = make_run(home, CONTROL)
     evidence.ask(run, 3)
-    assert gather.gather(run.path) is Outcome.IDLE
+    assert gather_evidence.gather(run.path) is Outcome.IDLE
     found = evidence.victim_evidence(run)
     assert found.complete
     assert np.isfinite(found.acc_change).all()
@@ -234,10 +234,10 @@ def test_a_clean_control_has_acc_alone(home):
 def test_what_goes_wrong_is_a_sentence_and_can_be_tried_again(home, monkeypatch):
     run = make_run(home)
     evidence.ask(run, 3)
-    monkeypatch.setattr(gather, "_bench", lambda *_: 1 / 0)
-    assert gather.gather(run.path) is Outcome.FAILED
+    monkeypatch.setattr(gather_evidence, "_bench", lambda *_: 1 / 0)
+    assert gather_evidence.gather(run.path) is Outcome.FAILED
     assert evidence.problem(run).startswith("The evidence could not be gathered.")
-    assert gather.gather(run.path) is Outcome.IDLE
+    assert gather_evidence.gather(run.path) is Outcome.IDLE
     evidence.ask(run, 3)
     assert evidence.has_work(run)
 

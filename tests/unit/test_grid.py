@@ -13,7 +13,6 @@ from invmask.attacks import make
 from invmask.attacks.victims import find_cards
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
-from invmask.runs.advance import advance
 from invmask.runs.grid import expand
 from invmask.runs.grid_results import (
     CaseResult,
@@ -25,7 +24,8 @@ from invmask.runs.grid_results import (
     write_case,
     write_tables,
 )
-from invmask.runs.wants import Goal, Want, write_want
+from invmask.runs.store.goals import Goal, Want, write_want
+from invmask.runs.work.advance import advance
 from tests.unit.run_helpers import ROOT, VICTIM, small_spec, taken, write_victims
 
 ARCHITECTURE = ["preactresnet18w16"]

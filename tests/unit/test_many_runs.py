@@ -16,15 +16,17 @@ from invmask.attacks.victims import read_card
 from invmask.cli import main
 from invmask.errors import UserError
 from invmask.metrics import Measures
-from invmask.runs import evidence, files, lookout, tuning
-from invmask.runs.advance import Outcome, advance
-from invmask.runs.cutting import measure_cuts
-from invmask.runs.entries import RunResult, RunState, Views
-from invmask.runs.executor import Executor
-from invmask.runs.gather import gather
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
+from invmask.runs.cluster import lookout
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store import files
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, Want, write_want
+from invmask.runs.store.records import RunResult, RunState, Views
+from invmask.runs.store.run import Run
+from invmask.runs.work import cut_curves, evidence
+from invmask.runs.work.advance import Outcome, advance
+from invmask.runs.work.gather_evidence import gather
+from invmask.runs.work.measure_cuts import measure_cuts
 from tests.unit.run_helpers import VICTIM, small_spec, write_victims
 
 OPERATIONS = {os: ("stat", "lstat", "open", "listdir", "scandir", "unlink"), io: ("open",)}
@@ -157,7 +159,7 @@ def test_a_wish_of_another_process_is_seen_at_the_next_look(own_home: Path):
     executor._look(executor._hands)
     assert cluster.given == []
     write_want(fresh.path, Want(Goal.ADVANCE, 1))
-    tuning.ERRAND.ask(run, 1)
+    cut_curves.ERRAND.ask(run, 1)
     executor._look(executor._hands)
     assert sorted(cluster.given) == [("cuts_unit", run.id), ("unit", fresh.id)]
 
@@ -201,7 +203,7 @@ def test_a_wish_in_the_moment_in_which_the_mark_goes_is_not_lost(own_home: Path,
         write_want(path, Want(Goal.ADVANCE, 1))
         (store.folder / files.WANTED / path.name).unlink()
 
-    monkeypatch.setattr("invmask.runs.executor.unmark", late)
+    monkeypatch.setattr("invmask.runs.cluster.executor.unmark", late)
     executor._look(executor._hands)
     monkeypatch.undo()
     executor._look(executor._hands)
@@ -219,7 +221,7 @@ def test_results_of_a_victim_trained_anew_are_made_anew(
     run = store.create(small_spec())
     store.advance(run.id)
     advance(run.path)
-    errand, work = (evidence.ERRAND, gather) if kind == "evidence" else (tuning.ERRAND, measure_cuts)
+    errand, work = (evidence.ERRAND, gather) if kind == "evidence" else (cut_curves.ERRAND, measure_cuts)
     errand.ask(run, 1)
     assert work(run.path) is Outcome.IDLE
     if busy:
@@ -267,7 +269,7 @@ def test_a_run_deleted_before_its_lock_is_taken_does_not_come_back(
     store = RunStore(own_home / "runs")
     run = store.create(small_spec(), Want(Goal.ADVANCE, 1))
     evidence.ask(run, 0)
-    tuning.ERRAND.ask(run, 0)
+    cut_curves.ERRAND.ask(run, 0)
     acquire = FileLock.acquire
 
     def late(lock: FileLock, timeout: float) -> object:

@@ -5,8 +5,8 @@ import torch
 
 from invmask.errors import UserError
 from invmask.masks.state import Masks
-from invmask.runs import named_masks
-from invmask.runs.run import Run
+from invmask.runs.store import named_masks
+from invmask.runs.store.run import Run
 from tests.unit.run_helpers import small_spec, taken, write_victims
 
 

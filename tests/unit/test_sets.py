@@ -25,7 +25,7 @@ from invmask.data.embedded import load_embedded
 from invmask.models.registry import ARCHITECTURES, split_width
 from invmask.runs.grid import Case
 from invmask.runs.grid_results import CaseResult
-from invmask.runs.spec import PROBE_PER_CLASS
+from invmask.runs.store.spec import PROBE_PER_CLASS
 from invmask.settings import ASSETS, BENCHMARKS
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import small_spec, taken

@@ -28,17 +28,18 @@ from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout, Masks
 from invmask.memory import held_bytes, least_recent_first
-from invmask.runs import advance as advance_module
-from invmask.runs import files, progress, scores
-from invmask.runs.advance import Limits, Outcome, advance
-from invmask.runs.entries import RunState
-from invmask.runs.marker import Marker
-from invmask.runs.parsed import Parsed
-from invmask.runs.process import began
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.subject import Bench, ProbeImages, make_bench, spec_of
-from invmask.runs.wants import Goal, Want, read_want, write_want
+from invmask.runs.store import files
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, Want, read_want, write_want
+from invmask.runs.store.parsed_records import Parsed
+from invmask.runs.store.process import began
+from invmask.runs.store.records import RunState
+from invmask.runs.store.run import Run
+from invmask.runs.work import advance as advance_module
+from invmask.runs.work import progress, scores
+from invmask.runs.work.advance import Limits, Outcome, advance
+from invmask.runs.work.bench import Bench, ProbeImages, make_bench, spec_of
+from invmask.runs.work.worker_mark import Marker
 from invmask.settings import victim_folders
 from tests.unit.run_helpers import (
     CONTROL,
@@ -231,8 +232,8 @@ def test_two_readers_see_the_same_while_it_is_written(store: RunStore):
         assert Run(run.path).entries() == seen
         code = f"""
 from pathlib import Path
-from invmask.runs.marker import Marker
-from invmask.runs.run import Run
+from invmask.runs.work.worker_mark import Marker
+from invmask.runs.store.run import Run
 print([repr(entry) for entry in Run(Path({str(run.path)!r})).entries()])
 """
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -258,7 +259,9 @@ def test_a_killed_process_loses_at_most_the_round_in_hand(store: RunStore):
     through, killed = store.create(long_spec(12)), store.create(long_spec(12))
     for run in (through, killed):
         store.go_on(run.id)
-    code = f"from pathlib import Path; from invmask.runs.advance import advance; advance(Path({str(killed.path)!r}))"
+    code = (
+        f"from pathlib import Path; from invmask.runs.work.advance import advance; advance(Path({str(killed.path)!r}))"
+    )
     worker = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     deadline = time.monotonic() + 400
     while (killed.committed() is None or killed.committed().round < 5) and time.monotonic() < deadline:
@@ -450,7 +453,7 @@ def test_damaged_files_give_one_sentence_and_hide_no_other_run(
     advance(bad.path)
     (bad.path / name).write_bytes(content)
     # As another process finds it: this one has parsed the records already.
-    monkeypatch.setattr("invmask.runs.run.PARSED", Parsed())
+    monkeypatch.setattr("invmask.runs.store.run.PARSED", Parsed())
     sentence = f"Run {bad.id} is damaged and cannot be read; delete it with 'python -m invmask delete {bad.id}'."
     # An object without a word of ours in it is a status that says nothing.
     sound = (name, content) == (files.STATUS, b'{"a": 1}')

@@ -27,12 +27,12 @@ from invmask.evidence.views import view_probabilities
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.metrics import Measures
-from invmask.runs import cutting, tuning
-from invmask.runs.advance import Outcome
-from invmask.runs.executor import Executor
-from invmask.runs.run import Run
-from invmask.runs.store import RunStore
-from invmask.runs.subject import make_bench
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.run import Run
+from invmask.runs.work import cut_curves, measure_cuts
+from invmask.runs.work.advance import Outcome
+from invmask.runs.work.bench import make_bench
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 LAYOUT = MaskLayout((MaskedLayer("one", 3, 0), MaskedLayer("two", 3, 3)))
@@ -63,12 +63,12 @@ def measured(home: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "masks_at", lambda run, _: spread_masks(run))
         run = make_run(home)
-        tuning.ERRAND.ask(run, 3)
-        assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
-        first = tuning.read_curves(run, 3)
+        cut_curves.ERRAND.ask(run, 3)
+        assert measure_cuts.measure_cuts(run.path, seconds=0) is Outcome.MORE
+        first = cut_curves.read_curves(run, 3)
         assert first.done == 1
         assert not first.complete
-        assert cutting.measure_cuts(run.path) is Outcome.IDLE
+        assert measure_cuts.measure_cuts(run.path) is Outcome.IDLE
     return run
 
 
@@ -96,9 +96,9 @@ def test_of_channels_of_the_same_score_the_mask_cuts_those_it_cuts_most_first():
 
 
 def test_curves_of_another_order_are_measured_anew(measured: Run, monkeypatch: pytest.MonkeyPatch):
-    assert tuning.read_curves(measured, 3) is not None
-    monkeypatch.setattr(tuning, "ORDER_VERSION", 1)
-    assert tuning.read_curves(measured, 3) is None
+    assert cut_curves.read_curves(measured, 3) is not None
+    monkeypatch.setattr(cut_curves, "ORDER_VERSION", 1)
+    assert cut_curves.read_curves(measured, 3) is None
 
 
 def test_each_threshold_cuts_what_lies_below_it():
@@ -176,10 +176,10 @@ def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, mo
         (own, subject.images[places] + torch.from_numpy(own.perturbations.astype(np.float32)), clean[places]),
     ):
         monkeypatch.setattr(Run, "examples_at", lambda *_, found=examples: found)
-        tuning.ERRAND.ask(run, 3)
+        cut_curves.ERRAND.ask(run, 3)
         (run.path / "tuning" / "round-3.json").unlink(missing_ok=True)
-        cutting.measure_cuts(run.path)
-        for each in tuning.read_curves(run, 3).points[Order.MASK][::4]:
+        measure_cuts.measure_cuts(run.path)
+        for each in cut_curves.read_curves(run, 3).points[Order.MASK][::4]:
             channels = run.masks_at(3).gate(View.PRUNED).argsort(stable=True)[: each.cut.channels].tolist()
             hard = hard_masks(run.masks_at(3), channels)
             said = view_probabilities(subject.model, Gates(hard), [View.PRUNED], images, subject.precision)[0].argmax(1)
@@ -188,15 +188,15 @@ def test_a_cut_is_measured_with_the_rounds_synthesized_trigger_on(home: Path, mo
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 25])
 def test_a_curve_grows_from_its_ends(count: int):
-    order = cutting.coarse_to_fine(count)
+    order = measure_cuts.coarse_to_fine(count)
     assert sorted(order) == list(range(count))
     assert count < 3 or order[:2] == [0, count - 1]
 
 
 def test_nothing_cut_is_the_original_and_a_cut_is_the_hard_masks_own_measure(home: Path, measured: Run):
-    found, masks = tuning.read_curves(measured, 3), spread_masks(measured)
+    found, masks = cut_curves.read_curves(measured, 3), spread_masks(measured)
     assert found.complete
-    assert not tuning.has_work(measured)
+    assert not cut_curves.has_work(measured)
     bench = make_bench(measured.spec(), [home / "victims"])
     assert found.original == measured.shapes().original
     assert found.learned == tuple(bench.measure(bench.probe, Gates(masks), (View.PRUNED, View.INVERSE)).values())
@@ -221,70 +221,70 @@ def test_cuts_of_another_score_are_measured_anew_and_those_of_another_victim_not
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run = make_run(home)
-    tuning.ERRAND.ask(run, 3)
-    cutting.measure_cuts(run.path)
+    cut_curves.ERRAND.ask(run, 3)
+    measure_cuts.measure_cuts(run.path)
     monkeypatch.setattr(scores, "SCORE_VERSION", scores.SCORE_VERSION + 1)
-    assert tuning.read_curves(run, 3) is None
-    assert cutting.measure_cuts(run.path) is Outcome.IDLE
-    found = tuning.read_curves(run, 3)
+    assert cut_curves.read_curves(run, 3) is None
+    assert measure_cuts.measure_cuts(run.path) is Outcome.IDLE
+    found = cut_curves.read_curves(run, 3)
     assert found.complete
     # Another network under the same name, while the process that measures goes on.
     path = home / "victims" / f"{VICTIM}.safetensors"
     content = path.read_bytes()
     weights = load_file(path)
     save_file({**weights, "linear.bias": weights["linear.bias"] + 5 * torch.eye(10)[3]}, path)
-    assert tuning.read_curves(run, 3) is None
-    assert cutting.measure_cuts(run.path) is Outcome.FAILED
-    assert "is another one than when run" in tuning.ERRAND.problem(run)
+    assert cut_curves.read_curves(run, 3) is None
+    assert measure_cuts.measure_cuts(run.path) is Outcome.FAILED
+    assert "is another one than when run" in cut_curves.ERRAND.problem(run)
     path.write_bytes(content)
-    assert tuning.read_curves(run, 3) == found
+    assert cut_curves.read_curves(run, 3) == found
 
 
 def test_a_clean_control_has_acc_alone(home: Path):
     run = make_run(home, CONTROL)
-    tuning.ERRAND.ask(run, 3)
-    assert cutting.measure_cuts(run.path) is Outcome.IDLE
-    found = tuning.read_curves(run, 3)
+    cut_curves.ERRAND.ask(run, 3)
+    assert measure_cuts.measure_cuts(run.path) is Outcome.IDLE
+    found = cut_curves.read_curves(run, 3)
     assert found.complete
     assert {each.pruned.asr for points in found.points.values() for each in points} == {None}
 
 
 def test_nothing_is_done_that_nobody_asked_for_and_damage_is_mended(home: Path, measured: Run):
     run = make_run(home)
-    assert cutting.measure_cuts(run.path) is Outcome.IDLE
-    assert tuning.read_curves(run, 3) is None
-    tuning.ERRAND.ask(run, 2)
+    assert measure_cuts.measure_cuts(run.path) is Outcome.IDLE
+    assert cut_curves.read_curves(run, 3) is None
+    cut_curves.ERRAND.ask(run, 2)
     (run.path / "tuning" / "round-2.json").write_text("[")
-    assert tuning.has_work(run)
-    assert tuning.read_curves(measured, 2) is None
+    assert cut_curves.has_work(run)
+    assert cut_curves.read_curves(measured, 2) is None
 
 
 def test_what_goes_wrong_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch):
     run = make_run(home)
-    tuning.ERRAND.ask(run, 3)
-    monkeypatch.setattr(cutting, "make_bench", lambda *_: 1 / 0)
-    assert cutting.measure_cuts(run.path) is Outcome.FAILED
-    assert tuning.ERRAND.problem(run).startswith("The cuts could not be measured. ZeroDivisionError")
-    assert not tuning.has_work(run)
+    cut_curves.ERRAND.ask(run, 3)
+    monkeypatch.setattr(measure_cuts, "make_bench", lambda *_: 1 / 0)
+    assert measure_cuts.measure_cuts(run.path) is Outcome.FAILED
+    assert cut_curves.ERRAND.problem(run).startswith("The cuts could not be measured. ZeroDivisionError")
+    assert not cut_curves.has_work(run)
 
 
 def test_work_that_kills_its_worker_again_and_again_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch):
     run = make_run(home)
     mark, written = run.path / "tuning" / "at-work.json", []
-    tuning.ERRAND.ask(run, 3)
-    monkeypatch.setattr(cutting.tuning, "write_curves", lambda *_: written.append(mark.read_text()))
-    cutting.measure_cuts(run.path, seconds=0)
+    cut_curves.ERRAND.ask(run, 3)
+    monkeypatch.setattr(measure_cuts.tuning, "write_curves", lambda *_: written.append(mark.read_text()))
+    measure_cuts.measure_cuts(run.path, seconds=0)
     assert (json.loads(written[0]), mark.exists()) == ({"losses": 1}, False)
     for losses in (1, 2):
         # As a worker that is killed leaves it.
         mark.write_text(json.dumps({"losses": losses}))
-        assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
+        assert measure_cuts.measure_cuts(run.path, seconds=0) is Outcome.MORE
         assert json.loads(written[-1]) == {"losses": losses + 1}
     mark.write_text(json.dumps({"losses": 3}))
-    assert cutting.measure_cuts(run.path, seconds=0) is Outcome.FAILED
-    assert "The worker was killed 3 times" in tuning.ERRAND.problem(run)
-    tuning.ERRAND.ask(run, 3)
-    assert cutting.measure_cuts(run.path, seconds=0) is Outcome.MORE
+    assert measure_cuts.measure_cuts(run.path, seconds=0) is Outcome.FAILED
+    assert "The worker was killed 3 times" in cut_curves.ERRAND.problem(run)
+    cut_curves.ERRAND.ask(run, 3)
+    assert measure_cuts.measure_cuts(run.path, seconds=0) is Outcome.MORE
 
 
 def test_cuts_of_an_accelerator_s_run_are_measured_where_there_is_none(home: Path):
@@ -292,10 +292,10 @@ def test_cuts_of_an_accelerator_s_run_are_measured_where_there_is_none(home: Pat
     on_cpu, elsewhere = make_run(home), replace(run.spec(), device="cuda:7", precision="bfloat16")
     (run.path / "spec.json").write_text(json.dumps(elsewhere.as_json()))
     for each in (run, on_cpu):
-        tuning.ERRAND.ask(each, 2)
-        assert cutting.measure_cuts(each.path) is Outcome.IDLE
-    assert tuning.ERRAND.problem(run) is None
-    assert tuning.read_curves(run, 2) == tuning.read_curves(on_cpu, 2)
+        cut_curves.ERRAND.ask(each, 2)
+        assert measure_cuts.measure_cuts(each.path) is Outcome.IDLE
+    assert cut_curves.ERRAND.problem(run) is None
+    assert cut_curves.read_curves(run, 2) == cut_curves.read_curves(on_cpu, 2)
 
 
 def test_an_executor_hands_it_to_a_worker(home: Path):

@@ -13,7 +13,7 @@ from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.scores import channel_scores, ranking
 from invmask.masks.state import MaskLayout, Masks
-from invmask.runs.subject import ProbeImages
+from invmask.runs.work.bench import ProbeImages
 from invmask.settings import ASSETS
 
 DATA = Path(__file__).resolve().parents[1] / "data"

@@ -29,9 +29,9 @@ from invmask.masks.repair import Gates
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.models import build
-from invmask.runs.advance import advance
-from invmask.runs.store import RunStore
-from invmask.runs.wants import Goal, Want, write_want
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import Goal, Want, write_want
+from invmask.runs.work.advance import advance
 from tests.unit.run_helpers import small_spec
 
 VICTIM = "cifar10-vitw32-badnets"

@@ -39,7 +39,7 @@ from invmask.data.embedded import ASSETS, load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import Classifier
-from invmask.runs.keys import victim_digest, weights_digest
+from invmask.runs.store.staleness import victim_digest, weights_digest
 from invmask.settings import BENCHMARKS
 from invmask.targets import Targets
 

@@ -49,7 +49,14 @@ def read_by_openmp(entry: str, **said: str) -> list[str | None]:
 
 @pytest.mark.parametrize(
     "entry",
-    ["app.py", "tests/conftest.py", "invmask.runs.advance", "invmask.exports.work", "invmask.cli.defend", *BENCHMARKS],
+    [
+        "app.py",
+        "tests/conftest.py",
+        "invmask.runs.work.advance",
+        "invmask.exports.work",
+        "invmask.cli.defend",
+        *BENCHMARKS,
+    ],
 )
 def test_threads_wait_briefly_wherever_torch_is_loaded(entry: str):
     looks, policy, _ = read_by_openmp(entry)

@@ -1,0 +1,347 @@
+"""Who advances runs: a thread that watches what is wanted of them, and hands out work to Dask workers.
+
+Anyone may say what is wanted of a run, in any process; an executor does it. Several may share one home: the
+run's lock decides which of them has it.
+"""
+
+import atexit
+import threading
+import time
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from invmask import settings
+from invmask.errors import UserError
+from invmask.runs.cluster.lookout import TELLING, Kind, Lookout, Signature
+from invmask.runs.cluster.room import Need, Room, threads_taken
+from invmask.runs.store.folder import RunStore
+from invmask.runs.store.goals import mark, unmark
+from invmask.runs.store.run import Run
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work import cut_curves, evidence
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from invmask.runs.cluster.workers import Cluster
+
+# A unit of work is short, so that many runs share few workers fairly.
+UNIT_ROUNDS = 16
+UNIT_SECONDS = 2.0
+# How long a wish that another process wrote may lie unseen.
+WATCH_SECONDS = 0.2
+# How long the end of a unit may go unseen.
+ASK_SECONDS = 0.01
+# Before a run that somebody else holds, or whose worker was lost, is tried again.
+RETRY_SECONDS = 1.0
+# Before workers that could not be had are tried for again: doubled each time, up to the second number.
+RESTART_SECONDS = (1.0, 30.0)
+# What is wanted may change while a unit begins: once or twice on end that is no trouble.
+MOST_UNSEEN = 3
+
+
+@dataclass
+class _Watched:
+    """What the thread remembers of a run and a kind of work, as long as there is something to do.
+
+    Attributes:
+        idle: its files' looks when there was nothing to do.
+        need, turn: of its last unit: what it takes, and which one it was of all; 0 before the first.
+        unseen: how often on end a worker found nothing to do where there was something.
+        problem: why its units come to nothing, as a sentence.
+    """
+
+    idle: Signature | None = None
+    future: "Future | None" = None
+    need: Need = field(default_factory=Need)
+    turn: int = 0
+    not_before: float = 0.0
+    unseen: int = 0
+    problem: str | None = None
+
+
+@dataclass
+class _Hands:
+    """Of the watching thread alone."""
+
+    lookout: Lookout
+    cluster: "Cluster | None" = None
+    watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
+    turn: int = 0
+    prepared: "Future | None" = None
+    not_before: float = 0.0
+    patience: float = RESTART_SECONDS[0]
+
+
+class Executor:
+    """Advances every run of a store, as long as it lives. What is asked of it is written down and returns at once.
+
+    Args:
+        store: the runs to advance.
+        workers: most processes, each started when there is a unit for it; where not given, the machine's setting, and
+            no unit begins while those under way have all cores.
+        threads: of each process, where a run does not say otherwise; the machine's setting where not given.
+        scheduler: address of an existing Dask scheduler; the machine's setting where not given, and without
+            one a cluster of child processes.
+
+    Raises:
+        UserError: the machine's settings are wrong.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        workers: int | None = None,
+        threads: int | None = None,
+        scheduler: str | None = None,
+    ) -> None:
+        self.store = store
+        asked_for = workers or settings.workers_asked_for()
+        self.workers = asked_for or settings.workers()
+        self._room = Room(self.workers, None if asked_for else settings.cores())
+        self.threads = threads or settings.threads()
+        self.scheduler = scheduler or settings.scheduler()
+        self._problem: str | None = None
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._hands = _Hands(Lookout(store))
+        self._awaited: RunSpec | None = None
+        self._prepared: set[str] = set()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is being advanced, as a sentence; None if all is well. A single run's trouble is the run's."""
+        return self._problem
+
+    @property
+    def places(self) -> int:
+        """How many runs can be advanced at once: the workers, or what an existing scheduler has."""
+        cluster = self._hands.cluster
+        return self.workers if cluster is None or self.scheduler is None else cluster.places
+
+    def start(self) -> "Executor":
+        """Begin to watch, and start the workers in the background. Returns at once; calling it again does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="invmask-executor", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
+        return self
+
+    def create(self, spec: RunSpec) -> Run:
+        """A new run that waits for what is wanted of it, with no more threads than other runs leave it, but one.
+
+        It keeps them for good, alone or not: records repeat with one number of threads only.
+        """
+        if spec.device == "cpu" and self.scheduler is None:
+            # A finished one has no mark, so a store of hundreds costs no more.
+            marked = self.store.marked()
+            left = settings.threads(taken=threads_taken(run for run in self.store.runs() if run.id in marked))
+            spec = replace(spec, threads=min(spec.threads, left))
+        return self.store.create(spec)
+
+    def prepare(self, spec: RunSpec) -> None:
+        """Have the worker load the victim of a run that may be asked for soon, unless it has been asked to before."""
+        if self.scheduler is None and spec.victim not in self._prepared:
+            self._prepared.add(spec.victim)
+            self._awaited = spec
+            self._wake.set()
+
+    def advance(self, run_id: str, rounds: int = 1) -> None:
+        """Take so many rounds more, then pause; see `RunStore.advance`."""
+        self.store.advance(run_id, rounds)
+        self._wake.set()
+
+    def go_on(self, run_id: str) -> None:
+        """Go on to the end, after a pause, a stop or a failure."""
+        self.store.go_on(run_id)
+        self._wake.set()
+
+    resume = go_on
+
+    def pause(self, run_id: str) -> None:
+        """Pause after the round in hand."""
+        self.store.pause(run_id)
+
+    def stop(self, run_id: str) -> None:
+        """End the run after the round in hand, and measure it as it stands."""
+        self.store.stop(run_id)
+        self._wake.set()
+
+    def gather_evidence(self, run_id: str, round_taken: int) -> None:
+        """Have the evidence about the run's channels gathered; see `evidence.ask`."""
+        evidence.ask(self.store.run(run_id), round_taken)
+        self._wake.set()
+
+    def measure_cuts(self, run_id: str, round_taken: int) -> None:
+        """Have hard cuts of the run's masks measured; see `cut_curves.ERRAND`."""
+        cut_curves.ERRAND.ask(self.store.run(run_id), round_taken)
+        self._wake.set()
+
+    def delete(self, run_id: str) -> None:
+        """Delete the run, as soon as the round in hand is over; see `RunStore.delete`."""
+        self.store.delete(run_id)
+
+    def close(self) -> None:
+        """End the watching and the workers; runs stay as they are and can be taken up again. May be called twice."""
+        atexit.unregister(self.close)
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=30)
+
+    def _watch(self) -> None:
+        hands = self._hands
+        try:
+            while not self._closing.is_set():
+                self._wake.clear()
+                try:
+                    self._look(hands)
+                except Exception as error:  # whatever happens, the thread has to go on
+                    self._trouble(hands, _sentence(error))
+                self._rest(hands)
+        finally:
+            if hands.cluster is not None:
+                hands.cluster.close()
+
+    def _rest(self, hands: _Hands) -> None:
+        """Until there may be something to do: a wish of this process, a unit that is over, or `WATCH_SECONDS`."""
+        # Asking is cheap. A callback of Dask's would be called while the interpreter shuts down, and complain.
+        until = time.monotonic() + WATCH_SECONDS
+        while time.monotonic() < until and not self._wake.wait(ASK_SECONDS):
+            if any(watched.future is not None and watched.future.done() for watched in hands.watched.values()):
+                return
+
+    def _look(self, hands: _Hands) -> None:
+        """Collect what has been done, and hand out what is to be done."""
+        now = time.monotonic()
+        if now < hands.not_before:
+            return
+        if hands.cluster is None:
+            from invmask.runs.cluster.workers import Cluster
+
+            hands.cluster = Cluster(1, self.threads, self.scheduler)
+        problem = hands.cluster.problem()
+        if problem is not None:
+            self._trouble(hands, problem)
+            return
+        due: list[tuple[Run, Kind, _Watched]] = []
+        for run in hands.lookout.runs({run_id for run_id, _ in hands.watched}):
+            found = self._due(hands, run, now)
+            if found is None:
+                for kind in TELLING:
+                    hands.watched.pop((run.id, kind), None)
+            else:
+                due += found
+        self._hand_out(hands, hands.cluster, due)
+        if self._awaited is not None and not due:
+            from invmask.runs.work.unit import prepare_unit
+
+            # Kept, for Dask gives up what nobody waits for. What comes of it is seen when the run is asked for.
+            spec, home = self._awaited.as_json(), str(self.store.folder.parent)
+            hands.prepared = hands.cluster.client.submit(prepare_unit, spec, home, pure=False)
+            self._awaited = None
+        self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
+
+    def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, _Watched]] | None:
+        """What there is to do of one run now; None where it need not be looked at again before it is marked."""
+        if not run.path.is_dir():
+            unmark(run.path)
+            return None
+        watched: dict[Kind, _Watched] = {kind: hands.watched.setdefault((run.id, kind), _Watched()) for kind in TELLING}
+        due: list[tuple[Run, Kind, _Watched]] = []
+        for kind, each in watched.items():
+            self._collect(hands, each, now)
+            if each.future is not None or now < each.not_before:
+                continue
+            if not self._has_work(hands, run, kind, each):
+                each.unseen, each.problem = 0, None
+            elif each.unseen >= MOST_UNSEEN:
+                each.unseen, each.not_before = 0, now + RETRY_SECONDS
+                each.problem = f"A worker does not find {run.path}. Every worker has to see that folder."
+            else:
+                due.append((run, kind, each))
+        if any(each.idle is None for each in watched.values()):
+            return due
+        unmark(run.path)
+        if any(self._has_work(hands, run, kind, each) for kind, each in watched.items()):
+            # Something was wanted in the moment in which the mark went.
+            mark(run.path)
+            return due
+        return None
+
+    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, _Watched]]) -> None:
+        """Begin what there is room for: what has waited longest first, of new ones the oldest."""
+        under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
+        for run, kind, watched in sorted(due, key=lambda each: each[2].turn):
+            need = Need.of(run)
+            # Of a scheduler's workers elsewhere nobody knows the cores here, and Dask takes units in turn.
+            if self.scheduler is not None or self._room.has(need, under_way):
+                under_way.append(need)
+                hands.turn += 1
+                watched.need, watched.turn = need, hands.turn
+                watched.future = self._submit(cluster, run, kind)
+        if self.scheduler is None and len(under_way) > 1:
+            cluster.grow(len(under_way))
+
+    def _submit(self, cluster: "Cluster", run: Run, kind: Kind) -> "Future":
+        from invmask.runs.work.unit import cuts_unit, evidence_unit, unit
+
+        if kind != "rounds":
+            work = evidence_unit if kind == "evidence" else cuts_unit
+            return cluster.client.submit(work, str(run.path), UNIT_SECONDS, pure=False)
+        return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
+
+    def _collect(self, hands: _Hands, watched: _Watched, now: float) -> None:
+        if watched.future is None or not watched.future.done():
+            return
+        future, watched.future = watched.future, None
+        outcome = "busy"
+        try:
+            outcome = future.result(timeout=5)
+            hands.patience = RESTART_SECONDS[0]
+            watched.unseen = watched.unseen + 1 if outcome == "idle" else 0
+            if outcome != "idle":
+                watched.problem = None
+        except Exception as error:
+            # Of a lost worker the run itself knows, and counts how often; anything else somebody has to be told.
+            if not _is_loss(error):
+                first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
+                watched.problem = f"A worker cannot do its work ({type(error).__name__}: {first})."
+        watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
+        watched.idle = None
+
+    def _has_work(self, hands: _Hands, run: Run, kind: Kind, watched: _Watched) -> bool:
+        signature = hands.lookout.signature(run, kind)
+        if signature == watched.idle:
+            return False
+        try:
+            work = {"rounds": Run.has_work, "evidence": evidence.has_work, "cuts": cut_curves.has_work}[kind](run)
+        except UserError:  # damaged; a listing says so
+            work = False
+        watched.idle = None if work else signature
+        return work
+
+    def _trouble(self, hands: _Hands, problem: str) -> None:
+        """Say what is wrong, let the workers go, and try anew a little later."""
+        self._problem = problem
+        hands.not_before = time.monotonic() + hands.patience
+        hands.patience = min(2 * hands.patience, RESTART_SECONDS[1])
+        hands.watched.clear()
+        hands.lookout = Lookout(self.store)
+        if hands.cluster is not None:
+            hands.cluster.close()
+            hands.cluster = None
+
+
+def _is_loss(error: Exception) -> bool:
+    """Whether a unit came to nothing because its worker, or the scheduler, is gone."""
+    own = type(error).__module__.partition(".")[0] in ("distributed", "tornado")
+    return own or isinstance(error, CancelledError | TimeoutError)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
+    return f"The workers are in trouble ({type(error).__name__}: {first}); they are being started again."

@@ -1,0 +1,226 @@
+"""All runs below one folder: making, listing and deleting them, and saying what is wanted of them."""
+
+import contextlib
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import Timeout
+
+from invmask.errors import UserError
+from invmask.runs.store import files
+from invmask.runs.store.goals import Goal, Want, mark, want_lock, write_want
+from invmask.runs.store.records import RunSummary
+from invmask.runs.store.run import Run, check_name, damage
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.store.summaries import Summaries
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9]{1,16}-[a-z0-9]{4}", re.ASCII)
+MOST_ROUNDS = 100_000
+_SUMMARIES: dict[Path, Summaries] = {}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every run, newest first, and a sentence for each directory that could not be read."""
+
+    runs: tuple[RunSummary, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """All runs below one folder (`settings.runs_folder()`)."""
+
+    folder: Path
+
+    def create(self, spec: RunSpec, want: Want | None = None) -> Run:
+        """A new run; it appears all at once. Nothing is done yet unless `want` says so."""
+        slug = re.sub(r"[^a-z0-9]", "", spec.victim.rpartition("-")[2].lower())[:16] or "run"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            run = Run(self.folder / f"{stamp}-{slug}-{secrets.token_hex(2)}")
+            if not run.path.exists():
+                break
+        fresh = self.folder / f".new-{run.id}"
+        fresh.mkdir()
+        files.write_json(fresh / files.SPEC, spec.as_json())
+        files.write_json(fresh / files.WANT, asdict(want or Want()))
+        fresh.rename(run.path)
+        if want is not None:
+            mark(run.path)
+        return run
+
+    def run(self, run_id: str) -> Run:
+        """The run of that id.
+
+        Raises:
+            UserError: there is none; ids come from addresses and command lines, so anything may be asked for. Or it is
+                there without what it is made of (`RunDamagedError`).
+        """
+        if not RUN_ID.fullmatch(run_id) or not (self.folder / run_id).is_dir():
+            raise _missing(run_id)
+        run = Run(self.folder / run_id)
+        if not run.exists():
+            raise damage(run_id)
+        return run
+
+    def runs(self) -> list[Run]:
+        """Every run's directory, newest first, readable or not."""
+        try:
+            names = sorted((path.name for path in self.folder.iterdir()), reverse=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(f"The runs in {self.folder} cannot be read; set INVMASK_HOME to another folder.") from error
+        return [Run(self.folder / name) for name in names if RUN_ID.fullmatch(name)]
+
+    def marked(self) -> set[str]:
+        """The ids of those that there may be something to do about, see `lookout`. As quick for any number of runs."""
+        try:
+            return {path.name for path in (self.folder / files.WANTED).iterdir() if RUN_ID.fullmatch(path.name)}
+        except FileNotFoundError:
+            return set()
+
+    def listing(self) -> Listing:
+        """Every run at a glance; a damaged one never hides the others."""
+        found, problems, runs = [], [], self.runs()
+        summaries = _SUMMARIES.setdefault(self.folder, Summaries())
+        summaries.keep(runs)
+        for run in runs:
+            try:
+                found.append(summaries.of(run))
+            except UserError as error:
+                if run.path.is_dir():
+                    problems.append(str(error))
+        return Listing(tuple(found), tuple(problems))
+
+    def advance(self, run_id: str, rounds: int = 1) -> None:
+        """Ask for so many rounds more, then a pause; asked twice, twice as many.
+
+        Raises:
+            UserError: there is no such run, or `rounds` is outside 1 to 100,000.
+        """
+        if not 1 <= rounds <= MOST_ROUNDS:
+            raise UserError(f"The number of rounds has to be between 1 and {MOST_ROUNDS}, not {rounds}.")
+        run = self.run(run_id)
+        with _asking(run):
+            committed, want = run.committed(), run.want()
+            taken = committed.round if committed else 0
+            start = max(taken, want.until or 0) if want.goal is Goal.ADVANCE else taken
+            self._ask(run, Want(Goal.ADVANCE, start + rounds))
+
+    def go_on(self, run_id: str, until: int | None = None, because: str | None = None) -> None:
+        """Ask for all rounds to the end, after a pause, a failure or a stop.
+
+        Args:
+            until: end the run after this round in any case, and say so with the sentence `because`.
+
+        Raises:
+            UserError: there is no such run.
+        """
+        run = self.run(run_id)
+        with _asking(run):
+            self._ask(run, Want(Goal.FINISH, until, because))
+
+    def pause(self, run_id: str) -> None:
+        """Ask for a pause after the round in hand; where the run is to end at some round, that stays known.
+
+        Raises:
+            UserError: there is no such run.
+        """
+        run = self.run(run_id)
+        with _asking(run):
+            want = Want()
+            with contextlib.suppress(UserError):
+                want = run.want()
+            kept = want if want.goal in (Goal.FINISH, Goal.PAUSE) else Want()
+            write_want(run.path, Want(Goal.PAUSE, kept.until, kept.because))
+
+    def stop(self, run_id: str) -> None:
+        """Ask to end the run after the round in hand and to measure it as it stands.
+
+        Raises:
+            UserError: there is no such run.
+        """
+        run = self.run(run_id)
+        with _asking(run):
+            write_want(run.path, Want(Goal.STOP))
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Give a run a name of one's own, at most `run.MOST_NAME` characters; an empty one takes the name away.
+
+        Raises:
+            UserError: there is no such run, or that is no name.
+        """
+        run, name = self.run(run_id), check_name(name)
+        try:
+            files.write_json(run.path / files.NAME, {"name": name})
+        except FileNotFoundError as error:
+            raise _missing(run_id) from error
+
+    def _ask(self, run: Run, want: Want) -> None:
+        # In this order: who sees the failure gone must see what is wanted now.
+        write_want(run.path, want)
+        (run.path / files.STATUS).unlink(missing_ok=True)
+
+    def delete(self, run_id: str, patience: float = 30.0) -> None:
+        """Delete a run, damaged or not; whoever advances it is asked to stop and given `patience` seconds.
+
+        Raises:
+            UserError: there is no such run, or a worker still holds it.
+        """
+        if not RUN_ID.fullmatch(run_id) or not (self.folder / run_id).is_dir():
+            raise _missing(run_id)
+        run = Run(self.folder / run_id)
+        trash = self.folder / f".old-{run.id}-{secrets.token_hex(2)}"
+        try:
+            write_want(run.path, Want(Goal.PAUSE))
+            with run.advance_lock().acquire(timeout=patience):
+                run.path.rename(trash)
+        except Timeout as error:
+            raise UserError(f"Run {run.id} is still busy with a round; try again in a moment.") from error
+        except FileNotFoundError as error:
+            if run.path.is_dir():
+                raise
+            raise _missing(run_id) from error
+        finally:
+            self._forget_gone()
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def _forget_gone(self) -> None:
+        """Remove the locks and marks of runs that are gone: of another process, or left by one that came too late.
+
+        A run is there before its first lock, and no run comes back: without it, nobody has anything left to guard.
+        """
+        left = [path for folder in (files.LOCKS, files.WANTED) for path in (self.folder / folder).glob("*")]
+        # In this order: a run that begins meanwhile is not taken for one that is gone.
+        there = {path.name for path in self.folder.iterdir()}
+        for path in left:
+            if path.name.partition(".")[0] not in there:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _asking(run: Run) -> Iterator[None]:
+    """Nobody else asks for something meanwhile.
+
+    Raises:
+        UserError: the run was deleted meanwhile.
+    """
+    try:
+        with want_lock(run.path):
+            yield
+    except FileNotFoundError as error:
+        if run.exists():
+            raise
+        raise _missing(run.id) from error
+
+
+def _missing(run_id: str) -> UserError:
+    return UserError(f"There is no run '{run_id[:60]}'; see 'python -m invmask runs' for those there are.")
