@@ -31,11 +31,11 @@ from invmask.attacks.victims import load_victim, versions
 from invmask.cli.runs import store
 from invmask.cli.sweep import file_of, is_done, run_cases
 from invmask.errors import UserError
+from invmask.grids.grid import Case
+from invmask.grids.results import CaseResult, read_case
 from invmask.machine import processor
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
-from invmask.runs.grid import Case
-from invmask.runs.grid_results import CaseResult, read_case
 from invmask.runs.work.bench import ProbeImages, make_bench, measure_views
 
 RESULTS = Path(__file__).parent / "results"

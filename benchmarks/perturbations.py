@@ -12,7 +12,7 @@ from benchmarks import sweep
 from invmask import settings
 from invmask.attacks.victims import find_cards, read_card
 from invmask.errors import UserError
-from invmask.runs.grid_results import read_folder
+from invmask.grids.results import read_folder
 from invmask.runs.store.folder import RunStore
 
 PRESET = "paper"

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import defence, perturbations, quality, sweep, unlike, zoo, zoo_entries, zoo_roc, zoo_search
 from benchmarks.cases import JUDGED, in_words, judged, machines_of, search_of
 from invmask.attacks.victims import CLEAN
-from invmask.runs.grid_results import CaseResult, as_markdown, read_case, read_folder, summarise
+from invmask.grids.results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
 
 ROOT = Path(__file__).parents[1]

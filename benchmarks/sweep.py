@@ -16,7 +16,7 @@ from invmask.attacks.victims import USUAL
 from invmask.cli import main as invmask
 from invmask.cli.sweep import numbers, words
 from invmask.errors import UserError
-from invmask.runs.grid import expand
+from invmask.grids.grid import expand
 
 RESULTS = Path(__file__).parent / "results" / "sweep"
 NAME = "benchmark"

@@ -22,7 +22,7 @@ from invmask.attacks.victims import find_cards
 from invmask.cli.sweep import is_done, run_cases, train_missing
 from invmask.cli.train import fetch
 from invmask.errors import UserError
-from invmask.runs.grid import Case
+from invmask.grids.grid import Case
 
 RESULTS = Path(__file__).parent / "results" / "unlike"
 NAME = "unlike"

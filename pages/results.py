@@ -5,8 +5,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from invmask.figures.palette import VIEW_TITLES
+from invmask.grids.results import CaseResult, views_of
 from invmask.masks.state import View
-from invmask.runs.grid_results import CaseResult, views_of
 from invmask.ui import address, results_data, results_panels, widgets
 from invmask.ui.names import count
 

@@ -26,10 +26,8 @@ from invmask.data.registry import dataset_info, is_fetched
 from invmask.defenses import registry
 from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
-from invmask.models import is_transformer
-from invmask.runs.cluster.executor import Executor
-from invmask.runs.grid import Case, expand
-from invmask.runs.grid_results import (
+from invmask.grids.grid import Case, expand
+from invmask.grids.results import (
     UNKNOWN,
     CaseResult,
     as_markdown,
@@ -39,6 +37,8 @@ from invmask.runs.grid_results import (
     write_case,
     write_tables,
 )
+from invmask.models import is_transformer
+from invmask.runs.cluster.executor import Executor
 from invmask.runs.store.by_spec import Known
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState, RunSummary

@@ -19,8 +19,8 @@ from invmask.exports.sweeps import axis_titles, is_curve, sweep_figure
 from invmask.exports.tuning import cut_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
+from invmask.grids.curve import SPC, Place
 from invmask.metrics import Measures
-from invmask.runs.sweep import SPC, Place
 from invmask.runs.work.cut_curves import CutCurves
 
 

@@ -19,12 +19,12 @@ from invmask.exports.frames import Examples, Frame, examples, read_frame
 from invmask.exports.one_channel import drawn
 from invmask.exports.sweeps import finished_along
 from invmask.figures.palette import Theme
+from invmask.grids.curve import Place
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import check_victim, of_todays_victim
-from invmask.runs.sweep import Place
 from invmask.runs.work.cut_curves import CutCurves, read_curves
 from invmask.runs.work.evidence import VictimEvidence, top_cuts, victim_evidence
 from invmask.runs.work.scores import run_scores, synthesized_change

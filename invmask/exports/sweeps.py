@@ -9,8 +9,8 @@ from invmask.defenses.entry import Entry
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import Theme
 from invmask.figures.tune import SweepPoint, sweep_curves
+from invmask.grids.curve import SPC, Place, computed_alike
 from invmask.runs.store.records import RunState, RunSummary
-from invmask.runs.sweep import SPC, Place, computed_alike
 
 LEAST_VALUES = 2
 """Of a setting, or there is no curve to speak of."""

@@ -10,8 +10,7 @@ from invmask.defenses import registry
 from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.figures.grid_map import GridCell
-from invmask.masks.state import View
-from invmask.runs.grid_results import (
+from invmask.grids.results import (
     ARITHMETIC,
     MEASURES,
     UNKNOWN,
@@ -20,6 +19,7 @@ from invmask.runs.grid_results import (
     read_folder,
     summarise,
 )
+from invmask.masks.state import View
 from invmask.ui import kept
 from invmask.ui.names import architecture_title, count, dataset_title
 

@@ -5,9 +5,9 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.defenses.settings import DefenseConfig
 from invmask.figures.grid_map import grid_map
+from invmask.grids.results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.masks.state import View
 from invmask.models import is_transformer
-from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.ui import address, cache, defend_controls, results_data
 from invmask.ui.names import MEASURE_TITLES, count, dataset_title
 from invmask.ui.theme import chart, current_theme

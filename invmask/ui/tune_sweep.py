@@ -15,12 +15,12 @@ from invmask.errors import UserError, cannot_be_used
 from invmask.exports.entry import measured_on
 from invmask.exports.sweeps import axis_titles, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
+from invmask.grids.curve import SPC, Place, lay_out
 from invmask.models import is_transformer
 from invmask.runs.store import staleness
 from invmask.runs.store.folder import Listing
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
-from invmask.runs.sweep import SPC, Place, lay_out
 from invmask.runs.work.bench import spec_with
 from invmask.ui import address, cache, tune_choice
 from invmask.ui.defend_controls import FIRST_SPC, spc_offered

@@ -11,8 +11,8 @@ from invmask.defenses.ims.config import preset
 from invmask.exports.data import figure_table
 from invmask.figures.grid_map import GridCell, grid_map, ink
 from invmask.figures.network_map import colour_scale
+from invmask.grids.results import MEASURES, VIEWS, CaseResult, write_case
 from invmask.masks.state import View
-from invmask.runs.grid_results import MEASURES, VIEWS, CaseResult, write_case
 from invmask.ui import results_data
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import VICTIM

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Page, expect
 
-from invmask.runs.grid import expand
-from invmask.runs.grid_results import write_case
+from invmask.grids.grid import expand
+from invmask.grids.results import write_case
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import heading, press, query, settled, wait_until
 from tests.unit.run_helpers import small_spec, taken

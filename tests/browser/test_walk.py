@@ -9,10 +9,10 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from invmask.defenses.ims.config import preset
 from invmask.figures.channels import cell_places
+from invmask.grids.curve import UNDER_WAY
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState
 from invmask.runs.store.spec import RunSpec
-from invmask.runs.sweep import UNDER_WAY
 from tests.browser.chromium import find_chromium
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import (

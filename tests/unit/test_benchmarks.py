@@ -20,8 +20,8 @@ from invmask.attacks.victims import find_cards, load_victim
 from invmask.cli import sweep
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
-from invmask.runs.grid import Case
-from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
+from invmask.grids.grid import Case
+from invmask.grids.results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.store import process
 from invmask.runs.work.bench import spec_of
 from tests.unit.run_helpers import VICTIM, write_victims

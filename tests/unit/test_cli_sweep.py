@@ -15,9 +15,9 @@ from invmask import settings
 from invmask.cli import main, sweep
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
+from invmask.grids.grid import expand
+from invmask.grids.results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.grid import expand
-from invmask.runs.grid_results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.store.by_spec import Known
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.goals import Goal, read_want
@@ -441,7 +441,7 @@ def test_a_large_grid_reads_every_run_that_is_there_once(home, monkeypatch):
 def test_a_grid_does_not_load_the_compiler_of_torch():
     code = """
 import sys
-from invmask.runs.grid import expand
+from invmask.grids.grid import expand
 expand(["badnets"], ["preactresnet18w2", "cnn4"], ["cifar10"], [0.1], ["default"], [1], [0])
 sys.exit("torch._dynamo" in sys.modules)
 """

@@ -13,8 +13,8 @@ from invmask.attacks import make
 from invmask.attacks.victims import find_cards
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
-from invmask.runs.grid import expand
-from invmask.runs.grid_results import (
+from invmask.grids.grid import expand
+from invmask.grids.results import (
     CaseResult,
     as_markdown,
     read_case,

@@ -22,9 +22,9 @@ from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import CLEAN, VictimCard, find_cards, load_victim, read_card, save_victim, versions
 from invmask.data.budget import probe
 from invmask.data.embedded import load_embedded
+from invmask.grids.grid import Case
+from invmask.grids.results import CaseResult
 from invmask.models.registry import ARCHITECTURES, split_width
-from invmask.runs.grid import Case
-from invmask.runs.grid_results import CaseResult
 from invmask.runs.store.spec import PROBE_PER_CLASS
 from invmask.settings import ASSETS, BENCHMARKS
 from tests.conftest import make_narrow

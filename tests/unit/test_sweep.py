@@ -11,11 +11,11 @@ from invmask.defenses.ims.config import Phase
 from invmask.errors import UserError
 from invmask.exports.records import read_records
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
+from invmask.grids.curve import SPC, lay_out
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import of_todays_victim
-from invmask.runs.sweep import SPC, lay_out
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 

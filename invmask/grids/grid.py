@@ -10,8 +10,8 @@ from invmask.attacks.victims import CLEAN
 from invmask.data.budget import MAX_SPC
 from invmask.defenses import registry
 from invmask.errors import UserError
+from invmask.grids.results import CaseResult, from_summary
 from invmask.machine import Precision, device_kind
-from invmask.runs.grid_results import CaseResult, from_summary
 from invmask.runs.store.records import RunSummary
 from invmask.runs.work.bench import usual_precision
 
