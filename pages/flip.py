@@ -3,7 +3,7 @@
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.exports.samples import by_turns
+from invmask.frames.samples import by_turns
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.ui import answers, cache, export_picks, flip_choice, flip_panels, widgets

@@ -5,7 +5,7 @@ import streamlit as st
 
 from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.attacks.victims import VictimCard
-from invmask.exports.samples import trigger_pictures
+from invmask.frames.samples import trigger_pictures
 from invmask.ui import address, answers, cache, widgets
 from invmask.ui.names import count, target_title
 from invmask.ui.samples import Answer, Kind, Picture, Sample, amplified, sample_grid

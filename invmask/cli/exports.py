@@ -23,8 +23,8 @@ NOT_MEASURED = (
 def figures(arguments: argparse.Namespace) -> int:
     """Write a run's figures into a folder."""
     from invmask.exports.archive import check_formats, write_figures
-    from invmask.exports.records import Picks, read_records
     from invmask.figures.paper import PAGE_MM, WIDTHS_MM
+    from invmask.frames.run_records import Picks, read_records
 
     if arguments.width not in WIDTHS_MM:
         widths = " or ".join(map(str, WIDTHS_MM))

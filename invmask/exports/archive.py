@@ -13,13 +13,13 @@ from plotly.offline import get_plotlyjs
 from invmask import disk
 from invmask.errors import UserError
 from invmask.exports.book import entries_of
-from invmask.exports.captions import about, caption
 from invmask.exports.data import figure_csv
-from invmask.exports.entry import Entry
 from invmask.exports.html_file import figure_page
 from invmask.exports.images import IMAGE_FORMATS, NO_BROWSER, Renderer, find_browser
-from invmask.exports.records import RunRecords
 from invmask.figures.paper import COLUMN_MM, PAGE_MM, for_column
+from invmask.frames.captions import about, caption
+from invmask.frames.entry import Entry
+from invmask.frames.run_records import RunRecords
 from invmask.runs.store import files
 
 Format = Literal["svg", "pdf", "png", "html", "csv"]

@@ -11,14 +11,14 @@ import plotly.graph_objects as go
 from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order
-from invmask.exports import candidates, frames, samples
 from invmask.exports.book_neurons import NEURONS
-from invmask.exports.entry import Draw, Entry, measured_on, on_probe, triggered
-from invmask.exports.records import RunRecords
-from invmask.exports.sweeps import axis_titles, is_curve, sweep_figure
-from invmask.exports.tuning import cut_figure
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
+from invmask.frames import candidates, frame, samples
+from invmask.frames.curves import axis_titles, is_curve, sweep_figure
+from invmask.frames.entry import Draw, Entry, measured_on, on_probe, triggered
+from invmask.frames.hard_cuts import cut_figure
+from invmask.frames.run_records import RunRecords
 from invmask.grids.curve import SPC, Place
 from invmask.metrics import Measures
 from invmask.runs.work.cut_curves import CutCurves
@@ -48,12 +48,12 @@ def _map(quantity: str) -> Entry:
         f"Every channel of the network, layer by layer, coloured by its {QUANTITIES[quantity].lower()}. The bars "
         "show which share of each layer's channels is selected (s < 0.5, where the defence selects), pruned (m < 0.5) "
         "and cut in the inverse view (m\u0304 < 0.5).",
-        lambda records, theme: frames.map_figure(records.frame, quantity, theme, records.wide_in(theme)),
+        lambda records, theme: frame.map_figure(records.frame, quantity, theme, records.wide_in(theme)),
         lambda records: records.capabilities.channels and quantity in records.frame.quantities,
     )
 
 
-def _of_frame(draw: Callable[[frames.Frame, Theme], go.Figure]) -> Draw:
+def _of_frame(draw: Callable[[frame.Frame, Theme], go.Figure]) -> Draw:
     return lambda records, theme: draw(records.frame, theme)
 
 
@@ -61,7 +61,7 @@ def _has_triggers(records: RunRecords) -> bool:
     return records.capabilities.triggers
 
 
-def _with_panels(draw: Callable[[frames.Frame, Theme, bool], go.Figure]) -> Draw:
+def _with_panels(draw: Callable[[frame.Frame, Theme, bool], go.Figure]) -> Draw:
     """The same of a figure whose panels stand otherwise where it is wide."""
     return lambda records, theme: draw(records.frame, theme, records.wide_in(theme))
 
@@ -166,27 +166,27 @@ BOOK: tuple[Entry, ...] = (
     Entry(
         "defend-labels", "Defend", "Labels that the perturbations flip to",
         "How many clean images the perturbations of this round flip to each label.",
-        lambda records, theme: frames.labels_figure(records.frame, records.classes, records.target, theme),
+        lambda records, theme: frame.labels_figure(records.frame, records.classes, records.target, theme),
         _has_triggers, n=_in_batch,
     ),
     Entry(
         "defend-inner", "Defend", "How well the inner problem does",
         "The share of the batch whose answer the perturbation flips, after every round. Of the flipped images, the "
         "share that the inverse view follows and the share that the pruned view restores.",
-        _of_frame(frames.inner_figure), _has_triggers, n=_in_batches,
+        _of_frame(frame.inner_figure), _has_triggers, n=_in_batches,
     ),
     Entry(
         "defend-measures", "Defend", "ACC, ASR and RA over the rounds",
         "Clean accuracy (ACC) of the views after every round; for a backdoored victim also the attack success "
         "rate (ASR) and the recovery accuracy (RA) on triggered images that are not of their target class already. "
         "The defence sees none of these images.",
-        _with_panels(frames.measures_figure), n=on_probe,
+        _with_panels(frame.measures_figure), n=on_probe,
     ),
     Entry(
         "defend-losses", "Defend", "The terms of the loss over the rounds",
         "Every term of the outer loss after every round, in nats. The shares of channels selected and kept are numbers "
         "from 0 to 1.",
-        _with_panels(frames.losses_figure),
+        _with_panels(frame.losses_figure),
     ),
     Entry(
         "flip-samples", "Flip", "Samples under the views",

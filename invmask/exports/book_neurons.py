@@ -1,9 +1,9 @@
 """The figures of the page Neurons in the book."""
 
-from invmask.exports import neurons
-from invmask.exports.channels import RANKED_BY
-from invmask.exports.entry import Entry, on_probe
-from invmask.exports.records import RunRecords
+from invmask.frames import neurons
+from invmask.frames.channels import RANKED_BY
+from invmask.frames.entry import Entry, on_probe
+from invmask.frames.run_records import RunRecords
 
 _COLOURS = {
     "score": (

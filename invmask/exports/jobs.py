@@ -47,7 +47,7 @@ class Request:
         view, mask: of the model: which view, and the name of masks made by hand (None: the run's own).
         stamp: tells masks of one name from later ones of the same name.
         width_mm: of the figures in print, one of `figures.paper.WIDTHS_MM`.
-        sample, channel, draw: what figures and report show of Flip and Neurons, see `records.Picks`.
+        sample, channel, draw: what figures and report show of Flip and Neurons, see `run_records.Picks`.
     """
 
     kind: Kind

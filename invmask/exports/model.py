@@ -20,7 +20,7 @@ from torch import Tensor
 from invmask.attacks.victims import new_model
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
-from invmask.exports.agreement import Agreement, compare
+from invmask.exports.model_agreement import Agreement, compare
 from invmask.exports.source import METADATA_KEY, MaskSource
 from invmask.masks.attach import attached
 from invmask.masks.fold import Folded, fold

@@ -11,11 +11,11 @@ from plotly.offline import get_plotlyjs
 
 from invmask.defenses.verdict import regression, reliability, verdict_words
 from invmask.exports.book import entries_of
-from invmask.exports.captions import provenance, setting_title, settings
-from invmask.exports.entry import measured_on
 from invmask.exports.html_file import figure_part
-from invmask.exports.records import RunRecords
 from invmask.figures.palette import VIEW_TITLES
+from invmask.frames.captions import provenance, setting_title, settings
+from invmask.frames.entry import measured_on
+from invmask.frames.run_records import RunRecords
 from invmask.masks.state import Sparsity
 from invmask.runs.store import files
 from invmask.runs.store.records import Views, verdict

@@ -42,9 +42,9 @@ def make(folder: Path) -> JobStatus:
 
 def _pages(folder: Path, run: Run, request: Request) -> JobStatus:
     from invmask.exports.archive import write_archive
-    from invmask.exports.records import Picks, read_records
     from invmask.exports.report import write_report
     from invmask.figures.paper import PAGE_MM
+    from invmask.frames.run_records import Picks, read_records
 
     wide, picks = request.width_mm == PAGE_MM, Picks(request.sample, request.channel, request.draw)
     records = read_records(run, request.round, picks, wide)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.exports import candidates, frames
-from invmask.exports.frames import Frame
 from invmask.figures.candidates import Cards
 from invmask.figures.palette import Theme
 from invmask.figures.triggers import TriggerTiles, trigger_tiles
+from invmask.frames import candidates
+from invmask.frames import frame as frames
+from invmask.frames.frame import Frame
 from invmask.masks.state import GATED, View
 from invmask.ui import cache, kept
 

@@ -4,13 +4,13 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
-from invmask.exports.frames import labels_figure
-from invmask.exports.records import RunRecords
-from invmask.exports.samples import synthesized_figure
 from invmask.figures.candidates import Cards, candidate_pictures
 from invmask.figures.channels import QUANTITIES
 from invmask.figures.inner import SHARES
 from invmask.figures.palette import Theme
+from invmask.frames.frame import labels_figure
+from invmask.frames.run_records import RunRecords
+from invmask.frames.samples import synthesized_figure
 from invmask.runs.store.records import RunState, RunSummary, verdict
 from invmask.ui import address, cache, defend_frames, defend_map, run_trouble
 from invmask.ui.defend_actions import show_buttons, show_problem, take_moved

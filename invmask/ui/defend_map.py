@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.components.v2 import component
 
-from invmask.exports.channels import channel_name
 from invmask.figures.channels import channel_at
+from invmask.frames.channels import channel_name
 from invmask.masks.state import MaskedLayer
 from invmask.ui import address
 from invmask.ui.defend_timeline import asked_round

@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 import streamlit as st
 
-from invmask.exports.frames import most_rounds
+from invmask.frames.frame import most_rounds
 from invmask.runs.store.records import RoundEntry, RunState, RunSummary, course
 from invmask.ui import cache
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.exports import jobs
-from invmask.exports.captions import ordinal
 from invmask.exports.jobs import STARTING, JobStatus, Kind, Request
+from invmask.frames.captions import ordinal
 from invmask.runs.store.run import Run
 from invmask.ui import run_trouble
 

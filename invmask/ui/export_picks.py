@@ -3,8 +3,8 @@
 import streamlit as st
 
 from invmask.data.budget import probe
-from invmask.exports.channels import channel_name
-from invmask.exports.records import CLEAN_SAMPLE, Picks
+from invmask.frames.channels import channel_name
+from invmask.frames.run_records import CLEAN_SAMPLE, Picks
 from invmask.runs.store.run import Run
 from invmask.ui import address, cache
 

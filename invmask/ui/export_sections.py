@@ -8,9 +8,9 @@ from invmask.exports.archive import FORMATS
 from invmask.exports.book import BOOK, entries_of
 from invmask.exports.images import find_browser
 from invmask.exports.jobs import Request
-from invmask.exports.records import Picks, read_records
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
 from invmask.figures.paper import WIDTHS_MM
+from invmask.frames.run_records import Picks, read_records
 from invmask.masks.state import GATED, View
 from invmask.runs.store import named_masks
 from invmask.runs.store.run import Run

@@ -7,9 +7,9 @@ import streamlit as st
 
 from invmask.attacks.victims import VictimCard
 from invmask.evidence.views import FATE_EXPLANATIONS, Fate
-from invmask.exports.samples import SHOWN, flip_pictures
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
+from invmask.frames.samples import SHOWN, flip_pictures
 from invmask.masks.state import View
 from invmask.metrics import flags
 from invmask.runs.store import named_masks

@@ -5,8 +5,8 @@ import streamlit as st
 
 from invmask.evidence.agreement import rank_correlation
 from invmask.evidence.rankings import suspicion
-from invmask.exports.channels import RANKED_BY, Channels
-from invmask.exports.neurons import COMPARED, agreement_rows, shared_figure
+from invmask.frames.channels import RANKED_BY, Channels
+from invmask.frames.neurons import COMPARED, agreement_rows, shared_figure
 from invmask.ui.names import count
 from invmask.ui.theme import chart, current_theme
 

@@ -4,16 +4,16 @@ import numpy as np
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.exports import neurons
-from invmask.exports.channels import OF_THE_MASKS, SHORT, Channels, channel_name, find_channel
-from invmask.exports.entry import Draw
-from invmask.exports.frames import most_rounds, stage_titles
-from invmask.exports.one_channel import Conducted, MapRow
-from invmask.exports.records import Picks, read_records
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
 from invmask.figures.rounds import axis_end, phase_spans
+from invmask.frames import neurons
+from invmask.frames.channels import OF_THE_MASKS, SHORT, Channels, channel_name, find_channel
+from invmask.frames.entry import Draw
+from invmask.frames.frame import most_rounds, stage_titles
+from invmask.frames.one_channel import Conducted, MapRow
+from invmask.frames.run_records import Picks, read_records
 from invmask.masks.state import GATED, View
 from invmask.runs.store.records import RunSummary
 from invmask.ui import address, cache, neurons_choice, neurons_pictures

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from invmask.exports.channels import RANKED_BY
-from invmask.exports.neurons import FIRST_SHOWN
+from invmask.frames.channels import RANKED_BY
+from invmask.frames.neurons import FIRST_SHOWN
 from invmask.masks import edit
 from invmask.masks.state import Masks
 from invmask.runs.store import named_masks

@@ -11,7 +11,7 @@ from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.evidence.views import view_probabilities
-from invmask.exports.channels import Channels, known_channels
+from invmask.frames.channels import Channels, known_channels
 from invmask.masks import edit
 from invmask.masks.repair import Gates
 from invmask.masks.state import Masks, View

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from invmask.exports.channels import RANKED_BY
 from invmask.figures.palette import GROUND
+from invmask.frames.channels import RANKED_BY
 from invmask.metrics import Measures
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided, NeuronsChoice

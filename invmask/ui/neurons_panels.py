@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.attacks.victims import VictimCard
-from invmask.exports.channels import OF_THE_MASKS, Channels, channel_name
 from invmask.figures.network_map import network_map
+from invmask.frames.channels import OF_THE_MASKS, Channels, channel_name
 from invmask.runs.store.records import RunSummary
 from invmask.ui import address, neurons_choice, neurons_data
 from invmask.ui.names import count, plain

@@ -1,8 +1,8 @@
 """The pictures of one channel's page: computed once for all sessions, for a handful of images at a time."""
 
-from invmask.exports import one_channel
-from invmask.exports.one_channel import Attributed, Conducted, Excited, MapRow
 from invmask.figures.channel_history import ChannelHistory
+from invmask.frames import one_channel
+from invmask.frames.one_channel import Attributed, Conducted, Excited, MapRow
 from invmask.ui import cache, kept, neurons_data
 
 

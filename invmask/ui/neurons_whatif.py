@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.exports.channels import channel_name
 from invmask.figures.pictures import PictureRow, picture_rows
+from invmask.frames.channels import channel_name
 from invmask.masks.state import View
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary

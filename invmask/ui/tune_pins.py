@@ -4,7 +4,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.evidence.threshold import Order
-from invmask.exports.tuning import cut_figure, cut_words
+from invmask.frames.hard_cuts import cut_figure, cut_words
 from invmask.runs.store.records import Views
 from invmask.runs.work import cut_curves
 from invmask.ui import cache, tune_choice

@@ -12,9 +12,9 @@ from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import Setting
 from invmask.errors import UserError, cannot_be_used
-from invmask.exports.entry import measured_on
-from invmask.exports.sweeps import axis_titles, sweep_figure
 from invmask.figures.measures import MEASURE_TITLES
+from invmask.frames.curves import axis_titles, sweep_figure
+from invmask.frames.entry import measured_on
 from invmask.grids.curve import SPC, Place, lay_out
 from invmask.models import is_transformer
 from invmask.runs.store import staleness

@@ -17,7 +17,7 @@ from invmask.evidence.threshold import (
     hard_masks,
     propose,
 )
-from invmask.exports.tuning import cut_figure, cut_words
+from invmask.frames.hard_cuts import cut_figure, cut_words
 from invmask.masks.state import Masks
 from invmask.runs.store.records import RunSummary, Views
 from invmask.runs.work import cut_curves

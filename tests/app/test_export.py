@@ -8,8 +8,8 @@ import pytest
 from invmask.exports import jobs
 from invmask.exports.book import BOOK, entries_of
 from invmask.exports.jobs import JobStatus, Request
-from invmask.exports.records import read_records
 from invmask.exports.work import make
+from invmask.frames.run_records import read_records
 from invmask.runs.store import files, named_masks
 from tests.app.conftest import make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to

@@ -16,8 +16,8 @@ from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence.rankings import COUNTS, first_of
 from invmask.evidence.scores import ranking
-from invmask.exports.channels import OF_THE_MASKS, channel_name, find_channel
-from invmask.exports.one_channel import Conducted
+from invmask.frames.channels import OF_THE_MASKS, channel_name, find_channel
+from invmask.frames.one_channel import Conducted
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs.store import named_masks

@@ -15,8 +15,8 @@ from invmask.data.budget import MAX_SPC
 from invmask.data.embedded import drawn_files, embedded_folder
 from invmask.data.prepare import prepare
 from invmask.exports.book import entries_of
-from invmask.exports.records import read_records
 from invmask.exports.report import report
+from invmask.frames.run_records import read_records
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.run import Run
 from invmask.ui import cache, defend_controls

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from invmask.exports.book import entries_of
-from invmask.exports.records import read_records
+from invmask.frames.run_records import read_records
 from invmask.runs.store.run import Run
 from tests.browser.dashboard import PATIENCE_MS, Dashboard, new_context
 from tests.browser.pages import go_to, heading, press, settled

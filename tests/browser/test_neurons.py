@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from safetensors.torch import load_file
 
 from invmask.defenses.ims.config import preset
-from invmask.exports.channels import channel_name
+from invmask.frames.channels import channel_name
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
 from tests.browser.dashboard import Dashboard

@@ -18,7 +18,7 @@ from tests.unit.run_helpers import small_spec, taken, write_victims
 @pytest.fixture
 def run(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     few = type("Part", (), {"images": probe("cifar10", 2)})
-    monkeypatch.setattr("invmask.exports.agreement.load_embedded", lambda *_: few)
+    monkeypatch.setattr("invmask.exports.model_agreement.load_embedded", lambda *_: few)
     write_victims(own_home / "victims")
     return taken(own_home, small_spec(), 3)
 

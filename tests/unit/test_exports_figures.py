@@ -21,20 +21,21 @@ from PIL import Image
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.errors import UserError
 from invmask.evidence.activation import feature_maps
-from invmask.exports import images, one_channel
+from invmask.exports import images
 from invmask.exports.archive import FORMATS, write_archive, write_figures
 from invmask.exports.book import BOOK, entries_of
-from invmask.exports.captions import caption, provenance, setting_title
 from invmask.exports.data import figure_csv, figure_table
-from invmask.exports.records import Picks, RunRecords, read_records
 from invmask.exports.report import report
-from invmask.exports.sweeps import finished_along, is_curve
 from invmask.figures.channels import ChannelState, channel_map
 from invmask.figures.lettering import text_width
 from invmask.figures.network_map import ChannelValues, network_map
 from invmask.figures.palette import VIEW_COLOURS, Theme
 from invmask.figures.paper import DRAWN_WIDTH, FACTOR, for_column, on_paper
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
+from invmask.frames import one_channel
+from invmask.frames.captions import caption, provenance, setting_title
+from invmask.frames.curves import finished_along, is_curve
+from invmask.frames.run_records import Picks, RunRecords, read_records
 from invmask.masks.state import GATED, MaskLayout
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunResult, RunState, RunSummary

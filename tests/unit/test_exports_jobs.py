@@ -13,8 +13,8 @@ from invmask.errors import UserError
 from invmask.exports import jobs
 from invmask.exports.jobs import JobStatus, Request
 from invmask.exports.mask_file import read_mask
-from invmask.exports.records import read_records
 from invmask.exports.work import make
+from invmask.frames.run_records import read_records
 from invmask.masks.state import View
 from invmask.runs.store import files
 from invmask.runs.store.folder import RunStore
@@ -105,7 +105,7 @@ def test_the_model_is_checked_and_the_mask_comes_along(run: Run, monkeypatch: py
     from invmask.data.budget import probe
 
     few = type("Part", (), {"images": probe("cifar10", 1)})
-    monkeypatch.setattr("invmask.exports.agreement.load_embedded", lambda *_: few)
+    monkeypatch.setattr("invmask.exports.model_agreement.load_embedded", lambda *_: few)
     request = Request("model", 2, ("safetensors", "mask"), view="inverse")
     status = make_here(run, request)
     assert (status.state, status.agrees) == ("done", True)

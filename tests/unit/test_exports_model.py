@@ -16,8 +16,8 @@ from invmask.attacks.victims import load_victim
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
 from invmask.exports import model as exported
-from invmask.exports.agreement import Agreement, compare
 from invmask.exports.mask_file import read_mask, write_mask
+from invmask.exports.model_agreement import Agreement, compare
 from invmask.exports.source import MaskSource, take_masks
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.repair import Gates

@@ -16,10 +16,7 @@ from invmask.data.classes import GTSRB
 from invmask.data.images import CIFAR10
 from invmask.defenses.family_words import FAMILY_WORDS
 from invmask.exports.book import entries_of
-from invmask.exports.candidates import search_cards
-from invmask.exports.captions import caption
 from invmask.exports.data import figure_csv
-from invmask.exports.records import RunRecords, read_records
 from invmask.exports.report import report
 from invmask.figures.candidates import (
     BAR,
@@ -35,6 +32,9 @@ from invmask.figures.candidates import (
 from invmask.figures.lettering import LINE, text_width
 from invmask.figures.palette import NEUTRAL, TEXT
 from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, for_column
+from invmask.frames.candidates import search_cards
+from invmask.frames.captions import caption
+from invmask.frames.run_records import RunRecords, read_records
 from tests.unit.run_helpers import small_spec, taken, write_victims
 from tests.unit.searching import LEAD, finder_spec, register_finder
 

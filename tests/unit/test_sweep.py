@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from invmask.defenses.ims.config import Phase
 from invmask.errors import UserError
-from invmask.exports.records import read_records
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
+from invmask.frames.run_records import read_records
 from invmask.grids.curve import SPC, lay_out
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState, RunSummary

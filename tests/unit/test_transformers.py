@@ -15,13 +15,13 @@ from invmask.evidence.attribution import grad_cam, integrated_gradients
 from invmask.evidence.conductance import channel_conductance, layer_conductance
 from invmask.evidence.scores import channel_scores
 from invmask.exports import model as exported
-from invmask.exports import one_channel
 from invmask.exports.book_neurons import NEURONS
-from invmask.exports.channels import channel_name
 from invmask.exports.mask_file import read_mask, write_mask
-from invmask.exports.neurons import conductance_figure
-from invmask.exports.records import Picks, read_records
 from invmask.exports.source import MaskSource, take_masks
+from invmask.frames import one_channel
+from invmask.frames.channels import channel_name
+from invmask.frames.neurons import conductance_figure
+from invmask.frames.run_records import Picks, read_records
 from invmask.masks.attach import attached, gated_logits
 from invmask.masks.fold import fold
 from invmask.masks.outputs import as_maps, block_width, channels_first

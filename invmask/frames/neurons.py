@@ -8,12 +8,6 @@ import plotly.graph_objects as go
 from invmask.data.budget import probe
 from invmask.evidence.agreement import overlap
 from invmask.evidence.rankings import nearest_count
-from invmask.exports import one_channel
-from invmask.exports.captions import ordinal
-from invmask.exports.channels import RANKED_BY, Channels, channel_name
-from invmask.exports.frames import most_rounds, stage_titles
-from invmask.exports.one_channel import MapRow
-from invmask.exports.records import RunRecords
 from invmask.figures.agreement import Shared, shared_tops
 from invmask.figures.channel_history import channel_history
 from invmask.figures.measures import MEASURE_TITLES
@@ -22,6 +16,12 @@ from invmask.figures.palette import VIEW_TITLES, Theme
 from invmask.figures.pictures import Heat, PictureRow, Tile, picture_rows
 from invmask.figures.rounds import axis_end, phase_spans
 from invmask.figures.top_curves import TopLine, top_curves
+from invmask.frames import one_channel
+from invmask.frames.captions import ordinal
+from invmask.frames.channels import RANKED_BY, Channels, channel_name
+from invmask.frames.frame import most_rounds, stage_titles
+from invmask.frames.one_channel import MapRow
+from invmask.frames.run_records import RunRecords
 from invmask.masks.outputs import is_transformer
 from invmask.masks.state import GATED
 from invmask.metrics import Measures

@@ -14,11 +14,11 @@ from invmask.data.images import LabelledImages
 from invmask.defenses.entry import Capabilities
 from invmask.errors import UserError
 from invmask.evidence.views import ViewAnswers, view_probabilities
-from invmask.exports.channels import Channels, find_channel, known_channels
-from invmask.exports.frames import Examples, Frame, examples, read_frame
-from invmask.exports.one_channel import drawn
-from invmask.exports.sweeps import finished_along
 from invmask.figures.palette import Theme
+from invmask.frames.channels import Channels, find_channel, known_channels
+from invmask.frames.curves import finished_along
+from invmask.frames.frame import Examples, Frame, examples, read_frame
+from invmask.frames.one_channel import drawn
 from invmask.grids.curve import Place
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.store.folder import RunStore

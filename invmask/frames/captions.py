@@ -8,11 +8,11 @@ from invmask import __version__
 from invmask.attacks.poison import CLEAN_LABEL
 from invmask.defenses.settings import Setting
 from invmask.errors import UserError
-from invmask.exports.entry import Entry
-from invmask.exports.frames import stage_titles
-from invmask.exports.records import RunRecords
 from invmask.figures.paper import COLUMN_MM, PAGE_MM
 from invmask.figures.rounds import phase_spans
+from invmask.frames.entry import Entry
+from invmask.frames.frame import stage_titles
+from invmask.frames.run_records import RunRecords
 from invmask.models import is_transformer
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from invmask.exports.records import RunRecords
 from invmask.figures.palette import Theme
+from invmask.frames.run_records import RunRecords
 from invmask.metrics import Measures
 
 Draw = Callable[[RunRecords, Theme], go.Figure]

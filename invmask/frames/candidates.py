@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from invmask.exports.frames import Frame
-from invmask.exports.records import RunRecords
 from invmask.figures.candidates import Card, Cards, candidate_pictures, family_words, full_size, lead_words
 from invmask.figures.palette import Theme
+from invmask.frames.frame import Frame
+from invmask.frames.run_records import RunRecords
 
 
 def search_cards(frame: Frame, classes: Sequence[str]) -> Cards | None:
