@@ -22,10 +22,10 @@ from torch import Tensor
 from invmask.attacks.victims import load_victim, versions
 from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, cut_gates
-from invmask.evidence.views import view_probabilities
 from invmask.machine import choose_precision, processor
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
+from invmask.measure.views import view_probabilities
 from invmask.runs.store.spec import PROBE_PER_CLASS
 from invmask.runs.work.bench import ProbeImages
 from invmask.settings import victim_folders

@@ -41,7 +41,7 @@ from invmask.data.registry import load_dataset
 from invmask.defenses import verdict
 from invmask.errors import UserError
 from invmask.machine import processor
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.models import Classifier, suited_precision
 
 RESULTS = Path(__file__).parent / "results" / "zoo"

@@ -32,7 +32,7 @@ from invmask.attacks.stored import DIGITS, file_name, restore, trigger_file
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
-from invmask.metrics import Measures, answers, flags
+from invmask.measure.metrics import Measures, answers, flags
 from invmask.models import Classifier, build
 from invmask.targets import Targets
 

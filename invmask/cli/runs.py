@@ -13,7 +13,7 @@ from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.defenses.verdict import verdict_words
 from invmask.errors import UserError
 from invmask.masks.state import View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RoundEntry, RunSummary, Views, verdict
 from invmask.runs.store.run import Run

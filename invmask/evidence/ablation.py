@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from invmask.machine import Precision
 from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskLayout
-from invmask.metrics import Flags, Measures, flags
+from invmask.measure.metrics import Flags, Measures, flags
 from invmask.targets import Targets
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invmask.evidence.scores import ranking
 from invmask.masks.state import HARD, Masks, View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 
 THRESHOLDS = (0.001, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.999)
 """Of the effective mask; closer together at the ends, where most masks lie."""

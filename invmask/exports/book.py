@@ -20,7 +20,7 @@ from invmask.frames.entry import Draw, Entry, measured_on, on_probe, triggered
 from invmask.frames.hard_cuts import cut_figure
 from invmask.frames.run_records import RunRecords
 from invmask.grids.curve import SPC, Place
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.work.cut_curves import CutCurves
 
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from invmask.figures.palette import Theme
 from invmask.frames.run_records import RunRecords
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 
 Draw = Callable[[RunRecords, Theme], go.Figure]
 

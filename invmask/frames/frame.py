@@ -16,7 +16,7 @@ from invmask.figures.measures import measure_curves
 from invmask.figures.palette import Theme
 from invmask.figures.rounds import PhaseSpan, axis_end, phase_spans
 from invmask.masks.state import GATED, View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store.records import RoundEntry, RunSummary, Views
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec

@@ -24,7 +24,7 @@ from invmask.frames.one_channel import MapRow
 from invmask.frames.run_records import RunRecords
 from invmask.masks.outputs import is_transformer
 from invmask.masks.state import GATED
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.work.bench import ProbeImages
 from invmask.runs.work.top_cuts import Ranked
 

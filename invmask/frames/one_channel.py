@@ -12,10 +12,10 @@ from invmask.data.images import LabelledImages
 from invmask.evidence.activation import feature_maps
 from invmask.evidence.attribution import grad_cam, integrated_gradients
 from invmask.evidence.conductance import channel_conductance
-from invmask.evidence.views import view_probabilities
 from invmask.figures.channel_history import ChannelHistory
 from invmask.masks.repair import Gates
 from invmask.masks.state import GATED, MaskLayout, Masks, View
+from invmask.measure.views import view_probabilities
 from invmask.runs.store.run import Run
 from invmask.runs.work.bench import ProbeImages
 

@@ -13,7 +13,6 @@ from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.defenses.entry import Capabilities
 from invmask.errors import UserError
-from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.figures.palette import Theme
 from invmask.frames.channels import Channels, find_channel, known_channels
 from invmask.frames.curves import finished_along
@@ -21,6 +20,7 @@ from invmask.frames.frame import Examples, Frame, examples, read_frame
 from invmask.frames.one_channel import drawn
 from invmask.grids.curve import Place
 from invmask.masks.state import MaskLayout, View
+from invmask.measure.views import ViewAnswers, view_probabilities
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import Run

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.evidence.views import Fate, ViewAnswers
 from invmask.figures.palette import VIEW_TITLES, Theme
 from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.figures.probabilities import class_probabilities
 from invmask.figures.triggers import trigger_tiles
 from invmask.frames.run_records import RunRecords
+from invmask.measure.views import Fate, ViewAnswers
 
 SHOWN = 6
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from invmask.attacks.victims import VictimCard
 from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
-from invmask.evidence.views import ViewAnswers, view_probabilities
 from invmask.machine import Precision
 from invmask.masks.repair import Gates, Weights
 from invmask.masks.state import View
+from invmask.measure.views import ViewAnswers, view_probabilities
 from invmask.memory import MIB
 from invmask.runs.store import named_masks
 from invmask.targets import Targets

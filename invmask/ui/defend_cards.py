@@ -7,7 +7,7 @@ import streamlit as st
 
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
 from invmask.masks.state import View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store.records import RunResult, Views
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.samples import percent

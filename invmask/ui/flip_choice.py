@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from invmask.evidence.views import Fate
 from invmask.masks.state import GATED, View
+from invmask.measure.views import Fate
 from invmask.runs.store.records import RunSummary
 from invmask.ui import address, widgets
 

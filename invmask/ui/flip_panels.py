@@ -6,12 +6,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from invmask.attacks.victims import VictimCard
-from invmask.evidence.views import FATE_EXPLANATIONS, Fate
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.frames.samples import SHOWN, flip_pictures
 from invmask.masks.state import View
-from invmask.metrics import flags
+from invmask.measure.metrics import flags
+from invmask.measure.views import FATE_EXPLANATIONS, Fate
 from invmask.runs.store import named_masks
 from invmask.ui import address, flip_choice
 from invmask.ui.answers import FlipAnswers

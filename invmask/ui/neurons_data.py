@@ -10,12 +10,12 @@ from invmask.attacks.victims import CLEAN, VictimCard
 from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
-from invmask.evidence.views import view_probabilities
 from invmask.frames.channels import Channels, known_channels
 from invmask.masks import edit
 from invmask.masks.repair import Gates
 from invmask.masks.state import Masks, View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
+from invmask.measure.views import view_probabilities
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.runs.work import evidence

@@ -7,7 +7,7 @@ import streamlit as st
 
 from invmask.figures.palette import GROUND
 from invmask.frames.channels import RANKED_BY
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided, NeuronsChoice
 from invmask.ui.neurons_data import Base, WhatIf

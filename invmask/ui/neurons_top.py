@@ -5,7 +5,7 @@ import streamlit as st
 from invmask.evidence.rankings import cut_counts, nearest_count
 from invmask.frames.channels import RANKED_BY, Channels
 from invmask.frames.neurons import top_cuts_figure
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store.records import RunSummary
 from invmask.runs.work.top_cuts import DRAWS, Ranked, TopCuts
 from invmask.ui import neurons_choice, widgets

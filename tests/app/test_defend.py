@@ -17,7 +17,7 @@ from invmask.defenses.base import Examples, Record, Synthesis
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store import files, journal
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.format import Shapes

@@ -10,10 +10,10 @@ from invmask.attacks.registry import make_attack
 from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
-from invmask.evidence import views
-from invmask.evidence.views import Fate
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import GATED, MaskLayout, View
+from invmask.measure import views
+from invmask.measure.views import Fate
 from invmask.runs.store import named_masks
 from invmask.ui import flip_choice, flip_panels
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit

@@ -10,9 +10,9 @@ from invmask.attacks.victims import Victim, VictimCard, load_victim, read_card, 
 from invmask.data.images import LabelledImages
 from invmask.evidence.ablation import Ablation
 from invmask.evidence.conductance import layer_conductance
-from invmask.evidence.views import Fate, ViewAnswers
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
+from invmask.measure.views import Fate, ViewAnswers
 from invmask.runs.work.bench import ProbeImages, measure_views
 from tests.unit.run_helpers import VICTIM, write_victims
 

@@ -11,7 +11,7 @@ from invmask.defenses.base import PORTRAITS, Candidates
 from invmask.errors import UserError
 from invmask.masks.repair import Gates, Repair, Weights, unchanged
 from invmask.masks.state import Masks
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store import files, journal
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.format import Shapes

@@ -15,7 +15,7 @@ from invmask.evidence.ablation import Ablation, Probe, random_sets
 from invmask.evidence.rankings import RANKINGS, first_of
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.run import Run

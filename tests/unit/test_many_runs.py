@@ -15,7 +15,7 @@ from filelock import FileLock
 from invmask.attacks.victims import read_card
 from invmask.cli import main
 from invmask.errors import UserError
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.cluster import lookout
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store import files

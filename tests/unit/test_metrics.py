@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from invmask.metrics import Flags, Measures, answers, defence_effectiveness, flags
+from invmask.measure.metrics import Flags, Measures, answers, defence_effectiveness, flags
 
 
 def test_flags_say_what_happened_to_each_image():

@@ -170,7 +170,7 @@ def test_views_agree_with_plain_passes_of_the_network():
     from invmask.masks.attach import attached
     from invmask.masks.repair import Gates
     from invmask.masks.state import GATED, Masks
-    from invmask.metrics import answers, flags
+    from invmask.measure.metrics import answers, flags
 
     bench = make_bench(small_spec(probe_per_class=3), victim_folders())
     generator = torch.Generator().manual_seed(0)

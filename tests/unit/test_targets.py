@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from invmask.metrics import flags
+from invmask.measure.metrics import flags
 from invmask.targets import Targets
 
 

@@ -23,10 +23,10 @@ from invmask.evidence.threshold import (
     hard_masks,
     propose,
 )
-from invmask.evidence.views import view_probabilities
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
+from invmask.measure.views import view_probabilities
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.run import Run

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from invmask.evidence.views import FATE_EXPLANATIONS, Fate, ViewAnswers, fate, view_probabilities
 from invmask.masks.repair import Gates
 from invmask.masks.state import GATED, MaskLayout, Masks, View
+from invmask.measure.views import FATE_EXPLANATIONS, Fate, ViewAnswers, fate, view_probabilities
 from invmask.targets import Targets
 
 TARGET, TRUE, OTHER, ANOTHER = 0, 1, 2, 3

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from invmask.masks.state import GATED, MaskedLayer, MaskLayout, View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store.records import StoredCandidates, StoredExamples
 
 EXAMPLES = 8

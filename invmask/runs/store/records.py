@@ -11,7 +11,7 @@ from invmask.defenses.base import Record, Synthesis
 from invmask.defenses.entry import Course
 from invmask.defenses.verdict import Verdict
 from invmask.masks.state import View
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store.spec import RunSpec
 
 

@@ -24,8 +24,8 @@ from invmask.machine import Precision, autocast
 from invmask.masks.attach import sharing_copy
 from invmask.masks.repair import Repair, network_of
 from invmask.masks.state import MaskLayout, View
+from invmask.measure.metrics import PASS_SIZE, Measures
 from invmask.memory import MIB, bounded
-from invmask.metrics import PASS_SIZE, Measures
 from invmask.models import is_transformer, suited_precision
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import victim_digest

@@ -5,7 +5,7 @@ from typing import Any
 
 from invmask.evidence.threshold import ORDER_VERSION, THRESHOLDS, TOP_STEPS, Cut, CutPoint, Order
 from invmask.masks.state import HARD
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store import files
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import result_key

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as tensors
 
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store import files
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import victim_key

@@ -13,13 +13,13 @@ from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
 from invmask.evidence.conductance import layer_conductance
 from invmask.evidence.rankings import OF_THE_ROUND, RANKINGS, first_of
-from invmask.evidence.views import view_probabilities
 from invmask.machine import Precision
 from invmask.masks import edit
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
+from invmask.measure.metrics import Measures
+from invmask.measure.views import view_probabilities
 from invmask.memory import MIB, bounded
-from invmask.metrics import Measures
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import check_victim
 from invmask.runs.work import evidence

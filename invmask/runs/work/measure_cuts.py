@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from invmask.evidence.threshold import Cut, CutPoint, Order, cut_order, cuts, hard_masks
-from invmask.evidence.views import view_probabilities
 from invmask.masks.repair import Gates
 from invmask.masks.state import GATED, Masks, View
+from invmask.measure.views import view_probabilities
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import check_victim
 from invmask.runs.work import cut_curves

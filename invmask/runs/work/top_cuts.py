@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from invmask.evidence.rankings import COUNTS, cut_counts
-from invmask.metrics import Measures
+from invmask.measure.metrics import Measures
 from invmask.runs.store import files
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import result_key
