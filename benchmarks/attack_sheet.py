@@ -13,12 +13,12 @@ from PIL import Image
 from invmask import settings
 from invmask.attacks.base import Attack, TrainedAttack
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.victims import find_cards, read_card, victim_name
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
 from invmask.exports.images import NO_BROWSER, Renderer, find_browser
 from invmask.figures.attack_sheet import SheetColumn, attack_sheet
 from invmask.figures.triggers import trigger_tiles
+from invmask.victims.victim import find_cards, read_card, victim_name
 
 FILE = settings.ASSETS / "screenshots" / "attacks.png"
 # Of the embedded test images: a horse on a meadow, a cat seen closely, a ship under a plain sky.

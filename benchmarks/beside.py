@@ -29,8 +29,8 @@ from typing import Any
 
 from benchmarks.speed import RESULTS
 from invmask import waiting
-from invmask.attacks.victims import versions
 from invmask.machine import processor
+from invmask.victims.victim import versions
 
 ROOT = Path(__file__).parents[1]
 RESULT = RESULTS / "beside" / "fashionmnist.json"

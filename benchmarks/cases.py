@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from invmask import settings
-from invmask.attacks.victims import find_cards, read_card
 from invmask.cli.sweep import file_of, is_done
 from invmask.grids.grid import Case
 from invmask.machine import processor
+from invmask.victims.victim import find_cards, read_card
 
 MACHINES = "machines.json"
 TOLD = ("label", "lead", "family", "stands out", "leads")

@@ -21,7 +21,6 @@ from tqdm import trange
 from benchmarks.quality import RESULTS as QUALITY
 from benchmarks.quality import STEM
 from invmask import settings
-from invmask.attacks.victims import Victim, load_victim, versions
 from invmask.augmentation import augment
 from invmask.data.budget import clean_budget
 from invmask.data.embedded import load_embedded
@@ -31,6 +30,7 @@ from invmask.masks.attach import gated_logits
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity, View
 from invmask.runs.work.bench import ProbeImages, measure_views
+from invmask.victims.victim import Victim, load_victim, versions
 
 RESULTS = QUALITY.parent / "ceiling"
 ROUNDS, BATCH, RATE = 300, 128, 0.05

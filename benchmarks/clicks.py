@@ -16,10 +16,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from invmask.attacks.victims import versions
 from invmask.machine import choose_precision, processor
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState
+from invmask.victims.victim import versions
 from tests.browser.dashboard import chromium, dashboard, new_context
 from tests.browser.pages import go_to, heading, press, settled, state_line
 from tests.browser.screenshots import PAGES, VICTIM

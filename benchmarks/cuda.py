@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.speed import RESULTS
-from invmask.attacks.victims import versions
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.runs.store.folder import RunStore
 from invmask.runs.work import cut_curves, evidence
 from invmask.runs.work.bench import check_device
+from invmask.victims.victim import versions
 
 ROOT = Path(__file__).parents[1]
 RESULT = RESULTS / "cuda.json"

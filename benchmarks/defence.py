@@ -30,7 +30,7 @@ import json, resource, sys, time
 started = time.perf_counter()
 from dataclasses import replace
 from pathlib import Path
-from invmask.attacks.victims import versions
+from invmask.victims.victim import versions
 from invmask.defenses.ims.config import preset
 from invmask.runs.work.advance import advance
 from invmask.runs.store.spec import RunSpec

@@ -27,7 +27,6 @@ from benchmarks.checkout import commit
 from benchmarks.heldout_table import Raw, criteria, table
 from benchmarks.sets import HELD_OUT, SETS, Victim
 from invmask import disk, settings
-from invmask.attacks.victims import load_victim, versions
 from invmask.cli.runs import store
 from invmask.cli.sweep import file_of, is_done, run_cases
 from invmask.errors import UserError
@@ -37,6 +36,7 @@ from invmask.machine import processor
 from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs.work.bench import ProbeImages, make_bench, measure_views
+from invmask.victims.victim import load_victim, versions
 
 RESULTS = Path(__file__).parent / "results"
 SUMMARY = "summary"

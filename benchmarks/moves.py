@@ -18,7 +18,6 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from invmask.attacks.victims import versions
 from invmask.machine import choose_precision, processor
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.goals import Goal, Want, write_want
@@ -28,6 +27,7 @@ from invmask.runs.work import cut_curves
 from invmask.runs.work.advance import advance
 from invmask.runs.work.bench import spec_of
 from invmask.runs.work.measure_cuts import measure_cuts
+from invmask.victims.victim import versions
 from tests.browser.dashboard import Dashboard, chromium, dashboard, new_context
 from tests.browser.pages import heading, press, settled
 from tests.browser.screenshots import PAGES, VICTIM

@@ -10,10 +10,10 @@ import sys
 
 from benchmarks import sweep
 from invmask import settings
-from invmask.attacks.victims import find_cards, read_card
 from invmask.errors import UserError
 from invmask.grids.results import read_folder
 from invmask.runs.store.folder import RunStore
+from invmask.victims.victim import find_cards, read_card
 
 PRESET = "paper"
 RESULT = sweep.RESULTS / "perturbations.json"

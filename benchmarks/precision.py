@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from invmask import settings
-from invmask.attacks.victims import new_model, versions
 from invmask.machine import Precision, autocast, processor
+from invmask.victims.victim import new_model, versions
 
 RESULTS = Path(__file__).parent / "results" / "precision.json"
 ARCHITECTURES = (

@@ -10,9 +10,9 @@ from typing import Any
 
 from benchmarks import defence, perturbations, quality, sweep, unlike, zoo, zoo_entries, zoo_roc, zoo_search
 from benchmarks.cases import JUDGED, in_words, judged, machines_of, search_of
-from invmask.attacks.victims import CLEAN
 from invmask.grids.results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.settings import ASSETS, BENCHMARKS
+from invmask.victims.victim import CLEAN
 
 ROOT = Path(__file__).parents[1]
 

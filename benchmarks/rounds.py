@@ -20,7 +20,6 @@ import torch
 from benchmarks import speed
 from benchmarks.as_published import AsPublished
 from invmask import settings
-from invmask.attacks.victims import find_cards, load_victim, new_model
 from invmask.data.budget import clean_budget
 from invmask.defenses.base import Subject
 from invmask.defenses.ims import search
@@ -30,6 +29,7 @@ from invmask.defenses.ims.stepper import IMS
 from invmask.machine import Precision, has_bfloat16
 from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout
+from invmask.victims.victim import find_cards, load_victim, new_model
 
 PHASES = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
 """The published ones, 1 to 3."""

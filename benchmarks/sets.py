@@ -28,16 +28,16 @@ from benchmarks import signs, triggers
 from benchmarks.triggers import Trigger
 from invmask import disk, settings
 from invmask.attacks.base import EpochReport, Progress
-from invmask.attacks.make import Plan, make_victim
-from invmask.attacks.recipe import UNNORMALISED_RATE, Stage
-from invmask.attacks.training import TrainingConfig
-from invmask.attacks.victims import CLEAN, find_cards, load_victim, measure, read_card
+from invmask.attacks.training.train import TrainingConfig
 from invmask.cli.train import fetch
 from invmask.data.images import CIFAR10, FASHION_MNIST
 from invmask.data.registry import dataset_info, load_dataset
 from invmask.errors import UserError
 from invmask.models import suited_precision
 from invmask.models.registry import ARCHITECTURES, is_normalised, split_width
+from invmask.victims.make import Plan, make_victim
+from invmask.victims.recipe import UNNORMALISED_RATE, Stage
+from invmask.victims.victim import CLEAN, find_cards, load_victim, measure, read_card
 
 VALIDATION, HELD_OUT = "validation", "heldout"
 TWIN_SEEDS = (1, 2)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from invmask import settings
-from invmask.attacks.victims import versions
 from invmask.machine import processor
+from invmask.victims.victim import versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -9,10 +9,10 @@ import sys
 import torch
 
 from invmask import settings
-from invmask.attacks.ssba import SSBA
-from invmask.attacks.victims import load_victim
+from invmask.attacks.triggers.ssba import SSBA
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
+from invmask.victims.victim import load_victim
 
 
 @torch.no_grad()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from invmask.attacks.victims import versions
 from invmask.machine import processor
+from invmask.victims.victim import versions
 from tests.browser.dashboard import ROOT, chromium, dashboard, new_context
 from tests.browser.pages import heading, press
 from tests.browser.screenshots import VICTIM

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from benchmarks.cases import keep
 from invmask import settings
-from invmask.attacks.victims import USUAL
 from invmask.cli import main as invmask
 from invmask.cli.sweep import numbers, words
 from invmask.errors import UserError
 from invmask.grids.grid import expand
+from invmask.victims.victim import USUAL
 
 RESULTS = Path(__file__).parent / "results" / "sweep"
 NAME = "benchmark"

@@ -18,11 +18,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from invmask.attacks.picture import PictureTrigger, picture_settings
-from invmask.attacks.victims import load_victim
+from invmask.attacks.triggers.picture import PictureTrigger, picture_settings
 from invmask.data.budget import clean_budget
 from invmask.models import Classifier
 from invmask.settings import ASSETS
+from invmask.victims.victim import load_victim
 
 FOLDER = Path(__file__).parent / "triggers"
 AGAINST = "cifar10-preactresnet18w16-clean"

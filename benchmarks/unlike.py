@@ -17,12 +17,12 @@ from tqdm import tqdm
 from benchmarks import signs
 from benchmarks.cases import keep
 from invmask import settings
-from invmask.attacks.make import Plan
-from invmask.attacks.victims import find_cards
 from invmask.cli.sweep import is_done, run_cases, train_missing
 from invmask.cli.train import fetch
 from invmask.errors import UserError
 from invmask.grids.grid import Case
+from invmask.victims.make import Plan
+from invmask.victims.victim import find_cards
 
 RESULTS = Path(__file__).parent / "results" / "unlike"
 NAME = "unlike"

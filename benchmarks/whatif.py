@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invmask.attacks.victims import load_victim, versions
 from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, cut_gates
 from invmask.machine import choose_precision, processor
@@ -29,6 +28,7 @@ from invmask.measure.views import view_probabilities
 from invmask.runs.store.spec import PROBE_PER_CLASS
 from invmask.runs.work.bench import ProbeImages
 from invmask.settings import victim_folders
+from invmask.victims.victim import load_victim, versions
 
 RESULT = Path(__file__).parent / "results" / "whatif.json"
 VICTIM = "cifar10-preactresnet18w16-badnets"

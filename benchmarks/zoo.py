@@ -30,10 +30,9 @@ from benchmarks.zoo_entries import CLASSES, PAIRS, Entry, zoo
 from benchmarks.zoo_roc import learned, read_rows, report
 from invmask import disk, settings
 from invmask.attacks.base import Attack, EpochReport, Progress, TrainedAttack
-from invmask.attacks.loop import LoopAttack
-from invmask.attacks.poison import PoisonedSet, poison
-from invmask.attacks.training import train
-from invmask.attacks.victims import CLEAN, measure, new_model, versions
+from invmask.attacks.training.loop import LoopAttack
+from invmask.attacks.training.poison import PoisonedSet, poison
+from invmask.attacks.training.train import train
 from invmask.cli.train import fetch
 from invmask.data.embedded import load_embedded, pick
 from invmask.data.images import CIFAR10, LabelledImages
@@ -43,6 +42,7 @@ from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.measure.metrics import Measures
 from invmask.models import Classifier, suited_precision
+from invmask.victims.victim import CLEAN, measure, new_model, versions
 
 RESULTS = Path(__file__).parent / "results" / "zoo"
 VERDICT = Path(verdict.__file__).with_suffix(".json")

@@ -7,11 +7,11 @@ import numpy as np
 
 from benchmarks import signs
 from benchmarks.sets import Network
-from invmask.attacks.make import Plan
-from invmask.attacks.recipe import Stage
-from invmask.attacks.victims import CLEAN
 from invmask.data.images import CIFAR10, FASHION_MNIST
 from invmask.models.registry import is_normalised
+from invmask.victims.make import Plan
+from invmask.victims.recipe import Stage
+from invmask.victims.victim import CLEAN
 
 PAIRS = 72
 """Backdoored networks, and as many clean ones: each attack with each kind once, and then with half of them again."""

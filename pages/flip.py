@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.frames.samples import by_turns
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.ui import answers, cache, export_picks, flip_choice, flip_panels, widgets
+from invmask.victims.victim import VictimCard
 
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:

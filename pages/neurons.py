@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.runs.work import evidence
@@ -20,6 +19,7 @@ from invmask.ui import (
     neurons_whatif,
     widgets,
 )
+from invmask.victims.victim import VictimCard
 
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:

@@ -4,16 +4,16 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from invmask.attacks.badnets import BadNets
 from invmask.attacks.base import Attack
-from invmask.attacks.blended import Blended
-from invmask.attacks.bpp import BPP
-from invmask.attacks.iab import IAB
-from invmask.attacks.lf import LF
-from invmask.attacks.picture import PictureTrigger
-from invmask.attacks.sig import SIG
-from invmask.attacks.ssba import SSBA
-from invmask.attacks.wanet import WaNet
+from invmask.attacks.triggers.badnets import BadNets
+from invmask.attacks.triggers.blended import Blended
+from invmask.attacks.triggers.bpp import BPP
+from invmask.attacks.triggers.iab import IAB
+from invmask.attacks.triggers.lf import LF
+from invmask.attacks.triggers.picture import PictureTrigger
+from invmask.attacks.triggers.sig import SIG
+from invmask.attacks.triggers.ssba import SSBA
+from invmask.attacks.triggers.wanet import WaNet
 from invmask.errors import UserError
 
 ATTACKS: dict[str, type[Attack]] = {

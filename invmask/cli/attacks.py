@@ -3,8 +3,8 @@
 from typing import Any
 
 from invmask.attacks.base import TrainedAttack
-from invmask.attacks.loop import LoopAttack
 from invmask.attacks.registry import ATTACKS, make_attack
+from invmask.attacks.training.loop import LoopAttack
 from invmask.cli.tables import print_json, print_table
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from invmask import settings
-from invmask.attacks.victims import find_cards, read_card
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.defenses.verdict import verdict_words
 from invmask.errors import UserError
@@ -17,6 +16,7 @@ from invmask.measure.metrics import Measures
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RoundEntry, RunSummary, Views, verdict
 from invmask.runs.store.run import Run
+from invmask.victims.victim import find_cards, read_card
 
 _COLUMNS: dict[str, Callable[[RunSummary], str]] = {
     "name": lambda run: run.name or "-",

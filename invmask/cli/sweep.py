@@ -15,8 +15,6 @@ import torch
 from tqdm import tqdm
 
 from invmask import settings
-from invmask.attacks.make import Plan
-from invmask.attacks.victims import find_cards
 from invmask.cli.runs import store
 from invmask.cli.tables import print_json
 from invmask.cli.train import carry_out
@@ -46,6 +44,8 @@ from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import weights_digest
 from invmask.runs.work.bench import check_device, spec_of
+from invmask.victims.make import Plan
+from invmask.victims.victim import find_cards
 
 T = TypeVar("T", int, float)
 LOOK_SECONDS = 0.5

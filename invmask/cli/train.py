@@ -14,14 +14,10 @@ from tqdm import tqdm
 
 from invmask import settings
 from invmask.attacks.base import EpochReport, Progress, TrainedAttack
-from invmask.attacks.card_values import NEEDED
-from invmask.attacks.make import Plan, check_network, make_victim
-from invmask.attacks.picture import PictureTrigger, picture_settings
-from invmask.attacks.poison import CLEAN_LABEL, LABELLINGS
-from invmask.attacks.recipe import Stage, recipe_of
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training import TrainingConfig
-from invmask.attacks.victims import CLEAN, USUAL, VictimCard, find_cards, read_card
+from invmask.attacks.training.poison import CLEAN_LABEL, LABELLINGS
+from invmask.attacks.training.train import TrainingConfig
+from invmask.attacks.triggers.picture import PictureTrigger, picture_settings
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.values import changes
 from invmask.data.embedded import ASSETS, embedded_folder, is_embedded
@@ -29,6 +25,10 @@ from invmask.data.prepare import prepare
 from invmask.data.registry import dataset_info, fetch_dataset
 from invmask.errors import UserError
 from invmask.models import suited_precision
+from invmask.victims.card_values import NEEDED
+from invmask.victims.make import Plan, check_network, make_victim
+from invmask.victims.recipe import Stage, recipe_of
+from invmask.victims.victim import CLEAN, USUAL, VictimCard, find_cards, read_card
 
 # Of the target class: more of it, and its clean images are forgotten.
 CLEAN_LABEL_SHARE = 0.5

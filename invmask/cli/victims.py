@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from invmask import settings
-from invmask.attacks.card_values import NEEDED, check_values
 from invmask.cli.tables import per_cent, print_json, print_table
+from invmask.victims.card_values import NEEDED, check_values
 
 
 def show_all(as_json: bool) -> int:

@@ -17,7 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from invmask.attacks.victims import new_model
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.exports.model_agreement import Agreement, compare
@@ -26,6 +25,7 @@ from invmask.masks.attach import attached
 from invmask.masks.fold import Folded, fold
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.store import files
+from invmask.victims.victim import new_model
 
 KIND = "model"
 OPSET = 20

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from invmask import settings
-from invmask.attacks.victims import Victim, load_victim, versions
 from invmask.errors import UserError
 from invmask.masks.repair import Gates, Repair
 from invmask.masks.state import MaskLayout, Masks, View
@@ -16,6 +15,7 @@ from invmask.runs.store import named_masks
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import check_victim
+from invmask.victims.victim import Victim, load_victim, versions
 
 METADATA_KEY = "invmask"
 """Files that carry metadata carry a JSON object under this name."""

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invmask.attacks.victims import Victim
 from invmask.data.budget import clean_budget
 from invmask.data.images import LabelledImages
 from invmask.evidence.activation import feature_maps
@@ -18,6 +17,7 @@ from invmask.masks.state import GATED, MaskLayout, Masks, View
 from invmask.measure.views import view_probabilities
 from invmask.runs.store.run import Run
 from invmask.runs.work.bench import ProbeImages
+from invmask.victims.victim import Victim
 
 SAMPLES = 4
 EXCITED = 8

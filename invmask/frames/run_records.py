@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 
 from invmask import settings
-from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
@@ -29,6 +28,7 @@ from invmask.runs.work.cut_curves import CutCurves, read_curves
 from invmask.runs.work.evidence import VictimEvidence, top_cuts, victim_evidence
 from invmask.runs.work.scores import run_scores, synthesized_change
 from invmask.runs.work.top_cuts import TopCuts
+from invmask.victims.victim import Victim, load_victim
 
 SAMPLES_PER_CLASS = 1
 """Test images of each class that stand for all where pictures are shown."""

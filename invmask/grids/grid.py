@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from invmask import settings
-from invmask.attacks.make import Plan
-from invmask.attacks.victims import CLEAN
 from invmask.data.budget import MAX_SPC
 from invmask.defenses import registry
 from invmask.errors import UserError
@@ -14,6 +12,8 @@ from invmask.grids.results import CaseResult, from_summary
 from invmask.machine import Precision, device_kind
 from invmask.runs.store.records import RunSummary
 from invmask.runs.work.bench import usual_precision
+from invmask.victims.make import Plan
+from invmask.victims.victim import CLEAN
 
 MOST_CASES = 10_000
 

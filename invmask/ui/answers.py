@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invmask.attacks.victims import VictimCard
 from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.machine import Precision
@@ -21,6 +20,7 @@ from invmask.memory import MIB
 from invmask.runs.store import named_masks
 from invmask.targets import Targets
 from invmask.ui import cache, kept
+from invmask.victims.victim import VictimCard
 
 ANSWER_BYTES = 64 * MIB
 """Of the answers at some rounds: with their images, half a mebibyte each on CIFAR-10."""

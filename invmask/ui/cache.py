@@ -8,7 +8,6 @@ from pathlib import Path
 import streamlit as st
 
 from invmask import settings
-from invmask.attacks.victims import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
 from invmask.data.embedded import drawn_files, load_embedded, stamp
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
@@ -20,6 +19,7 @@ from invmask.runs.store.folder import Listing, RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import RunDamagedError
 from invmask.ui import kept
+from invmask.victims.victim import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
 
 VICTIM_BYTES = 256 * MIB
 """Of all loaded victims: five ResNet-18 of full width."""

@@ -6,7 +6,6 @@ from itertools import groupby
 
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.data.budget import MAX_SPC, most_spc
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
@@ -16,6 +15,7 @@ from invmask.models import is_transformer
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.bench import spec_with
 from invmask.ui import cache
+from invmask.victims.victim import VictimCard
 
 DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"
 _LOADED_KEY, _KIND_KEY = "defend/loaded", "defend/transformer"

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
 from invmask.figures.candidates import Cards, candidate_pictures
 from invmask.figures.channels import QUANTITIES
@@ -26,6 +25,7 @@ from invmask.ui.defend_timeline import asked_round, show_timeline
 from invmask.ui.defend_verdict import show_verdict
 from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme
+from invmask.victims.victim import VictimCard
 
 LIVE_SECONDS = 1.0
 WATCH_SECONDS = 4.0

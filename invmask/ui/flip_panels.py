@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES, Theme
 from invmask.figures.probabilities import TARGET_MARK, TRUE_MARK, class_probabilities
 from invmask.frames.samples import SHOWN, flip_pictures
@@ -21,6 +20,7 @@ from invmask.ui.names import count
 from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_in_detail
 from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme, view_hex
+from invmask.victims.victim import VictimCard
 
 GALLERY_HEIGHT = 560
 FIGURE_HEIGHT = 350

@@ -4,13 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from invmask.attacks.poison import ALL_TO_ONE
 from invmask.attacks.registry import ATTACKS
-from invmask.attacks.victims import CLEAN, USUAL_RATIO, VictimCard
+from invmask.attacks.training.poison import ALL_TO_ONE
 from invmask.data.folders import FOLDER
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
+from invmask.victims.victim import CLEAN, USUAL_RATIO, VictimCard
 
 _QUOTED = 40
 _WIDTHS = {0.25: "quarter width", 0.5: "half width", 1.0: "", 2.0: "double width"}

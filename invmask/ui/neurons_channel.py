@@ -3,7 +3,6 @@
 import numpy as np
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.figures.channel_history import channel_history
 from invmask.figures.heat import heat_pixels, overlay_pixels
 from invmask.figures.palette import VIEW_TITLES
@@ -23,6 +22,7 @@ from invmask.ui.neurons_data import WhatIf
 from invmask.ui.samples import Answer, Picture, Sample, sample_grid
 from invmask.ui.save_figure import save_pictures
 from invmask.ui.theme import chart, current_theme
+from invmask.victims.victim import VictimCard
 
 WHOLE = 0.999
 """A gate above it lets the channel pass: there is nothing to restore."""

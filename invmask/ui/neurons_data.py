@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invmask.attacks.victims import CLEAN, VictimCard
 from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
@@ -23,6 +22,7 @@ from invmask.runs.work.bench import ProbeImages
 from invmask.runs.work.scores import Synthesized, run_scores, synthesized_change
 from invmask.ui import cache, kept
 from invmask.ui.neurons_choice import LEARNED, NOTHING, TOP, Decided
+from invmask.victims.victim import CLEAN, VictimCard
 
 HIGH_SCORE = 0.25
 CUT_BELOW = 0.5

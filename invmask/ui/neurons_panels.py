@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from invmask.attacks.victims import VictimCard
 from invmask.figures.network_map import network_map
 from invmask.frames.channels import OF_THE_MASKS, Channels, channel_name
 from invmask.runs.store.records import RunSummary
@@ -18,6 +17,7 @@ from invmask.ui.neurons_choice import Decided, NeuronsChoice
 from invmask.ui.neurons_data import HIGH_SCORE
 from invmask.ui.run_menu import run_title
 from invmask.ui.theme import chart, current_theme
+from invmask.victims.victim import VictimCard
 
 TABLE_HEIGHT = 570
 MAP_WIDTH, TABLE_WIDTH = 472, 542

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from invmask.attacks.victims import VictimCard
 from invmask.figures.pictures import PictureRow, picture_rows
 from invmask.frames.channels import channel_name
 from invmask.masks.state import View
@@ -16,6 +15,7 @@ from invmask.ui.neurons_data import Base, WhatIf
 from invmask.ui.neurons_numbers import base_words
 from invmask.ui.samples import Answer, Kind, Picture, Sample, percent, sample_grid, to_pixels
 from invmask.ui.save_figure import save_pictures
+from invmask.victims.victim import VictimCard
 
 SAMPLES = 8
 _NAMED_FEW = 6

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from invmask import settings
 from invmask.attacks.registry import ATTACKS
-from invmask.attacks.victims import CLEAN
 from invmask.data.budget import MAX_SPC
 from invmask.defenses import registry
 from invmask.defenses.settings import DefenseConfig
@@ -22,6 +21,7 @@ from invmask.grids.results import (
 from invmask.masks.state import View
 from invmask.ui import kept
 from invmask.ui.names import architecture_title, count, dataset_title
+from invmask.victims.victim import CLEAN
 
 _MEASURED = settings.BENCHMARKS / "results"
 # No sweep of one's own has a dot in its name.

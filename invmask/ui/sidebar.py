@@ -6,8 +6,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL
-from invmask.attacks.victims import VictimCard
+from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.errors import UserError
 from invmask.runs.store.records import RunSummary
 from invmask.settings import ASSETS
@@ -15,6 +14,7 @@ from invmask.ui import address, cache, run_menu, run_trouble
 from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.names import architecture_title, attack_title, count, dataset_title, plain, target_title, victim_label
 from invmask.ui.run_menu import run_facts, run_title
+from invmask.victims.victim import VictimCard
 
 LOOK_SECONDS = 2.0
 _VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"

@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from invmask import settings
-from invmask.attacks.victims import VictimCard
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import Setting
@@ -27,6 +26,7 @@ from invmask.ui.defend_controls import FIRST_SPC, spc_offered
 from invmask.ui.run_menu import STATE_WORDS
 from invmask.ui.theme import chart, current_theme
 from invmask.ui.tune_choice import MOST_DECIMALS, plain
+from invmask.victims.victim import VictimCard
 
 LOOK_SECONDS = 2.0
 WATCH_SECONDS = 4.0

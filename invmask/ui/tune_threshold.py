@@ -3,7 +3,6 @@
 import streamlit as st
 import torch
 
-from invmask.attacks.victims import VictimCard
 from invmask.errors import UserError
 from invmask.evidence.threshold import (
     LEAST_AGREEMENT,
@@ -28,6 +27,7 @@ from invmask.ui.defend_state import UNDER_WAY
 from invmask.ui.neurons_data import scores_at
 from invmask.ui.samples import percent
 from invmask.ui.theme import chart, current_theme
+from invmask.victims.victim import VictimCard
 
 LOOK_SECONDS = 1.0
 _MOVED = "tune/pinned"

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from invmask.attacks.victims import VictimCard
 from invmask.runs.store.records import RunSummary
 from invmask.ui import address, cache, run_trouble
 from invmask.ui.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.ui.samples import percent
+from invmask.victims.victim import VictimCard
 
 _BALANCED = ("cifar10", "cifar100", "fashionmnist", "tinyimagenet")
 """Data sets with equally many test images of every class, for cards that do not say how many were triggered."""

@@ -11,7 +11,6 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from invmask.attacks.victims import new_model, save_victim
 from invmask.data.registry import dataset_info
 from invmask.defenses.base import Examples, Record, Synthesis
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase, preset
@@ -26,6 +25,7 @@ from invmask.runs.store.records import RoundEntry, RunResult, RunState, Views
 from invmask.runs.store.run import Run
 from invmask.ui import cache
 from invmask.ui.defend_state import duration, mean_seconds, pace_words, recent_seconds, state_words
+from invmask.victims.victim import new_model, save_victim
 from tests.app.conftest import sentences, visit
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from invmask.attacks.registry import make_attack
-from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.data.images import CIFAR10
 from invmask.masks.attach import attached, sharing_copy
@@ -16,6 +15,7 @@ from invmask.measure import views
 from invmask.measure.views import Fate
 from invmask.runs.store import named_masks
 from invmask.ui import flip_choice, flip_panels
+from invmask.victims.victim import load_victim
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
 

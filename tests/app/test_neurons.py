@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from invmask.attacks.registry import make_attack
-from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence.rankings import COUNTS, first_of
 from invmask.evidence.scores import ranking
@@ -30,6 +29,7 @@ from invmask.ui import neurons_choice
 from invmask.ui.neurons_channel import conductance_note
 from invmask.ui.neurons_data import HIGH_SCORE, Base, what_if
 from invmask.ui.neurons_panels import TABLE_WIDTH
+from invmask.victims.victim import load_victim
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 

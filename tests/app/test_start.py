@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from invmask import settings
 from invmask.attacks.registry import make_attack
-from invmask.attacks.victims import load_victim, new_model, save_victim
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
 from invmask.ui import cache, widgets
+from invmask.victims.victim import load_victim, new_model, save_victim
 from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
 

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from invmask import settings
-from invmask.attacks.victims import VictimCard, new_model, save_victim
 from invmask.cli import main
 from invmask.data.budget import MAX_SPC
 from invmask.data.embedded import drawn_files, embedded_folder
@@ -20,6 +19,7 @@ from invmask.frames.run_records import read_records
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.run import Run
 from invmask.ui import cache, defend_controls
+from invmask.victims.victim import VictimCard, new_model, save_victim
 from tests.app.conftest import make_run, sentences, visit
 
 VICTIMS = {

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from invmask.attacks.victims import VictimCard, save_victim
 from invmask.data.budget import probe
 from invmask.defenses.ims.config import IMSConfig
 from invmask.models import Classifier
@@ -14,6 +13,7 @@ from invmask.runs.store.records import RoundEntry
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.advance import advance
+from invmask.victims.victim import VictimCard, save_victim
 from tests.conftest import make_narrow
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from invmask.attacks.victims import Victim, VictimCard, load_victim, read_card, save_victim
 from invmask.data.images import LabelledImages
 from invmask.evidence.ablation import Ablation
 from invmask.evidence.conductance import layer_conductance
@@ -14,6 +13,7 @@ from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.measure.views import Fate, ViewAnswers
 from invmask.runs.work.bench import ProbeImages, measure_views
+from invmask.victims.victim import Victim, VictimCard, load_victim, read_card, save_victim
 from tests.unit.run_helpers import VICTIM, write_victims
 
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from invmask.attacks.badnets import BadNets
 from invmask.attacks.base import Attack, TrainedAttack
-from invmask.attacks.blended import Blended
-from invmask.attacks.poison import ALL_TO_ALL, CLEAN_LABEL, LABELLINGS, poison
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.sig import SIG
+from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL, LABELLINGS, poison
+from invmask.attacks.triggers.badnets import BadNets
+from invmask.attacks.triggers.blended import Blended
+from invmask.attacks.triggers.sig import SIG
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError

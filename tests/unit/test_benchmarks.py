@@ -15,8 +15,6 @@ import pytest
 from benchmarks import beside, cases, defence, quality, readme, unlike
 from benchmarks.cases import keep, machines_of
 from invmask import settings
-from invmask.attacks.make import Plan
-from invmask.attacks.victims import find_cards, load_victim
 from invmask.cli import sweep
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
@@ -24,6 +22,8 @@ from invmask.grids.grid import Case
 from invmask.grids.results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.store import process
 from invmask.runs.work.bench import spec_of
+from invmask.victims.make import Plan
+from invmask.victims.victim import find_cards, load_victim
 from tests.unit.run_helpers import VICTIM, write_victims
 
 WAITING = "threads that wait as OpenMP has them"

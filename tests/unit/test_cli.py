@@ -12,7 +12,6 @@ import pytest
 
 from invmask import settings
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.victims import find_cards, read_card
 from invmask.cli import defend, main
 from invmask.data.embedded import write_part
 from invmask.data.images import LabelledImages
@@ -23,6 +22,7 @@ from invmask.runs.store.goals import Goal
 from invmask.runs.store.run import Run
 from invmask.runs.work.advance import Outcome
 from invmask.runs.work.bench import Bench
+from invmask.victims.victim import find_cards, read_card
 from tests.unit.run_helpers import CONTROL, ROOT, VICTIM, long_spec, small_spec, without_time, write_victims
 
 OUTCOME = {

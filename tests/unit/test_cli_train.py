@@ -13,16 +13,16 @@ from PIL import Image
 
 from invmask import settings
 from invmask.attacks.base import EpochReport
-from invmask.attacks.make import Plan
-from invmask.attacks.picture import PictureTrigger, picture_settings
-from invmask.attacks.recipe import default_recipe, recipe_of
 from invmask.attacks.registry import ATTACKS
-from invmask.attacks.victims import VictimCard, read_card
+from invmask.attacks.triggers.picture import PictureTrigger, picture_settings
 from invmask.cli import main, train
 from invmask.data.embedded import write_part
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import suited_precision
+from invmask.victims.make import Plan
+from invmask.victims.recipe import default_recipe, recipe_of
+from invmask.victims.victim import VictimCard, read_card
 from tests.unit.run_helpers import VICTIM, write_victims
 
 NARROW = "preactresnet18w2"

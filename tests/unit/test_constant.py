@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrizations
 
-from invmask.attacks.victims import new_model
 from invmask.masks import constant
 from invmask.masks.attach import attached
 from invmask.masks.constant import ConstantView, norms_behind_convolutions
 from invmask.masks.state import MaskLayout
+from invmask.victims.victim import new_model
 from tests.unit.test_fold import IMAGES, NETWORKS, Chain, network, random_gates  # noqa: F401
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from invmask import disk
-from invmask.attacks import checkpoint
+from invmask.attacks.training import checkpoint
 from invmask.exports import archive
 
 

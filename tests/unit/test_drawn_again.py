@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from invmask.attacks.victims import VictimCard, new_model, save_victim
 from invmask.data.embedded import embedded_folder, load_embedded, write_part
 from invmask.data.images import LabelledImages
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState
 from invmask.runs.store.staleness import another_victim, of_todays_victim, result_key, victim_key
 from invmask.runs.work import progress
+from invmask.victims.victim import VictimCard, new_model, save_victim
 from tests.unit.run_helpers import advance_to, small_spec, taken, write_victims
 
 DATASET = "folder:pets@16"

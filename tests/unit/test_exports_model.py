@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from invmask import settings
-from invmask.attacks.victims import load_victim
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
 from invmask.exports import model as exported
@@ -25,6 +24,7 @@ from invmask.masks.state import MaskLayout, Masks, View
 from invmask.runs.store import named_masks
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
+from invmask.victims.victim import load_victim
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 DATA = Path(__file__).resolve().parents[1] / "data"

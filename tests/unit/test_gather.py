@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from invmask.attacks.victims import load_victim
 from invmask.data.budget import probe
 from invmask.evidence import ablation, scores
 from invmask.evidence.ablation import Ablation, Probe, random_sets
@@ -24,6 +23,7 @@ from invmask.runs.work.advance import Outcome
 from invmask.runs.work.bench import ProbeImages
 from invmask.runs.work.scores import Synthesized, run_scores, synthesized_change
 from invmask.runs.work.top_cuts import DRAWS
+from invmask.victims.victim import load_victim
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken, write_victims
 
 

@@ -9,8 +9,6 @@ import pytest
 from torch import nn
 
 from invmask import settings
-from invmask.attacks import make
-from invmask.attacks.victims import find_cards
 from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
 from invmask.grids.grid import expand
@@ -26,6 +24,8 @@ from invmask.grids.results import (
 )
 from invmask.runs.store.goals import Goal, Want, write_want
 from invmask.runs.work.advance import advance
+from invmask.victims import make
+from invmask.victims.victim import find_cards
 from tests.unit.run_helpers import ROOT, VICTIM, small_spec, taken, write_victims
 
 ARCHITECTURE = ["preactresnet18w16"]

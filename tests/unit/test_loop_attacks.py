@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from invmask.attacks.base import EpochReport, Progress
-from invmask.attacks.iab import IAB, diversity_loss
-from invmask.attacks.loop import Batch, Drawn, LoopAttack, Session
-from invmask.attacks.poison import PoisonedSet
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training import TrainingConfig, train
-from invmask.attacks.victims import new_model
+from invmask.attacks.training.loop import Batch, Drawn, LoopAttack, Session
+from invmask.attacks.training.poison import PoisonedSet
+from invmask.attacks.training.train import TrainingConfig, train
+from invmask.attacks.triggers.iab import IAB, diversity_loss
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import Classifier
 from invmask.targets import Targets
+from invmask.victims.victim import new_model
 
 CPU = torch.device("cpu")
 ZERO = Targets.all_to_one(0, 10)

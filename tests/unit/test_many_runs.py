@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from invmask.attacks.victims import read_card
 from invmask.cli import main
 from invmask.errors import UserError
 from invmask.measure.metrics import Measures
@@ -27,6 +26,7 @@ from invmask.runs.work import cut_curves, evidence
 from invmask.runs.work.advance import Outcome, advance
 from invmask.runs.work.gather_evidence import gather
 from invmask.runs.work.measure_cuts import measure_cuts
+from invmask.victims.victim import read_card
 from tests.unit.run_helpers import VICTIM, small_spec, write_victims
 
 OPERATIONS = {os: ("stat", "lstat", "open", "listdir", "scandir", "unlink"), io: ("open",)}

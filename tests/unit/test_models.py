@@ -10,8 +10,6 @@ import torchvision
 from torch import nn
 
 from invmask import machine
-from invmask.attacks.make import check_network
-from invmask.attacks.victims import new_model
 from invmask.data.images import CIFAR10, DATASETS
 from invmask.defenses.base import Subject, drive
 from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, Phase, preset
@@ -24,6 +22,8 @@ from invmask.models import Classifier, architectures, build, is_transformer, sui
 from invmask.models.preactresnet import PreActResNet18
 from invmask.models.published import torchvision_names
 from invmask.models.registry import ARCHITECTURES, is_normalised
+from invmask.victims.make import check_network
+from invmask.victims.victim import new_model
 
 NARROW = {
     "preactresnet18": "preactresnet18w4",

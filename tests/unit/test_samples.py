@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from invmask.attacks.victims import VictimCard
 from invmask.frames.samples import by_turns
 from invmask.measure.views import Fate
 from invmask.ui import flip_choice
 from invmask.ui.names import architecture_title, target_title, victim_label, victim_title
 from invmask.ui.samples import amplified, image_data_uri, percent, to_pixels
+from invmask.victims.victim import VictimCard
 
 
 def card(architecture: str, attack: str) -> VictimCard:

@@ -16,10 +16,8 @@ from benchmarks import heldout, heldout_table, sets, signs, split, unlike
 from benchmarks.sets import HELD_OUT, SETS, TUNED_ON, VALIDATION, Network, Victim, twins_of
 from benchmarks.triggers import TRIGGERS, WHITE_SQUARE
 from invmask import settings
-from invmask.attacks.make import Plan
-from invmask.attacks.picture import PictureTrigger
 from invmask.attacks.registry import make_attack
-from invmask.attacks.victims import CLEAN, VictimCard, find_cards, load_victim, read_card, save_victim, versions
+from invmask.attacks.triggers.picture import PictureTrigger
 from invmask.data.budget import probe
 from invmask.data.embedded import load_embedded
 from invmask.grids.grid import Case
@@ -27,6 +25,8 @@ from invmask.grids.results import CaseResult
 from invmask.models.registry import ARCHITECTURES, split_width
 from invmask.runs.store.spec import PROBE_PER_CLASS
 from invmask.settings import ASSETS, BENCHMARKS
+from invmask.victims.make import Plan
+from invmask.victims.victim import CLEAN, VictimCard, find_cards, load_victim, read_card, save_victim, versions
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import small_spec, taken
 

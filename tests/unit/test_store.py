@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from invmask import machine
-from invmask.attacks.victims import load_victim, new_model, read_card, save_victim
 from invmask.data.embedded import embedded_folder, write_part
 from invmask.data.images import LabelledImages
 from invmask.defenses.base import Examples
@@ -41,6 +40,7 @@ from invmask.runs.work.advance import Limits, Outcome, advance
 from invmask.runs.work.bench import Bench, ProbeImages, make_bench, spec_of
 from invmask.runs.work.worker_mark import Marker
 from invmask.settings import victim_folders
+from invmask.victims.victim import load_victim, new_model, read_card, save_victim
 from tests.unit.run_helpers import (
     CONTROL,
     ROOT,

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from invmask.attacks.victims import load_victim
 from invmask.data.budget import clean_budget, probe
 from invmask.defenses.ims.config import IMSConfig, preset
 from invmask.evidence.ablation import Ablation, random_sets
@@ -15,6 +14,7 @@ from invmask.evidence.scores import channel_scores, ranking
 from invmask.masks.state import MaskLayout, Masks
 from invmask.runs.work.bench import ProbeImages
 from invmask.settings import ASSETS
+from invmask.victims.victim import load_victim
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from invmask.attacks import make
 from invmask.attacks.base import EpochReport, Progress, TrainedAttack
-from invmask.attacks.iab import IAB
-from invmask.attacks.make import Plan
-from invmask.attacks.recipe import Stage
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.ssba import SSBA
-from invmask.attacks.training import TrainingConfig
-from invmask.attacks.victims import load_victim, measure
+from invmask.attacks.training.train import TrainingConfig
+from invmask.attacks.triggers.iab import IAB
+from invmask.attacks.triggers.ssba import SSBA
 from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.victims import make
+from invmask.victims.make import Plan
+from invmask.victims.recipe import Stage
+from invmask.victims.victim import load_victim, measure
 
 CPU = torch.device("cpu")
 SMALL = {"width": 4, "prepare_epochs": 1}

@@ -12,20 +12,20 @@ import pytest
 import torch
 from filelock import FileLock
 
-from invmask.attacks import make
-from invmask.attacks.badnets import BadNets
 from invmask.attacks.base import EpochReport, Progress
-from invmask.attacks.checkpoint import random_state, set_random_state
-from invmask.attacks.make import Plan
-from invmask.attacks.poison import PoisonedSet, poison
-from invmask.attacks.recipe import Stage
-from invmask.attacks.training import TrainingConfig, augment, average, train
-from invmask.attacks.victims import CLEAN, load_victim, measure, new_model
+from invmask.attacks.training.checkpoint import random_state, set_random_state
+from invmask.attacks.training.poison import PoisonedSet, poison
+from invmask.attacks.training.train import TrainingConfig, augment, average, train
+from invmask.attacks.triggers.badnets import BadNets
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.models import Classifier
 from invmask.targets import Targets
+from invmask.victims import make
+from invmask.victims.make import Plan
+from invmask.victims.recipe import Stage
+from invmask.victims.victim import CLEAN, load_victim, measure, new_model
 
 CPU = torch.device("cpu")
 TINY = "preactresnet18w2"

@@ -8,7 +8,6 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from invmask.attacks.victims import VictimCard, new_model, save_victim
 from invmask.data.embedded import load_embedded
 from invmask.evidence.activation import activation_change, feature_maps
 from invmask.evidence.attribution import grad_cam, integrated_gradients
@@ -32,6 +31,7 @@ from invmask.models import build
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.goals import Goal, Want, write_want
 from invmask.runs.work.advance import advance
+from invmask.victims.victim import VictimCard, new_model, save_victim
 from tests.unit.run_helpers import small_spec
 
 VICTIM = "cifar10-vitw32-badnets"

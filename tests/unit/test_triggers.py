@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from invmask.attacks.bpp import BPP
-from invmask.attacks.dither import floyd_steinberg
-from invmask.attacks.lf import LF
-from invmask.attacks.picture import MAX_BYTES, PictureTrigger, picture_settings
-from invmask.attacks.wanet import WaNet
+from invmask.attacks.triggers.bpp import BPP
+from invmask.attacks.triggers.dither import floyd_steinberg
+from invmask.attacks.triggers.lf import LF
+from invmask.attacks.triggers.picture import MAX_BYTES, PictureTrigger, picture_settings
+from invmask.attacks.triggers.wanet import WaNet
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 

@@ -17,12 +17,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from invmask.attacks import victims
-from invmask.attacks.badnets import BadNets
-from invmask.attacks.picture import PictureTrigger
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.ssba import SSBA
-from invmask.attacks.victims import (
+from invmask.attacks.triggers.badnets import BadNets
+from invmask.attacks.triggers.picture import PictureTrigger
+from invmask.attacks.triggers.ssba import SSBA
+from invmask.data.embedded import ASSETS, load_embedded
+from invmask.data.images import LabelledImages
+from invmask.errors import UserError
+from invmask.models import Classifier
+from invmask.runs.store.staleness import victim_digest, weights_digest
+from invmask.settings import BENCHMARKS
+from invmask.targets import Targets
+from invmask.victims import victim as victims
+from invmask.victims.victim import (
     CLEAN,
     USUAL_RATIO,
     VictimCard,
@@ -35,13 +42,6 @@ from invmask.attacks.victims import (
     versions,
     victim_name,
 )
-from invmask.data.embedded import ASSETS, load_embedded
-from invmask.data.images import LabelledImages
-from invmask.errors import UserError
-from invmask.models import Classifier
-from invmask.runs.store.staleness import victim_digest, weights_digest
-from invmask.settings import BENCHMARKS
-from invmask.targets import Targets
 
 TINY = "preactresnet18w2"
 EMBEDDED = ASSETS / "victims"

@@ -15,7 +15,6 @@ from benchmarks import signs, zoo, zoo_entries, zoo_roc, zoo_search
 from benchmarks.sets import SETS, Network
 from benchmarks.zoo_entries import ATTACKS, CLASSES, PAIRS, WIDTHS, Entry
 from invmask.attacks.registry import ATTACKS as REGISTERED
-from invmask.attacks.victims import CLEAN
 from invmask.data.budget import clean_budget
 from invmask.data.embedded import load_embedded
 from invmask.data.registry import dataset_info
@@ -24,6 +23,7 @@ from invmask.defenses.ims.config import preset
 from invmask.defenses.verdict import Regression
 from invmask.errors import UserError
 from invmask.models.registry import is_normalised
+from invmask.victims.victim import CLEAN
 from tests.conftest import make_narrow
 
 ENTRIES = zoo_entries.zoo()

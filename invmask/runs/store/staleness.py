@@ -41,7 +41,7 @@ def victim_digest(name: str, folders: list[Path]) -> str:
 
     Of nothing where there is no such victim.
     """
-    from invmask.attacks.victims import weights_path
+    from invmask.victims.victim import weights_path
 
     card = _card_of(name, folders)
     if card is None:
@@ -106,7 +106,7 @@ def weights_digest(name: str, folders: list[Path]) -> str | None:
     Returns:
         None where there is no such victim.
     """
-    from invmask.attacks.victims import weights_path
+    from invmask.victims.victim import weights_path
 
     card = _card_of(name, folders)
     if card is None:
@@ -116,15 +116,15 @@ def weights_digest(name: str, folders: list[Path]) -> str | None:
 
 
 def _card_of(name: str, folders: list[Path]) -> Path | None:
-    from invmask.attacks.victims import find_cards
+    from invmask.victims.victim import find_cards
 
     return find_cards(folders).get(name)
 
 
 def _drawn(card: Path | None) -> tuple[Path, ...]:
     """The images that may be drawn again under a victim."""
-    from invmask.attacks.victims import read_card
     from invmask.data.embedded import drawn_files
+    from invmask.victims.victim import read_card
 
     if card is None:
         return ()

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from invmask import settings
-from invmask.attacks.victims import Victim, find_cards, load_victim, read_card, versions
 from invmask.data.budget import clean_budget, probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
@@ -29,6 +28,7 @@ from invmask.memory import MIB, bounded
 from invmask.models import is_transformer, suited_precision
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import victim_digest
+from invmask.victims.victim import Victim, find_cards, load_victim, read_card, versions
 
 ACCELERATOR_PASS_SIZE = 1000
 """Images a pass; on a processor it is `metrics.PASS_SIZE`."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from invmask.attacks.victims import Victim, load_victim
 from invmask.data.budget import probe
 from invmask.evidence.ablation import Ablation, random_sets
 from invmask.evidence.activation import activation_change
@@ -29,6 +28,7 @@ from invmask.runs.work.evidence import VictimEvidence
 from invmask.runs.work.scores import run_scores, synthesized_change
 from invmask.runs.work.top_cuts import DRAWS, Ranked, TopCuts, top_cuts_key, write_top_cuts
 from invmask.settings import victim_folders
+from invmask.victims.victim import Victim, load_victim
 
 CONDUCTANCE_IMAGES = 18
 CHUNK = 8

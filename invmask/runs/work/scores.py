@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invmask.attacks.victims import Victim
 from invmask.data.budget import clean_budget
 from invmask.evidence.activation import activation_change
 from invmask.evidence.scores import channel_scores
 from invmask.masks.state import MaskLayout, Masks
 from invmask.runs.store.run import Run
+from invmask.victims.victim import Victim
 
 
 def run_scores(run: Run, round_taken: int, victim: Victim) -> Tensor:

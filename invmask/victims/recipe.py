@@ -7,9 +7,9 @@ steps throw back time and again, get smaller ones.
 
 from dataclasses import dataclass, replace
 
-from invmask.attacks.training import TrainingConfig
-from invmask.attacks.victims import CLEAN
+from invmask.attacks.training.train import TrainingConfig
 from invmask.models.registry import is_normalised, is_transformer
+from invmask.victims.victim import CLEAN
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,17 @@ import torch
 from filelock import FileLock, Timeout
 
 from invmask.attacks.base import Attack, Labels, Progress, TrainedAttack
-from invmask.attacks.loop import LoopAttack
-from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, PoisonedSet, poison
-from invmask.attacks.recipe import Stage
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training import average, train
-from invmask.attacks.victims import (
+from invmask.attacks.training.loop import LoopAttack
+from invmask.attacks.training.poison import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, PoisonedSet, poison
+from invmask.attacks.training.train import average, train
+from invmask.data.images import LabelledImages
+from invmask.data.registry import dataset_info, load_dataset
+from invmask.errors import UserError
+from invmask.machine import processor
+from invmask.targets import Targets
+from invmask.victims.recipe import Stage
+from invmask.victims.victim import (
     CLEAN,
     VictimCard,
     measure,
@@ -27,11 +32,6 @@ from invmask.attacks.victims import (
     versions,
     victim_name,
 )
-from invmask.data.images import LabelledImages
-from invmask.data.registry import dataset_info, load_dataset
-from invmask.errors import UserError
-from invmask.machine import processor
-from invmask.targets import Targets
 
 
 @lru_cache(maxsize=256)

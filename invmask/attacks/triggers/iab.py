@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from invmask.attacks.base import Attack, Paper, Progress, TrainedAttack
-from invmask.attacks.fit import FitConfig, fit
-from invmask.attacks.generators import Generator
-from invmask.attacks.loop import Batch, LoopAttack, Session
+from invmask.attacks.training.fit import FitConfig, fit
+from invmask.attacks.training.loop import Batch, LoopAttack, Session
+from invmask.attacks.triggers.generators import Generator
 from invmask.data.images import LabelledImages
 from invmask.targets import Targets
 

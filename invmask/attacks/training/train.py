@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
-from invmask.attacks import checkpoint
 from invmask.attacks.base import EpochReport, Progress
-from invmask.attacks.loop import Batch, Session
-from invmask.attacks.poison import PoisonedSet
+from invmask.attacks.training import checkpoint
+from invmask.attacks.training.loop import Batch, Session
+from invmask.attacks.training.poison import PoisonedSet
 from invmask.augmentation import augment
 from invmask.errors import UserError
 from invmask.machine import InEitherPrecision, autocast

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from invmask.attacks import checkpoint
 from invmask.attacks.base import EpochReport, Progress
+from invmask.attacks.training import checkpoint
 from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
 from invmask.machine import InEitherPrecision, autocast

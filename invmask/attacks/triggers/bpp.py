@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from invmask.attacks.base import Paper, to_8_bits
-from invmask.attacks.dither import floyd_steinberg
-from invmask.attacks.loop import LoopAttack
+from invmask.attacks.training.loop import LoopAttack
+from invmask.attacks.triggers.dither import floyd_steinberg
 
 
 @dataclass(frozen=True)

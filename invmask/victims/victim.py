@@ -25,16 +25,16 @@ from torch import Tensor
 
 from invmask import disk
 from invmask.attacks.base import Attack, Labels, TrainedAttack
-from invmask.attacks.card_values import check_values
-from invmask.attacks.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.attacks.registry import make_attack
-from invmask.attacks.stored import DIGITS, file_name, restore, trigger_file
+from invmask.attacks.training.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.measure.metrics import Measures, answers, flags
 from invmask.models import Classifier, build
 from invmask.targets import Targets
+from invmask.victims.card_values import check_values
+from invmask.victims.trigger_file import DIGITS, file_name, restore, trigger_file
 
 MAX_WEIGHT_BYTES = 2 << 30
 MAX_CARD_BYTES = 1 << 20
