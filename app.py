@@ -11,7 +11,7 @@ from invmask import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
-from invmask.ui import address, cache, navigation, run_trouble, sidebar, theme
+from invmask.ui.shell import address, cache, navigation, run_trouble, sidebar, theme
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")

@@ -3,14 +3,15 @@
 import streamlit as st
 
 from invmask.errors import UserError
-from invmask.ui import address, defend_controls, defend_live, run_trouble, widgets
+from invmask.ui.defend import controls, live
+from invmask.ui.shell import address, run_trouble, widgets
 
 
 def _page() -> None:
     card = widgets.open_card()
     if card is None:
         return
-    draft = defend_controls.show(card, address.current_run())
+    draft = controls.show(card, address.current_run())
     about = draft.entry
     stages = "\n\n".join(f"**{stage.title}**: {stage.explanation}" for stage in about.stages)
     st.title(
@@ -20,7 +21,7 @@ def _page() -> None:
         f"to any of them.\n\n**{about.title}**: {about.explanation} {about.details}\n\n{stages}",
     )
     try:
-        defend_live.show(card, draft)
+        live.show(card, draft)
     except UserError as error:
         run_trouble.show(error)
 

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from invmask.runs.store.records import RunSummary
-from invmask.ui import cache, export_sections, widgets
-from invmask.ui.defend_state import UNDER_WAY
-from invmask.ui.names import plain
+from invmask.ui.defend.state_line import UNDER_WAY
+from invmask.ui.export import sections
+from invmask.ui.shell import cache, widgets
+from invmask.ui.shell.names import plain
 
 
 def _with_run(summary: RunSummary) -> None:
@@ -19,9 +20,9 @@ def _with_run(summary: RunSummary) -> None:
         )
     else:
         st.caption(f"{plain(summary.name or summary.id)}, after round {round_taken:,}")
-    picks = export_sections.figures(run, round_taken, cache.victim_stamp(summary.spec.victim))
-    export_sections.report(run, round_taken, picks)
-    export_sections.model(run, round_taken)
+    picks = sections.figures(run, round_taken, cache.victim_stamp(summary.spec.victim))
+    sections.report(run, round_taken, picks)
+    sections.model(run, round_taken)
 
 
 def _page() -> None:

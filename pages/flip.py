@@ -5,7 +5,9 @@ import streamlit as st
 from invmask.frames.samples import by_turns
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
-from invmask.ui import answers, cache, export_picks, flip_choice, flip_panels, widgets
+from invmask.ui.export import picks
+from invmask.ui.flip import flip_choice, panels
+from invmask.ui.shell import answers, cache, widgets
 from invmask.victims.victim import VictimCard
 
 
@@ -19,10 +21,10 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     round_taken = directory.kept_round(asked)
     left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="top")
     with left:
-        flip_panels.switch(choice, has_trigger, shapes.views)
+        panels.switch(choice, has_trigger, shapes.views)
     for column in middle:
         with column:
-            flip_panels.mask_choice(choice, names)
+            panels.mask_choice(choice, names)
     with right:
         widgets.round_slider(run, "flip-round", choice.mask is not None)
         if round_taken != asked:
@@ -32,19 +34,19 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         found = answers.at_round(run.id, round_taken, stamp, poisoned)
     else:
         found = answers.with_mask(run.id, choice.mask, stamp, poisoned)
-    flip_panels.counts(card, found, choice.view)
+    panels.counts(card, found, choice.view)
     fates = found.answers.fates(found.answers.defended)
     choice = flip_choice.among(choice, len(fates), poisoned)
     places = flip_choice.chosen(choice.show, fates, choice.picked, by_turns(found.answers.labels.tolist()))
     picked = choice.picked
     current = picked[-1] if picked else places[0] if places else None
-    export_picks.keep_sample(picked[-1] if picked else None, has_trigger and not poisoned)
-    flip_panels.filter_pills(choice, fates, poisoned, found.answers.defended)
+    picks.keep_sample(picked[-1] if picked else None, has_trigger and not poisoned)
+    panels.filter_pills(choice, fates, poisoned, found.answers.defended)
     left, right = st.columns([11, 9], gap="medium")
     with left:
-        flip_panels.sample_gallery(choice, card, found, places, current)
+        panels.sample_gallery(choice, card, found, places, current)
     with right:
-        flip_panels.detail(card, found, current)
+        panels.detail(card, found, current)
 
 
 def _page() -> None:

@@ -5,20 +5,19 @@ import streamlit as st
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.runs.work import evidence
-from invmask.ui import (
-    cache,
-    export_picks,
-    neurons_agreement,
-    neurons_channel,
+from invmask.ui.export import picks
+from invmask.ui.neurons import (
+    agreement,
+    channel_data,
+    channel_page,
+    cut_by_hand,
     neurons_choice,
-    neurons_data,
-    neurons_evidence,
-    neurons_numbers,
-    neurons_panels,
-    neurons_top,
-    neurons_whatif,
-    widgets,
+    numbers_in_sight,
+    panels,
+    top_channels,
 )
+from invmask.ui.neurons import evidence as neurons_evidence
+from invmask.ui.shell import cache, widgets
 from invmask.victims.victim import VictimCard
 
 
@@ -26,30 +25,30 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     directory, target = cache.store().run(run.id), card.targets is not None
     names, asked = named_masks.list_names(directory), widgets.asked_round(run)
     round_taken = run.round if asked is None else asked
-    found = neurons_data.channels_at(run.id, round_taken, cache.victim_stamp(card.name), target)
+    found = channel_data.channels_at(run.id, round_taken, cache.victim_stamp(card.name), target)
     choice = neurons_choice.read(list(found.values), names, found.layout.channels)
     by_hand = neurons_choice.decided(choice.actions, found.layout.channels)
     neurons_evidence.ask(run, round_taken, asked is None)
     cuts = evidence.top_cuts(directory, round_taken)
-    base = neurons_top.base_of(choice, neurons_top.first_channels(found, cuts, choice.by))
-    result = neurons_data.what_if(run.id, round_taken, base, by_hand)
-    neurons_numbers.show_numbers(result, base, choice, by_hand, round_taken)
-    export_picks.keep_channel(choice.channel, choice.draw)
+    base = top_channels.base_of(choice, top_channels.first_channels(found, cuts, choice.by))
+    result = channel_data.what_if(run.id, round_taken, base, by_hand)
+    numbers_in_sight.show_numbers(result, base, choice, by_hand, round_taken)
+    picks.keep_channel(choice.channel, choice.draw)
     if choice.channel is not None:
-        channel = neurons_channel.show(card, found, choice, result)
-        neurons_whatif.show(run, round_taken, base, choice, by_hand, names)
+        channel = channel_page.show(card, found, choice, result)
+        cut_by_hand.show(run, round_taken, base, choice, by_hand, names)
         neurons_evidence.show_progress(run.id)
         if channel is not None:
             marked = None if asked is None else round_taken
-            neurons_channel.body(card, run, round_taken, marked, choice, channel)
-            neurons_whatif.show_samples(card, run, result)
+            channel_page.body(card, run, round_taken, marked, choice, channel)
+            cut_by_hand.show_samples(card, run, result)
         return
-    neurons_top.show(run, round_taken, found, cuts, choice)
+    top_channels.show(run, round_taken, found, cuts, choice)
     neurons_evidence.show_progress(run.id)
-    neurons_whatif.show(run, round_taken, base, choice, by_hand, names)
-    neurons_panels.overview(card, run, round_taken, found, choice, by_hand, result.cut)
-    neurons_whatif.show_samples(card, run, result)
-    neurons_agreement.show_agreement(found)
+    cut_by_hand.show(run, round_taken, base, choice, by_hand, names)
+    panels.overview(card, run, round_taken, found, choice, by_hand, result.cut)
+    cut_by_hand.show_samples(card, run, result)
+    agreement.show_agreement(found)
 
 
 def _page() -> None:

@@ -7,8 +7,9 @@ import streamlit as st
 from invmask.figures.palette import VIEW_TITLES
 from invmask.grids.results import CaseResult, views_of
 from invmask.masks.state import View
-from invmask.ui import address, results_data, results_panels, widgets
-from invmask.ui.names import count
+from invmask.ui.results import panels, results_data
+from invmask.ui.shell import address, widgets
+from invmask.ui.shell.names import count
 
 COMMAND = "python -m invmask sweep --attacks badnets,blended,sig,clean --spc 1,10 --seeds 0,1,2"
 SWEEP_HELP = (
@@ -58,7 +59,7 @@ def _choose_view(results: list[CaseResult]) -> View:
 def _page() -> None:
     if widgets.open_card() is None:
         return
-    results_panels.go_to_opened()
+    panels.go_to_opened()
     st.title("Results", anchor=False)
     own = results_data.names()
     names = [*own, *results_data.built_in()]
@@ -72,7 +73,7 @@ def _page() -> None:
         presets = list(dict.fromkeys(result.method for result in results))
         preset = _choose("Defence", "preset", presets, 150, PRESET_HELP) if presets else ""
         view = _choose_view([result for result in results if result.method == preset])
-    results_panels.watch(name)
+    panels.watch(name)
     for problem in problems:
         st.warning(problem, icon=":material/info:")
     if not results:
@@ -87,8 +88,8 @@ def _page() -> None:
         + results_data.sizes(results)
     )
     of_preset = [result for result in results if result.method == preset]
-    results_panels.show_map(of_preset, view, results_data.said_once(results))
-    results_panels.show_table(results, name)
+    panels.show_map(of_preset, view, results_data.said_once(results))
+    panels.show_table(results, name)
     if not own:
         with st.expander("A sweep of your own", icon=":material/terminal:"):
             st.caption(NONE_YET)

@@ -5,10 +5,10 @@ import streamlit as st
 
 from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL
 from invmask.frames.samples import trigger_pictures
-from invmask.ui import address, answers, cache, widgets
-from invmask.ui.names import count, target_title
-from invmask.ui.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
-from invmask.ui.save_figure import save_pictures
+from invmask.ui.parts.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
+from invmask.ui.parts.save_figure import save_pictures
+from invmask.ui.shell import address, answers, cache, widgets
+from invmask.ui.shell.names import count, target_title
 from invmask.victims.victim import VictimCard
 
 SAMPLES = 6

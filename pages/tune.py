@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from invmask.ui import tune_pins, tune_sweep, tune_threshold, widgets
+from invmask.ui.shell import widgets
+from invmask.ui.tune import curves, hard_cut, pins
 
 
 def _page() -> None:
@@ -18,11 +19,11 @@ def _page() -> None:
     if run is not None and widgets.only_channels(run, run.spec.entry.capabilities.cuts, "mask to make a hard cut of"):
         with beside:
             widgets.round_slider(run, "tune-round")
-        round_taken = tune_threshold.round_to_show(run, widgets.asked_round(run))
-        st.subheader(f"Threshold, round {round_taken:,}", anchor=False, help=tune_threshold.HELP)
-        tune_threshold.show(card, run, round_taken)
-    tune_pins.show()
-    tune_sweep.show(card, run or widgets.chosen_run())
+        round_taken = hard_cut.round_to_show(run, widgets.asked_round(run))
+        st.subheader(f"Threshold, round {round_taken:,}", anchor=False, help=hard_cut.HELP)
+        hard_cut.show(card, run, round_taken)
+    pins.show()
+    curves.show(card, run or widgets.chosen_run())
 
 
 _page()

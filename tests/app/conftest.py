@@ -10,7 +10,7 @@ from invmask import settings
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.run import Run
-from invmask.ui import cache
+from invmask.ui.shell import cache
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 APP = Path(__file__).resolve().parents[2] / "app.py"

@@ -23,8 +23,8 @@ from invmask.runs.store.format import Shapes
 from invmask.runs.store.journal import Place
 from invmask.runs.store.records import RoundEntry, RunResult, RunState, Views
 from invmask.runs.store.run import Run
-from invmask.ui import cache
-from invmask.ui.defend_state import duration, mean_seconds, pace_words, recent_seconds, state_words
+from invmask.ui.defend.state_line import duration, mean_seconds, pace_words, recent_seconds, state_words
+from invmask.ui.shell import cache
 from invmask.victims.victim import new_model, save_victim
 from tests.app.conftest import sentences, visit
 from tests.conftest import make_narrow

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("tiny_victims")
 def asked(monkeypatch):
     """What the page asks the background for."""
     requests = []
-    monkeypatch.setattr("invmask.ui.export_jobs.jobs.start", lambda _, request: requests.append(request))
+    monkeypatch.setattr("invmask.ui.export.job.jobs.start", lambda _, request: requests.append(request))
     return requests
 
 
@@ -229,7 +229,7 @@ def test_a_clean_control_has_no_trigger_to_show():
 
 
 def test_without_a_browser_it_says_what_can_be_made(monkeypatch):
-    monkeypatch.setattr("invmask.ui.export_sections.find_browser", lambda: None)
+    monkeypatch.setattr("invmask.ui.export.sections.find_browser", lambda: None)
     app = visit("export", run=make_run(rounds=1).id)
     assert any("no Chrome or Chromium" in sentence for sentence in sentences(app))
 
@@ -272,7 +272,7 @@ def test_every_chart_has_its_own_menu():
 
 
 def test_pages_stand_in_their_order_and_both_columns_are_about_as_high():
-    from invmask.ui.export_sections import _left_half
+    from invmask.ui.export.sections import _left_half
 
     pages = ["Start"] + ["Defend"] * 8 + ["Flip"] * 2 + ["Neurons"] * 14 + ["Tune"] * 2
     assert _left_half(pages) == ["Start", "Defend", "Flip"]

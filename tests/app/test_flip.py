@@ -14,7 +14,7 @@ from invmask.masks.state import GATED, MaskLayout, View
 from invmask.measure import views
 from invmask.measure.views import Fate
 from invmask.runs.store import named_masks
-from invmask.ui import flip_choice, flip_panels
+from invmask.ui.flip import flip_choice, panels
 from invmask.victims.victim import load_victim
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
@@ -85,7 +85,7 @@ def test_an_inverse_without_the_backdoor_says_so(tiny_victims):
 def test_an_inverse_with_some_of_the_backdoor_is_not_said_to_lack_it(tiny_victims, monkeypatch):
     run = make_run(rounds=6)
     said = own_answers(tiny_victims, run, 6)[0][View.INVERSE]
-    monkeypatch.setattr(flip_panels, "LACKS_BELOW", said.count(0) / len(said))
+    monkeypatch.setattr(panels, "LACKS_BELOW", said.count(0) / len(said))
     captions = [c.value for c in visit("flip", run=run.id, view="inverse").caption]
     assert any("Inverse view: ASR" in caption for caption in captions)
     assert not any("lacks" in caption for caption in captions)

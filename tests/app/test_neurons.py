@@ -25,10 +25,10 @@ from invmask.runs.work import evidence
 from invmask.runs.work.advance import Outcome
 from invmask.runs.work.gather_evidence import gather
 from invmask.runs.work.scores import run_scores
-from invmask.ui import neurons_choice
-from invmask.ui.neurons_channel import conductance_note
-from invmask.ui.neurons_data import HIGH_SCORE, Base, what_if
-from invmask.ui.neurons_panels import TABLE_WIDTH
+from invmask.ui.neurons import neurons_choice
+from invmask.ui.neurons.channel_data import HIGH_SCORE, Base, what_if
+from invmask.ui.neurons.channel_page import conductance_note
+from invmask.ui.neurons.panels import TABLE_WIDTH
 from invmask.victims.victim import load_victim
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM

@@ -13,7 +13,7 @@ from invmask.figures.grid_map import GridCell, grid_map, ink
 from invmask.figures.network_map import colour_scale
 from invmask.grids.results import MEASURES, VIEWS, CaseResult, write_case
 from invmask.masks.state import View
-from invmask.ui import results_data
+from invmask.ui.results import results_data
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import VICTIM
 

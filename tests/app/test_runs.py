@@ -11,7 +11,7 @@ from invmask.runs.store import files
 from invmask.runs.store.folder import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.work import cut_curves, evidence
-from invmask.ui import address, cache, sidebar
+from invmask.ui.shell import address, cache, sidebar
 from tests.app.conftest import make_run, sentences, visit
 from tests.unit.run_helpers import VICTIM, small_spec
 

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from invmask.defenses import registry
 from invmask.runs.store.records import RunState
 from invmask.runs.store.run import Run
-from invmask.ui.run_menu import run_facts
+from invmask.ui.shell.run_menu import run_facts
 from tests.app.conftest import visit
 from tests.unit.run_helpers import VICTIM, small_spec, taken
 from tests.unit.searching import finder_spec, register_finder

@@ -12,7 +12,7 @@ from invmask import settings
 from invmask.attacks.registry import make_attack
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
-from invmask.ui import cache, widgets
+from invmask.ui.shell import cache, widgets
 from invmask.victims.victim import load_victim, new_model, save_victim
 from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM

@@ -13,7 +13,8 @@ from invmask.runs.store import named_masks
 from invmask.runs.store.goals import Goal
 from invmask.runs.work import cut_curves
 from invmask.runs.work.measure_cuts import measure_cuts
-from invmask.ui import cache, tune_choice
+from invmask.ui.shell import cache
+from invmask.ui.tune import tune_choice
 from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken
 

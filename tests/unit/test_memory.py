@@ -16,7 +16,7 @@ from torch import nn
 
 from invmask.masks.attach import sharing_copy
 from invmask.memory import MIB, bounded, held_bytes, least_recent_first, measure_again
-from invmask.ui import kept
+from invmask.ui.shell import kept
 from tests.unit.run_helpers import ROOT
 
 SLACK = 20_000

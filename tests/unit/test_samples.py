@@ -10,9 +10,9 @@ from PIL import Image
 
 from invmask.frames.samples import by_turns
 from invmask.measure.views import Fate
-from invmask.ui import flip_choice
-from invmask.ui.names import architecture_title, target_title, victim_label, victim_title
-from invmask.ui.samples import amplified, image_data_uri, percent, to_pixels
+from invmask.ui.flip import flip_choice
+from invmask.ui.parts.samples import amplified, image_data_uri, percent, to_pixels
+from invmask.ui.shell.names import architecture_title, target_title, victim_label, victim_title
 from invmask.victims.victim import VictimCard
 
 

@@ -1,0 +1,128 @@
+"""Step, Run, Pause, Stop, Reset: what each does, and when it makes sense."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from invmask.errors import UserError, cannot_be_used
+from invmask.runs.store.records import RunState, RunSummary
+from invmask.ui.defend.controls import Draft
+from invmask.ui.defend.state_line import UNDER_WAY
+from invmask.ui.defend.timeline import go_to_round
+from invmask.ui.shell import address, cache
+
+_PROBLEM, _MOVED = "defend/problem", "defend/moved"
+
+
+def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
+    """The five buttons in a row; those that would do nothing are grey."""
+    state = summary.state if summary else None
+    under_way = state in UNDER_WAY
+    may_go = not under_way and state is not RunState.FINISHED and (summary is not None or draft.config is not None)
+    with st.container(horizontal=True, gap="small", key="defend-buttons"):
+        _button(
+            "Step",
+            "step",
+            "Take one round, then pause. Begins a run with the settings shown if there is none.",
+            may_go and state is not RunState.FAILED,
+            lambda: _advance(draft, one=True),
+        )
+        _button(
+            "Run",
+            "play_arrow",
+            "Go on to the end, also after a pause, a stop or a failure. Begins a run with the settings shown if "
+            "there is none.",
+            may_go,
+            lambda: _advance(draft, one=False),
+            primary=True,
+        )
+        _button(
+            "Pause",
+            "pause",
+            "Pause after the round in hand.",
+            under_way,
+            _on_run(lambda run: cache.executor().pause(run)),
+        )
+        _button(
+            "Stop",
+            "stop",
+            "End the run here and measure the views on all embedded test images.",
+            under_way or state is RunState.PAUSED,
+            _on_run(lambda run: cache.executor().stop(run)),
+        )
+        _button(
+            "Reset",
+            "restart_alt",
+            "Start over: a new run with the settings shown in the sidebar. This one is paused and stays in the list.",
+            summary is not None and draft.config is not None,
+            lambda: _reset(draft, under_way),
+        )
+
+
+def show_problem() -> None:
+    """One sentence about the last button, if it could not do its work."""
+    if (problem := st.session_state.pop(_PROBLEM, None)) is not None:
+        st.error(problem)
+
+
+def take_moved() -> bool:
+    """Whether a button went to another run since this was last asked: the whole page has to follow."""
+    return bool(st.session_state.pop(_MOVED, False))
+
+
+def _button(label: str, icon: str, text: str, enabled: bool, act: Callable[[], None], primary: bool = False) -> None:
+    st.button(
+        label,
+        key=f"defend/{label.lower()}",
+        icon=f":material/{icon}:",
+        help=text,
+        disabled=not enabled,
+        on_click=_guarded(act),
+        type="primary" if primary else "secondary",
+    )
+
+
+def _guarded(act: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            act()
+        except UserError as error:
+            st.session_state[_PROBLEM] = str(error)
+        except OSError as error:
+            st.session_state[_PROBLEM] = f"{cannot_be_used(error)} Nothing was lost; try again."
+
+    return run
+
+
+def _on_run(act: Callable[[str], None]) -> Callable[[], None]:
+    def run() -> None:
+        current = address.current_run()
+        if current is not None:
+            act(current)
+
+    return run
+
+
+def _advance(draft: Draft, one: bool) -> None:
+    executor, run = cache.executor(), address.current_run()
+    if run is None:
+        run = executor.create(draft.spec()).id
+        _go_to(run)
+    go_to_round(None)
+    if one:
+        executor.advance(run)
+    else:
+        executor.go_on(run)
+
+
+def _reset(draft: Draft, under_way: bool) -> None:
+    executor, old = cache.executor(), address.current_run()
+    if old is not None and under_way:
+        executor.pause(old)
+    go_to_round(None)
+    _go_to(executor.create(draft.spec()).id)
+
+
+def _go_to(run: str) -> None:
+    address.set_run(run)
+    st.session_state[_MOVED] = True

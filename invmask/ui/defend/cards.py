@@ -1,0 +1,124 @@
+"""Cards, one a view: ACC, ASR and RA large, the change since the original small."""
+
+import html
+from collections.abc import Sequence
+
+import streamlit as st
+
+from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
+from invmask.masks.state import View
+from invmask.measure.metrics import Measures
+from invmask.runs.store.records import RunResult, Views
+from invmask.ui.parts.samples import percent
+from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count
+from invmask.ui.shell.theme import view_hex
+
+_SMALL = "Small numbers: the change since the original, in percentage points."
+
+
+def views_help(views: Sequence[View]) -> str:
+    """What is to be seen in the cards of these views."""
+    good = f"A good defence keeps the {views[1]} view's ACC high while its ASR falls and its RA rises"
+    if View.INVERSE not in views:
+        return f"The network as it came, and with the weights that the defence has changed. {good}. {_SMALL}"
+    return (
+        f"One network, seen in three ways. {good}; a good inverse does the opposite: its ACC falls and its ASR stays "
+        f"high, for the backdoor is what it keeps. {_SMALL}"
+    )
+
+
+RESULT_HELP = (
+    "The views at the end, measured once. The cards above show a smaller probe of the same images, which is measured "
+    "after every round, so their numbers differ a little."
+)
+
+
+def show_cards(views: Views, note: str = "") -> None:
+    """The views side by side, on the run's probe of the test images.
+
+    Args:
+        note: a further sentence below them.
+    """
+    shown = views.present()
+    cards = "".join(_card(view, measures, views.original) for view, measures in shown.items())
+    st.html(f'{_STYLE}<div class="dv-cards" style="--views:{len(shown)}">{cards}</div>')
+    st.caption(f"{probe_words(views.original)} {note}".strip())
+
+
+def probe_words(original: Measures) -> str:
+    """What the cards' numbers are shares of."""
+    clean = f"ACC over {count(original.n_clean)} probe images of the test set"
+    if original.asr is None:
+        return f"{clean}. This victim has no backdoor, so there is no ASR and no RA."
+    if original.n_triggered == original.n_clean:
+        return f"{clean}; ASR and RA (recovery accuracy) over the same with the trigger on: every class has its target."
+    return (
+        f"{clean}; ASR and RA (recovery accuracy) over the {count(original.n_triggered)} of them that are not of the "
+        "target class, with the trigger on."
+    )
+
+
+def show_result(result: RunResult) -> None:
+    """The views at the end, on all embedded test images."""
+    st.subheader("The result, on all embedded test images", anchor=False, help=RESULT_HELP)
+    show_table(result.views)
+
+
+def show_table(views: Views) -> None:
+    """The views as a small table, with n below: where three cards have no room."""
+    rows = "".join(
+        f'<tr><th style="color:{view_hex(view)}">{VIEW_TITLES[view]}</th>'
+        + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))
+        + "</tr>"
+        for view, measures in views.present().items()
+    )
+    heads = "".join(
+        f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>' for name in _measures(views.original)
+    )
+    sizes = f"n = {count(views.original.n_clean)}"
+    if views.original.n_triggered:
+        sizes += f" clean, {count(views.original.n_triggered)} triggered"
+    st.html(f'{_STYLE}<table class="dv-result"><tr><th></th>{heads}</tr>{rows}</table><div class="dv-n">{sizes}</div>')
+
+
+def _measures(original: Measures) -> list[str]:
+    return [name for name in MEASURE_TITLES if getattr(original, name) is not None]
+
+
+def _card(view: str, measures: Measures, original: Measures) -> str:
+    rows = "".join(_row(view, name, measures, original) for name in _measures(original))
+    return (
+        f'<section class="dv-card" style="--view:{view_hex(view)}" aria-label="{VIEW_TITLES[view]} view">'
+        f'<h4 title="{html.escape(VIEW_EXPLANATIONS[view])}">{VIEW_TITLES[view]}</h4>{rows}</section>'
+    )
+
+
+def _row(view: str, name: str, measures: Measures, original: Measures) -> str:
+    value, before = getattr(measures, name), getattr(original, name)
+    change = "" if view == "original" else f"{100 * (value - before):+.1f}".replace("-", "\N{MINUS SIGN}")
+    hint = html.escape(f"{MEASURE_TITLES[name]}: {MEASURE_HELP[name]}")
+    return (
+        f'<div class="dv-row" title="{hint}"><span class="dv-name">{name.upper()}</span>'
+        f'<span class="dv-value">{percent(value)}</span><span class="dv-change">{change}</span></div>'
+    )
+
+
+_STYLE = """<style>
+.dv-cards{display:grid;grid-template-columns:repeat(var(--views),minmax(0,1fr));gap:.75rem}
+.dv-card{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-top:4px solid var(--view);
+ border-radius:.4rem;padding:.55rem .8rem .6rem;font-variant-numeric:tabular-nums}
+.dv-card h4{margin:0 0 .2rem;padding:0;font-size:1.05rem;font-weight:650;color:var(--view)}
+.dv-row{display:grid;grid-template-columns:2.6rem 1fr auto;align-items:baseline;column-gap:.35rem;cursor:help;
+ white-space:nowrap}
+.dv-name{font-size:.9rem;opacity:.75}
+.dv-value{font-size:1.75rem;font-weight:650;line-height:1.35;text-align:right}
+.dv-change{font-size:.9rem;opacity:.75;min-width:2.9rem;text-align:right}
+.dv-result{border-collapse:collapse;font-variant-numeric:tabular-nums}
+.dv-result th,.dv-result td{border:0;padding:.1rem 1.6rem .1rem 0;text-align:right;font-weight:600;
+ white-space:nowrap}
+.dv-result tr th:first-child{text-align:left}
+.dv-n{font-size:.85rem;opacity:.75;margin-top:.2rem}
+@media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}
+ .dv-result th,.dv-result td{padding-right:.8rem}}
+@media (max-width:640px){.dv-cards{grid-template-columns:1fr}}
+</style>"""

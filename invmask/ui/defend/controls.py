@@ -1,0 +1,281 @@
+"""The settings of a new run, in the sidebar below victim and run, in the order in which one decides."""
+
+import contextlib
+from dataclasses import dataclass
+from itertools import groupby
+
+import streamlit as st
+
+from invmask.data.budget import MAX_SPC, most_spc
+from invmask.defenses import registry
+from invmask.defenses.entry import Entry
+from invmask.defenses.settings import DefenseConfig, Setting
+from invmask.errors import UserError
+from invmask.models import is_transformer
+from invmask.runs.store.spec import RunSpec
+from invmask.runs.work.bench import spec_with
+from invmask.ui.shell import cache
+from invmask.victims.victim import VictimCard
+
+DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"
+_LOADED_KEY, _KIND_KEY = "defend/loaded", "defend/transformer"
+FIRST_SPC = 10
+SPC_HELP = (
+    "Samples per class: how many clean images of each class the defender holds. They come from the training set, "
+    "never from the images that the results are measured on."
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The settings shown, for the next new run.
+
+    Attributes:
+        config: None where they make no sense; `problem` then says why in one sentence.
+    """
+
+    card: VictimCard
+    defense: str
+    preset: str
+    spc: int
+    config: DefenseConfig | None
+    problem: str | None = None
+
+    @property
+    def entry(self) -> Entry:
+        """What the defence says of itself."""
+        return registry.entry(self.defense)
+
+    def spec(self) -> RunSpec:
+        """What a run with these settings is made of, on this machine.
+
+        Raises:
+            UserError: the settings, or the machine's own, make no sense.
+        """
+        if self.config is None:
+            raise UserError(self.problem or "These settings make no sense.")
+        card = self.card
+        return spec_with(card.name, card.architecture, self.preset, self.spc, self.config, defense=self.defense)
+
+    def same_as(self, spec: RunSpec) -> bool:
+        """Whether `spec` has these settings."""
+        own = (self.card.name, self.defense, self.preset, self.spc, self.config)
+        return own == (spec.victim, spec.defense, spec.preset, spec.spc, spec.config)
+
+
+def show(card: VictimCard, run: str | None) -> Draft:
+    """Draw the controls. They start from the run that is looked at, or from the default defence's first preset."""
+    transformer = is_transformer(card.architecture)
+    _load(run, transformer)
+    with st.sidebar:
+        st.subheader("Settings", anchor=False)
+        note = st.empty()
+        defense = _choose_defense(transformer)
+        preset_name = _choose_preset(defense, transformer)
+        spc = _choose_spc(spc_offered(card))
+        classes = len(card.dataset_info.classes)
+        st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
+        start, every = defense.preset(preset_name, transformer), defense.config.settings()
+        seed = next(setting for setting in every if setting.name == "seed")
+        values = {"seed": _number(defense, seed, start)}
+        rest = [setting for setting in every if setting.name != "seed"]
+        values |= _fields(defense, [setting for setting in rest if setting.basic], start)
+        if folded := [setting for setting in rest if not setting.basic]:
+            with st.expander("Rarely changed"):
+                values |= _fields(defense, folded, start)
+        draft = _draft(card, defense, preset_name, spc, values)
+        note.caption(_note(draft, run))
+    return draft
+
+
+def spc_offered(card: VictimCard) -> int:
+    """The largest data budget that can be asked for; where the images are not here, running says so."""
+    try:
+        return most_spc(card.dataset)
+    except UserError:
+        return MAX_SPC
+
+
+def set_up(defense: str, preset_name: str, spc: int, config: DefenseConfig, transformer: bool) -> None:
+    """Fill the controls for a new run, before the page Defend is gone to without a run.
+
+    Args:
+        transformer: whether the settings are for one.
+    """
+    st.session_state[_LOADED_KEY] = None
+    st.session_state[_KIND_KEY] = transformer
+    st.session_state[DEFENSE_KEY] = defense
+    st.session_state[PRESET_KEY] = preset_name
+    st.session_state[SPC_KEY] = spc
+    _fill(registry.entry(defense), config)
+
+
+def _choose_defense(transformer: bool) -> Entry:
+    every = registry.entries()
+    chosen = st.selectbox(
+        "Defence",
+        list(every),
+        key=DEFENSE_KEY,
+        format_func=lambda name: every[name].title,
+        on_change=_take_defense,
+        args=(transformer,),
+        help="\n\n".join(f"**{entry.title}** ({entry.family}): {entry.explanation}" for entry in every.values()),
+        persist_state="session",
+    )
+    return every[chosen]
+
+
+def _choose_preset(defense: Entry, transformer: bool) -> str:
+    words = " ".join(f"**{name}**: {defense.preset_words[name]}" for name in defense.presets)
+    chosen = st.segmented_control(
+        "Preset",
+        list(defense.presets),
+        key=PRESET_KEY,
+        required=True,
+        on_change=_take_preset,
+        args=(transformer,),
+        help=f"Where the settings below start. {words}",
+        persist_state="session",
+        width="stretch",
+    )
+    return chosen or defense.first_preset
+
+
+def _choose_spc(most: int) -> int:
+    if most == 1:
+        # A slider needs two ends.
+        st.session_state[SPC_KEY] = 1
+        st.caption("**SPC, samples per class**: 1, for a class of this data set has no more.", help=SPC_HELP)
+        return 1
+    # What was set for another data set, or by a run made elsewhere, may be more than there is.
+    st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], most)
+    return st.slider("SPC, samples per class", 1, most, key=SPC_KEY, help=SPC_HELP, persist_state="session")
+
+
+def _fields(defense: Entry, every: list[Setting], start: DefenseConfig) -> dict[str, float | None]:
+    """A control for each, those of a group side by side below its heading."""
+    values: dict[str, float | None] = {}
+    for group, found in groupby(every, key=lambda setting: setting.group):
+        members = list(found)
+        if not group:
+            values |= {setting.name: _control(defense, setting, start) for setting in members}
+            continue
+        help_text = "\n\n".join(f"**{setting.short}**: {setting.explanation}" for setting in members)
+        st.markdown(f":small[{group}]", help=help_text)
+        for column, setting in zip(st.columns(len(members), gap="small"), members, strict=True):
+            with column:
+                values[setting.name] = _number(defense, setting, start, in_group=True)
+    return values
+
+
+def _note(draft: Draft, run: str | None) -> str:
+    """What the settings are for, or why they make no sense."""
+    if draft.problem is not None:
+        return f":red[{draft.problem}]"
+    if run is None:
+        return "For a new run: Step or Run begins it."
+    try:
+        same = draft.same_as(cache.summary(run).spec)
+    except UserError:
+        same = False
+    return "As in the run shown." if same else ":violet[Not those of the run shown.] Reset begins a new one."
+
+
+def _draft(card: VictimCard, defense: Entry, preset: str, spc: int, values: dict[str, float | None]) -> Draft:
+    missing = [setting.title for setting in defense.config.settings() if values[setting.name] is None]
+    if missing:
+        return Draft(card, defense.name, preset, spc, None, f"{missing[0]} needs a number.")
+    try:
+        return Draft(card, defense.name, preset, spc, defense.config(**values))  # type: ignore[arg-type]
+    except UserError as error:
+        return Draft(card, defense.name, preset, spc, None, str(error))
+
+
+def _load(run: str | None, transformer: bool) -> None:
+    """Fill the controls: at first, whenever another run is looked at, and for another kind of network.
+
+    A preset is not the same on transformers: what is set for the one kind would go by the preset's name on the other.
+    """
+    loaded = st.session_state.get(_LOADED_KEY, "nothing")
+    if loaded == run or (run is None and loaded != "nothing"):
+        if run is None and st.session_state.get(_KIND_KEY) != transformer:
+            _take_preset(transformer)
+        return
+    spec = None
+    if run is not None:
+        # Of a damaged run the page tells; the controls are there for another one.
+        with contextlib.suppress(UserError):
+            spec = cache.summary(run).spec
+    if spec is not None and spec.preset in spec.entry.presets:
+        set_up(spec.defense, spec.preset, spec.spc, spec.config, transformer)
+    else:
+        first = registry.entry(registry.DEFAULT if spec is None else spec.defense)
+        config = spec.config if spec else first.preset(first.first_preset, transformer)
+        set_up(first.name, first.first_preset, spec.spc if spec else FIRST_SPC, config, transformer)
+    st.session_state[_LOADED_KEY] = run
+
+
+def _take_defense(transformer: bool) -> None:
+    st.session_state[PRESET_KEY] = registry.entry(st.session_state[DEFENSE_KEY]).first_preset
+    _take_preset(transformer)
+
+
+def _take_preset(transformer: bool) -> None:
+    defense = registry.entry(st.session_state[DEFENSE_KEY])
+    key = _key(defense, "seed")
+    seed = st.session_state.get(key)
+    st.session_state[_KIND_KEY] = transformer
+    _fill(defense, defense.preset(st.session_state[PRESET_KEY], transformer))
+    # The seed is the reader's, whatever the preset.
+    if seed is not None:
+        st.session_state[key] = seed
+
+
+def _fill(defense: Entry, config: DefenseConfig) -> None:
+    for setting in defense.config.settings():
+        value = getattr(config, setting.name)
+        st.session_state[_key(defense, setting.name)] = int(value) if setting.whole else float(value)
+
+
+def _key(defense: Entry, name: str) -> str:
+    return f"defend/set/{defense.name}/{name}"
+
+
+def _control(defense: Entry, setting: Setting, start: DefenseConfig) -> float | None:
+    """A slider for what is always on screen and no whole number, else a field."""
+    if not setting.basic or setting.whole:
+        return _number(defense, setting, start)
+    return st.slider(
+        _label(defense, setting, start),
+        float(setting.minimum),
+        float(setting.maximum),
+        step=float(setting.step),
+        format="%g",
+        key=_key(defense, setting.name),
+        help=setting.explanation,
+        persist_state="session",
+    )
+
+
+def _number(defense: Entry, setting: Setting, start: DefenseConfig, in_group: bool = False) -> float | None:
+    """A field without an upper limit of its own: too much is answered by a sentence, not silently refused."""
+    return st.number_input(
+        _label(defense, setting, start),
+        0 if setting.whole else 0.0,
+        step=int(setting.step) if setting.whole else float(setting.step),
+        format="%d" if setting.whole else "%g",
+        key=_key(defense, setting.name),
+        help=None if in_group else setting.explanation,
+        persist_state="session",
+    )
+
+
+def _label(defense: Entry, setting: Setting, start: DefenseConfig) -> str:
+    """The title and its symbol, and the preset's value where the setting has left it."""
+    label = setting.short
+    if setting.symbol:
+        label += f", {setting.symbol}"
+    usual, value = getattr(start, setting.name), st.session_state.get(_key(defense, setting.name))
+    if setting.name == "seed" or value is None or value == usual:
+        return label
+    return f"{label} :violet[(preset {usual:g})]"

@@ -1,0 +1,115 @@
+"""The slider that goes back through every recorded round; which one is shown is in the page address."""
+
+import streamlit as st
+
+from invmask.ui.defend.drawings import Frame
+from invmask.ui.defend.state_line import UNDER_WAY
+from invmask.ui.shell import address
+from invmask.ui.shell.theme import current_theme
+
+_DRAWN, _CEILING, _TURN = "defend/drawn", "defend/ceiling", "defend/turn"
+_CHOICE = "round"
+SLIDER_HELP = (
+    "Everything below shows the run as it was after this round; 0 is before the first. "
+    "While the run goes on, switch Follow live off first, or press the arrow to the left."
+)
+FOLLOW_HELP = "Show the latest round, and go along while the run goes on."
+
+
+def asked_round() -> int | None:
+    """The round that the reader went back to; None while the latest is followed."""
+    return address.number(_CHOICE)
+
+
+def go_to_round(number: int | None, ceiling: tuple[str, int] | None = None) -> None:
+    """Show that round, or follow the latest if None; best called in a callback.
+
+    Args:
+        ceiling: the run, and the last round that the slider reaches from now on.
+    """
+    address.choose(_CHOICE, None if number is None else str(number))
+    st.session_state[_TURN] = _turn() + 1
+    if ceiling is not None:
+        st.session_state[_CEILING] = ceiling
+
+
+def show_timeline(frame: Frame) -> None:
+    """Draw slider, arrows and switch.
+
+    A browser reports with every poll where sliders and switches stand, and on a busy machine those that are gone by
+    then, too; Streamlit takes that for a change. A slider whose range changes lets go of the thumb. So nothing but
+    the reader's hand moves one: the slider rests while a run under way is followed and keeps its range while the
+    reader scrubs; whatever else changes the round makes new ones, and of others than those drawn last nothing is heard.
+    """
+    following = frame.shown is None
+    ceiling = frame.last if following else max(frame.round, min(frame.last, _ceiling(frame)))
+    at_rest = frame.last == 0 or (following and frame.summary.state in UNDER_WAY)
+    here = (frame.run.id, frame.last)
+    # It stays in sight while the page scrolls: what it changes is further down.
+    st.html(_STYLE.replace("PAGE", str(st.get_option(f"theme.{current_theme()}.backgroundColor") or "Canvas")))
+    with st.container(key="defend-timeline"):
+        slider, arrows, switch = st.columns([2.8, 0.95, 1.15], vertical_alignment="center", gap="small")
+    key, switch_key = f"defend/round/{frame.run.id}/{ceiling}/{_turn()}", f"defend/follow/{_turn()}/{following}"
+    st.session_state[_DRAWN] = (None if at_rest else key, switch_key)
+    with slider:
+        st.slider(
+            "Round shown",
+            0,
+            max(1, ceiling),
+            frame.round,
+            key=f"{key}/rest" if at_rest else key,
+            disabled=at_rest,
+            on_change=None if at_rest else _scrub,
+            args=None if at_rest else (key, (frame.run.id, ceiling)),
+            help=SLIDER_HELP,
+        )
+    with arrows, st.container(horizontal=True, gap="xxsmall", horizontal_alignment="center"):
+        _arrow("chevron_left", "One round back", frame.round - 1, frame.round > 0, here)
+        _arrow("chevron_right", "One round on", frame.round + 1, frame.round < frame.last, here)
+    with switch:
+        st.toggle(
+            "Follow live",
+            following,
+            key=switch_key,
+            on_change=_follow,
+            args=(switch_key, frame.round if following else None, here),
+            help=FOLLOW_HELP,
+        )
+
+
+def _arrow(icon: str, text: str, target: int, enabled: bool, here: tuple[str, int]) -> None:
+    st.button(
+        f":material/{icon}:",
+        key=f"defend/{icon}",
+        help=text,
+        disabled=not enabled,
+        on_click=go_to_round,
+        args=(target, here),
+    )
+
+
+def _turn() -> int:
+    return st.session_state.get(_TURN, 0)
+
+
+def _ceiling(frame: Frame) -> int:
+    run, ceiling = st.session_state.get(_CEILING, ("", frame.last))
+    return ceiling if run == frame.run.id else frame.last
+
+
+def _scrub(key: str, ceiling: tuple[str, int]) -> None:
+    if key in st.session_state[_DRAWN]:
+        st.session_state[_CEILING] = ceiling
+        address.choose(_CHOICE, str(st.session_state[key]))
+
+
+def _follow(key: str, target: int | None, here: tuple[str, int]) -> None:
+    if key in st.session_state[_DRAWN]:
+        go_to_round(target, here)
+
+
+_STYLE = """<style>
+div:has(>.st-key-defend-timeline){position:sticky;top:3.7rem;z-index:90}
+.st-key-defend-timeline{background:PAGE;padding:.2rem 0 .7rem;
+ border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
+</style>"""

@@ -1,0 +1,45 @@
+"""The form that gives a mask a name, on Neurons and on Tune."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from invmask.errors import UserError
+from invmask.masks.state import Masks
+from invmask.runs.store import named_masks
+from invmask.ui.shell import cache
+
+
+def show(page: str, run: str, masks: Callable[[], Masks]) -> None:
+    """A field, a button that says so where it replaces something, and what came of it.
+
+    Args:
+        page: tells one page's form from another's.
+        masks: makes the masks to save.
+    """
+    written = st.text_input("Name", key=f"{page}-name", max_chars=40, help="Letters, digits, spaces, - and _.")
+    name = written.strip(" ")
+    st.button(
+        f"Replace '{name}'" if name in named_masks.list_names(cache.store().run(run)) else "Save",
+        key=f"{page}-save",
+        type="primary",
+        disabled=not name,
+        on_click=_store,
+        args=(page, run, masks, name),
+    )
+    saved, problem = (st.session_state.pop(f"{page}/{what}", None) for what in ("saved", "problem"))
+    if saved is not None:
+        st.success(f"Saved as '{saved}'. Flip and Export know it now.", icon=":material/check:")
+    if problem is not None:
+        st.error(problem)
+
+
+def _store(page: str, run: str, masks: Callable[[], Masks], shown: str) -> None:
+    name = st.session_state[f"{page}-name"].strip(" ")
+    try:
+        directory = cache.store().run(run)
+        # Pressed straight out of the field, the button could not say yet what it would replace.
+        if name == shown or name not in named_masks.list_names(directory):
+            st.session_state[f"{page}/saved"] = named_masks.save(directory, name, masks())
+    except UserError as error:
+        st.session_state[f"{page}/problem"] = str(error)

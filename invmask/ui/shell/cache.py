@@ -1,0 +1,165 @@
+"""What all sessions of one server share: victims, images, and the carrier of the work.
+
+A cached model is everybody's: never put a hook on it; take a `masks.attach.sharing_copy` for every use.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from invmask import settings
+from invmask.data.embedded import drawn_files, load_embedded, stamp
+from invmask.data.images import LabelledImages
+from invmask.errors import UserError
+from invmask.masks.state import MaskLayout
+from invmask.memory import MIB
+from invmask.runs.cluster.executor import Executor
+from invmask.runs.store import staleness
+from invmask.runs.store.folder import Listing, RunStore
+from invmask.runs.store.records import RunSummary
+from invmask.runs.store.run import RunDamagedError
+from invmask.ui.shell import kept
+from invmask.victims.victim import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
+
+VICTIM_BYTES = 256 * MIB
+"""Of all loaded victims: five ResNet-18 of full width."""
+
+
+def victim_cards() -> dict[str, VictimCard]:
+    """The cards of all victims on this machine by name: those of the usual network and data set before others.
+
+    Of each, BadNets comes first, as the plainest, and clean controls last. One whose card is damaged, or whose data
+    set is gone or has fewer classes by now, is left out: no page could show it.
+    """
+    found = find_cards(settings.victim_folders())
+    cards = {}
+    for name, path in found.items():
+        try:
+            card = _card(str(path), path.stat().st_mtime_ns)
+            if card.target_label is None or card.target_label < len(card.dataset_info.classes):
+                cards[name] = card
+        except (UserError, OSError):
+            continue
+    order = {"badnets": 0, "clean": 2}
+
+    def place(card: VictimCard) -> tuple[bool, int, str]:
+        return (card.dataset, card.architecture) != USUAL, order.get(card.attack, 1), card.name
+
+    return dict(sorted(cards.items(), key=lambda item: place(item[1])))
+
+
+def victim(name: str) -> Victim:
+    """A victim by name, loaded once for all sessions, in eval mode on the CPU.
+
+    Raises:
+        UserError: no victim of that name, or damaged weights.
+    """
+    return _victim(name, victim_stamp(name))
+
+
+def victim_stamp(name: str) -> int:
+    """Changes when the victim is trained again, or the images of its data set are drawn again; 0 where there is none.
+
+    Caches of its answers are keyed by it.
+    """
+    path = find_cards(settings.victim_folders()).get(name)
+    if path is None:
+        return 0
+    changed = path.stat().st_mtime_ns
+    return hash((str(path), changed, *map(stamp, drawn_files(_card(str(path), changed).dataset))))
+
+
+def test_images(dataset: str) -> LabelledImages:
+    """The embedded test images of a data set, loaded once."""
+    return load_embedded(dataset, "test").images
+
+
+def store() -> RunStore:
+    """The runs of this machine's home."""
+    return RunStore(settings.runs_folder())
+
+
+def executor() -> Executor:
+    """The one carrier of the work in this server, started when first asked for."""
+    return _executor(str(settings.runs_folder()))
+
+
+def listing() -> Listing:
+    """Every run at a glance, at most a second old: read once for all sessions that ask at the same time."""
+    return _listing(str(settings.runs_folder()))
+
+
+def forget_listing() -> None:
+    """Have the next `listing` read anew: a run was begun, named or deleted."""
+    _listing.clear()
+
+
+def summary(run: str) -> RunSummary:
+    """One run at a glance, as it is now.
+
+    Raises:
+        UserError: no such run, or a damaged one.
+    """
+    return store().run(run).summary()
+
+
+def run_victim(run: str) -> str | None:
+    """The name of the victim that a run is about; None where there is no such run, or it cannot be read."""
+    try:
+        return store().run(run).spec().victim
+    except UserError:
+        return None
+
+
+def is_damaged(run: str) -> bool:
+    """Whether there is such a run, and what it is made of cannot be read."""
+    try:
+        store().run(run).spec()
+    except RunDamagedError:
+        return True
+    except UserError:
+        return False
+    return False
+
+
+def another_victim(run: str) -> str | None:
+    """See `staleness.another_victim`; of a damaged run its page tells."""
+    try:
+        return staleness.another_victim(store().run(run))
+    except UserError:
+        return None
+
+
+def fits_victim(run: str) -> bool:
+    """Whether the network that has the name of the run's victim now has the same layers, images and classes."""
+    try:
+        found = store().run(run)
+        shapes, today = found.shapes(), victim(found.spec().victim)
+        layout, image = found.layout(), load_embedded(today.card.dataset, "test").images.pixels.shape[1:]
+    except (UserError, OSError):
+        return False
+    assert shapes is not None
+    channels, *size = shapes.image
+    alike = shapes.classes == len(today.card.dataset_info.classes) and (*size, channels) == image
+    return alike and layout == MaskLayout.of(today.model)
+
+
+@st.cache_resource(show_spinner=False)
+def _executor(folder: str) -> Executor:
+    return Executor(RunStore(Path(folder))).start()
+
+
+# Not as data: these would be copied for everyone who asks, the more the more runs there are.
+@st.cache_resource(ttl=1.0, max_entries=4, show_spinner=False)
+def _listing(folder: str) -> Listing:
+    return RunStore(Path(folder)).listing()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _card(path: str, stamp: int) -> VictimCard:  # noqa: ARG001  (the stamp tells a changed file from a known one)
+    return read_card(Path(path))
+
+
+@kept.shared(VICTIM_BYTES, spinner="Loading the victim", latest_stays=True)
+def _victim(name: str, stamp: int) -> Victim:  # noqa: ARG001  (the stamp tells a changed file from a known one)
+    return load_victim(name, settings.victim_folders())

@@ -1,0 +1,145 @@
+"""The sidebar that every page shares: which victim, which of its runs, and a link to exactly this."""
+
+import contextlib
+from urllib.parse import urlencode
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL
+from invmask.errors import UserError
+from invmask.runs.store.records import RunSummary
+from invmask.settings import ASSETS
+from invmask.ui.defend.state_line import UNDER_WAY
+from invmask.ui.shell import address, cache, run_menu, run_trouble
+from invmask.ui.shell.names import (
+    architecture_title,
+    attack_title,
+    count,
+    dataset_title,
+    plain,
+    target_title,
+    victim_label,
+)
+from invmask.ui.shell.run_menu import run_facts, run_title
+from invmask.victims.victim import VictimCard
+
+LOOK_SECONDS = 2.0
+_VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"
+_NONE = ""
+
+
+def show() -> DeltaGenerator:
+    """Draw it; returns the place on top of the page for what was wrong in the address."""
+    st.logo(ASSETS / "wordmark.svg", size="large", icon_image=ASSETS / "logo.svg")
+    cards = cache.victim_cards()
+    with st.sidebar:
+        name = address.current_victim()
+        if name is not None:
+            _victim(cards, name)
+            runs = _run(name)
+            with st.container(gap="xsmall"):
+                run_menu.show(runs, address.current_run())
+                _share()
+    told = st.empty()
+    tell(told)
+    if (damaged := address.damaged_run()) is not None:
+        run_menu.delete_button(damaged, "Delete the damaged run")
+    return told
+
+
+def tell(told: DeltaGenerator) -> None:
+    """Say what was wrong in the address; once more when the page is drawn, for then all of it has been read."""
+    if (sentence := address.complaint()) is not None:
+        told.warning(sentence, icon=":material/link_off:")
+
+
+def _victim(cards: dict[str, VictimCard], name: str) -> None:
+    st.session_state[_VICTIM_KEY] = name
+    st.selectbox(
+        "Victim",
+        list(cards),
+        key=_VICTIM_KEY,
+        format_func=lambda key: victim_label(cards[key], list(cards.values())),
+        on_change=lambda: address.set_victim(st.session_state[_VICTIM_KEY]),
+        help="The model under test. All pages look at the same one.",
+    )
+    card = cards[name]
+    target = target_title(card)
+    facts = [architecture_title(card.architecture), f"trained on {dataset_title(card.dataset)}"]
+    if target is None:
+        facts.append("no backdoor")
+    else:
+        aim = "all-to-all" if card.labels == ALL_TO_ALL else f"target label {target}"
+        clean = ", clean labels" if card.labels == CLEAN_LABEL else ""
+        facts.append(f"{attack_title(card)} at {100 * card.poisoning_ratio:.3g} %, {aim}{clean}")
+    st.caption(" · ".join(facts))
+
+
+def _run(victim: str) -> list[RunSummary]:
+    """The chooser and what it chose; returns the victim's runs, newest first."""
+    runs = {run.id: run for run in cache.listing().runs if run.spec.victim == victim}
+    current = address.current_run()
+    if current is not None:
+        # Of a damaged one the page tells.
+        with contextlib.suppress(UserError):
+            runs = {**runs, current: cache.summary(current)}
+    known = [*runs] if current is None or current in runs else [*runs, current]
+    newest_first = sorted(known, reverse=True)
+    shown, options = current or _NONE, [_NONE, *newest_first]
+    # The key is of what it shows: a browser that has not yet seen the run change says the old one once more, and
+    # that must not be taken for a choice.
+    key = f"{_RUN_KEY}/{shown}"
+    st.session_state[key] = shown
+
+    def changed() -> None:
+        if (chosen := st.session_state[key]) != shown and chosen in options:
+            address.set_run(chosen or None)
+
+    st.selectbox(
+        "Run",
+        options,
+        key=key,
+        format_func=lambda run: _title(run, runs),
+        on_change=changed,
+        help="One defence of this victim, from its settings to its last round. "
+        "Newest first; everyone who opens this dashboard sees the same runs.",
+    )
+    if current is not None:
+        under_way = current in runs and runs[current].state in UNDER_WAY
+        st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(current)
+    elif not newest_first:
+        st.caption("No run of this victim yet. The page Defend starts one.")
+    return [runs[run] for run in newest_first if run in runs]
+
+
+def _title(run: str, runs: dict[str, RunSummary]) -> str:
+    if run == _NONE:
+        return "None, set up a new one"
+    return run_title(runs[run]) if run in runs else f"Damaged · {run.rpartition('-')[2]}"
+
+
+def _how_far(run: str) -> None:
+    """Name, rounds, state and result of the run; of a damaged one its id alone."""
+    run_trouble.follow(run)
+    lines = ["Damaged"]
+    with contextlib.suppress(UserError):
+        found = cache.summary(run)
+        rounds = f"{count(found.round)} {'round' if found.round == 1 else 'rounds'} taken"
+        lines = [*([plain(found.name)] if found.name else []), run_facts(found), rounds]
+    st.caption("  \n".join([*lines, run]))
+
+
+def _share() -> None:
+    with st.popover(
+        "Link to this",
+        icon=":material/link:",
+        width="stretch",
+        key="sidebar/link",
+        # Parts of a page change the address without the sidebar: whoever opens this sees it as it is now.
+        on_change="rerun",
+        help="The same screen for somebody else.",
+    ):
+        st.write("Whoever opens this link on the same server sees what you see: page, victim, run and choices.")
+        query = urlencode(st.query_params.to_dict())
+        st.code((st.context.url or "").split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True)

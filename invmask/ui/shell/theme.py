@@ -1,0 +1,71 @@
+"""The page's theme, and the one way in which charts reach the screen."""
+
+from collections.abc import Callable
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, Theme
+from invmask.figures.template import PLOTLY_CONFIG
+from invmask.ui.parts.save_figure import SAVE_STYLE, save_menu
+
+
+def current_theme() -> Theme:
+    """`light` or `dark`, as the reader's browser shows the page; `light` until it has told."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def page_style() -> None:
+    """Less empty rim around the page than Streamlit leaves: a projector has no room to give away.
+
+    Streamlit's own Stop beside the running sign is not shown: it ends the page half drawn, and a run goes on all the
+    same.
+    """
+    dark = _DARK_STYLE if current_theme() == "dark" else ""
+    # Not styles alone: Streamlit keeps those apart and takes them away for a frame whenever it draws the page anew.
+    with st.container(key="page-style"):
+        st.html(f"<i hidden></i><style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
+
+
+def chart(
+    figure: go.Figure, key: str, alt: str | None = None, paper: Callable[[], go.Figure] | None = None, **more: Any
+) -> Any:
+    """Show a figure finished with `figures.template.finish`, and below it the menu that saves it.
+
+    Args:
+        key: stays the same for the same place on the page, or the chart would be made anew and flicker.
+        alt: what the figure shows, for screen readers.
+        paper: draws the same figure in the theme `paper`, where its layout is another there; without it the saved
+            figure is this one in the colours of paper.
+        more: for `st.plotly_chart`, such as `on_select`.
+
+    Returns:
+        What `st.plotly_chart` returns.
+    """
+    with st.container(gap="xxsmall"):
+        chosen = st.plotly_chart(figure, key=key, config=PLOTLY_CONFIG, theme=None, alt=alt, **more)
+        save_menu(figure, key, paper)
+    return chosen
+
+
+def view_hex(view: str) -> str:
+    """The view's colour in the current theme."""
+    return (VIEW_COLOURS_DARK if current_theme() == "dark" else VIEW_COLOURS)[view]
+
+
+_PAGE_STYLE = """
+[data-testid="stMainBlockContainer"]{padding:4rem 2.5rem 3rem;max-width:1480px}
+[data-testid="stHeading"] h1{padding:0 0 .5rem}
+[data-testid="stMetricLabel"] p{white-space:normal}
+.st-key-page-style{position:absolute}
+[data-testid="stStatusWidget"] button{display:none}
+.st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
+[data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
+@media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
+"""
+# The primary colour suits buttons, where the text on it is white; as the colour of text it needs more light.
+_DARK_STYLE = """
+[role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"],[data-testid="stSliderThumbValue"],
+[class*="st-key-save-menu-"] button:is(:hover,[aria-expanded=true]){color:#93C5FD!important}
+"""
