@@ -4,9 +4,28 @@ The method is "Backdoor Mitigation via Invertible Pruning Masks" (Dunnett et al.
 arXiv 2509.15497), called IMS throughout.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from invmask.waiting import choose_waiting
 
 # Whatever is imported of invmask, this comes before it, and so before torch.
 choose_waiting()
 
+if TYPE_CHECKING:
+    from invmask.api import Defended, defend, draw_budget, load_victim, victims
+    from invmask.errors import UserError
+
 __version__ = "0.1.0"
+__all__ = ["Defended", "UserError", "defend", "draw_budget", "load_victim", "victims"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is named in `__all__`, imported when it is first asked for: torch takes seconds."""
+    if name in __all__:
+        return getattr(import_module("invmask.errors" if name == "UserError" else "invmask.api"), name)
+    raise AttributeError(f"module 'invmask' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -26,13 +26,14 @@ class MaskSource:
     """A repair of a run.
 
     Attributes:
+        run: None where nothing is stored of it.
         victim: what it goes on; shared, to be left as it is.
         layout: of the victim; masks lie over it.
         round: the round that it is of; None for masks made by hand, which belong to none.
         name: of masks made by hand; None for what the run itself has made.
     """
 
-    run: Run
+    run: Run | None
     spec: RunSpec
     victim: Victim
     layout: MaskLayout
@@ -48,7 +49,7 @@ class MaskSource:
             UserError: the repair is of weights.
         """
         if not isinstance(self.repair, Gates):
-            raise UserError(f"Run {self.run.id} has no masks: its defence, {self.spec.entry.title}, changes weights.")
+            raise UserError(f"This run has no masks: its defence, {self.spec.entry.title}, changes weights.")
         return self.repair.masks
 
     def parts(self, view: View) -> tuple[nn.Module, Tensor]:
@@ -75,7 +76,7 @@ class MaskSource:
             "architecture": card.architecture,
             "classes": list(info.classes),
             "input": {"range": [0, 1], "shape": list(info.shape), "mean": list(info.mean), "std": list(info.std)},
-            "run": self.run.id,
+            "run": self.run.id if self.run is not None else None,
             "round": self.round,
             "mask": self.name or named_masks.LEARNED,
             "view": None if view is None else view.value,

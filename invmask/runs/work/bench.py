@@ -146,10 +146,21 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     Raises:
         UserError: the victim, the defence or the device does not exist, or the budget is out of range.
     """
-    entry = registry.entry(spec.defense)
+    registry.entry(spec.defense)
     check_device(spec.device)
     victim = _victim(spec.victim, spec.device, tuple(folders), victim_digest(spec.victim, folders))
-    budget = clean_budget(victim.card.dataset, spec.spc, spec.seed)
+    return bench_of(spec, victim, clean_budget(victim.card.dataset, spec.spc, spec.seed))
+
+
+def bench_of(spec: RunSpec, victim: Victim, budget: LabelledImages) -> Bench:
+    """What a run on a victim and a budget that are loaded needs.
+
+    Args:
+        victim: on the run's device; left as it is.
+
+    Raises:
+        UserError: no such defence, or the victim's data set is not on this machine.
+    """
     model = sharing_copy(victim.model)
     info = victim.card.dataset_info
     subject = Subject(
@@ -162,7 +173,7 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
     )
     return Bench(
         spec=spec,
-        defense=entry.build(spec.config),
+        defense=registry.entry(spec.defense).build(spec.config),
         subject=subject,
         layout=MaskLayout.of(model),
         victim=victim,
