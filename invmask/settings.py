@@ -16,8 +16,10 @@ from pathlib import Path
 
 from invmask.errors import UserError
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
-BENCHMARKS = ASSETS.parent / "benchmarks"
+_CHECKOUT = Path(__file__).resolve().parents[1]
+ROOT = _CHECKOUT if (_CHECKOUT / "app.py").exists() else Path(__file__).resolve().parent / "dashboard"
+"""Where app.py, pages/ and assets/ lie: the repository, or where invmask is installed, a folder in the package."""
+ASSETS, BENCHMARKS = ROOT / "assets", ROOT / "benchmarks"
 THREADS_LIMIT = 1024
 MOST_THREADS = 4
 MOST_WORKERS = 256

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from invmask import settings
@@ -57,10 +58,24 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{sentence}; see '{self.prog} --help'.")
 
 
+def _called() -> str:
+    """How the person called us, for the sentences that say how to call us again."""
+    return "invmask" if Path(sys.argv[0]).stem == "invmask" else "python -m invmask"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its options."""
-    parser = _Parser(prog="python -m invmask", description="Invertible pruning masks against backdoors.")
+    parser = _Parser(prog=_called(), description="Invertible pruning masks against backdoors.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    app = _command(commands, "app", _app, "serve the dashboard, until it is interrupted")
+    app.add_argument("--port", type=whole(1, 65535), default=8501, metavar="N", help="default: 8501")
+    app.add_argument(
+        "--address",
+        default="localhost",
+        metavar="HOST",
+        help="default: localhost; 0.0.0.0 opens it to the network, and anyone who reaches it can start runs",
+    )
 
     victims = _command(commands, "victims", _victims, "list the victims there are")
     _json(victims)
@@ -233,6 +248,12 @@ def _command(
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output, fractions in [0, 1]")
+
+
+def _app(arguments: argparse.Namespace) -> int:
+    from invmask.cli import app
+
+    return app.app(arguments)
 
 
 def _victims(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.memory import MIB, bounded
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+ASSETS = settings.ASSETS
 PREPARED = "prepared"
 """The folder in the data folder for data sets whose images do not come with invmask."""
 TILES_PER_ROW = 100

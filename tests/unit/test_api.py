@@ -34,7 +34,7 @@ def test_every_round_is_told_in_order(victim):
     assert found.because.startswith("The last phase")
 
 
-def test_it_is_the_run_that_the_commands_make(victim, defended):
+def test_it_is_the_run_that_the_commands_make(defended):
     from invmask import settings
     from invmask.defenses.base import drive
     from invmask.runs.work.bench import make_bench, spec_of
