@@ -9,13 +9,14 @@ ADDRESS ?= localhost
 HOSTS := $(if $(filter localhost 127.0.0.1,$(ADDRESS)),,--server.allowedHosts '*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup app test screenshots bench
+.PHONY: help setup app test docs screenshots bench
 
 help:
 	@echo 'make app          the dashboard on http://$(ADDRESS):$(PORT) (PORT=..., ADDRESS=0.0.0.0 for a class)'
 	@echo 'make test         every check and every test'
 	@echo 'make screenshots  pictures of every page, for a look and for the README'
 	@echo 'make bench        measure speed and quality again'
+	@echo 'make docs         the manual as HTML, in docs/_build'
 
 setup: $(STAMP)
 
@@ -45,3 +46,7 @@ screenshots: setup
 
 bench: setup
 	cd "$(ROOT)" && "$(PYTHON)" -m benchmarks
+
+docs: setup
+	cd "$(ROOT)" && "$(PYTHON)" -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo 'The manual: $(ROOT)docs/_build/index.html'

@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from benchmarks import beside, cases, defence, quality, readme, unlike
+from benchmarks import beside, cases, defence, quality, results_tables, speed_table, unlike
 from benchmarks.cases import keep, machines_of
 from invmask import settings
 from invmask.cli import sweep
@@ -206,7 +206,7 @@ def test_a_defence_that_was_cut_off_counts_as_the_longest():
     assert beside.summary([9.0, None], limit=45)["median"] is None
 
 
-def test_readme_says_what_other_processes_cost_before_and_now():
+def test_a_table_says_what_other_processes_cost_before_and_now():
     def reading(setting: str, load: str, each: list[float | None], rounds: int | None = 8) -> dict[str, Any]:
         return {"victim": "some", "rounds": rounds, "load": load, "setting": setting, **beside.summary(each, 45)}
 
@@ -216,7 +216,7 @@ def test_readme_says_what_other_processes_cost_before_and_now():
         reading("passive", "one niced process", [6.0, 6.0]),
         reading("before", "idle", [5.0, None, 6.0], rounds=None),
     ]
-    assert readme.beside_rows({"readings": readings}) == [
+    assert speed_table.beside_rows({"readings": readings}) == [
         (
             "8 rounds of `some`, beside one niced process",
             f"{WAITING}: not done in 45 s (n = 2); as invmask has them: median 7.5 (7.0 to 8.0) s (n = 2)",
@@ -240,7 +240,7 @@ def write_one(
     write_case(folder / "cases", f"{attack}-{preset}-{spc}", case)
 
 
-def test_readme_says_which_cases_fall_short_and_what_the_search_found_for_each_preset(tmp_path: Path):
+def test_a_table_says_which_cases_fall_short_and_what_the_search_found_for_each_preset(tmp_path: Path):
     write_one(tmp_path, "default", "wanet", 1, 0.523, 0.1, told(3, 0.7))
     write_one(tmp_path, "default", "sig", 1, 0.05, 0.7, told(2, 0.3))
     write_one(tmp_path, "default", "sig", 10, 0.05, 0.7, told(0, 1.2))
@@ -248,7 +248,7 @@ def test_readme_says_which_cases_fall_short_and_what_the_search_found_for_each_p
     write_one(tmp_path, "default", "clean", 1, None, None, told(5, 0.2))
     write_one(tmp_path, "paper", "badnets", 10, 0.2, 0.8, {"rounds without progress": 3})
     write_one(tmp_path, "paper", "bpp", 10, 0.0, 0.8, None)
-    short, published = readme.shortfalls(tmp_path).split("\n\n")
+    short, published = results_tables.shortfalls(tmp_path).split("\n\n")
     assert short == (
         "`default`: of 4 cases with an attack 1 end with an ASR over 10 % (wanet, SPC 1, seed 0: 52.3 %); "
         "in 2 others RA is more than 15 points under the victim's ACC (2 sig; 1 at SPC 1, 1 at SPC 10); "
@@ -262,7 +262,7 @@ def test_readme_says_which_cases_fall_short_and_what_the_search_found_for_each_p
     )
 
 
-def test_readme_says_what_the_search_found_in_every_case_where_there_was_one(tmp_path: Path):
+def test_a_table_says_what_the_search_found_in_every_case_where_there_was_one(tmp_path: Path):
     write_one(tmp_path, "default", "wanet", 1, 0.5, 0.1, told(3, 0.7))
     write_one(tmp_path, "default", "wanet", 10, 0.5, 0.1, told(0, 2.0))
     write_one(tmp_path, "default", "clean", 1, None, None, told(5, 0.2))
@@ -271,7 +271,7 @@ def test_readme_says_what_the_search_found_in_every_case_where_there_was_one(tmp
     write_one(tmp_path, "paper", "badnets", 10, 0.2, 0.8, {"rounds without progress": 3})
     machines = {path.stem: "a machine" for path in (tmp_path / "cases").glob("*.json")}
     (tmp_path / "machines.json").write_text(json.dumps(machines))
-    found = readme.sweep_table(tmp_path)
+    found = results_tables.sweep_table(tmp_path)
     assert found.count("What the search of") == 1
     assert found.partition("the lead in nats.\n\n")[2].partition("\n\n")[0].splitlines() == [
         "| victim | SPC 1 | SPC 10 |",
