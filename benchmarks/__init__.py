@@ -1,4 +1,4 @@
-"""Scripts that make every number in README, and their raw results."""
+"""Scripts that make every number in README and docs/, and their raw results."""
 
 from invmask.waiting import choose_waiting
 

@@ -1,4 +1,4 @@
-"""Measure speed and quality again, and write README's tables: python -m benchmarks, or make bench.
+"""Measure speed and quality again, and write the tables of README and docs/: python -m benchmarks, or make bench.
 
 Speed is measured afresh every time, with nothing else running; of quality, whatever has no result yet.
 """

@@ -1,4 +1,4 @@
-"""The contact sheet of all attacks in README: python -m benchmarks.attack_sheet [FOLDER OF VICTIMS ...].
+"""The contact sheet of all attacks in the manual: python -m benchmarks.attack_sheet [FOLDER OF VICTIMS ...].
 
 A trigger is that of the victim named cifar10-preactresnet18w16-<attack> where there is one, which an attack with
 networks of its own needs; else it is what the attack's settings make.

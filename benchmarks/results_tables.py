@@ -8,7 +8,6 @@ from pathlib import Path
 from benchmarks import (
     heldout,
     heldout_table,
-    perturbations,
     quality,
     sets,
     zoo,
@@ -145,24 +144,6 @@ def _short(preset: str, results: list[CaseResult]) -> str:
 def _judged(cases: list[CaseResult]) -> str:
     found = Counter(judged(search_of(of.details), of.victim) for of in cases)
     return ", ".join(f"{name} in {found[name]}" for name in JUDGED)
-
-
-def perturbation_words() -> str:
-    """What δ was at the end of the runs of `paper`, in a sentence."""
-    found = list(json.loads(perturbations.RESULT.read_text()).values())
-
-    def between(measure: str) -> str:
-        shares = [100 * of[measure] for of in found]
-        return f"{min(shares):.0f} to {max(shares):.0f} %"
-
-    images = sorted({of["images"] for of in found})
-    return (
-        f"In the last round of the {len(found)} cases of `paper` above, δ moves no value of a pixel by more than "
-        f"{max(of['largest'] for of in found):.3f} of 1, and changes {between('flipped')} of the original's answers to "
-        f"the {', '.join(map(str, images))} clean images, {between('to_target')} of these to the backdoor's label; the "
-        f"pruned view gives back {between('pruned_restores')} of the changed ones "
-        "(`benchmarks/results/sweep/perturbations.json`, `python -m benchmarks.perturbations`)."
-    )
 
 
 def _counted(what: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """How well IMS defends over data budgets: the sweep over the embedded victims, through the command that users have.
 
 Cases that are done are skipped, so that it can be stopped and gone on with; results are kept under
-results/sweep, one JSON file a case, and the table is in README:
+results/sweep, one JSON file a case, and the table is in docs/results.md:
 
     python -m benchmarks.sweep --spc 1,2,10
 """

@@ -100,7 +100,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "short": lambda: of_results.shortfalls(sweep.RESULTS),
     "unlike": lambda: of_results.sweep_table(unlike.RESULTS),
     "zoo": of_results.zoo_tables,
-    "perturbations": of_results.perturbation_words,
     "settings": settings_tables,
 }
 """By the name in the marker."""
