@@ -15,7 +15,7 @@ from invmask.ui.shell import address, cache, navigation, run_trouble, sidebar, t
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")
-page = st.navigation(navigation.pages())
+page = navigation.menu()
 theme.page_style()
 try:
     address.arrive(page.title)

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.figures.network_map import network_map
 from invmask.frames.channels import OF_THE_MASKS, Channels, channel_name
@@ -220,8 +220,8 @@ def _in_order(frame: pd.DataFrame) -> list[str]:
     return sorted(frame, key=lambda name: name in OF_THE_MASKS)
 
 
-def _columns(found: Channels) -> dict[str, ColumnConfig | None]:
-    config: dict[str, ColumnConfig | None] = {
+def _columns(found: Channels) -> dict[str, Any]:
+    config: dict[str, Any] = {
         "rank": st.column_config.NumberColumn("#", width=36, help="Place by score; equal scores in layer order."),
         "channel": st.column_config.TextColumn("Channel", width=128),
         "now": st.column_config.TextColumn("Now", width=42, help="Whether the channel is cut now, by hand or not."),

@@ -1,7 +1,8 @@
 """The pieces of Results: the map of all victims with the runs behind a cell, and the table."""
 
+from typing import Any
+
 import streamlit as st
-from streamlit.elements.lib.column_types import ColumnConfig
 
 from invmask.defenses.settings import DefenseConfig
 from invmask.figures.grid_map import grid_map
@@ -192,7 +193,7 @@ def show_table(results: list[CaseResult], name: str) -> None:
     shown = shown.drop(columns=[*alike, *(column for column in every if column not in shares)])
     if not any(table["problems"].tolist()):
         shown = shown.drop(columns="problems")
-    config: dict[str, ColumnConfig] = {column: _share_column(column) for column in shares}
+    config: dict[str, Any] = {column: _share_column(column) for column in shares}
     config["attack"] = st.column_config.TextColumn("attack", width=124)
     config["poisoning_ratio"] = st.column_config.NumberColumn("ratio, %", format="%.3g", width=64)
     config["dataset"] = st.column_config.TextColumn("data set", width=112)
@@ -213,7 +214,7 @@ def show_table(results: list[CaseResult], name: str) -> None:
     )
 
 
-def _share_column(column: str) -> ColumnConfig:
+def _share_column(column: str) -> Any:
     """As narrow as its heading lets it be: all three views shall be in sight beside each other."""
     view, measure, *_ = column.split()
     short, width = _SHORT_VIEWS[view]

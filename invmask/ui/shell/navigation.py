@@ -1,9 +1,9 @@
 """The pages of the dashboard, and the way in for a visitor who comes by a link to one of them."""
 
+from threading import Event
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.pages_manager import PagesManager
 
 
 def pages(icons: bool = True) -> list[Any]:
@@ -19,13 +19,24 @@ def pages(icons: bool = True) -> list[Any]:
     ]
 
 
+_ENTERED = Event()
+"""Whether somebody has come in through app.py since the server began."""
+
+
+def menu() -> Any:
+    """The menu of all pages. Returns the one that the visitor is on, for app.py to run."""
+    page = st.navigation(pages())
+    _ENTERED.set()
+    return page
+
+
 def come_in_through_app() -> None:
     """Begin again with app.py, if a page's script was run without it.
 
     Until somebody has called `st.navigation` in a server, Streamlit takes pages/ for pages of their own: a link to
     one of them, opened first of all, runs its script alone. Calling it here ends that for good.
     """
-    if PagesManager.uses_pages_directory:
+    if not _ENTERED.is_set():
         # Without icons: with no page config before it, the browser would fetch the tab's icon from Google's servers.
         st.navigation(pages(icons=False))
         st.rerun()
