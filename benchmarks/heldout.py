@@ -34,7 +34,7 @@ from invmask.grids.grid import Case
 from invmask.grids.results import CaseResult, read_case
 from invmask.machine import processor
 from invmask.masks.repair import Gates
-from invmask.masks.state import MaskLayout, Masks, View
+from invmask.masks.state import GATED, MaskLayout, Masks, View
 from invmask.runs.work.bench import ProbeImages, make_bench, measure_views
 from invmask.victims.victim import load_victim, versions
 
@@ -123,7 +123,7 @@ def measured(victim: Victim, result: CaseResult) -> Raw:
     bench, images = make_bench(run.spec(), settings.victim_folders()), split.other_images(victim.network.dataset)
     probe = ProbeImages.of(images, bench.victim, bench.spec.device)
     repair = run.repair_at(run.summary().round)
-    views = bench.measure(probe, repair, (View.ORIGINAL, View.PRUNED, View.INVERSE))
+    views = bench.measure(probe, repair, GATED)
     raw["views"] = {view.value: asdict(measures) for view, measures in views.items()}
     if victim.trigger is not None:
         raw["twins"] = {name: of_twin(name, probe, bench.spec.precision) for name in victim.twins}

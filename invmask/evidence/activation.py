@@ -56,7 +56,7 @@ def feature_maps(
         channel: its place in the flat vectors over `layout`.
         images: float32 [N, C, H, W] in [0, 1].
     """
-    layer = next(layer for layer in layout.layers if layer.slice.start <= channel < layer.slice.stop)
+    layer = layout.layer_of(channel)
     found: list[Tensor] = []
 
     def keep(_where: slice, module: nn.Module, output: Tensor) -> None:

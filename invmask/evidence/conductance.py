@@ -77,7 +77,7 @@ def channel_conductance(
     """
     from captum.attr import LayerConductance, NeuronConductance
 
-    layer = next(layer for layer in layout.layers if layer.slice.start <= channel < layer.slice.stop)
+    layer = layout.layer_of(channel)
     copy, number = sharing_copy(model), channel - layer.offset
     module = dict(copy.named_modules())[layer.name]
     how = {"target": target, "n_steps": steps, "method": "gausslegendre"}

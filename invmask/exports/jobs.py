@@ -127,16 +127,12 @@ def read_status(run: Run, request: Request) -> JobStatus | None:
 
 def place(run: Run, request: Request) -> int | None:
     """Where the job is in the queue, from 1, those that are worked on included; None: it is not in it."""
-    return queue.place(_home(run), folder_of(run, request), _standing)
+    return queue.place(run.home, folder_of(run, request), _standing)
 
 
 def tend(run: Run) -> None:
     """See that the queue goes on, where a restart of the server has left it standing."""
-    queue.tend(_home(run), _standing, _begin)
-
-
-def _home(run: Run) -> Path:
-    return run.path.parents[1]
+    queue.tend(run.home, _standing, _begin)
 
 
 def _status_in(folder: Path) -> JobStatus | None:
@@ -179,7 +175,7 @@ def rests_on(run: Run, request: Request) -> dict[str, Any]:
     Raises:
         UserError: a damaged run, or one that was deleted.
     """
-    victim = victim_digest(run.spec().victim, victim_folders(run.path.parents[1]))
+    victim = victim_digest(run.spec().victim, victim_folders(run.home))
     basis: dict[str, Any] = {"invmask": __version__, "victim": victim}
     if request.kind == "model":
         return basis
@@ -215,8 +211,8 @@ def start(run: Run, request: Request) -> None:
         files.write_json(folder / REQUEST, asdict(request))
         files.write_json(folder / RESTS_ON, basis)
         write_status(folder, JobStatus("waiting"))
-        queue.enter(_home(run), folder)
-        waiting = queue.proceed(_home(run), _standing, _begin)
+        queue.enter(run.home, folder)
+        waiting = queue.proceed(run.home, _standing, _begin)
     except OSError as error:
         raise UserError(f"The export cannot be started in {folder}; see whether there is room on the disk.") from error
     if waiting:

@@ -109,7 +109,7 @@ def take_masks(run: Run, round_taken: int | None = None, name: str | None = None
         raise UserError("A mask made by hand belongs to no round; leave out either its name or the round.")
     check_victim(run)
     spec, latest = run.spec(), committed.round
-    victim = load_victim(spec.victim, settings.victim_folders(run.path.parents[1]))
+    victim = load_victim(spec.victim, settings.victim_folders(run.home))
     own = name is None or name == named_masks.LEARNED
     number = (latest if round_taken is None else round_taken) if own else None
     repair = Gates(named_masks.load(run, name or "")) if number is None else run.repair_at(number)

@@ -90,7 +90,7 @@ class RunRecords:
 
     @cached_property
     def victim(self) -> Victim:
-        return load_victim(self.frame.summary.spec.victim, settings.victim_folders(self.run.path.parents[1]))
+        return load_victim(self.frame.summary.spec.victim, settings.victim_folders(self.run.home))
 
     def wide_in(self, theme: Theme) -> bool:
         """Whether a figure in this theme is laid out for two columns: on screens there are none."""

@@ -75,7 +75,7 @@ class Resumable:
 
     def first_block(self, channel: int) -> int:
         """How many blocks a pass skips if this channel's gate differs: cut channels with equal numbers together."""
-        layer = next(layer for layer in self.layout.layers if layer.slice.start <= channel < layer.slice.stop)
+        layer = self.layout.layer_of(channel)
         return sum(layer.name in block.later for block in self._blocks)
 
     def _pass(self, gates: Tensor) -> Tensor:

@@ -46,6 +46,10 @@ class MaskLayout:
     def channels(self) -> int:
         return sum(layer.channels for layer in self.layers)
 
+    def layer_of(self, channel: int) -> MaskedLayer:
+        """The layer that a channel belongs to, by its place in the flat vectors."""
+        return next(layer for layer in self.layers if channel in range(self.channels)[layer.slice])
+
     @classmethod
     def of(cls, model: nn.Module) -> "MaskLayout":
         """Every `Conv2d` in module order, shortcuts included; in a transformer every encoder block, and nothing else.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from invmask import settings
-from invmask.errors import UserError
+from invmask.errors import UserError, in_brief
 from invmask.runs.cluster.lookout import TELLING, Kind, Lookout, Signature
 from invmask.runs.cluster.room import Need, Room, threads_taken
 from invmask.runs.store.folder import RunStore
@@ -304,10 +304,9 @@ class Executor:
             if outcome != "idle":
                 watched.problem = None
         except Exception as error:
-            # Of a lost worker the run itself knows, and counts how often; anything else somebody has to be told.
+            # A run counts by itself how often it lost its worker; of anything else people have to be told.
             if not _is_loss(error):
-                first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
-                watched.problem = f"A worker cannot do its work ({type(error).__name__}: {first})."
+                watched.problem = f"A worker cannot do its work ({in_brief(error)})."
         watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
         watched.idle = None
 
@@ -343,5 +342,4 @@ def _is_loss(error: Exception) -> bool:
 def _sentence(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
-    first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
-    return f"The workers are in trouble ({type(error).__name__}: {first}); they are being started again."
+    return f"The workers are in trouble ({in_brief(error)}); they are being started again."

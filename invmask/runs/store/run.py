@@ -76,6 +76,11 @@ class Run:
     path: Path
 
     @property
+    def home(self) -> Path:
+        """The home that it lies in, with its victims and exports."""
+        return self.path.parents[1]
+
+    @property
     def id(self) -> str:
         return self.path.name
 

@@ -22,7 +22,7 @@ def result_key(run: Run, *settings: Any) -> str:
     """
     from invmask.evidence.scores import SCORE_VERSION
 
-    return _digest(victim_digest(run.spec().victim, victim_folders(run.path.parents[1])), SCORE_VERSION, *settings)
+    return _digest(victim_digest(run.spec().victim, victim_folders(run.home)), SCORE_VERSION, *settings)
 
 
 def victim_key(run: Run, *settings: Any) -> str:
@@ -32,8 +32,8 @@ def victim_key(run: Run, *settings: Any) -> str:
         UserError: a damaged run, or one that was deleted.
     """
     spec = run.spec()
-    precision = spec.precision if spec.device == "cpu" else "float32"
-    return _digest(victim_digest(spec.victim, victim_folders(run.path.parents[1])), precision, *settings)
+    precision = spec.probe_precision
+    return _digest(victim_digest(spec.victim, victim_folders(run.home)), precision, *settings)
 
 
 def victim_digest(name: str, folders: list[Path]) -> str:
@@ -68,7 +68,7 @@ def another_victim(run: Run) -> str | None:
     Raises:
         UserError: the run is damaged.
     """
-    victim, folders = run.spec().victim, victim_folders(run.path.parents[1])
+    victim, folders = run.spec().victim, victim_folders(run.home)
     shapes = run.shapes()
     if shapes is None or not _is_another(shapes.weights, weights_digest(victim, folders)):
         return None

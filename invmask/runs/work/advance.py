@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from invmask.errors import UserError
+from invmask.errors import UserError, in_brief
 from invmask.runs.store import files
 from invmask.runs.store.records import RoundEntry
 from invmask.runs.store.run import Run
@@ -117,5 +117,4 @@ def _sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "The memory ran out; free some or take a smaller batch size, then resume the run."
-    first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
-    return f"The round failed ({type(error).__name__}: {first}); the run's {files.FAILURE} says where."
+    return f"The round failed ({in_brief(error)}); the run's {files.FAILURE} says where."

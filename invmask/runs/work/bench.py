@@ -23,15 +23,13 @@ from invmask.machine import Precision, autocast
 from invmask.masks.attach import sharing_copy
 from invmask.masks.repair import Repair, network_of
 from invmask.masks.state import MaskLayout, View
-from invmask.measure.metrics import PASS_SIZE, Measures
+from invmask.measure.metrics import Measures, pass_size
 from invmask.memory import MIB, bounded
 from invmask.models import is_transformer, suited_precision
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import victim_digest
 from invmask.victims.victim import Victim, find_cards, load_victim, read_card, versions
 
-ACCELERATOR_PASS_SIZE = 1000
-"""Images a pass; on a processor it is `metrics.PASS_SIZE`."""
 VICTIM_BYTES = 128 * MIB
 """Of victims that a worker keeps for the next run of them."""
 
@@ -212,7 +210,7 @@ def measure_views(
         images: on the model's device.
     """
     measures = {}
-    size = PASS_SIZE if images.clean.device.type == "cpu" else ACCELERATOR_PASS_SIZE
+    size = pass_size(images.clean.device)
     for view in views:
         network = network_of(repair, model, view)
         with autocast(precision, images.clean.device.type):

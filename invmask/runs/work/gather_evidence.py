@@ -199,9 +199,9 @@ def _of_sibling(run: Run, key: str) -> VictimEvidence | None:
 def _bench(run: Run) -> _Bench:
     spec = run.spec()
     # Of an accelerator's run in float32, so that it is the same, to rounding, on machines without one.
-    precision: Precision = spec.precision if spec.device == "cpu" else "float32"
+    precision = spec.probe_precision
     device = spec.device if has_device(spec.device) else "cpu"
-    folders = tuple(victim_folders(run.path.parents[1]))
+    folders = tuple(victim_folders(run.home))
     key = evidence.victim_evidence_key(run)
     return _make_bench(spec.victim, folders, precision, device, spec.probe_per_class, key)
 

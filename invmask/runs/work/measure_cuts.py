@@ -54,7 +54,7 @@ def _pieces(run: Run) -> Iterator[None]:
         # Of an accelerator's run, on a machine without one: as near as can be.
         spec = replace(spec, device="cpu", precision="float32")
     masks = run.masks_at(round_taken)
-    bench = make_bench(spec, victim_folders(run.path.parents[1]))
+    bench = make_bench(spec, victim_folders(run.home))
     masks = Masks(masks.mask.to(spec.device), masks.selection.to(spec.device), masks.steepness)
     clean = _Answered.by(bench, masks, bench.subject.images)
     triggered = _triggered(run, round_taken, clean)

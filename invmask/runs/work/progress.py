@@ -60,7 +60,7 @@ class Progress:
         # Of this thread: OpenMP keeps the number a thread, and Dask runs tasks in threads of its own.
         torch.set_num_threads(bench.spec.threads)
         check_victim(run)
-        shapes, weights = run.shapes(), weights_digest(bench.spec.victim, victim_folders(run.path.parents[1]))
+        shapes, weights = run.shapes(), weights_digest(bench.spec.victim, victim_folders(run.home))
         stored = journal.load(run, shapes) if shapes is not None else None
         if shapes is not None and stored is not None:
             tensors, numbers = stored.packed
@@ -145,7 +145,7 @@ def _bench(run: Run) -> Bench:
         bench = _benches.pop(run.path, None)
     if bench is None or bench.spec != spec:
         # The home is where the run lies, whatever this process's settings say: it may be a worker of a lab's cluster.
-        bench = make_bench(spec, victim_folders(run.path.parents[1]))
+        bench = make_bench(spec, victim_folders(run.home))
     with _benches_lock:
         _benches[run.path] = bench
     return bench

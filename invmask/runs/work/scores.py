@@ -26,7 +26,7 @@ def run_scores(run: Run, round_taken: int, victim: Victim) -> Tensor:
     masks = run.masks_at(round_taken)
     masks = Masks(masks.mask.to(device), masks.selection.to(device), masks.steepness)
     # Where the run was computed on an accelerator, its arithmetic is not at hand here.
-    precision = spec.precision if spec.device == "cpu" else "float32"
+    precision = spec.probe_precision
     return channel_scores(victim.model, MaskLayout.of(victim.model), masks, images, precision).cpu()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from invmask.errors import UserError
+from invmask.errors import UserError, in_brief
 from invmask.runs.store import files
 from invmask.runs.store.goals import mark
 from invmask.runs.store.run import Run
@@ -95,8 +95,7 @@ class Errand:
         except Exception as error:
             if not run.exists():
                 return Outcome.IDLE
-            first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
-            message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first}."
+            message = str(error) if isinstance(error, UserError) else f"{in_brief(error)}."
             files.write_json(path / self.status, {"message": f"{self.failure} {message}"})
             return Outcome.FAILED
         return Outcome.MORE if has_work(run) else Outcome.IDLE
