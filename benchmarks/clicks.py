@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from invmask.machine import choose_precision, processor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState
 from invmask.victims.victim import versions
 from tests.browser.dashboard import chromium, dashboard, new_context

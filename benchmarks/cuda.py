@@ -24,7 +24,7 @@ from benchmarks.speed import RESULTS
 from invmask.data.embedded import load_embedded
 from invmask.errors import UserError
 from invmask.machine import processor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.work import cut_curves, evidence
 from invmask.runs.work.bench import check_device
 from invmask.victims.victim import versions

@@ -34,7 +34,7 @@ from invmask.victims.victim import versions
 from invmask.defenses.ims.config import preset
 from invmask.runs.work.advance import advance
 from invmask.runs.store.spec import RunSpec
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 import torch
 home, victim, name, spc, precision, threads, device = sys.argv[1:]
 torch.set_num_threads(int(threads))

@@ -19,7 +19,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from invmask.machine import choose_precision, processor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal, Want, write_want
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec

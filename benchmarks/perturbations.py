@@ -12,7 +12,7 @@ from benchmarks import sweep
 from invmask import settings
 from invmask.errors import UserError
 from invmask.grids.results import read_folder
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.victims.victim import find_cards, read_card
 
 PRESET = "paper"

@@ -27,7 +27,7 @@ from invmask.errors import UserError
 from invmask.machine import processor
 from invmask.masks.repair import Repair
 from invmask.masks.state import View
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RoundEntry
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec

@@ -28,7 +28,7 @@ from benchmarks import signs, triggers
 from benchmarks.triggers import Trigger
 from invmask import disk, settings
 from invmask.attacks.base import EpochReport, Progress
-from invmask.attacks.training.train import TrainingConfig
+from invmask.attacks.training.train_victim import TrainingConfig
 from invmask.cli.train import fetch
 from invmask.data.images import CIFAR10, FASHION_MNIST
 from invmask.data.registry import dataset_info, load_dataset

@@ -16,7 +16,7 @@ from unittest import mock
 from benchmarks import speed
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.cluster.workers import ALLOCATOR
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState
 from invmask.runs.work.bench import spec_of
 

@@ -30,9 +30,9 @@ from benchmarks.zoo_entries import CLASSES, PAIRS, Entry, zoo
 from benchmarks.zoo_roc import learned, read_rows, report
 from invmask import disk, settings
 from invmask.attacks.base import Attack, EpochReport, Progress, TrainedAttack
-from invmask.attacks.training.loop import LoopAttack
-from invmask.attacks.training.poison import PoisonedSet, poison
-from invmask.attacks.training.train import train
+from invmask.attacks.training.poison_batches import LoopAttack
+from invmask.attacks.training.poison_set import PoisonedSet, poison
+from invmask.attacks.training.train_victim import train
 from invmask.cli.train import fetch
 from invmask.data.embedded import load_embedded, pick
 from invmask.data.images import CIFAR10, LabelledImages

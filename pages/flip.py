@@ -7,7 +7,7 @@ from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.ui.export import picks
 from invmask.ui.flip import flip_choice, panels
-from invmask.ui.shell import answers, cache, widgets
+from invmask.ui.shell import cache, model_answers, widgets
 from invmask.victims.victim import VictimCard
 
 
@@ -31,9 +31,9 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
             st.caption(f"The weights after round {round_taken:,}, the last kept before it.")
     stamp = cache.victim_stamp(card.name)
     if choice.mask is None:
-        found = answers.at_round(run.id, round_taken, stamp, poisoned)
+        found = model_answers.at_round(run.id, round_taken, stamp, poisoned)
     else:
-        found = answers.with_mask(run.id, choice.mask, stamp, poisoned)
+        found = model_answers.with_mask(run.id, choice.mask, stamp, poisoned)
     panels.counts(card, found, choice.view)
     fates = found.answers.fates(found.answers.defended)
     choice = flip_choice.among(choice, len(fates), poisoned)

@@ -3,11 +3,11 @@
 import numpy as np
 import streamlit as st
 
-from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL
+from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.frames.samples import trigger_pictures
 from invmask.ui.parts.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
 from invmask.ui.parts.save_figure import save_pictures
-from invmask.ui.shell import address, answers, cache, widgets
+from invmask.ui.shell import address, cache, model_answers, widgets
 from invmask.ui.shell.names import count, target_title
 from invmask.victims.victim import VictimCard
 
@@ -27,7 +27,7 @@ def _answer(probabilities: np.ndarray, true: int, card: VictimCard) -> tuple[Ans
     return (Answer(title, float(probabilities[best]), _kind(best, true, card.target_of(true))),)
 
 
-def _samples(card: VictimCard, found: answers.CleanAndTriggered) -> list[Sample]:
+def _samples(card: VictimCard, found: model_answers.CleanAndTriggered) -> list[Sample]:
     classes, labels = card.dataset_info.classes, found.labels
     clean_only = found.triggered is None
     if found.triggered is None or found.triggered_probabilities is None:
@@ -117,8 +117,8 @@ def _page() -> None:
     _introduce(card)
     widgets.card_measures(card)
     true_class, seed = _controls(card)
-    places = answers.draw(card, true_class, seed, SAMPLES)
-    found = answers.clean_and_triggered(card.name, cache.victim_stamp(card.name), places)
+    places = model_answers.draw(card, true_class, seed, SAMPLES)
+    found = model_answers.clean_and_triggered(card.name, cache.victim_stamp(card.name), places)
     sample_grid(_samples(card, found), SIDE)
     save_pictures(
         "start-trigger",

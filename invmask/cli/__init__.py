@@ -281,9 +281,9 @@ def _defend(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from invmask.cli import defend
+    from invmask.cli import resume
 
-    return defend.resume(arguments.run, arguments.json)
+    return resume.resume(arguments.run, arguments.json)
 
 
 def _runs(arguments: argparse.Namespace) -> int:

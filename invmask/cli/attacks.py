@@ -4,7 +4,7 @@ from typing import Any
 
 from invmask.attacks.base import TrainedAttack
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training.loop import LoopAttack
+from invmask.attacks.training.poison_batches import LoopAttack
 from invmask.cli.tables import print_json, print_table
 
 

@@ -1,4 +1,4 @@
-"""`defend` and `resume`: a run from where it is to its end, in this process.
+"""`defend`: a run from its first round to its last, in this process.
 
 It is the unit of work that the dashboard's workers do (`runs.advance`), so a dashboard on the same home shows
 the run while it goes, can pause it, and can take it up again.
@@ -20,7 +20,7 @@ from invmask.cli.runs import outcome, print_outcome, store
 from invmask.cli.tables import print_json
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal, Want
 from invmask.runs.store.records import RoundEntry, RunState
 from invmask.runs.store.run import Run
@@ -41,19 +41,7 @@ def defend(arguments: argparse.Namespace) -> int:
     because = None if most is None else f"Stopped after {most} rounds, as --rounds-max asked."
     runs = store()
     run = runs.create(spec, Want(Goal.FINISH, most, because))
-    return _finish(runs, run, arguments.json)
-
-
-def resume(run_id: str, as_json: bool) -> int:
-    """Take a run to its end, from wherever it is."""
-    runs = store()
-    run = runs.run(run_id)
-    summary, want = run.summary(), run.want()
-    if summary.state is not RunState.FINISHED:
-        ends = want.goal in (Goal.FINISH, Goal.PAUSE) and want.until is not None
-        capped = ends and summary.round < (want.until or 0)
-        runs.go_on(run_id, want.until if capped else None, want.because if capped else None)
-    return _finish(runs, run, as_json)
+    return finish(runs, run, arguments.json)
 
 
 def _spec(arguments: argparse.Namespace) -> RunSpec:
@@ -79,7 +67,7 @@ def changes(given: list[str], entry: Entry) -> dict[str, Any]:
     return values.changes(given, kinds, entry.title)
 
 
-def _finish(runs: RunStore, run: Run, as_json: bool) -> int:
+def finish(runs: RunStore, run: Run, as_json: bool) -> int:
     """Advance to the end with a progress bar, then print how it went."""
     with _pausing(runs, run), _Bar(run) as bar:
         while advance(run.path, on_round=bar.show) is Outcome.BUSY:

@@ -13,7 +13,7 @@ from invmask.defenses.verdict import verdict_words
 from invmask.errors import UserError
 from invmask.masks.state import View
 from invmask.measure.metrics import Measures
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RoundEntry, RunSummary, Views, verdict
 from invmask.runs.store.run import Run
 from invmask.victims.victim import find_cards, read_card

@@ -37,8 +37,8 @@ from invmask.grids.results import (
 )
 from invmask.models import is_transformer
 from invmask.runs.cluster.executor import Executor
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.by_spec import Known
-from invmask.runs.store.folder import RunStore
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from invmask import settings
 from invmask.attacks.base import EpochReport, Progress, TrainedAttack
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training.poison import CLEAN_LABEL, LABELLINGS
-from invmask.attacks.training.train import TrainingConfig
+from invmask.attacks.training.poison_set import CLEAN_LABEL, LABELLINGS
+from invmask.attacks.training.train_victim import TrainingConfig
 from invmask.attacks.triggers.picture import PictureTrigger, picture_settings
 from invmask.cli.tables import per_cent, print_json, print_table
 from invmask.cli.values import changes

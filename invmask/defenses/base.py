@@ -118,7 +118,7 @@ class Candidates:
     """The smallest trigger found so far for each label, as a round of a search leaves them.
 
     Attributes:
-        family: the kind of trigger, by its name in `defenses.family_words.FAMILY_WORDS`.
+        family: the kind of trigger, by its name in `defenses.family_texts.FAMILY_WORDS`.
         labels: int64 [P], rising; at most `PORTRAITS` of them, the smallest triggers'.
         portraits: float32 [P, C, H, W] in [0, 1], a picture of each trigger.
         sizes: float32 [P], in the family's unit.

@@ -42,7 +42,7 @@ class Seen:
     Attributes:
         logits: [L, N, K].
         price: what is made small for a small trigger, [L]; about 1 for one that takes all there is.
-        size: how large each trigger is, [L], in the unit that `family_words` names; without a gradient.
+        size: how large each trigger is, [L], in the unit that `family_texts` names; without a gradient.
     """
 
     logits: Tensor
@@ -54,7 +54,7 @@ class Family(Protocol):
     """A kind of trigger. L triggers are handled at once, one a label.
 
     Attributes:
-        name: in records; its words are in `family_words`.
+        name: in records; its words are in `family_texts`.
         rate: Adam's learning rate for its numbers.
         weight: of the price at the start, in nats.
         faster: the weight's change in a step.

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from invmask.machine import Precision
-from invmask.masks.resume import Resumable
+from invmask.masks.partial_passes import Resumable
 from invmask.masks.state import MaskLayout
 from invmask.measure.metrics import Flags, Measures, flags
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 
 @dataclass(frozen=True)

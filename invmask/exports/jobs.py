@@ -21,7 +21,7 @@ from invmask import __version__
 from invmask.errors import UserError
 from invmask.exports import queue
 from invmask.runs.cluster.child import PARENT_VARIABLE
-from invmask.runs.store import files, process
+from invmask.runs.store import files, living_process
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import victim_digest
 from invmask.runs.work import cut_curves, evidence
@@ -84,7 +84,7 @@ class JobStatus:
         files: what can be taken away, by name in the job's folder.
         notes: sentences about it: what could not be made, whether the model agrees.
         agrees: of a model, whether all its files agree with the masked model; None for other jobs.
-        pid, since: the process that works on it, and when that began (`process.began`).
+        pid, since: the process that works on it, and when that began (`living_process.began`).
     """
 
     state: Literal["waiting", "working", "done", "failed"]
@@ -101,7 +101,7 @@ class JobStatus:
     def working(cls, done: int = 0, total: int = 1, doing: str = "", pid: int | None = None) -> "JobStatus":
         """Of a job in the hands of process `pid`, or of this one."""
         pid = os.getpid() if pid is None else pid
-        return cls("working", done, total, doing, pid=pid, since=process.began(pid))
+        return cls("working", done, total, doing, pid=pid, since=living_process.began(pid))
 
 
 INTERRUPTED = JobStatus("failed", notes=("It was interrupted before it was finished; make it again.",))
@@ -143,7 +143,7 @@ def _status_in(folder: Path) -> JobStatus | None:
         status = JobStatus(**{**values, "files": tuple(values["files"]), "notes": tuple(values["notes"])})
     except (OSError, ValueError, TypeError, KeyError):
         return JobStatus("failed", notes=("What is stored of this export is damaged; make it again.",))
-    if status.state == "working" and not process.lives(status.pid, status.since):
+    if status.state == "working" and not living_process.lives(status.pid, status.since):
         return INTERRUPTED
     if status.state == "done" and not all((folder / name).is_file() for name in status.files):
         return None

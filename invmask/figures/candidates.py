@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.defenses.family_words import FAMILY_WORDS, FamilyWords
+from invmask.defenses.family_texts import FAMILY_WORDS, FamilyWords
 from invmask.figures.lettering import LINE, shortened
 from invmask.figures.palette import GRID, NEUTRAL, TEXT, Theme
 from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, LETTERS

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from invmask import __version__
-from invmask.attacks.training.poison import CLEAN_LABEL
+from invmask.attacks.training.poison_set import CLEAN_LABEL
 from invmask.defenses.settings import Setting
 from invmask.errors import UserError
 from invmask.figures.paper import COLUMN_MM, PAGE_MM

@@ -20,7 +20,7 @@ from invmask.frames.one_channel import drawn
 from invmask.grids.curve import Place
 from invmask.masks.state import MaskLayout, View
 from invmask.measure.views import ViewAnswers, view_probabilities
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import check_victim, of_todays_victim

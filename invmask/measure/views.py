@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from invmask.machine import Precision, autocast
 from invmask.masks.repair import Repair, network_of
 from invmask.masks.state import GATED, View
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 BATCH_SIZE = 64
 

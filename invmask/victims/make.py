@@ -14,14 +14,14 @@ from filelock import FileLock, Timeout
 
 from invmask.attacks.base import Attack, Labels, Progress, TrainedAttack
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training.loop import LoopAttack
-from invmask.attacks.training.poison import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, PoisonedSet, poison
-from invmask.attacks.training.train import average, train
+from invmask.attacks.training.poison_batches import LoopAttack
+from invmask.attacks.training.poison_set import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, PoisonedSet, poison
+from invmask.attacks.training.train_victim import average, train
 from invmask.data.images import LabelledImages
 from invmask.data.registry import dataset_info, load_dataset
 from invmask.errors import UserError
 from invmask.machine import processor
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 from invmask.victims.recipe import Stage
 from invmask.victims.victim import (
     CLEAN,

@@ -7,7 +7,7 @@ steps throw back time and again, get smaller ones.
 
 from dataclasses import dataclass, replace
 
-from invmask.attacks.training.train import TrainingConfig
+from invmask.attacks.training.train_victim import TrainingConfig
 from invmask.models.registry import is_normalised, is_transformer
 from invmask.victims.victim import CLEAN
 

@@ -26,13 +26,13 @@ from torch import Tensor
 from invmask import disk
 from invmask.attacks.base import Attack, Labels, TrainedAttack
 from invmask.attacks.registry import make_attack
-from invmask.attacks.training.poison import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
+from invmask.attacks.training.poison_set import ALL_TO_ALL, ALL_TO_ONE, LABELLINGS
 from invmask.data.images import DATASETS, DatasetInfo, LabelledImages
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.measure.metrics import Measures, answers, flags
+from invmask.measure.target_labels import Targets
 from invmask.models import Classifier, build
-from invmask.targets import Targets
 from invmask.victims.card_values import check_values
 from invmask.victims.trigger_file import DIGITS, file_name, restore, trigger_file
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1.element_tree import Slider
 
 from invmask import settings
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.ui.shell import cache
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims

@@ -18,7 +18,7 @@ from invmask.masks.repair import Gates
 from invmask.masks.state import MaskLayout, Masks, Sparsity
 from invmask.measure.metrics import Measures
 from invmask.runs.store import files, journal
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.format import Shapes
 from invmask.runs.store.journal import Place
 from invmask.runs.store.records import RoundEntry, RunResult, RunState, Views

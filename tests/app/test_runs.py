@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from invmask import settings
 from invmask.exports import jobs
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.work import cut_curves, evidence
 from invmask.ui.shell import address, cache, sidebar

@@ -16,7 +16,7 @@ from invmask.data.prepare import prepare
 from invmask.exports.book import entries_of
 from invmask.exports.report import report
 from invmask.frames.run_records import read_records
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.ui.defend import controls
 from invmask.ui.shell import cache

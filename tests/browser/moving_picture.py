@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from tests.browser.dashboard import ROOT, chromium, dashboard, new_context
 from tests.browser.pages import heading, settled
 

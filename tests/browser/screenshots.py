@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from tests.browser.dashboard import ROOT, Dashboard, chromium, dashboard, new_context
 from tests.browser.pages import heading, press, round_shown, settled, state_line, wait_until
 

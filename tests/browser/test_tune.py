@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from invmask.defenses.ims.config import preset
 from invmask.evidence.threshold import Order
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work import cut_curves

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from invmask.defenses.ims.config import preset
 from invmask.figures.channels import cell_places
 from invmask.grids.curve import UNDER_WAY
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState
 from invmask.runs.store.spec import RunSpec
 from tests.browser.chromium import find_chromium

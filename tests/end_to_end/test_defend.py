@@ -19,7 +19,7 @@ from invmask.masks import constant
 from invmask.masks.fold import Folded, fold
 from invmask.masks.repair import Repair
 from invmask.masks.state import MaskLayout, Sparsity, View
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.work.bench import Bench, make_bench, spec_of
 

@@ -7,7 +7,7 @@ from typing import Any
 from invmask.data.budget import probe
 from invmask.defenses.ims.config import IMSConfig
 from invmask.models import Classifier
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal, Want, write_want
 from invmask.runs.store.records import RoundEntry
 from invmask.runs.store.run import Run

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from invmask.attacks.base import Attack, TrainedAttack
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL, LABELLINGS, poison
+from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL, LABELLINGS, poison
 from invmask.attacks.triggers.badnets import BadNets
 from invmask.attacks.triggers.blended import Blended
 from invmask.attacks.triggers.sig import SIG
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 ZERO = Targets.all_to_one(0, 10)
 

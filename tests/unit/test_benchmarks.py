@@ -20,7 +20,7 @@ from invmask.defenses.ims.config import preset
 from invmask.errors import UserError
 from invmask.grids.grid import Case
 from invmask.grids.results import VIEWS, CaseResult, read_folder, write_case
-from invmask.runs.store import process
+from invmask.runs.store import living_process
 from invmask.runs.work.bench import spec_of
 from invmask.victims.make import Plan
 from invmask.victims.victim import find_cards, load_victim
@@ -177,7 +177,7 @@ def test_a_defence_that_hangs_is_cut_off_and_nothing_of_it_stays(own_home: Path)
     told = own_home / "pid"
     assert beside.seconds(["bash", "-c", f"sleep 300 & echo $! > {told}; wait"], {}, limit=3) is None
     child = int(told.read_text())
-    assert not process.lives(child, process.began(child))
+    assert not living_process.lives(child, living_process.began(child))
     assert beside.seconds([sys.executable, "-c", "pass"], {}, limit=60) is not None
     with pytest.raises(RuntimeError, match="some words"):
         beside.seconds([sys.executable, "-c", "raise SystemExit('some words')"], {}, limit=60)

@@ -13,7 +13,7 @@ from invmask.masks.repair import Gates, Repair, Weights, unchanged
 from invmask.masks.state import Masks
 from invmask.measure.metrics import Measures
 from invmask.runs.store import files, journal
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.format import Shapes
 from invmask.runs.store.records import StoredCandidates
 from invmask.runs.store.run import Run

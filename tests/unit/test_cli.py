@@ -17,7 +17,7 @@ from invmask.data.embedded import write_part
 from invmask.data.images import LabelledImages
 from invmask.defenses.ims import config
 from invmask.defenses.verdict import Verdict, verdict_words
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal
 from invmask.runs.store.run import Run
 from invmask.runs.work.advance import Outcome

@@ -18,8 +18,8 @@ from invmask.errors import UserError
 from invmask.grids.grid import expand
 from invmask.grids.results import VIEWS, CaseResult, read_folder, write_case
 from invmask.runs.cluster.executor import Executor
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.by_spec import Known
-from invmask.runs.store.folder import RunStore
 from invmask.runs.store.goals import Goal, read_want
 from invmask.runs.store.records import RunState
 from invmask.runs.store.run import Run

@@ -16,13 +16,13 @@ from invmask.data.budget import clean_budget
 from invmask.defenses import registry
 from invmask.defenses.base import PORTRAITS, Searching, Subject, drive
 from invmask.defenses.entry import Entry
-from invmask.defenses.family_words import FAMILY_WORDS
+from invmask.defenses.family_texts import FAMILY_WORDS
 from invmask.defenses.settings import DefenseConfig
 from invmask.errors import UserError
 from invmask.masks.attach import sharing_copy
 from invmask.masks.repair import Gates, Weights, network_of
 from invmask.masks.state import View
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState, entry_from_json, entry_to_json
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec

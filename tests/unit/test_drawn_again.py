@@ -7,7 +7,7 @@ import pytest
 
 from invmask.data.embedded import embedded_folder, load_embedded, write_part
 from invmask.data.images import LabelledImages
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState
 from invmask.runs.store.staleness import another_victim, of_todays_victim, result_key, victim_key
 from invmask.runs.work import progress

@@ -11,12 +11,12 @@ from invmask.evidence.agreement import overlap, rank_correlation
 from invmask.evidence.conductance import channel_conductance, layer_conductance
 from invmask.evidence.rankings import cut_counts, first_of, nearest_count
 from invmask.evidence.scores import channel_scores, ranking
-from invmask.masks import resume
+from invmask.masks import partial_passes
 from invmask.masks.attach import attached
-from invmask.masks.resume import Resumable
+from invmask.masks.partial_passes import Resumable
 from invmask.masks.state import MaskedLayer, MaskLayout, Masks
+from invmask.measure.target_labels import Targets
 from invmask.memory import held_bytes
-from invmask.targets import Targets
 
 TWO_LAYERS = MaskLayout((MaskedLayer("a", 2, 0), MaskedLayer("b", 4, 2)))
 
@@ -180,7 +180,7 @@ def test_a_resumed_pass_keeps_no_more_answers_than_are_allowed_and_is_right_all_
     last = layout.layers[-1].offset
     for share in (0.5, 0.1, 0.0):
         most = int(share * held_bytes([block.output for block in whole._blocks]))
-        monkeypatch.setattr(resume, "BLOCK_BYTES", most)
+        monkeypatch.setattr(partial_passes, "BLOCK_BYTES", most)
         bound = Resumable(narrow, layout, probe.clean, None, "float32")
         kept = held_bytes([block.output for block in bound._blocks])
         assert kept <= max(most, held_bytes([]))

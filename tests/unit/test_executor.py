@@ -15,10 +15,10 @@ import pytest
 
 from invmask import settings
 from invmask.errors import UserError
+from invmask.runs.cluster.capacity import Need, Room
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.cluster.room import Need, Room
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState
 from invmask.runs.store.run import Run
 from invmask.runs.work.advance import Outcome, advance
@@ -397,7 +397,7 @@ def test_no_process_outlives_the_dashboard(tmp_path: Path, ending: str):
 import os, signal, sys, time
 from pathlib import Path
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 executor = Executor(RunStore(Path({str(tmp_path / "runs")!r})), workers=1, threads=1).start()
 while executor._hands.cluster is None:
     time.sleep(0.05)

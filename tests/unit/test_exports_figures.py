@@ -37,7 +37,7 @@ from invmask.frames.captions import caption, provenance, setting_title
 from invmask.frames.curves import finished_along, is_curve
 from invmask.frames.run_records import Picks, RunRecords, read_records
 from invmask.masks.state import GATED, MaskLayout
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunResult, RunState, RunSummary
 from invmask.runs.store.run import Run
 from invmask.runs.work import cut_curves as tuning

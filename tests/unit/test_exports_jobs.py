@@ -17,7 +17,7 @@ from invmask.exports.work import make
 from invmask.frames.run_records import read_records
 from invmask.masks.state import View
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.work.advance import advance
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims

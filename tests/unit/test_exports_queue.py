@@ -13,7 +13,7 @@ import pytest
 from invmask.exports import jobs, queue
 from invmask.exports.jobs import JobStatus, Request
 from invmask.frames.captions import ordinal
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from tests.unit.run_helpers import small_spec, write_victims
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invmask.defenses.families import FAMILIES, ON_IMAGES, Channels, Family, Led, Patch, Smooth, Warp, low_frequencies
-from invmask.defenses.family_words import FAMILY_WORDS
+from invmask.defenses.family_texts import FAMILY_WORDS
 
 OnImage = Patch | Smooth | Warp
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))

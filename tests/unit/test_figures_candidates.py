@@ -14,7 +14,7 @@ import pytest
 
 from invmask.data.classes import GTSRB
 from invmask.data.images import CIFAR10
-from invmask.defenses.family_words import FAMILY_WORDS
+from invmask.defenses.family_texts import FAMILY_WORDS
 from invmask.exports.book import entries_of
 from invmask.exports.data import figure_csv
 from invmask.exports.report import report

@@ -16,7 +16,7 @@ from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import MaskLayout
 from invmask.measure.metrics import Measures
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.work import evidence, gather_evidence
 from invmask.runs.work.advance import Outcome

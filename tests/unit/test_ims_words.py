@@ -7,7 +7,7 @@ import pytest
 from invmask.defenses.base import Record
 from invmask.defenses.entry import Course
 from invmask.defenses.ims.config import IMSConfig, Phase, preset
-from invmask.defenses.ims.words import found, now
+from invmask.defenses.ims.texts import found, now
 
 CLASSES = ("airplane", "cat", "frog")
 LED = {"label": 2, "lead": 0.987, "family": "smooth", "stands out": True, "leads": {"patch": 0.1, "smooth": 0.987}}

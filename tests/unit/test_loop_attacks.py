@@ -9,14 +9,14 @@ from torch import Tensor
 
 from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training.loop import Batch, Drawn, LoopAttack, Session
-from invmask.attacks.training.poison import PoisonedSet
-from invmask.attacks.training.train import TrainingConfig, train
+from invmask.attacks.training.poison_batches import Batch, Drawn, LoopAttack, Session
+from invmask.attacks.training.poison_set import PoisonedSet
+from invmask.attacks.training.train_victim import TrainingConfig, train
 from invmask.attacks.triggers.iab import IAB, diversity_loss
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.measure.target_labels import Targets
 from invmask.models import Classifier
-from invmask.targets import Targets
 from invmask.victims.victim import new_model
 
 CPU = torch.device("cpu")

@@ -15,10 +15,10 @@ from filelock import FileLock
 from invmask.cli import main
 from invmask.errors import UserError
 from invmask.measure.metrics import Measures
-from invmask.runs.cluster import lookout
+from invmask.runs.cluster import runs_with_work
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal, Want, write_want
 from invmask.runs.store.records import RunResult, RunState, Views
 from invmask.runs.store.run import Run
@@ -184,7 +184,7 @@ def test_a_run_that_nobody_marked_is_found_in_passing(own_home: Path, monkeypatc
     store = RunStore(own_home / "runs")
     finished_runs(store, 3)
     executor, cluster = watching(store)
-    monkeypatch.setattr(lookout, "PASSING_SECONDS", 0.0)
+    monkeypatch.setattr(runs_with_work, "PASSING_SECONDS", 0.0)
     fresh = store.create(small_spec())
     files.write_json(fresh.path / files.WANT, asdict(Want(Goal.ADVANCE, 1)))
     for _ in range(8):
@@ -216,7 +216,7 @@ def test_results_of_a_victim_trained_anew_are_made_anew(
     own_home: Path, monkeypatch: pytest.MonkeyPatch, kind: str, busy: bool
 ):
     write_victims(own_home / "victims")
-    monkeypatch.setattr(lookout, "VICTIM_SECONDS", 0.0)
+    monkeypatch.setattr(runs_with_work, "VICTIM_SECONDS", 0.0)
     store = RunStore(own_home / "runs")
     run = store.create(small_spec())
     store.advance(run.id)

@@ -16,7 +16,7 @@ from torch import nn
 
 from invmask.masks.attach import sharing_copy
 from invmask.memory import MIB, bounded, held_bytes, least_recent_first, measure_again
-from invmask.ui.shell import kept
+from invmask.ui.shell import shared_results
 from tests.unit.run_helpers import ROOT
 
 SLACK = 20_000
@@ -187,7 +187,7 @@ def test_many_threads_leave_a_cache_within_its_bound():
 def test_pages_have_copies_within_a_bound_or_share_the_same():
     calls = []
 
-    @kept.copied(2 * MIB)
+    @shared_results.copied(2 * MIB)
     def copied(number: int) -> np.ndarray:
         calls.append(number)
         return np.zeros(MIB - 1_000, np.uint8)
@@ -198,7 +198,7 @@ def test_pages_have_copies_within_a_bound_or_share_the_same():
         copied(number)
     assert calls == [0, 1, 2, 1]
 
-    @kept.shared(2 * MIB, key=lambda of, *how: (of["id"], *how), spinner="Looking")
+    @shared_results.shared(2 * MIB, key=lambda of, *how: (of["id"], *how), spinner="Looking")
     def shared(of: dict[str, int], how: str) -> list[object]:
         return [of, how]
 

@@ -28,10 +28,10 @@ from invmask.masks.attach import sharing_copy
 from invmask.masks.state import MaskLayout, Masks
 from invmask.memory import held_bytes, least_recent_first
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal, Want, read_want, write_want
+from invmask.runs.store.living_process import began
 from invmask.runs.store.parsed_records import Parsed
-from invmask.runs.store.process import began
 from invmask.runs.store.records import RunState
 from invmask.runs.store.run import Run
 from invmask.runs.work import advance as advance_module

@@ -12,7 +12,7 @@ from invmask.errors import UserError
 from invmask.figures.tune import SweepPoint, cut_curves, sweep_curves
 from invmask.frames.run_records import read_records
 from invmask.grids.curve import SPC, lay_out
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.staleness import of_todays_victim

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invmask.measure.metrics import flags
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 
 def test_all_to_one_leaves_the_target_class_out():

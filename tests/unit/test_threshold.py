@@ -28,7 +28,7 @@ from invmask.masks.state import MaskedLayer, MaskLayout, Masks, View
 from invmask.measure.metrics import Measures
 from invmask.measure.views import view_probabilities
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.work import cut_curves, measure_cuts
 from invmask.runs.work.advance import Outcome

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from invmask.attacks.base import EpochReport, Progress, TrainedAttack
 from invmask.attacks.registry import ATTACKS, make_attack
-from invmask.attacks.training.train import TrainingConfig
+from invmask.attacks.training.train_victim import TrainingConfig
 from invmask.attacks.triggers.iab import IAB
 from invmask.attacks.triggers.ssba import SSBA
 from invmask.augmentation import augment

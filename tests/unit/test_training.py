@@ -14,14 +14,14 @@ from filelock import FileLock
 
 from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.training.checkpoint import random_state, set_random_state
-from invmask.attacks.training.poison import PoisonedSet, poison
-from invmask.attacks.training.train import TrainingConfig, augment, average, train
+from invmask.attacks.training.poison_set import PoisonedSet, poison
+from invmask.attacks.training.train_victim import TrainingConfig, augment, average, train
 from invmask.attacks.triggers.badnets import BadNets
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.measure.target_labels import Targets
 from invmask.models import Classifier
-from invmask.targets import Targets
 from invmask.victims import make
 from invmask.victims.make import Plan
 from invmask.victims.recipe import Stage

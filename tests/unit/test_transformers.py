@@ -24,11 +24,11 @@ from invmask.frames.run_records import Picks, read_records
 from invmask.masks.attach import attached, gated_logits
 from invmask.masks.fold import fold
 from invmask.masks.outputs import as_maps, block_width, channels_first
+from invmask.masks.partial_passes import Resumable
 from invmask.masks.repair import Gates
-from invmask.masks.resume import Resumable
 from invmask.masks.state import MaskLayout, Masks, View
 from invmask.models import build
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import Goal, Want, write_want
 from invmask.runs.work.advance import advance
 from invmask.victims.victim import VictimCard, new_model, save_victim

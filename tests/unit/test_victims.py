@@ -24,10 +24,10 @@ from invmask.attacks.triggers.ssba import SSBA
 from invmask.data.embedded import ASSETS, load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
+from invmask.measure.target_labels import Targets
 from invmask.models import Classifier
 from invmask.runs.store.staleness import victim_digest, weights_digest
 from invmask.settings import BENCHMARKS
-from invmask.targets import Targets
 from invmask.victims import victim as victims
 from invmask.victims.victim import (
     CLEAN,

@@ -5,8 +5,8 @@ import torch
 
 from invmask.masks.repair import Gates
 from invmask.masks.state import GATED, MaskLayout, Masks, View
+from invmask.measure.target_labels import Targets
 from invmask.measure.views import FATE_EXPLANATIONS, Fate, ViewAnswers, fate, view_probabilities
-from invmask.targets import Targets
 
 TARGET, TRUE, OTHER, ANOTHER = 0, 1, 2, 3
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invmask.attacks.base import Paper, to_8_bits
-from invmask.attacks.training.loop import LoopAttack
+from invmask.attacks.training.poison_batches import LoopAttack
 from invmask.attacks.triggers.dither import floyd_steinberg
 
 

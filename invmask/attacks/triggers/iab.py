@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from invmask.attacks.base import Attack, Paper, Progress, TrainedAttack
-from invmask.attacks.training.fit import FitConfig, fit
-from invmask.attacks.training.loop import Batch, LoopAttack, Session
+from invmask.attacks.training.poison_batches import Batch, LoopAttack, Session
+from invmask.attacks.training.train_trigger_networks import FitConfig, fit
 from invmask.attacks.triggers.generators import Generator
 from invmask.data.images import LabelledImages
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 EPSILON = 1e-4
 BETAS = (0.5, 0.9)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invmask.attacks.base import Paper, Progress, TrainedAttack
-from invmask.attacks.training.fit import FitConfig, fit
+from invmask.attacks.training.train_trigger_networks import FitConfig, fit
 from invmask.attacks.triggers.generators import Decoder, Encoder
 from invmask.augmentation import augment
 from invmask.data.images import LabelledImages

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invmask.attacks.base import Paper, to_8_bits
-from invmask.attacks.training.loop import LoopAttack
+from invmask.attacks.training.poison_batches import LoopAttack
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from invmask.defenses.ims.losses import agree, divergence
 from invmask.defenses.ims.outer import on_clean, on_perturbed, weighted
 from invmask.defenses.ims.perturbation import Gates, solve_inner
 from invmask.defenses.ims.state import IMSState, pack, unpack
-from invmask.defenses.ims.words import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now, verdict
+from invmask.defenses.ims.texts import AXES, CAPABILITIES, DETAILS, PRESET_WORDS, STAGES, TERMS, found, now, verdict
 from invmask.defenses.inversion import candidates
 from invmask.defenses.registry import register
 from invmask.machine import autocast

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from invmask import settings
 from invmask.errors import UserError, in_brief
-from invmask.runs.cluster.lookout import TELLING, Kind, Lookout, Signature
-from invmask.runs.cluster.room import Need, Room, threads_taken
-from invmask.runs.store.folder import RunStore
+from invmask.runs.cluster.capacity import Need, Room, threads_taken
+from invmask.runs.cluster.runs_with_work import TELLING, Kind, Lookout, Signature
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import mark, unmark
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 from invmask.errors import UserError
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
 

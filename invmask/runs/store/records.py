@@ -158,7 +158,7 @@ class StoredCandidates:
     """The smallest trigger found so far for each label, as stored after one round of a search.
 
     Attributes:
-        family: the kind of trigger, by its name in `defenses.family_words.FAMILY_WORDS`.
+        family: the kind of trigger, by its name in `defenses.family_texts.FAMILY_WORDS`.
         labels: int32 [P], rising.
         portraits: uint8 [P, h, w, C], a picture of each trigger; h and w are those of the images, or smaller.
         sizes: float32 [P], in the family's unit.

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from invmask.errors import UserError
 from invmask.masks.repair import Gates, Repair, Weights
 from invmask.masks.state import MaskLayout, Masks
-from invmask.runs.store import files, process, rows
+from invmask.runs.store import files, living_process, rows
 from invmask.runs.store.format import Shapes
 from invmask.runs.store.goals import Goal, Want, read_want
 from invmask.runs.store.parsed_records import PARSED
@@ -304,7 +304,7 @@ class Run:
             here = worker.get("host") == socket.gethostname()
             if silent > ((SILENT_HERE_SECONDS if here else SILENT_SECONDS) if worker["busy"] else between):
                 return False
-            return not here or process.lives(int(worker["pid"]), float(worker["since"]))
+            return not here or living_process.lives(int(worker["pid"]), float(worker["since"]))
         except (OSError, ValueError, KeyError, TypeError):
             return False
 

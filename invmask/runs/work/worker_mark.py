@@ -8,7 +8,7 @@ import socket
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from invmask.runs.store import files, process
+from invmask.runs.store import files, living_process
 from invmask.runs.store.run import Run
 
 
@@ -45,7 +45,7 @@ class Marker:
         losses = 0
         if before.get("busy"):
             losses = 1 + (int(before.get("losses", 0)) if before.get("round") == taken else 0)
-        marker = cls(path, os.getpid(), process.began(os.getpid()), socket.gethostname(), taken, losses)
+        marker = cls(path, os.getpid(), living_process.began(os.getpid()), socket.gethostname(), taken, losses)
         marker._write()
         return marker
 

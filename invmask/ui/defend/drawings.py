@@ -12,7 +12,7 @@ from invmask.frames import candidates
 from invmask.frames import frame as frames
 from invmask.frames.frame import Frame
 from invmask.masks.state import GATED, View
-from invmask.ui.shell import cache, kept
+from invmask.ui.shell import cache, shared_results
 
 
 def read_frame(run_id: str, asked: int | None) -> Frame | None:
@@ -49,7 +49,7 @@ def _curve_key(frame: Frame, *how: str) -> tuple[object, ...]:
     return str(frame.run.path), frame.last, frame.shown, *how
 
 
-@kept.shared(key=_round_key)
+@shared_results.shared(key=_round_key)
 def gallery(frame: Frame, dataset: str) -> Gallery:
     """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
     found = frames.examples(frame, dataset)
@@ -58,31 +58,31 @@ def gallery(frame: Frame, dataset: str) -> Gallery:
     )
 
 
-@kept.shared(key=_round_key)
+@shared_results.shared(key=_round_key)
 def search_cards(frame: Frame, classes: tuple[str, ...]) -> Cards | None:
     """What the search had found by the frame's round; None where there was none."""
     return candidates.search_cards(frame, classes)
 
 
-@kept.shared(key=_round_key)
+@shared_results.shared(key=_round_key)
 def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
     """The map of all channels after the frame's round."""
     return frames.map_figure(frame, quantity, theme)
 
 
-@kept.shared(key=_curve_key)
+@shared_results.shared(key=_curve_key)
 def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
     """ACC, ASR and RA over all rounds recorded."""
     return frames.measures_figure(frame, theme)
 
 
-@kept.shared(key=_curve_key)
+@shared_results.shared(key=_curve_key)
 def losses_figure(frame: Frame, theme: Theme) -> go.Figure:
     """Every loss term over all rounds recorded."""
     return frames.losses_figure(frame, theme)
 
 
-@kept.shared(key=_curve_key)
+@shared_results.shared(key=_curve_key)
 def inner_figure(frame: Frame, theme: Theme) -> go.Figure:
     """The inner problem's shares over all rounds recorded."""
     return frames.inner_figure(frame, theme)

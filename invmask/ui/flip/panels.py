@@ -18,7 +18,7 @@ from invmask.ui.parts.gallery import Tile, gallery
 from invmask.ui.parts.samples import Answer, Kind, Picture, Sample, percent, sample_in_detail
 from invmask.ui.parts.save_figure import save_pictures
 from invmask.ui.shell import address
-from invmask.ui.shell.answers import FlipAnswers
+from invmask.ui.shell.model_answers import FlipAnswers
 from invmask.ui.shell.names import count
 from invmask.ui.shell.theme import chart, current_theme, view_hex
 from invmask.victims.victim import VictimCard

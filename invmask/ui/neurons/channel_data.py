@@ -21,7 +21,7 @@ from invmask.runs.work import evidence
 from invmask.runs.work.bench import ProbeImages
 from invmask.runs.work.scores import Synthesized, run_scores, synthesized_change
 from invmask.ui.neurons.neurons_choice import LEARNED, NOTHING, TOP, Decided
-from invmask.ui.shell import cache, kept
+from invmask.ui.shell import cache, shared_results
 from invmask.victims.victim import CLEAN, VictimCard
 
 HIGH_SCORE = 0.25
@@ -99,7 +99,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
     )
 
 
-@kept.copied()
+@shared_results.copied()
 def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> Synthesized | None:  # noqa: ARG001
     run = cache.store().run(run_id)
     return synthesized_change(run, round_taken, cache.victim(run.spec().victim))
@@ -170,7 +170,7 @@ def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | Non
     return ControlScores(runs[-1], int((scores > HIGH_SCORE).sum()), len(scores), float(scores.max()))
 
 
-@kept.copied()
+@shared_results.copied()
 def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa: ARG001
     """The channel scores after a round, float32 [channels] in [0, 1).
 
@@ -181,7 +181,7 @@ def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa:
     return run_scores(run, round_taken, cache.victim(run.spec().victim)).numpy()
 
 
-@kept.copied()
+@shared_results.copied()
 def _what_if(run_id: str, round_taken: int, base: Base, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
     run = cache.store().run(run_id)
     spec, masks = run.spec(), base_masks(run_id, round_taken, base)
@@ -205,7 +205,7 @@ def _what_if(run_id: str, round_taken: int, base: Base, base_stamp: int, by_hand
     return WhatIf(original, measured, images.flags(after.argmax(1)).measures(), untouched, after, gates)
 
 
-@kept.copied()
+@shared_results.copied()
 def _answers(
     run_id: str,
     round_taken: int,

@@ -4,10 +4,10 @@ from invmask.figures.channel_history import ChannelHistory
 from invmask.frames import one_channel
 from invmask.frames.one_channel import Attributed, Conducted, Excited, MapRow
 from invmask.ui.neurons import channel_data
-from invmask.ui.shell import cache, kept
+from invmask.ui.shell import cache, shared_results
 
 
-@kept.copied(spinner="Asking the channel")
+@shared_results.copied(spinner="Asking the channel")
 def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int) -> list[MapRow]:  # noqa: ARG001
     """A few test images clean, triggered, and with the round's synthesized trigger, as far as there are such."""
     run = cache.store().run(run_id)
@@ -16,21 +16,21 @@ def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int
     return one_channel.test_rows(found, images, channel, one_channel.shared_trigger(run, round_taken))
 
 
-@kept.copied()
+@shared_results.copied()
 def synthesized_rows(run_id: str, round_taken: int, stamp: int, channel: int) -> list[MapRow]:  # noqa: ARG001
     """A few of the budget's images clean and with their own synthesized triggers; none if they have none."""
     run = cache.store().run(run_id)
     return one_channel.synthesized_rows(run, round_taken, cache.victim(run.spec().victim), channel)
 
 
-@kept.copied()
+@shared_results.copied()
 def excited(victim: str, stamp: int, channel: int, per_class: int) -> Excited:  # noqa: ARG001
     """Of the probe's clean and triggered images, those with the highest mean activation of the channel."""
     _, probe = channel_data.probe_images(victim, per_class)
     return one_channel.excited(cache.victim(victim), probe, channel)
 
 
-@kept.copied(spinner="Attributing")
+@shared_results.copied(spinner="Attributing")
 def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attributed:  # noqa: ARG001
     """One drawn image, triggered where that is possible, under the three views of the run's masks."""
     run = cache.store().run(run_id)
@@ -39,14 +39,14 @@ def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attribut
     return one_channel.attributed(victim, run.masks_at(round_taken), images)
 
 
-@kept.copied()
+@shared_results.copied()
 def conducted(victim: str, stamp: int, channel: int, draw: int) -> Conducted:  # noqa: ARG001
     """What flows through the channel toward the target label, in the same image."""
     found = cache.victim(victim)
     return one_channel.conducted(found, one_channel.drawn(found, cache.test_images(found.card.dataset), draw), channel)
 
 
-@kept.copied()
+@shared_results.copied()
 def history(run_id: str, rounds: int, channel: int) -> ChannelHistory:
     """One channel after each round from 0 to `rounds`."""
     return one_channel.history(cache.store().run(run_id), rounds, channel)

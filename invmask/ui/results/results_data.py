@@ -19,7 +19,7 @@ from invmask.grids.results import (
     summarise,
 )
 from invmask.masks.state import View
-from invmask.ui.shell import kept
+from invmask.ui.shell import shared_results
 from invmask.ui.shell.names import architecture_title, count, dataset_title
 from invmask.victims.victim import CLEAN
 
@@ -207,6 +207,6 @@ def _folder(name: str) -> Path:
     return BUILT_IN[name][1] if name in BUILT_IN else settings.sweeps_folder() / name
 
 
-@kept.copied()
+@shared_results.copied()
 def _read(folder: str, stamp: tuple[int, int]) -> tuple[list[CaseResult], list[str]]:  # noqa: ARG001
     return read_folder(Path(folder))

@@ -15,10 +15,10 @@ from invmask.masks.state import MaskLayout
 from invmask.memory import MIB
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store import staleness
-from invmask.runs.store.folder import Listing, RunStore
+from invmask.runs.store.all_runs import Listing, RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import RunDamagedError
-from invmask.ui.shell import kept
+from invmask.ui.shell import shared_results
 from invmask.victims.victim import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
 
 VICTIM_BYTES = 256 * MIB
@@ -160,6 +160,6 @@ def _card(path: str, stamp: int) -> VictimCard:  # noqa: ARG001  (the stamp tell
     return read_card(Path(path))
 
 
-@kept.shared(VICTIM_BYTES, spinner="Loading the victim", latest_stays=True)
+@shared_results.shared(VICTIM_BYTES, spinner="Loading the victim", latest_stays=True)
 def _victim(name: str, stamp: int) -> Victim:  # noqa: ARG001  (the stamp tells a changed file from a known one)
     return load_victim(name, settings.victim_folders())

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from invmask.attacks.registry import ATTACKS
-from invmask.attacks.training.poison import ALL_TO_ONE
+from invmask.attacks.training.poison_set import ALL_TO_ONE
 from invmask.data.folders import FOLDER
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from invmask.attacks.training.poison import ALL_TO_ALL, CLEAN_LABEL
+from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.errors import UserError
 from invmask.runs.store.records import RunSummary
 from invmask.settings import ASSETS

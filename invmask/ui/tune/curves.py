@@ -17,7 +17,7 @@ from invmask.frames.entry import measured_on
 from invmask.grids.curve import SPC, Place, lay_out
 from invmask.models import is_transformer
 from invmask.runs.store import staleness
-from invmask.runs.store.folder import Listing
+from invmask.runs.store.all_runs import Listing
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.bench import spec_with

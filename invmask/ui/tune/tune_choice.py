@@ -9,7 +9,7 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.evidence.threshold import CutPoint, Order, propose
-from invmask.runs.store.folder import RUN_ID
+from invmask.runs.store.all_runs import RUN_ID
 from invmask.runs.work.cut_curves import CutCurves
 from invmask.ui.shell import address
 from invmask.ui.shell.names import quoted

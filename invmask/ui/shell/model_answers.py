@@ -15,11 +15,11 @@ from invmask.data.images import LabelledImages
 from invmask.machine import Precision
 from invmask.masks.repair import Gates, Weights
 from invmask.masks.state import View
+from invmask.measure.target_labels import Targets
 from invmask.measure.views import ViewAnswers, view_probabilities
 from invmask.memory import MIB
 from invmask.runs.store import named_masks
-from invmask.targets import Targets
-from invmask.ui.shell import cache, kept
+from invmask.ui.shell import cache, shared_results
 from invmask.victims.victim import VictimCard
 
 ANSWER_BYTES = 64 * MIB
@@ -70,7 +70,7 @@ def draw(card: VictimCard, true_class: int | None, seed: int, number: int) -> tu
     return tuple(int(place) for place in chosen)
 
 
-@kept.copied()
+@shared_results.copied()
 def clean_and_triggered(victim: str, stamp: int, places: tuple[int, ...]) -> CleanAndTriggered:  # noqa: ARG001
     """What a victim says of the embedded test images at `places`; `stamp` tells a retrained victim from a known one."""
     found = cache.victim(victim)
@@ -105,7 +105,7 @@ def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> F
     return _answers(run, round_taken, 0, victim_stamp, poisoned)
 
 
-@kept.copied(ANSWER_BYTES, "Asking the views")
+@shared_results.copied(ANSWER_BYTES, "Asking the views")
 def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:  # noqa: ARG001
     """`mask` is a round, or the name of masks."""
     found = cache.store().run(run)
@@ -119,7 +119,7 @@ def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, pois
     return FlipAnswers(_pixels(tensor), answers)
 
 
-@kept.copied()
+@shared_results.copied()
 def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision: Precision) -> Tensor:  # noqa: ARG001
     _, tensor, _ = _probe_images(victim, per_class, poisoned)
     model = cache.victim(victim).model

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from invmask.attacks.base import Attack
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 
 @dataclass(frozen=True)

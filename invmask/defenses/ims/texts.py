@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from invmask.defenses.entry import Capabilities, Course, Stage, Term
-from invmask.defenses.family_words import FAMILY_WORDS
+from invmask.defenses.family_texts import FAMILY_WORDS
 from invmask.defenses.ims.config import PRESETS, IMSConfig, Phase
 from invmask.defenses.verdict import Verdict, verdict_of
 

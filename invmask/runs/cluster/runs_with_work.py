@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from invmask.runs.store import files
-from invmask.runs.store.folder import RunStore
+from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
 from invmask.runs.store.staleness import victims_stamp
 from invmask.runs.work import cut_curves, evidence

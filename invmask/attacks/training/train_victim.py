@@ -17,8 +17,8 @@ from torch.optim.swa_utils import update_bn
 
 from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.training import checkpoint
-from invmask.attacks.training.loop import Batch, Session
-from invmask.attacks.training.poison import PoisonedSet
+from invmask.attacks.training.poison_batches import Batch, Session
+from invmask.attacks.training.poison_set import PoisonedSet
 from invmask.augmentation import augment
 from invmask.errors import UserError
 from invmask.machine import InEitherPrecision, autocast

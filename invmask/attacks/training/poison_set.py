@@ -7,7 +7,7 @@ import torch
 
 from invmask.attacks.base import Attack, Labels
 from invmask.data.images import LabelledImages
-from invmask.targets import Targets
+from invmask.measure.target_labels import Targets
 
 ALL_TO_ONE: Labels = "all-to-one"
 ALL_TO_ALL: Labels = "all-to-all"
