@@ -15,7 +15,7 @@ from benchmarks import (
     zoo_roc,
     zoo_search,
 )
-from benchmarks.cases import JUDGED, in_words, judged, machines_of, search_of
+from benchmarks.cases import JUDGED, NONE, RIGHT, WRONG, in_words, judged, machines_of, search_of
 from invmask.grids.results import CaseResult, as_markdown, read_case, read_folder, summarise
 from invmask.victims.victim import CLEAN
 
@@ -27,7 +27,7 @@ def quality_table() -> str:
     head = (
         "On all 2,000 embedded test images (1,800 of them triggered), in per cent, mean ± standard deviation over "
         "seeds; "
-        f"{'; '.join(machines)}. The machine did other work meanwhile: times are under Speed. "
+        f"{'; '.join(machines)}. The machine did other work at the same time; times are in [Speed](speed.md). "
         "Raw results: `benchmarks/results/quality`, made by "
         "`python -m benchmarks.quality`."
     )
@@ -54,8 +54,8 @@ def zoo_tables() -> str:
     head = (
         f"{len(results)} of the {len(zoo_entries.zoo())} networks of the zoo have been made so far; "
         f"{'; '.join(machines)}; SPC {zoo_search.SPC}. AUC: the share of pairs of a backdoored and a clean network in "
-        "which the backdoored one has the larger lead; for it nothing is learned. Brier score: the mean squared "
-        "difference of the probability and what is so, 0 or 1; 0.25 for a guess. Raw results: "
+        "which the backdoored one has the larger lead; it does not depend on the regression. Brier score: the mean "
+        "squared difference of the probability and the truth, 0 or 1; always saying 50 % gives 0.25. Raw results: "
         "`benchmarks/results/zoo`, made by `python -m benchmarks.zoo`."
     )
     return f"{head}\n\n{zoo_roc.report(zoo_roc.rows_of(results))}"
@@ -100,8 +100,8 @@ def search_table(preset: str, results: list[CaseResult]) -> str:
     for of in sorted(results, key=lambda of: of.seed):
         cells.setdefault(of.victim, {}).setdefault(of.spc, []).append(in_words(of.details, of.victim))
     head = (
-        f"What the search of `{preset}` found, an entry a seed: the label that stands out is the backdoor's (right) or "
-        "another (wrong; of a clean control, any), or none stands out (none); and the lead in nats."
+        f"What the search of `{preset}` found, an entry a seed, with the lead in nats. *right*: the label that "
+        "stands out is the backdoor's; *wrong*: another stands out (of a clean control, any); *none*: no label does."
     )
     lines = [f"| victim | {' | '.join(f'SPC {spc}' for spc in budgets)} |", "| --- " * (1 + len(budgets)) + "|"]
     for victim, by_spc in sorted(cells.items()):
@@ -129,21 +129,21 @@ def _short(preset: str, results: list[CaseResult]) -> str:
     if len({of.spc for of in results}) > 1:
         where.append(_counted(f"at SPC {of.spc}" for of in gone))
     said = [
-        f"`{preset}`: of {len(results)} cases with an attack {len(fooled)} end with an ASR over 10 %"
-        + (f" ({each})" if fooled else ""),
-        f"in {len(gone)} others RA is more than 15 points under the victim's ACC"
-        + (f" ({'; '.join(where)})" if gone else ""),
+        f"`{preset}`, {len(results)} attacked cases. ASR is over 10 % in {len(fooled)}"
+        + (f" ({each})." if fooled else "."),
+        f"RA is more than 15 points under the victim's ACC in {len(gone)} others"
+        + (f" ({'; '.join(where)})." if gone else "."),
     ]
     if all(search_of(of.details) for of in results):
         groups = ((fooled, "over 10 %"), (gone, "others"), (rest, "that do not fall short"))
-        found = "; ".join(f"{_judged(cases)} of the {len(cases)} {which}" for cases, which in groups if cases)
-        said.append(f"what the search found was {found}")
-    return "; ".join(said) + "."
+        said += [f"In the {len(cases)} {which} the search found {_judged(cases)}." for cases, which in groups if cases]
+    return " ".join(said)
 
 
 def _judged(cases: list[CaseResult]) -> str:
     found = Counter(judged(search_of(of.details), of.victim) for of in cases)
-    return ", ".join(f"{name} in {found[name]}" for name in JUDGED)
+    words = {RIGHT: "the right label", WRONG: "a wrong one", NONE: "none"}
+    return ", ".join(f"{words[name]} in {found[name]}" for name in JUDGED)
 
 
 def _counted(what: Iterable[str]) -> str:

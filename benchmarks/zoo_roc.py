@@ -286,7 +286,7 @@ def report(counted: tuple[list[Row], dict[str, int]]) -> str:
     rows, left = counted
     backdoored = sum(row.backdoored for row in rows)
     parts = [f"{backdoored} backdoored networks and {len(rows) - backdoored} clean ones."]
-    parts += [f"{count} more {why} and are left out of everything." for why, count in left.items() if count]
+    parts += [f"Left out of everything: {count} that {why}." for why, count in left.items() if count]
     for by, title in TITLES.items():
         if found := told_of(rows, by):
             whole = [pooled(found)]

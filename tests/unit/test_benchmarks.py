@@ -250,15 +250,15 @@ def test_a_table_says_which_cases_fall_short_and_what_the_search_found_for_each_
     write_one(tmp_path, "paper", "bpp", 10, 0.0, 0.8, None)
     short, published = results_tables.shortfalls(tmp_path).split("\n\n")
     assert short == (
-        "`default`: of 4 cases with an attack 1 end with an ASR over 10 % (wanet, SPC 1, seed 0: 52.3 %); "
-        "in 2 others RA is more than 15 points under the victim's ACC (2 sig; 1 at SPC 1, 1 at SPC 10); "
-        "what the search found was right in 0, wrong in 1, none in 0 of the 1 over 10 %; "
-        "right in 1, wrong in 0, none in 1 of the 2 others; "
-        "right in 1, wrong in 0, none in 0 of the 1 that do not fall short."
+        "`default`, 4 attacked cases. ASR is over 10 % in 1 (wanet, SPC 1, seed 0: 52.3 %). "
+        "RA is more than 15 points under the victim's ACC in 2 others (2 sig; 1 at SPC 1, 1 at SPC 10). "
+        "In the 1 over 10 % the search found the right label in 0, a wrong one in 1, none in 0. "
+        "In the 2 others the search found the right label in 1, a wrong one in 0, none in 1. "
+        "In the 1 that do not fall short the search found the right label in 1, a wrong one in 0, none in 0."
     )
     assert published == (
-        "`paper`: of 2 cases with an attack 1 end with an ASR over 10 % (badnets, SPC 10, seed 0: 20.0 %); in 0 others "
-        "RA is more than 15 points under the victim's ACC."
+        "`paper`, 2 attacked cases. ASR is over 10 % in 1 (badnets, SPC 10, seed 0: 20.0 %). "
+        "RA is more than 15 points under the victim's ACC in 0 others."
     )
 
 
@@ -273,7 +273,7 @@ def test_a_table_says_what_the_search_found_in_every_case_where_there_was_one(tm
     (tmp_path / "machines.json").write_text(json.dumps(machines))
     found = results_tables.sweep_table(tmp_path)
     assert found.count("What the search of") == 1
-    assert found.partition("the lead in nats.\n\n")[2].partition("\n\n")[0].splitlines() == [
+    assert found.partition("no label does.\n\n")[2].partition("\n\n")[0].splitlines() == [
         "| victim | SPC 1 | SPC 10 |",
         "| --- | --- | --- |",
         "| `cifar10-preactresnet18w16-badnets` |  | – |",

@@ -311,7 +311,7 @@ def test_the_report_has_a_row_for_each_part_with_its_numbers(tmp_path: Path):
         (tmp_path / f"{each['name']}.json").write_text(json.dumps({**each, "dataset": f"d{each['acc']}"}))
     text = zoo_roc.report(zoo_roc.read_rows(tmp_path))
     assert "30 backdoored networks and 30 clean ones." in text
-    assert "1 more did not take the backdoor in" in text
+    assert "1 that did not take the backdoor in" in text
     shares = " | ".join(f"{count} of 10 ({count / 10:.1%})" for count in (0, 10, 0, 10))
     assert re.search(rf"\| k0 \| 10 \| 10 \| 1.000 \| 0.0\d\d \| {re.escape(shares)} \|", text)
     assert text.count("| all | 30 | 30 | 1.000 |") == 2
