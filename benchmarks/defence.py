@@ -1,6 +1,6 @@
 """How long a whole defence takes, as a user has it: a run in a directory, every round measured and stored.
 
-Each defence is a process of its own, so that start-up and peak memory are its own too:
+Each defence is the command `defend` in a process of its own, so that start-up and peak memory are its own too:
 
     python -m benchmarks.defence --spc 10 2 100 --json
     python -m benchmarks.defence --victim fashionmnist-cnn4-badnets --spc 10
@@ -26,33 +26,16 @@ from invmask.machine import choose_precision
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
 CHILD = """
-import json, resource, sys, time
+import json, resource, subprocess, sys, time
 started = time.perf_counter()
-from dataclasses import replace
-from pathlib import Path
-from invmask.victims.victim import versions
-from invmask.defenses.ims.config import preset
-from invmask.runs.work.advance import advance
-from invmask.runs.store.spec import RunSpec
-from invmask.runs.store.all_runs import RunStore
-import torch
-home, victim, name, spc, precision, threads, device = sys.argv[1:]
-torch.set_num_threads(int(threads))
-imported = time.perf_counter()
-spec = RunSpec(victim=victim, preset=name, spc=int(spc), seed=0, config=replace(preset(name), seed=0),
-               precision=precision, device=device, threads=int(threads), versions=versions())
-store = RunStore(Path(home) / "runs")
-run = store.create(spec)
-store.go_on(run.id)
-first = []
-advance(run.path, on_round=lambda entry: first or first.append(time.perf_counter()))
+run = subprocess.run([sys.executable, "-m", "invmask", "defend", *sys.argv[1:]], check=True, stdout=subprocess.PIPE)
 ended = time.perf_counter()
-result = run.result()
+told = json.loads(run.stdout)
 print(json.dumps({
-    "seconds": ended - started, "imports": imported - started, "to_first_round": first[0] - started,
-    "rounds": result.rounds, "seconds_in_rounds": result.seconds,
-    "peak_memory_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+    "seconds": ended - started, "rounds": told["rounds"], "seconds_in_rounds": told["seconds"],
+    "peak_memory_bytes": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}))
 """
+"""Has the command run a defence, for its words are the same in every checkout; a process of its own, for its memory."""
 
 
 def main() -> None:
@@ -94,7 +77,7 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
         compared["before"] = {"commit": commit(arguments.before), "median_seconds": median, "defences": before}
         compared["before / now"] = ratios
     return {
-        "what": "seconds of a whole defence in a process of its own, imports and all measuring included",
+        "what": "seconds of the command defend, imports and all measuring included",
         "victim": arguments.victim,
         "preset": arguments.preset,
         "spc": spc,
@@ -108,13 +91,15 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
 
 def _one(arguments: argparse.Namespace, spc: int, precision: str, checkout: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
-        how = [arguments.preset, str(spc), precision, str(arguments.threads), arguments.device]
+        how = [arguments.victim, "--preset", arguments.preset, "--spc", str(spc), "--precision", precision, "--json"]
+        threads = str(arguments.threads)
+        of_run = {"INVMASK_HOME": home, "INVMASK_THREADS": threads, "INVMASK_DEVICE": arguments.device}
         child = subprocess.run(
-            [sys.executable, "-c", CHILD, home, arguments.victim, *how],
+            [sys.executable, "-c", CHILD, *how],
             check=True,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
+            env={**os.environ, **of_run, "OMP_NUM_THREADS": threads},
             cwd=checkout,
         )
     return json.loads(child.stdout.strip().splitlines()[-1])
