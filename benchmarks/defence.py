@@ -99,7 +99,7 @@ def _one(arguments: argparse.Namespace, spc: int, precision: str, checkout: Path
             check=True,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **of_run, "OMP_NUM_THREADS": threads},
+            env={**os.environ, **of_run, "OMP_NUM_THREADS": threads, "TQDM_DISABLE": "1"},
             cwd=checkout,
         )
     return json.loads(child.stdout.strip().splitlines()[-1])
