@@ -13,7 +13,7 @@ def _page() -> None:
     beside = widgets.title_and_slider("Tune")
     run = widgets.open_run(
         card,
-        "There is no mask to cut by yet. Defend this victim for a few rounds, or start runs here.",
+        "No mask has been learned yet. Defend this victim for a few rounds, or start runs here.",
         "its mask leaves every channel alone",
     )
     if run is not None and widgets.only_channels(run, run.spec.entry.capabilities.cuts, "mask to make a hard cut of"):

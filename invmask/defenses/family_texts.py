@@ -24,5 +24,7 @@ FAMILY_WORDS = {
     "patch": FamilyWords("patch", "pixels covered", "px", 1),
     "smooth": FamilyWords("smooth change", "root mean square change of a pixel value", "/255", 1),
     "warp": FamilyWords("warp", "root mean square shift of a pixel", "px", 2),
-    "channels": FamilyWords("set of channels turned up", "what cutting them costs the clean answers", "nats", 2),
+    "channels": FamilyWords(
+        "set of channels turned up", "how much worse clean images are answered when these channels are cut", "nats", 2
+    ),
 }

@@ -125,9 +125,10 @@ def reliability(known: Regression) -> str:
     return (
         "The probability assumes that every second network has a backdoor. It was learned from searches of "
         f"{known.backdoored} small networks with a backdoor and {known.clean} without, with {known.spc} clean images a "
-        f"class. Learned anew without each attack, it called {known.accused} clean networks likely backdoored. Of the "
-        f"networks with the attack left out it called {known.found} likely backdoored and in {known.missed} it saw no "
-        f"sign.{beyond} On large networks, and with another number of clean images, its error rates are not known."
+        f"class. To test it, it was learned again with one attack left out at a time. It then called {known.accused} "
+        f"clean networks likely backdoored. Of the networks with the attack left out, it called {known.found} likely "
+        f"backdoored and saw no sign in {known.missed}.{beyond} On large networks, and with "
+        "another number of clean images, its error rates are not known."
     )
 
 

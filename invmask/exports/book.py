@@ -170,7 +170,7 @@ BOOK: tuple[Entry, ...] = (
         _has_triggers, n=_in_batch,
     ),
     Entry(
-        "defend-inner", "Defend", "How well the inner problem does",
+        "defend-inner", "Defend", "How well the perturbations work",
         "The share of the batch whose answer the perturbation flips, after every round. Of the flipped images, the "
         "share that the inverse view follows and the share that the pruned view restores.",
         _of_frame(frame.inner_figure), _has_triggers, n=_in_batches,

@@ -71,6 +71,6 @@ def shared_tops(rows: Mapping[str, Shared], size: int, theme: Theme) -> go.Figur
     )
     figure.update_yaxes(zeroline=False, tickfont={"size": 13, "color": TEXT[theme]}, ticklabelstandoff=10)
     figure.update_xaxes(range=[-0.02 * size, 1.06 * size], fixedrange=True, zeroline=False)
-    figure.update_xaxes(title_text=f"of the top {size} by score, also in the top {size} by this")
+    figure.update_xaxes(title_text=f"channels in the top {size} by score and in this row's top {size}")
     figure.update_layout(showlegend=False, margin={"l": 152, "r": 16, "t": 8, "b": 46})
     return finish(figure, theme, 56 + ROW_HEIGHT * max(2, len(names)))

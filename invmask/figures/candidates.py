@@ -123,7 +123,7 @@ def lead_words(found: Cards) -> str:
     if found.lead is None:
         return words
     times = math.exp(min(found.lead, 50.0))
-    return f"{words} The next needs {times:,.{0 if times >= 9.95 else 1}f} times as much."
+    return f"{words} The next smallest is {times:,.{0 if times >= 9.95 else 1}f} times as large."
 
 
 def candidate_pictures(found: Cards, theme: Theme, wide: bool = False) -> go.Figure:

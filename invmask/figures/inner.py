@@ -121,7 +121,7 @@ def inner_curves(
         )
     if not latest:
         figure.add_annotation(
-            text="from the second phase on",
+            text="begins in a later stage",
             x=0.5,
             y=0.5,
             xref="paper",

@@ -121,7 +121,7 @@ def _add_panel(
 
 def _say_why_empty(figure: go.Figure, row: int, axis: str, since: str, theme: Theme) -> None:
     figure.add_annotation(
-        text=f"from {since} on" if since else "no part of this run" if row > 1 else "from the first round on",
+        text=f"from {since} on" if since else "not part of this run" if row > 1 else "from the first round on",
         x=0.5,
         y=0.5,
         xref=f"x{axis} domain",

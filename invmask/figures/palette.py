@@ -34,7 +34,10 @@ VIEW_TITLES: Mapping[str, str] = {
 VIEW_EXPLANATIONS: Mapping[str, str] = {
     "original": "The victim as it came.",
     "pruned": "The mask cuts the channels that the defence holds responsible for the backdoor.",
-    "inverse": "The inverse mask keeps what the pruned view cuts and cuts its counterpart: the backdoor, laid bare.",
+    "inverse": (
+        "The opposite: it keeps what the pruned view cuts, and cuts the other channels that the defence selected. "
+        "This should leave the backdoor alone in sight."
+    ),
     "repaired": "The network with the weights that the defence has changed.",
 }
 VIEW_MARKERS: Mapping[str, str] = {"original": "circle", "pruned": "square", "inverse": "diamond", "repaired": "square"}

@@ -105,10 +105,10 @@ def test_says_which_label_leads_while_the_search_goes_on_and_which_stands_out(ho
         return state_words(replace(summary, spec=spec, stage=stage, state=state), entries, 60, CLASSES)[1]
 
     assert words(Phase.SEARCH, led).endswith("So far frog has the largest lead: 0.31 nats, with a patch.")
-    found = "The label frog stands out by 1.50 nats, with a smooth change."
-    assert f"{found} The phase ends after" in words(Phase.MINIMISE, clear)
+    found = "The label frog stands out: its trigger is a smooth change, and its lead is 1.50 nats."
+    assert f"{found} The stage ends after" in words(Phase.MINIMISE, clear)
     assert words(Phase.SPARSIFY, clear, RunState.FINISHED).endswith(found)
-    none = "No label stands out: frog leads by 0.31 of the 0.6 nats asked for."
+    none = "No label stands out: frog leads by 0.31 nats, but 0.6 are needed."
     assert words(Phase.SPARSIFY, led, RunState.FINISHED).endswith(none)
     assert "label" not in words(Phase.MINIMISE, NOTES)
     assert "label" not in words(Phase.SPARSIFY, NOTES, RunState.FINISHED)
@@ -230,7 +230,7 @@ def test_an_absurd_setting_gets_one_sentence_and_no_run(home: Path):
     at = defend(victim=VICTIM)
     at.number_input(key="defend/set/ims/outer_learning_rate").set_value(50.0).run()
     problem = "Outer learning rate has to be between 0.0001 and 1, not 50."
-    assert [error.value for error in at.main.error] == [f"{problem} Change it in the sidebar; Step and Run begin then."]
+    assert [error.value for error in at.main.error] == [f"{problem} Change it in the sidebar, then press Step or Run."]
     assert not at.main.info
     # Above all settings: the sidebar is longer than the screen.
     captions = [caption.value for caption in at.sidebar.caption]
@@ -336,7 +336,7 @@ def test_the_controls_take_over_the_settings_of_the_run_looked_at(home: Path):
     at = defend(run=write_run(home).id)
     assert at.number_input(key="defend/set/ims/rounds_initialise").value == 2
     assert at.slider(key="defend/spc").value == 1
-    assert "As in the run shown." in [caption.value for caption in at.sidebar.caption]
+    assert "These are the settings of the run shown." in [caption.value for caption in at.sidebar.caption]
 
 
 def test_a_run_is_shown_with_its_numbers(home: Path):

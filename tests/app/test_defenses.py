@@ -99,8 +99,8 @@ def test_another_defense_brings_its_own_settings_and_presets() -> None:
 def test_the_draft_of_another_defense_is_not_the_run_shown(home: Path) -> None:
     run = run_of(home, registry.entry("ims"))
     app = page("defend", run)
-    assert any("As in the run shown." in each.value for each in app.caption)
+    assert any("These are the settings of the run shown." in each.value for each in app.caption)
     others = [name for name in registry.entries() if name != "ims"]
     app.selectbox(key="defend/defense").set_value(others[0]).run()
     assert not app.exception
-    assert any("Not those of the run shown." in each.value for each in app.caption)
+    assert any("These settings differ from those of the run shown." in each.value for each in app.caption)

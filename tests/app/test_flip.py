@@ -61,7 +61,7 @@ def test_the_counts_are_those_of_an_independent_computation(tiny_victims, view):
         "Recovered": str(sum(old != t and new == t for old, new, t in triples)),
         "Still fooled": str(sum(old == new == 0 for old, new, _ in triples)),
         "Newly wrong": str(sum(old == t != new for old, new, t in triples)),
-        "Wrong otherwise": str(sum(old != t and new not in (t, old) for old, new, t in triples)),
+        "Differently wrong": str(sum(old != t and new not in (t, old) for old, new, t in triples)),
     }
     asr = 100 * sum(new == 0 for new in said[view]) / 18
     ra = 100 * sum(new == t for new, t in zip(said[view], true, strict=True)) / 18

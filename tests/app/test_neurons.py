@@ -324,9 +324,9 @@ def test_evidence_is_asked_for_and_shown_when_it_is_there():
     said = next(caption.value for caption in app.caption if caption.value.startswith("With the first 10 channels"))
     place = COUNTS.index(10)
     assert f"ASR is {100 * evidence.top_cuts(run, 6).of['score'].top[place].asr:.1f}\u00a0%" in said
-    said = next(text.value for text in app.markdown if "channels with the highest score" in text.value)
+    said = next(text.value for text in app.markdown if "with the highest score" in text.value)
     numbers = r"evidence: \d+ by conductance \(by chance \d\.\d\), \d+ by trigger change \(by chance"
-    assert re.search(rf"Of the 20 channels with the highest score, so many are also among .*{numbers}", said)
+    assert re.search(rf"Channels among the 20 with the highest score that are also among .*{numbers}", said)
     said = next(caption.value for caption in app.caption if caption.value.startswith("Rank correlation among the"))
     scores = table(app)["score"]
     assert f"Rank correlation among the {(scores > 0).sum()} channels that score above 0: conductance" in said
@@ -345,8 +345,8 @@ def test_all_evidence_is_in_sight_beside_the_map():
 
 def test_of_a_clean_control_the_synthesized_triggers_are_the_evidence():
     app = visit("neurons", run=make_run(CONTROL).id)
-    said = next(text.value for text in app.markdown if "channels with the highest score" in text.value)
-    assert re.search(r"so many (is|are) also among the 20 highest by the evidence: \d+ by synthesized change", said)
+    said = next(text.value for text in app.markdown if "with the highest score" in text.value)
+    assert re.search(r"that are also among the 20 highest by the evidence: \d+ by synthesized change", said)
     assert app.button_group(key="neurons-by").options == ["Score", "Synthesized change"]
 
 

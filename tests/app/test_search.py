@@ -69,7 +69,7 @@ def test_while_the_search_goes_on_its_cards_come_first_and_nothing_stands_out(ho
     assert [name for name, card in found.items() if "ds-hollow" in card] == ["horse"]
     assert not any("ds-mark" in card for card in found.values())
     said = words(app)
-    assert "Smallest patch: bird, 6.1 px. The next needs 2.9 times as much. No label stands out yet." in said
+    assert "Smallest patch: bird, 6.1 px. The next smallest is 2.9 times as large. No label stands out yet." in said
     assert "A short bar is suspicious" in said
     assert "pixels covered; a full bar is 102 px" in said
     assert "fewer than 80 % of the images are led there" in said

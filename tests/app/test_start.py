@@ -155,12 +155,14 @@ def test_a_run_whose_victim_is_another_one_by_now_says_so(own_home):
     app = visit(victim=VICTIM, run=run.id)
     assert not app.exception
     (sentence,) = sentences(app)
-    assert sentence.startswith(f"The victim of the run '{run.id}' is another one than when it began")
-    assert sentence.endswith("What is measured here is of today's victim under the run's masks.")
+    assert sentence.startswith(f"The victim of the run '{run.id}' has changed since the run began")
+    assert sentence.endswith("This page measures today's victim with the run's masks.")
     assert app.query_params["run"] == run.id
     # Defend measures nothing: it shows what was recorded.
     (sentence,) = sentences(visit("defend", victim=VICTIM, run=run.id))
-    assert sentence.endswith("What stands here was recorded of the earlier one; the other pages measure today's.")
+    assert sentence.endswith(
+        "This page shows what was recorded with the earlier victim; the other pages measure today's."
+    )
 
 
 def test_masks_are_shown_on_no_network_that_they_do_not_fit(own_home):
@@ -171,7 +173,7 @@ def test_masks_are_shown_on_no_network_that_they_do_not_fit(own_home):
         app = visit(page, victim=VICTIM, run=run.id)
         assert not app.exception
         sentence = sentences(app)[0]
-        assert sentence.startswith(f"The victim of the run '{run.id}' is another network than when it began"), page
+        assert sentence.startswith(f"The victim of the run '{run.id}' is not the network that the run began with"), page
         assert "run" not in app.query_params
 
 

@@ -88,10 +88,10 @@ def test_the_slider_shows_what_was_measured_and_the_address_keeps_it():
 @pytest.mark.parametrize(
     ("agreement", "restored", "words"),
     [
-        (0.97, 0.6, "The fewest channels on the plateau: of the cuts that keep at least 97\u00a0% of the original's"),
-        (0.97, 0.79, "It restores only 79.0\u00a0% of them, so more channels may be needed"),
-        (0.97, 0.0, "The hardest cut that keeps at least 97\u00a0% of the original's answers"),
-        (0.97, 0.0, "so that the trigger cannot tell the cuts apart"),
+        (0.97, 0.6, "Of the cuts that keep at least 97\u00a0% of the original's"),
+        (0.97, 0.79, "Under that trigger it keeps only 79.0\u00a0% of them, so more channels may be needed"),
+        (0.97, 0.0, "this one cuts the most channels"),
+        (0.97, 0.0, "so the trigger does not help to choose"),
         (0.97, None, "this round made no synthesized trigger to choose by."),
         (0.969, 0.6, "**No cut is proposed**: none of those measured keeps 97\u00a0%"),
     ],

@@ -134,8 +134,8 @@ def test_sizes_and_lead_are_said_in_words():
     assert size_words(math.inf, PATCH) == "none yet"
     assert size_words(3.0, family_words("nobody's")) == "3.00"
     found = cards(["a", "b", "c"], lead=LEAD)
-    assert lead_words(found) == "Smallest patch: a, 10.0\N{NO-BREAK SPACE}px. The next needs 2.9 times as much."
-    assert lead_words(replace(found, lead=3.0)).endswith("The next needs 20 times as much.")
+    assert lead_words(found) == "Smallest patch: a, 10.0\N{NO-BREAK SPACE}px. The next smallest is 2.9 times as large."
+    assert lead_words(replace(found, lead=3.0)).endswith("The next smallest is 20 times as large.")
     assert lead_words(replace(found, lead=None)) == "Smallest patch: a, 10.0\N{NO-BREAK SPACE}px."
     # One that leads too few images is not the smallest yet, however small it is.
     few = tuple(replace(card, flips=0.5, stands_out=False) for card in found.cards)
@@ -172,7 +172,7 @@ def test_the_book_draws_what_the_run_found(records: RunRecords):
     np.testing.assert_allclose(labels["share led here"], stored.flips)
     assert labels["stands out"].tolist() == [number == 2 for number in range(10)]
     words = caption(entry, records)
-    assert "Smallest patch: bird, 6.1\N{NO-BREAK SPACE}px. The next needs 2.9 times as much." in words
+    assert "Smallest patch: bird, 6.1\N{NO-BREAK SPACE}px. The next smallest is 2.9 times as large." in words
     page = report(records)
     assert entry.title in page
     assert "Smallest patch: bird" in page

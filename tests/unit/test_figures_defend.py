@@ -187,7 +187,7 @@ def test_every_loss_term_has_a_panel_from_the_first_round_on():
     for trace in late.data:
         assert list(trace.y) == [0.5, 1.5]
     assert texts(early).count("from the next one on") == 1
-    assert texts(early).count("no part of this run") == 2
+    assert texts(early).count("not part of this run") == 2
 
 
 def test_a_loss_term_nobody_foresaw_is_drawn_too():
@@ -224,7 +224,7 @@ def test_inner_shares_begin_where_the_inner_problem_does():
     assert {"flipped 100", "inverse follows 90", "pruned restores 70"} <= set(texts(figure))
     assert list(figure.data[2].y[1:]) == [10, 70]
     nothing = inner_curves(np.array([1]), {name: np.array([nan]) for name in shares}, (), 20, "dark")
-    assert "from the second phase on" in texts(nothing)
+    assert "begins in a later stage" in texts(nothing)
     assert nothing.layout.height == figure.layout.height
 
 

@@ -32,23 +32,26 @@ def test_a_search_says_what_it_begins_with_and_then_who_is_ahead() -> None:
 
 def test_the_first_round_behind_the_search_says_what_it_found() -> None:
     assert now(course(Phase.MINIMISE, LED, of=Phase.SEARCH)) == (
-        "The label frog stands out by 0.98 nats, with a smooth change. "
-        "The phase ends after 8 rounds, or after more than 25 without progress (0 so far)."
+        "The label frog stands out: its trigger is a smooth change, and its lead is 0.98 nats. "
+        "The stage ends after 8 rounds, or after more than 25 without progress (0 so far)."
     )
 
 
 def test_what_was_found_is_told_to_the_end() -> None:
     assert now(course(Phase.SPARSIFY, LED, LED)) == (
-        "The label frog stands out by 0.98 nats, with a smooth change. "
-        "The phase ends after 16 rounds, or after more than 25 without progress (3 so far)."
+        "The label frog stands out: its trigger is a smooth change, and its lead is 0.98 nats. "
+        "The stage ends after 16 rounds, or after more than 25 without progress (3 so far)."
     )
-    assert found(course(Phase.SPARSIFY, LED)) == "The label frog stands out by 0.98 nats, with a smooth change."
+    assert (
+        found(course(Phase.SPARSIFY, LED))
+        == "The label frog stands out: its trigger is a smooth change, and its lead is 0.98 nats."
+    )
 
 
 def test_a_lead_that_just_misses_does_not_look_as_if_it_were_enough() -> None:
-    said = "No label stands out: cat leads by 0.59 of the 0.6 nats asked for."
+    said = "No label stands out: cat leads by 0.59 nats, but 0.6 are needed."
     assert found(course(Phase.MINIMISE, NONE_LED)) == said
-    assert (now(course(Phase.MINIMISE, NONE_LED)) or "").startswith(f"{said} The phase ends after")
+    assert (now(course(Phase.MINIMISE, NONE_LED)) or "").startswith(f"{said} The stage ends after")
 
 
 @pytest.mark.parametrize("records", [(), ({},)], ids=["before", "later"])
@@ -57,5 +60,5 @@ def test_without_a_search_there_is_only_the_end_of_the_phase(records: tuple[dict
     assert found(published) is None
     stalled = 3 if records else 0
     assert now(published) == (
-        f"The phase ends after 100 rounds, or after more than 25 without progress ({stalled} so far)."
+        f"The stage ends after 100 rounds, or after more than 25 without progress ({stalled} so far)."
     )

@@ -14,10 +14,10 @@ CAPABILITIES = Capabilities(channels=True, triggers=True, cuts=True, invertible=
 DETAILS = (
     "`default` first **searches**: for every label it looks for the smallest synthesized trigger that leads clean "
     "images there, in four families (a patch, a smooth change, a warp, and channels turned up). A backdoor's label "
-    "needs a far smaller one than the others. Its **lead** is the logarithm of how many times larger the next label's "
-    "is (nats): 0.7 is twice as large. Then each round mends the synthesized triggers so that they fool the pruned "
-    "view too, and moves every channel's mask and selection a little. A phase ends after its last round, or earlier "
-    "without progress."
+    "needs a far smaller one than the others. Its **lead** tells how much larger the next "
+    "label's trigger is, as a logarithm (in nats): 0.7 means twice as large. Then each round adapts the triggers so "
+    "that they fool the pruned view too, and changes every channel's mask and selection a little. A stage ends after "
+    "its last round, or earlier if there is no progress."
 )
 
 PRESET_WORDS = {
@@ -51,12 +51,12 @@ STAGES = (
         Phase.SPARSIFY,
         "Sparsify",
         "Spars.",
-        "The same, while channels that are not needed for it are left alone again.",
-        "perturbations, then one step that also presses for few channels",
+        "As in Minimise, but channels that are not needed are no longer selected and stay as they were.",
+        "perturbations, then one step that also lowers the number of selected channels",
     ),
 )
 
-_SECOND = "the second phase"
+_SECOND = "the stage Minimise"
 TERMS = {
     "led": Term(
         "Smallest trigger leads, search",
@@ -78,7 +78,7 @@ TERMS = {
     ),
     "inverse perturbed": Term(
         "Inverse disagrees, perturbed",
-        "Low when the inverse view answers a perturbed image unlike the original the clean one.",
+        "Low when the inverse view answers a perturbed image differently from how the original answers the clean one.",
         view="inverse",
         since=_SECOND,
     ),
@@ -90,7 +90,7 @@ TERMS = {
     ),
     "turned up": Term(
         "Cut channels turned up, one label",
-        "Low when the channels cut so far, turned up, lead the clean images to the label that stands out.",
+        "Low when turning up the channels cut so far leads the clean images to the label that stands out.",
     ),
     "sparsity": Term(
         "Share selected, mean(1 − s)",
@@ -123,9 +123,9 @@ def found(course: Course) -> str | None:
         return None
     name, lead = course.classes[last.notes["label"]], last.notes["lead"]
     if not last.notes["stands out"]:
-        return f"No label stands out: {name} leads by {_nats(lead)} of the {course.config.clear_lead:g} nats asked for."
+        return f"No label stands out: {name} leads by {_nats(lead)} nats, but {course.config.clear_lead:g} are needed."
     family = FAMILY_WORDS[last.notes["family"]].title
-    return f"The label {name} stands out by {_nats(lead)} nats, with a {family}."
+    return f"The label {name} stands out: its trigger is a {family}, and its lead is {_nats(lead)} nats."
 
 
 def verdict(config: IMSConfig, stage: str, notes: Mapping[str, Any]) -> Verdict | None:
@@ -153,7 +153,7 @@ def _phase_end(course: Course) -> str:
     stalled = last.notes["rounds without progress"] if last is not None and here else 0
     most, patience = course.config.rounds(course.stage), course.config.patience
     without = f"more than {patience:,} without progress ({stalled:,} so far)"
-    return f"The phase ends after {most:,} rounds, or after {without}."
+    return f"The stage ends after {most:,} rounds, or after {without}."
 
 
 def _nats(lead: float) -> str:

@@ -178,7 +178,9 @@ def _note(draft: Draft, run: str | None) -> str:
         same = draft.same_as(cache.summary(run).spec)
     except UserError:
         same = False
-    return "As in the run shown." if same else ":violet[Not those of the run shown.] Reset begins a new one."
+    if same:
+        return "These are the settings of the run shown."
+    return ":violet[These settings differ from those of the run shown.] Reset begins a new run with them."
 
 
 def _draft(card: VictimCard, defense: Entry, preset: str, spc: int, values: dict[str, float | None]) -> Draft:

@@ -10,7 +10,8 @@ INNER_HELP = (
     "The perturbations should do three things, which these shares count. They **flip** what the original answers. The "
     "**inverse follows**: it gives the flipped answer too, so the backdoor is in what it keeps. The **pruned view "
     "restores**: it answers as the original did before. If most flips go to one label, that label is the likely "
-    "target, unless the run holds to a label: then the perturbations are made to lead there, right or wrong."
+    "target. This says nothing after a search: the perturbations are then made to lead to a label that the search "
+    "found, right or wrong."
 )
 
 

@@ -19,7 +19,7 @@ def show_intro(begun: bool, draft: Draft | None, defense: Entry) -> None:
             icon=":material/hourglass_top:",
         )
     elif draft is not None and draft.problem is not None:
-        st.error(f"{draft.problem} Change it in the sidebar; Step and Run begin then.", icon=":material/error:")
+        st.error(f"{draft.problem} Change it in the sidebar, then press Step or Run.", icon=":material/error:")
     elif draft is not None and draft.config is not None:
         st.info(
             "Press **Step** to take one round, or **Run** to go to the end, with the settings in the sidebar: "

@@ -126,7 +126,10 @@ def _body(card: VictimCard, frame: Frame) -> None:
         show_verdict(told, card.dataset_info.classes)
     st.subheader(f"The views, round {frame.round:,}", anchor=False, help=views_help(frame.repair_views))
     result = frame.summary.result if frame.round == frame.last else None
-    show_cards(frame.views, "" if result is None else "These are the smaller probe of every round, not the result.")
+    show_cards(
+        frame.views,
+        "" if result is None else "These numbers are from the smaller probe of every round, not the result.",
+    )
     if result is not None:
         show_result(result)
     if found is not None and not frame.searching:
@@ -168,10 +171,10 @@ def _channels(frame: Frame, theme: Theme) -> None:
 def _map_help(selects: bool) -> str:
     selection = "**Selection**: how much the defence has picked the channel out. " if selects else ""
     return (
-        f"One cell a channel, one row or more a layer. {selection}**Pruned gate** and **inverse gate**: what the view "
-        "multiplies the channel by; 1 lets it pass, 0 cuts it. Point at a cell for its numbers; click it for the "
-        "channel's page on Neurons. The bars count each layer's channels past one half: "
-        f"{'selected, ' * selects}pruned, cut in the inverse."
+        f"Each cell is a channel; a layer takes one row or more. {selection}**Pruned gate** and **inverse gate**: what "
+        "the view multiplies the channel by; 1 lets it pass, 0 cuts it. Point at a cell for its numbers; click it for "
+        "the channel's page on Neurons. The bars count each layer's channels that are "
+        f"{'selected, ' * selects}cut in the pruned view, or cut in the inverse view, each at one half."
     )
 
 
@@ -181,7 +184,7 @@ def _triggers(card: VictimCard, frame: Frame, theme: Theme) -> None:
     show_gallery(drawings.gallery(frame, card.dataset), classes)
     save_pictures("defend-synthesized", lambda: synthesized_figure(RunRecords(frame), "paper"))
 
-    st.subheader("How well the inner problem does", anchor=False, help=INNER_HELP)
+    st.subheader("How well the perturbations work", anchor=False, help=INNER_HELP)
     show_shares(frame.synthesis)
     bars, curves = st.columns([2, 3], gap="small")
     with bars:

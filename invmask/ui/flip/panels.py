@@ -32,7 +32,7 @@ _FATE_TITLES = {
     Fate.RECOVERED: "Recovered",
     Fate.STILL_FOOLED: "Still fooled",
     Fate.NEWLY_WRONG: "Newly wrong",
-    Fate.OTHERWISE_WRONG: "Wrong otherwise",
+    Fate.OTHERWISE_WRONG: "Differently wrong",
 }
 _FILTER_TITLES = {
     "all": "All",
@@ -40,7 +40,7 @@ _FILTER_TITLES = {
     "recovered": "Recovered",
     "still-fooled": "Still fooled",
     "newly-wrong": "Newly wrong",
-    "otherwise-wrong": "Wrong otherwise",
+    "otherwise-wrong": "Differently wrong",
     "picked": "Picked",
 }
 
@@ -130,7 +130,7 @@ def _measures(card: VictimCard, found: FlipAnswers, view: View) -> str:
     # Whoever expects the backdoor alone of this view has to learn that the page is not broken.
     most = int(said.bincount(minlength=len(card.dataset_info.classes)).argmax())
     share, label = percent(float((said == most).float().mean())), card.dataset_info.classes[most]
-    return f"{sentence} Most often {label}, {share}: this inverse lacks the backdoor."
+    return f"{sentence} Its most frequent answer is {label} ({share}): this inverse view does not contain the backdoor."
 
 
 def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: View) -> None:
@@ -148,8 +148,8 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: V
         format_func=lambda name: f"{_FILTER_TITLES[name]} · {numbers[name]}",
         on_change=lambda: flip_choice.set_show(st.session_state["flip-show"] or "all"),
         help=f"The filter goes by the {view} view whichever view is on, so that the same samples stay in place "
-        f"while you flip. Changed: the {view} view answers otherwise than the original. Wrong otherwise: both answer "
-        "wrongly, each with another class.",
+        f"while you flip. Changed: the {view} view answers differently from the original. Differently wrong: both "
+        "answer wrongly, each with another class.",
     )
 
 
@@ -187,7 +187,7 @@ def sample_gallery(
             st.info(_nothing(choice.show, choice.mask))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Before",
+            "Previous",
             icon=":material/chevron_left:",
             disabled=page == 0,
             on_click=flip_choice.set_page,
@@ -195,7 +195,7 @@ def sample_gallery(
             help="The samples before these.",
         )
         st.button(
-            "After",
+            "Next",
             icon=":material/chevron_right:",
             disabled=page >= pages - 1,
             on_click=flip_choice.set_page,

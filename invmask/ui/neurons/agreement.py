@@ -14,8 +14,8 @@ AGREEMENT_HELP = (
     "The score looks for the few channels that carry the backdoor and is 0 for all that the mask leaves alone; "
     "evidence has some number for every channel, and the effect alone is exactly 0 for most. So a rank correlation "
     "over all channels is mostly about how ties and channels that do nothing are ordered, and is near 0 even where "
-    "both point at the same channels. What counts is whether the channels at the top are the same. **Grey**: what two "
-    "rankings that know nothing of each other share, in 99 of 100 cases."
+    "both point at the same channels. What counts is whether the channels at the top are the same. **Grey**: how many "
+    "channels two unrelated rankings share by chance, at most, in 99 of 100 cases."
 )
 
 
@@ -31,11 +31,10 @@ def show_agreement(found: Channels) -> None:
         return
     top = len(found.first_by("score")[:COMPARED])
     parts = [f"{row.shared} by {name} (by chance {row.chance:.1f})" for name, row in rows.items()]
-    one = "is" if rows[next(iter(rows))].shared == 1 else "are"
     scored = scores > 0
     st.write(
-        f"Of the {top} channels with the highest score, so many {one if len(rows) == 1 else 'are'} also among the "
-        f"{COMPARED} highest by the evidence: {', '.join(parts)}."
+        f"Channels among the {top} with the highest score that are also among the {COMPARED} highest by the evidence: "
+        f"{', '.join(parts)}."
     )
     chart(shared_figure(rows, current_theme()), key="neurons-agreement", alt=", ".join(parts))
     st.caption(

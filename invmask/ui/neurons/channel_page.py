@@ -33,16 +33,17 @@ MAPS_HELP = (
     "for all of them."
 )
 CONDUCTANCE_HELP = (
-    "Conductance, on the way from a black image to this one, in the original network. **Neurons**: what each place of "
-    "the channel carries of the class's logit; teal raises it, magenta lowers it. **Pixels**: over the image in grey, "
-    "what reaches the class through the one neuron that carries most (neuron conductance): the more violet, the more. "
-    "A channel of the backdoor carries much with the trigger on, from the trigger's pixels."
+    "What reaches the class through this channel in the original network, added up on the way from a black image to "
+    "this one (conductance). **Neurons**: how much each place of the channel adds to the class's logit; teal raises "
+    "it, magenta lowers it. **Pixels**: which pixels act on the class through the strongest of these neurons (neuron "
+    "conductance); more violet means more. A channel of the backdoor carries much when the trigger is on, and it "
+    "comes from the trigger's pixels."
 )
 ATTRIBUTION_HELP = (
-    "Where the view sees the class, over the image in grey: the more violet, the more the place speaks for it. "
-    "**Grad-CAM**: of the last convolution (in a transformer, of the last block but one), as coarse as its output. "
-    "**Integrated gradients**: of the pixels, from a "
-    "black image. It is about the whole network, not this channel alone."
+    "Which places of the image speak for the class in this view; more violet means more. **Grad-CAM** uses the last "
+    "convolution (in a transformer, the last block but one), so it is as coarse as that layer's output. "
+    "**Integrated gradients** rate single pixels, starting from a black image. Both are about the whole network, not "
+    "this channel alone."
 )
 
 

@@ -36,10 +36,10 @@ COLUMN_TITLES = {
     "acc": "ΔACC",
 }
 MAP_HELP = (
-    "One square a channel, one row or more a layer; click one for its page. **Score**: how much turning the channel "
-    "up, as far as the pruned view turns it down, draws clean images to the label that all cut channels together draw "
-    "them to; 0 for a channel that is not cut. It is what the run believes, as are **selection** and **gates**. "
-    "**Change under synthesized triggers**: of the activation, with the triggers that this run made. "
+    "Each square is a channel; a layer takes one row or more. Click a square to open its page. **Score**: turned up "
+    "instead of cut, the cut channels draw clean images to one label; the score says how much this channel adds to "
+    "that. It is 0 for a channel that is not cut. Score, **selection** and **gates** are what the run believes. "
+    "**Change under synthesized triggers**: how the activation changes with the triggers that this run made. "
     "**Everything else is evidence independent of the run**: the change of the activation between clean and "
     "triggered versions of the same images; the conductance toward the target label; ACC and ASR with this channel "
     "alone cut."

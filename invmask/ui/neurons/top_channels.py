@@ -18,8 +18,9 @@ from invmask.ui.shell.theme import chart, current_theme
 
 _HELP = (
     "Nothing of the learned mask is used here but its ranking: the first n channels are cut altogether in the "
-    "**original** network, and all others stay whole. Grey are random sets of n channels, as many of each layer. Where "
-    "a ranking has found the backdoor, ASR falls with the first few channels and ACC stays; random sets do neither. "
+    "**original** network, and all others stay whole. Grey: random sets with the same number of channels from "
+    "each layer. Where a ranking has found the backdoor, ASR falls with the first few channels while ACC stays; with "
+    "random sets that does not happen. "
     "**Score**: what the run believes, without the trigger. **Conductance**, **trigger change** and **effect alone** "
     "use the attacker's trigger, as evidence. **Synthesized change** uses the defence's own. Channels of which a "
     "ranking says nothing are not cut, so that a curve may end early."
@@ -95,7 +96,7 @@ def _slider(run: RunSummary, round_taken: int, by: str, ranked: int, n: int) -> 
     st.session_state[key] = n
     moved = widgets.moved_by_hand("neurons-n", key, n)
     st.select_slider(
-        "How many of the first are cut",
+        "Number of top channels cut",
         counts if len(counts) > 1 else (0, 1),
         key=key,
         on_change=lambda: neurons_choice.set_number(st.session_state[key]) if moved() else None,

@@ -289,15 +289,15 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
         return
     if not cache.fits_victim(address.run):
         address.complaint = (
-            f"The victim of the run '{run}' is another network than when it began, and its masks do not fit that one. "
-            "Choose another run."
+            f"The victim of the run '{run}' is not the network that the run began with, and the run's masks do not fit "
+            "it. Choose another run."
         )
         address.run = None
     else:
-        measured = "What is measured here is of today's victim under the run's masks."
+        measured = "This page measures today's victim with the run's masks."
         if address.page == "Defend":
-            measured = "What stands here was recorded of the earlier one; the other pages measure today's."
-        address.complaint = f"The victim of the run '{run}' is another one than when it began: {why}. {measured}"
+            measured = "This page shows what was recorded with the earlier victim; the other pages measure today's."
+        address.complaint = f"The victim of the run '{run}' has changed since the run began: {why}. {measured}"
 
 
 def _write(address: _Address) -> None:

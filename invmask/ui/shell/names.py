@@ -20,7 +20,7 @@ MEASURE_HELP = {
     "acc": "Share of clean test images that are answered with their true class.",
     "asr": "Share of triggered test images, taken from all classes but the target, "
     "that are answered with the target label (all-to-all: of all images, with the next class).",
-    "ra": "Share of the same triggered images that are answered with their true class all the same.",
+    "ra": "Share of the same triggered images that are answered with their true class despite the trigger.",
 }
 
 

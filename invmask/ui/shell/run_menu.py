@@ -114,7 +114,7 @@ def _edit(run: str, summary: RunSummary | None) -> None:
                 key=key,
                 max_chars=MOST_NAME,
                 placeholder="What to call this run",
-                help="Shown wherever runs are listed, to everyone. Leave it empty for the settings' own words.",
+                help="Shown wherever runs are listed, to everyone. Leave it empty to show the settings instead.",
             )
             st.button("Save the name", key="run-menu/save", type="primary", on_click=_rename, args=(run, key))
         delete_button(run)

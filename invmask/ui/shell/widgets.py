@@ -71,7 +71,7 @@ def card_measures(card: VictimCard) -> None:
     below = {
         "acc": f"of the full test set, n\u00a0=\u00a0{count(card.n_test)}",
         "asr": f"answered {target} with the trigger on{of}" if target else nothing,
-        "ra": f"answered with their true class all the same{of}" if target else nothing,
+        "ra": f"answered with their true class despite the trigger{of}" if target else nothing,
     }
     for column, (measure, value) in zip(columns, values.items(), strict=True):
         with column, st.container(gap=None):

@@ -36,26 +36,11 @@ _MOVED = "tune/pinned"
 ORDER_TITLES = {Order.MASK: "threshold on m", Order.SCORE: "channel score"}
 _ORDER_HELP = (
     "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
-    "channels with the highest score, as ranked on Neurons; those of equal score, or of none, by m."
+    "channels with the highest score, as on Neurons. Where scores are equal or missing, the lowest m goes first."
 )
 _WELL = 0.8
 """A share of restored answers under which the page warns."""
 _LEAST = f"{100 * LEAST_AGREEMENT:.0f} %"
-HELP = (
-    "**Threshold on m**: cut every channel whose effective mask m lies below a threshold. **Channel score**: cut the "
-    "channels with the highest score, as ranked on Neurons; those of equal score, or of none, by m."
-)
-_WELL = 0.8
-"""A share of restored answers under which the page warns."""
-_LEAST = f"{100 * LEAST_AGREEMENT:.0f} %"
-_RULES = {
-    Grounds.PLATEAU: f"The fewest channels on the plateau: of the cuts that keep at least {_LEAST} of the original's "
-    "answers to the clean budget, the smallest that restores these answers under the synthesized trigger within "
-    f"{100 * PLATEAU:.0f} points of the best.",
-    Grounds.CLEAN: f"The hardest cut that keeps at least {_LEAST} of the original's answers to the clean budget: none "
-    f"that does restores {100 * LEAST_RISE:.0f} points more of them under the round's synthesized trigger than no "
-    "cut, so that the trigger cannot tell the cuts apart.",
-}
 HELP = (
     "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "
     "channels are cut, all others stay whole. The inverse view keeps what is cut, and cuts the other channels that the "
@@ -162,7 +147,8 @@ def _slider(run: str, round_taken: int, curves: CutCurves, order: Order, point: 
 
 def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint) -> None:
     found = propose(curves.points[order]) if curves.complete else None
-    here = f"This cut keeps {percent(point.agreement)} of the answers to the clean budget (n = {curves.budget:,})"
+    here = f"This cut keeps {percent(point.agreement)} of the original's answers to the clean images "
+    here += f"(n = {curves.budget:,})"
     if point.restored is not None:
         here += f", {percent(point.restored)} with the synthesized trigger on (n = {curves.perturbed:,})"
     if not curves.complete:
@@ -176,31 +162,31 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
     if found is None:
         why = (
             f"**No cut is proposed**: none of those measured keeps {_LEAST} of the original's answers to the clean "
-            "budget."
+            "images."
         )
     else:
         why = f"**Proposed: {cut_words(found.point)}**. {_rule(found)}{_caution(found)}"
     nothing = "the attacker's trigger, the target or test images" if card.targets is not None else "test images"
-    st.caption(_tight(why), help=f"By clean images and what the defence made of them alone, without {nothing}.")
+    st.caption(_tight(why), help=f"Chosen with clean images and the defence's own triggers only, without {nothing}.")
     st.caption(_tight(f"{here}. The soft mask: {soft}."))
 
 
 def _rule(found: Proposal) -> str:
     """By what a cut was proposed, in a sentence."""
-    kept = f"{_LEAST} of the original's answers to the clean budget"
+    kept = f"{_LEAST} of the original's answers to the clean images"
     if found.grounds is Grounds.PLATEAU:
         return (
-            f"The fewest channels on the plateau: of the cuts that keep at least {kept}, the smallest that restores "
-            f"these answers under the synthesized trigger within {100 * PLATEAU:.0f} points of the best."
+            f"Of the cuts that keep at least {kept}, this is the smallest that keeps these answers under the "
+            f"synthesized trigger too, nearly as well as the best cut does (within {100 * PLATEAU:.0f} points)."
         )
     if found.point.restored is None:
         why = "this round made no synthesized trigger to choose by"
     else:
         why = (
-            f"none of these restores {100 * LEAST_RISE:.0f} points more of them under the synthesized trigger than no "
-            "cut, so that the trigger cannot tell the cuts apart"
+            f"with the synthesized trigger on, none of these keeps {100 * LEAST_RISE:.0f} points more of them than no "
+            "cut at all, so the trigger does not help to choose"
         )
-    return f"The hardest cut that keeps at least {kept}; {why}."
+    return f"Of the cuts that keep at least {kept}, this one cuts the most channels; {why}."
 
 
 def _caution(found: Proposal) -> str:
@@ -209,8 +195,8 @@ def _caution(found: Proposal) -> str:
     if found.grounds is not Grounds.PLATEAU or restored is None or restored >= _WELL:
         return ""
     return (
-        f" It restores only {percent(restored)} of them, so more channels may be needed: the soft mask, or a harder "
-        "cut, may lower ASR further at the price of ACC."
+        f" Under that trigger it keeps only {percent(restored)} of them, so more channels may be needed: the soft mask, "
+        "or a harder cut, may lower ASR further at the price of ACC."
     )
 
 
