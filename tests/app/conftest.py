@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Slider
 
@@ -10,7 +11,7 @@ from invmask import settings
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
-from invmask.ui.shell import cache
+from invmask.ui.shell import cache, navigation
 from tests.unit.run_helpers import VICTIM, small_spec, taken, write_victims
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -21,6 +22,12 @@ SECONDS = 300
 def idle_executor(monkeypatch: pytest.MonkeyPatch) -> None:
     """An executor that writes down what is asked of it and does nothing."""
     monkeypatch.setattr(cache, "executor", lambda: Executor(RunStore(settings.runs_folder())))
+
+
+@pytest.fixture(autouse=True)
+def new_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest has Streamlit forget with every run that there is a menu, as if the server had begun anew."""
+    monkeypatch.setattr(navigation, "entered", lambda: not PagesManager.uses_pages_directory)
 
 
 @pytest.fixture

@@ -20,7 +20,11 @@ def pages(icons: bool = True) -> list[Any]:
 
 
 _ENTERED = Event()
-"""Whether somebody has come in through app.py since the server began."""
+
+
+def entered() -> bool:
+    """Whether somebody has come in through app.py since the server began."""
+    return _ENTERED.is_set()
 
 
 def menu() -> Any:
@@ -36,7 +40,7 @@ def come_in_through_app() -> None:
     Until somebody has called `st.navigation` in a server, Streamlit takes pages/ for pages of their own: a link to
     one of them, opened first of all, runs its script alone. Calling it here ends that for good.
     """
-    if not _ENTERED.is_set():
+    if not entered():
         # Without icons: with no page config before it, the browser would fetch the tab's icon from Google's servers.
         st.navigation(pages(icons=False))
         st.rerun()

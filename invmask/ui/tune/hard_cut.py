@@ -195,8 +195,8 @@ def _caution(found: Proposal) -> str:
     if found.grounds is not Grounds.PLATEAU or restored is None or restored >= _WELL:
         return ""
     return (
-        f" Under that trigger it keeps only {percent(restored)} of them, so more channels may be needed: the soft mask, "
-        "or a harder cut, may lower ASR further at the price of ACC."
+        f" Under that trigger it keeps only {percent(restored)} of them, so more channels may be needed: the soft "
+        "mask, or a harder cut, may lower ASR further at the price of ACC."
     )
 
 
