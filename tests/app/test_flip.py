@@ -78,7 +78,8 @@ def test_an_inverse_without_the_backdoor_says_so(tiny_victims):
         assert said.count(0) < 0.2 * len(said)
         most = max(range(10), key=said.count)
         (told,) = [c.value for c in visit("flip", run=run.id, view=view.value).caption if "ASR" in c.value]
-        words = f"Most often {CIFAR10.classes[most]}, {100 * said.count(most) / len(said):.1f} %:"
+        share = f"{100 * said.count(most) / len(said):.1f} %"
+        words = f"Its most frequent answer is {CIFAR10.classes[most]} ({share}):"
         assert (words in told) == (view is View.INVERSE), (told, words)
 
 
@@ -147,7 +148,7 @@ def test_the_filter_finds_those_that_are_wrong_otherwise():
     fates = [Fate.UNCHANGED, Fate.OTHERWISE_WRONG, Fate.RECOVERED, Fate.OTHERWISE_WRONG]
     assert flip_choice.chosen("otherwise-wrong", fates, (), [3, 2, 1, 0]) == [3, 1]
     app = visit("flip", run=make_run().id, show="otherwise-wrong", round="0")
-    assert "At this round no sample is wrong otherwise. Show all, or move to another round." in sentences(app)
+    assert "At this round no sample is differently wrong. Show all, or move to another round." in sentences(app)
 
 
 def test_under_a_mask_by_hand_nobody_is_sent_to_another_round():
