@@ -89,7 +89,7 @@ def test_an_inverse_with_some_of_the_backdoor_is_not_said_to_lack_it(tiny_victim
     monkeypatch.setattr(panels, "LACKS_BELOW", said.count(0) / len(said))
     captions = [c.value for c in visit("flip", run=run.id, view="inverse").caption]
     assert any("Inverse view: ASR" in caption for caption in captions)
-    assert not any("lacks" in caption for caption in captions)
+    assert not any("does not contain" in caption for caption in captions)
 
 
 def test_the_tiles_show_the_views_answers(tiny_victims):
