@@ -1,12 +1,16 @@
 """The table of a set of victims, and whether a preset passes what was asked of it: from the cases' JSON alone."""
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.cases import search_of
+from benchmarks.zoo_roc import auc
+from invmask.defenses.verdict import LIKELY, NO_SIGN, UNDECIDED, Verdict, verdict_of
 
 Raw = dict[str, Any]
 """A case as `benchmarks.heldout` writes it."""
@@ -85,7 +89,33 @@ def table(cases: Iterable[Raw]) -> str:
     """Markdown: attacked networks, clean twins, and what was asked for. In per cent, mean ± spread over seeds."""
     attacked, twins = _parted(cases)
     asked_for = [f"- {criterion.in_words()}" for criterion in criteria([*attacked, *twins])]
-    return "\n\n".join([_attacked_table(attacked), _twins_table(twins), "\n".join(asked_for)])
+    parts = [_attacked_table(attacked), _twins_table(twins), verdicts(attacked, twins), "\n".join(asked_for)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def verdicts(attacked: list[Raw], twins: list[Raw]) -> str:
+    """What the verdicts of all cases with a search say, in sentences; empty without one."""
+    told = [[_verdict(case) for case in cases if search_of(case)] for cases in (attacked, twins)]
+    if not all(told):
+        return ""
+    with_backdoor, clean = told
+    right = sum(of.label == case["target"] for of, case in zip(with_backdoor, filter(search_of, attacked), strict=True))
+    leads = [np.array([of.lead for of in verdicts]) for verdicts in told]
+    return (
+        f"Of {len(with_backdoor)} cases with a backdoor the verdict calls {_words(with_backdoor)}; the label ahead is "
+        f"the right one in {right}. Of {len(clean)} clean twins it calls {_words(clean)}. The AUC of the lead is "
+        f"{auc(*leads):.3f}."
+    )
+
+
+def _verdict(case: Raw) -> Verdict:
+    found = search_of(case)
+    return verdict_of(found["label"], found["lead"], found["family"])
+
+
+def _words(verdicts: list[Verdict]) -> str:
+    counts = Counter(of.word for of in verdicts)
+    return ", ".join(f"{counts[word]} *{word}*" for word in (LIKELY, UNDECIDED, NO_SIGN))
 
 
 def _parted(cases: Iterable[Raw]) -> tuple[list[Raw], list[Raw]]:

@@ -302,6 +302,18 @@ def test_a_case_is_measured_on_the_other_images_and_beside_its_twins(own_home: P
     assert (failed["twins"], failed["views"], failed["problem"]) == ({}, {}, "The run was deleted.")
 
 
+def test_the_table_says_what_the_verdicts_are():
+    sure, unsure = found(3, 3.0), found(4, 0.0)
+    cases = [case(notes=sure), case(1, notes=sure, target=5), case(2, notes=unsure)]
+    said = heldout_table.table([*cases, {**twin(), "notes": unsure}])
+    assert (
+        "Of 3 cases with a backdoor the verdict calls 2 *likely backdoored*, 0 *undecided*, 1 *no sign*; "
+        "the label ahead is the right one in 1. "
+        "Of 1 clean twins it calls 0 *likely backdoored*, 0 *undecided*, 1 *no sign*. The AUC of the lead is 0.833."
+    ) in said
+    assert "the verdict calls" not in heldout_table.table([case(notes={}), twin()])
+
+
 def test_every_complete_run_is_counted(tmp_path: Path):
     file = tmp_path / "summary.json"
     for _ in range(2):
