@@ -77,14 +77,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="default: localhost; 0.0.0.0 opens it to the network, and anyone who reaches it can start runs",
     )
 
-    victims = _command(commands, "victims", _victims, "list the victims there are")
-    _json(victims)
-
-    attacks = _command(commands, "attacks", _attacks, "list the attacks that victims can be trained with")
-    _json(attacks)
-
-    defenses = _command(commands, "defenses", _defenses, "list the defences there are, with their settings and presets")
-    _json(defenses)
+    for name, command, explanation in (
+        ("victims", _victims, "list the victims there are"),
+        ("attacks", _attacks, "list the attacks that victims can be trained with"),
+        ("defenses", _defenses, "list the defences there are, with their settings and presets"),
+        ("models", _models, "list the architectures there are"),
+        ("datasets", _datasets, "list the data sets there are"),
+    ):
+        _json(_command(commands, name, command, explanation))
 
     defend = _command(commands, "defend", _defend, "run a defence on a victim, from the first round to the last")
     defend.add_argument("victim", metavar="VICTIM")
@@ -198,12 +198,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="for victims that have to be trained first; later sweeps take them as they are",
     )
     _json(sweep)
-
-    for name, command, explanation in (
-        ("models", _models, "list the architectures there are"),
-        ("datasets", _datasets, "list the data sets there are"),
-    ):
-        _json(_command(commands, name, command, explanation))
 
     data = _command(commands, "data", _data, "fetch a full data set, and draw the images that defences need from it")
     data.add_argument("dataset", metavar="DATASET", help="a name that datasets lists, or folder:NAME")

@@ -320,7 +320,7 @@ def test_reset_leaves_the_old_run_and_begins_another_with_the_settings_shown(hom
     old = write_run(home)
     at = defend(run=old.id)
     at.number_input(key="defend/set/ims/inner_steps").set_value(9).run()
-    assert any("Reset begins a new one" in caption.value for caption in at.sidebar.caption)
+    assert any("Reset begins a new run with them" in caption.value for caption in at.sidebar.caption)
     button(at, "Reset").click().run()
     new = next(run for run in store(home).runs() if run.id != old.id)
     assert asked(at, "run") == new.id

@@ -69,17 +69,17 @@ def test_what_a_value_holds_is_counted_once(value: object, mebibytes: float):
 
 
 def test_what_is_bounded_by_a_number_is_small():
-    """Caches of tensors, images or figures are bounded in bytes: `memory.bounded`, `ui.kept`."""
+    """Caches of tensors, images or figures are bounded in bytes: `memory.bounded`, `ui.shell.shared_results`."""
     by_number = {
-        ("attacks/make.py", "check_network"),
+        ("victims/make.py", "check_network"),
         ("data/folders.py", "_classes"),
         ("figures/paper.py", "_paper_colours"),
         ("figures/template.py", "template"),
-        ("runs/keys.py", "_of_bytes"),
-        ("ui/cache.py", "_card"),
-        ("ui/cache.py", "_executor"),
-        ("ui/cache.py", "_listing"),
-        ("ui/export_sections.py", "_figures"),
+        ("runs/store/staleness.py", "_of_bytes"),
+        ("ui/shell/cache.py", "_card"),
+        ("ui/shell/cache.py", "_executor"),
+        ("ui/shell/cache.py", "_listing"),
+        ("ui/export/sections.py", "_figures"),
     }
     found = set()
     for path in (ROOT / "invmask").rglob("*.py"):

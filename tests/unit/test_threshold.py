@@ -272,7 +272,7 @@ def test_work_that_kills_its_worker_again_and_again_is_given_up(home: Path, monk
     run = make_run(home)
     mark, written = run.path / "tuning" / "at-work.json", []
     cut_curves.ERRAND.ask(run, 3)
-    monkeypatch.setattr(measure_cuts.tuning, "write_curves", lambda *_: written.append(mark.read_text()))
+    monkeypatch.setattr(measure_cuts.cut_curves, "write_curves", lambda *_: written.append(mark.read_text()))
     measure_cuts.measure_cuts(run.path, seconds=0)
     assert (json.loads(written[0]), mark.exists()) == ({"losses": 1}, False)
     for losses in (1, 2):

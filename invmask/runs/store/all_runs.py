@@ -15,7 +15,8 @@ from invmask.errors import UserError
 from invmask.runs.store import files
 from invmask.runs.store.goals import Goal, Want, mark, want_lock, write_want
 from invmask.runs.store.records import RunSummary
-from invmask.runs.store.run import Run, check_name, damage
+from invmask.runs.store.run import Run, damage
+from invmask.runs.store.run_name import check_name
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.store.summaries import Summaries
 
@@ -153,7 +154,7 @@ class RunStore:
             write_want(run.path, Want(Goal.STOP))
 
     def rename(self, run_id: str, name: str) -> None:
-        """Give a run a name of one's own, at most `run.MOST_NAME` characters; an empty one takes the name away.
+        """Give a run a name of one's own, at most `run_name.MOST_NAME` characters; an empty one takes the name away.
 
         Raises:
             UserError: there is no such run, or that is no name.

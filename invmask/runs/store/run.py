@@ -36,6 +36,7 @@ from invmask.runs.store.records import (
     StoredExamples,
     result_from_json,
 )
+from invmask.runs.store.run_name import check_name
 from invmask.runs.store.spec import FORMAT, RunSpec
 
 MOST_HEADER_BYTES = 1 << 20
@@ -44,7 +45,6 @@ MOST_HEADER_BYTES = 1 << 20
 SILENT_SECONDS = 120.0
 SILENT_HERE_SECONDS = 3600.0
 BETWEEN_SECONDS = 5.0
-MOST_NAME = 60
 T = TypeVar("T")
 
 
@@ -329,18 +329,6 @@ class Run:
             return files.read_json(self.path / name)
         except (OSError, ValueError) as error:
             raise damage(self.id) from error
-
-
-def check_name(name: str) -> str:
-    """A name for a run as it is kept: without spaces around it, one between words.
-
-    Raises:
-        UserError: longer than `MOST_NAME` characters, or with some that cannot be seen.
-    """
-    name = " ".join(name.split())
-    if len(name) > MOST_NAME or not name.isprintable():
-        raise UserError(f"The name of a run has at most {MOST_NAME} characters, all of them visible; choose another.")
-    return name
 
 
 class RunDamagedError(UserError):

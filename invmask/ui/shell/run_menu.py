@@ -8,7 +8,7 @@ import streamlit as st
 
 from invmask.errors import UserError, cannot_be_used
 from invmask.runs.store.records import RunState, RunSummary, verdict
-from invmask.runs.store.run import MOST_NAME
+from invmask.runs.store.run_name import MOST_NAME
 from invmask.ui.parts.samples import percent
 from invmask.ui.shell import address, cache
 from invmask.ui.shell.names import plain
