@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from invmask.defenses.base import Subject
+from invmask.defenses.ims.adamw import adamw_step
 from invmask.defenses.ims.config import IMSConfig
 from invmask.defenses.ims.losses import agree, disagree
 from invmask.machine import autocast
@@ -35,14 +36,14 @@ def solve_inner(subject: Subject, gates: Gates, images: Tensor, reference: Tenso
     """
     inverse_view = ConstantView(subject.model, subject.layout, gates.inverse)
     perturbation = torch.zeros_like(images, requires_grad=True)
-    optimizer = torch.optim.AdamW([perturbation], lr=config.inner_learning_rate)
-    for _ in range(config.inner_steps):
+    moments = [(torch.zeros_like(images), torch.zeros_like(images))]
+    for step in range(config.inner_steps):
         perturbed = images + perturbation
         with autocast(subject.precision, subject.device.type):
             inverse, original = inverse_view(perturbed).softmax(1), subject.reference(perturbed).softmax(1)
         loss = agree(inverse, original) + disagree(original, reference)
-        (perturbation.grad,) = torch.autograd.grad(loss, [perturbation])
-        optimizer.step()
+        gradients = torch.autograd.grad(loss, [perturbation])
+        adamw_step([perturbation], list(gradients), moments, step, config.inner_learning_rate)
         with torch.no_grad():
             perturbation.clamp_(-config.norm_bound, config.norm_bound)
     return perturbation.detach()

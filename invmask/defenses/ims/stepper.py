@@ -14,6 +14,7 @@ from torch import Tensor
 from invmask.augmentation import augment
 from invmask.defenses.base import Candidates, Examples, Record, Subject, Synthesis
 from invmask.defenses.ims import search
+from invmask.defenses.ims.adamw import adamw_step
 from invmask.defenses.ims.config import ON_TRANSFORMERS, PRESETS, IMSConfig, Phase
 from invmask.defenses.ims.losses import agree, divergence
 from invmask.defenses.ims.outer import on_clean, on_perturbed, weighted
@@ -279,26 +280,22 @@ class IMS:
 
     def _optimize(self, state: IMSState, vectors: tuple[Tensor, Tensor], gradients: tuple[Tensor, ...]) -> IMSState:
         """One AdamW step (PyTorch's defaults) on both vectors, then both clamped to [0, 1]."""
-        optimizer = torch.optim.AdamW(vectors, lr=self._learning_rate(state))
-        moments = ((state.mask_mean, state.mask_square), (state.selection_mean, state.selection_square))
-        for vector, gradient, (mean, square) in zip(vectors, gradients, moments, strict=True):
-            vector.grad = gradient
-            optimizer.state[vector] = {
-                "step": torch.tensor(float(state.optimizer_steps)),
-                "exp_avg": mean.clone(),
-                "exp_avg_sq": square.clone(),
-            }
-        optimizer.step()
-        mask, selection = (vector.detach().clamp(0, 1) for vector in vectors)
-        of_mask, of_selection = (optimizer.state[vector] for vector in vectors)
+        of_mask, of_selection = (
+            (state.mask_mean.clone(), state.mask_square.clone()),
+            (state.selection_mean.clone(), state.selection_square.clone()),
+        )
+        moved = [vector.detach().clone() for vector in vectors]
+        rate = self._learning_rate(state)
+        adamw_step(moved, list(gradients), [of_mask, of_selection], state.optimizer_steps, rate)
+        mask, selection = (vector.clamp(0, 1) for vector in moved)
         return replace(
             state,
             mask=mask,
             selection=selection,
-            mask_mean=of_mask["exp_avg"],
-            mask_square=of_mask["exp_avg_sq"],
-            selection_mean=of_selection["exp_avg"],
-            selection_square=of_selection["exp_avg_sq"],
+            mask_mean=of_mask[0],
+            mask_square=of_mask[1],
+            selection_mean=of_selection[0],
+            selection_square=of_selection[1],
             optimizer_steps=state.optimizer_steps + 1,
         )
 

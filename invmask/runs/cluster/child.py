@@ -28,13 +28,7 @@ def dask_setup(server: Any) -> None:
 
 
 def _warm_up() -> None:
-    import torch
-
     importlib.import_module("invmask.runs.work.advance")
-    # A first step of an optimizer imports half of torch.
-    vector = torch.zeros(1, requires_grad=True)
-    vector.grad = torch.zeros(1)
-    torch.optim.AdamW([vector]).step()
 
 
 def end_with(parent: int) -> None:
