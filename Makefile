@@ -14,7 +14,7 @@ HOSTS := $(if $(filter localhost 127.0.0.1,$(ADDRESS)),,--server.allowedHosts '*
 help:
 	@echo 'make app          the dashboard on http://$(ADDRESS):$(PORT) (PORT=..., ADDRESS=0.0.0.0 for a class)'
 	@echo 'make test         every check and every test'
-	@echo 'make screenshots  pictures of every page, for a look and for the README'
+	@echo 'make screenshots  pictures of every page, for a look and for the manual'
 	@echo 'make bench        measure speed and quality again'
 	@echo 'make docs         the manual as HTML, in docs/_build'
 

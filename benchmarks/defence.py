@@ -82,6 +82,7 @@ def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str
         "preset": arguments.preset,
         "spc": spc,
         "precision": precision,
+        "commit": commit(),
         "n": len(taken),
         "median_seconds": statistics.median(one["seconds"] for one in taken),
         "defences": taken,

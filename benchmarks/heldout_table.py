@@ -39,7 +39,7 @@ class Criterion:
     def in_words(self) -> str:
         """A line of what was asked for."""
         asked = "all" if self.share == 1 else f"{self.share:.1%}"
-        return f"{self.what}: {self.held} of {self.cases}, asked for {asked}: {'passed' if self.passed else 'FAILED'}"
+        return f"{self.what}: {self.held} of {self.cases}, aim {asked}: {'reached' if self.passed else 'missed'}"
 
 
 def ceiling(case: Raw) -> float:

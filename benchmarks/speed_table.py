@@ -55,7 +55,8 @@ def speed_table() -> str:
         if "before" in result:
             then = _spread([one["seconds"] for one in result["before"]["defences"]])
             ratio = statistics.median(result["before / now"])
-            before = f"; measured in turn with it, {result['before']['commit']}: {then} s, {ratio:.1f} times as long"
+            state = f"the state before the search ({result['before']['commit']})"
+            before = f"; measured in turn with it, {state}: {then} s, {ratio:.1f} times as long"
         add(
             f"whole defence{of_victim}, `{result['preset']}`, SPC {result['spc']}, {result['precision']}",
             f"{_spread(each)} s, in rounds {in_rounds:.1f} s, at most {memory:.1f} GiB (n = {len(each)}){before}",

@@ -56,7 +56,7 @@ def trained(
 ) -> tuple[Classifier, Measures]:
     """The network, in eval mode, and how it measures on `test`.
 
-    As `attacks.make.make_victim` makes it, but on these images alone, and stored nowhere.
+    As `victims.make.make_victim` makes it, but on these images alone, and stored nowhere.
     """
     plan, config, cpu = entry.plan, entry.stage.config, torch.device("cpu")
     attack: Attack | None = plan.make_attack()

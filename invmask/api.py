@@ -8,12 +8,14 @@
 Nothing is stored: what the dashboard and the commands show are runs of their own (`invmask.runs`).
 """
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from invmask import settings
 from invmask.data.budget import clean_budget
@@ -30,7 +32,8 @@ from invmask.masks.fold import Folded, fold
 from invmask.masks.repair import Network, Repair, network_of
 from invmask.masks.state import View
 from invmask.measure.metrics import Measures
-from invmask.runs.work.bench import Bench, bench_of, spec_of
+from invmask.models import is_transformer
+from invmask.runs.work.bench import Bench, bench_of, check_device, spec_with
 from invmask.victims import victim as stored
 from invmask.victims.victim import Victim
 
@@ -117,7 +120,7 @@ class Defended:
         return MaskSource(None, bench.spec, bench.victim, bench.layout, self.repair, len(self.records))
 
 
-def victims() -> list[str]:
+def victim_names() -> list[str]:
     """Names of the victims on this machine: those that come with invmask, and one's own."""
     return sorted(stored.find_cards(settings.victim_folders()))
 
@@ -165,8 +168,8 @@ def defend(
         UserError: no such defence, preset or setting, one out of range, or a budget that does not fit.
     """
     info = victim.card.dataset_info
-    counts = np.bincount(budget.labels, minlength=len(info.classes))
-    if not len(budget) or len(counts) > len(info.classes) or budget.tensor().shape[1:] != info.shape:
+    labels = set(budget.labels.tolist())
+    if not labels or not labels <= set(range(len(info.classes))) or budget.tensor().shape[1:] != info.shape:
         raise UserError(
             f"The budget has to be images of shape {info.shape} with labels from 0 to {len(info.classes) - 1}, as "
             f"draw_budget('{victim.card.dataset}') gives them."
@@ -175,9 +178,14 @@ def defend(
     settable = [setting.name for setting in entry.config.settings()]
     if wrong := sorted(set(changes) - set(settable)):
         raise UserError(f"{entry.title} has no setting '{wrong[0]}'; choose from: {', '.join(settable)}.")
-    spc = max(1, int(counts.min()))
-    spec = spec_of(victim.card.name, preset or entry.first_preset, spc, seed, changes, precision, defense)
-    bench = bench_of(spec, victim, budget)
+    card, name = victim.card, preset or entry.first_preset
+    config = entry.preset(name, is_transformer(card.architecture), **{**changes, "seed": seed})
+    spc = max(1, int(np.bincount(budget.labels, minlength=len(info.classes)).min()))
+    spec = spec_with(card.name, card.architecture, name, spc, config, precision, defense)
+    check_device(spec.device)
+    # A copy: the caller's stays where it is.
+    model = copy.deepcopy(victim.model).to(spec.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bench = bench_of(spec, replace(victim, model=model), budget)
     state, records = bench.defense.init(bench.subject), []
     for reached, record in drive(bench.defense, bench.subject, state):
         state = reached
@@ -185,5 +193,5 @@ def defend(
         if on_round is not None:
             on_round(record)
     last = records[-1] if records else None
-    verdict = entry.verdict(spec.config, last.stage, last.notes) if last else None
+    verdict = entry.verdict(spec.config, bench.defense.stage(state), last.notes) if last else None
     return Defended(tuple(records), bench.defense.done(state) or "", bench.defense.repair(state), verdict, bench)

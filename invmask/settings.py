@@ -16,8 +16,8 @@ from pathlib import Path
 
 from invmask.errors import UserError
 
-_CHECKOUT = Path(__file__).resolve().parents[1]
-ROOT = _CHECKOUT if (_CHECKOUT / "app.py").exists() else Path(__file__).resolve().parent / "dashboard"
+_INSTALLED = Path(__file__).resolve().parent / "dashboard"
+ROOT = _INSTALLED if _INSTALLED.exists() else _INSTALLED.parents[1]
 """Where app.py, pages/ and assets/ lie: the repository, or where invmask is installed, a folder in the package."""
 ASSETS, BENCHMARKS = ROOT / "assets", ROOT / "benchmarks"
 THREADS_LIMIT = 1024

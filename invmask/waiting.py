@@ -4,7 +4,7 @@ import os
 
 # A thread that waits for the others looks so many times whether they are there, some ten microseconds' work, and then
 # sleeps. GNU's OpenMP looks 300,000 times unless told: beside any other process, the one that is waited for has no
-# core meanwhile. Never to look is as good then, and slower on an idle machine (README, "Speed").
+# core meanwhile. Never to look is as good then, and slower on an idle machine (docs/speed.md).
 VARIABLE, LOOKS = "GOMP_SPINCOUNT", "2000"
 
 

@@ -40,7 +40,7 @@ class Attack(ABC):
 
     Attributes:
         paper: None for an attack that nobody published.
-        labellings: how the attack can label what it poisons (see `attacks.poison`).
+        labellings: how the attack can label what it poisons (see `training.poison_set`).
         limits: the least and the most that a setting may be, where it is a number; else it is at least 0.
         multiples: what a setting has to be a multiple of.
     """
@@ -120,7 +120,7 @@ class TrainedAttack(Attack):
     """An attack whose trigger is made by networks that the attacker trains.
 
     Before that the networks are those drawn from `seed`, a field that every such attack has; the trained ones are
-    stored with the victim (`attacks.stored`) and come back through `with_tensors`.
+    stored with the victim (`victims.trigger_file`) and come back through `with_tensors`.
     """
 
     seed: int

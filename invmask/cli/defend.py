@@ -1,6 +1,6 @@
 """`defend`: a run from its first round to its last, in this process.
 
-It is the unit of work that the dashboard's workers do (`runs.advance`), so a dashboard on the same home shows
+It is the unit of work that the dashboard's workers do (`runs.work.advance`), so a dashboard on the same home shows
 the run while it goes, can pause it, and can take it up again.
 """
 

@@ -113,7 +113,11 @@ def _load(
             )
         return EmbeddedPart(LabelledImages(tiles[: len(labels)].copy(), labels), np.asarray(card["indices"]))
     except (OSError, ValueError, KeyError, Image.DecompressionBombError) as error:
-        again = "check out assets/ again" if folder.parent == ASSETS else f"delete {folder} and make them again"
+        again = (
+            "check out assets/, or install invmask, again"
+            if folder.parent == ASSETS
+            else f"delete {folder} and make them again"
+        )
         raise UserError(f"{folder / part}.png or .json is missing or damaged; {again}.") from error
 
 

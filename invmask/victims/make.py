@@ -71,7 +71,7 @@ class Plan:
         attack: an attack's name, or ``clean`` for a control trained on the untouched set.
         poisoning_ratio: share of the whole training set, or of each batch where the attack acts there.
         target_label: of no meaning for all-to-all.
-        labels: see `attacks.poison.LABELLINGS`.
+        labels: see `poison_set.LABELLINGS`.
         settings: of the attack, where they are not the defaults.
         called: the victim's name; None for the one that says what it is (`victim_name`).
     """

@@ -1,7 +1,7 @@
 """Victims: a trained classifier, what was done to it, and how it measures on the full test set.
 
 A victim is two files: ``<name>.safetensors`` (the network's state_dict) and ``<name>.json`` (its card). Where its
-trigger is made by networks, these are a third one, which the card names (see `attacks.stored`). One that took the place
+trigger is made by networks, these are a third one, which the card names (see `trigger_file`). One that took the place
 of another has its weights in a file that the card names, too: a card and its files are replaced at once.
 """
 
@@ -50,7 +50,7 @@ class VictimCard:
 
     Attributes:
         target_label: None for all-to-all, too; what the backdoor answers to an image, `targets` knows.
-        labels: how poisoned images were labelled (see `attacks.poison.LABELLINGS`).
+        labels: how poisoned images were labelled (see `poison_set.LABELLINGS`).
         n_triggered: images behind `asr` and `ra`; None where that was not noted, and for a clean control.
         trigger_file: where the networks are that make the trigger (a `TriggerFile`); empty where none do.
         weights_file: where the network is, by the name of a file beside the card; empty for ``<name>.safetensors``.

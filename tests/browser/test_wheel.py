@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).parents[2]
 VICTIM = "fashionmnist-cnn4-badnets"
@@ -86,7 +87,9 @@ def test_the_command_serves_the_dashboard(served: str, page):
     page.goto(served)
     page.get_by_role("heading", level=1).wait_for()
     # Pictures and victims come along, and so do the sweeps of Results.
-    assert page.locator("img").count() > 0
+    expect(page.locator(".im-grid img").first).to_be_visible()
+    # As its own config.toml says, and not as Streamlit does by itself.
+    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "17px"
     page.goto(f"{served}/results")
     page.get_by_text("measured beforehand").wait_for()
 

@@ -90,6 +90,8 @@ def test_the_page_shows(copy: Path, tmp_path: Path):
     code = (
         "from streamlit.testing.v1 import AppTest; app = AppTest.from_file('app.py', default_timeout=120);"
         "app.switch_page('pages/budget.py'); app.run(); assert not app.exception, app.exception;"
-        "print(app.title[0].value, '|', app.markdown[0].value if app.markdown else '')"
+        "print(app.title[0].value, *[of.value for of in app.markdown], *[of.proto.body for of in app.get('html')])"
     )
-    assert "Budget" in called(copy, tmp_path, "-c", code)
+    said = called(copy, tmp_path, "-c", code)
+    assert "One clean image of each of the 10 classes." in said
+    assert said.count("data:image/png") == 10

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,10 +79,14 @@ def test_a_defence_of_weights_has_the_view_repaired(victim):
         (lambda victim: invmask.draw_budget(victim, spc=101), "SPC"),
         (lambda victim: invmask.defend(victim, invmask.draw_budget("cifar10", spc=1)), "The budget has to be images"),
         (lambda victim: invmask.defend(victim, invmask.draw_budget(victim).take(np.array([], int))), "The budget"),
+        (
+            lambda victim: invmask.defend(victim, replace(invmask.draw_budget(victim), labels=-np.ones(100))),
+            "The budget",
+        ),
         (lambda victim: invmask.defend(victim, invmask.draw_budget(victim), "nothing"), "preset"),
         (lambda victim: invmask.defend(victim, invmask.draw_budget(victim), tempo=1), "tempo"),
     ],
-    ids=["victim", "budget", "another data set", "no image", "preset", "setting"],
+    ids=["victim", "budget", "another data set", "no image", "a label below 0", "preset", "setting"],
 )
 def test_mistakes_are_told_in_a_sentence(victim, wrong, said):
     with pytest.raises(invmask.UserError, match=said):
@@ -95,10 +100,23 @@ def test_a_view_or_an_ending_that_there_is_not_is_told(defended, tmp_path):
         defended.export(tmp_path / "model.pt")
 
 
+def test_no_name_of_the_api_is_hidden_by_a_module(victim):
+    assert victim.card.name in invmask.victim_names()
+    assert all(callable(getattr(invmask, name)) for name in invmask.__all__)
+    assert not {path.stem for path in (ROOT / "invmask").iterdir()} & set(invmask.__all__)
+
+
+def test_the_verdict_is_that_of_a_run_even_where_only_the_search_has_rounds(victim):
+    rounds = {"rounds_minimise": 0, "rounds_sparsify": 1}
+    found = invmask.defend(victim, invmask.draw_budget(victim, spc=10), **rounds)
+    assert found.verdict is not None
+    assert found.verdict.label == victim.card.target_label
+
+
 def test_torch_waits_until_something_is_asked_for():
     code = (
         "import sys, invmask; print('torch' in sys.modules, 'defend' in dir(invmask));"
-        "invmask.victims(); print('torch' in sys.modules)"
+        "invmask.victim_names(); print('torch' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["False", "True", "True"]

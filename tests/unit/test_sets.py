@@ -260,9 +260,9 @@ def test_the_table_has_a_row_for_each_victim_with_what_was_found():
     assert "| 3.0 ± 1.4 |" in rows[1]
     assert "| 1 of 2 | 1.00 ± 0.71 | patch | 2 of 2 |" in rows[1]
     assert rows[2] == "| `t` | 80.0 | 77.5 ± 0.7 | 3.0 | 2 of 2 |"
-    assert "- clean twins lose at most 4 points of ACC: 2 of 2, asked for all: passed" in text
+    assert "- clean twins lose at most 4 points of ACC: 2 of 2, aim all: reached" in text
     failed = heldout_table.table([case(problem="It failed.", views={}, twins={}, notes={})])
-    assert "0 of 1, asked for 87.5%: FAILED" in failed
+    assert "0 of 1, aim 87.5%: missed" in failed
 
 
 def tiny_card(victim: Victim) -> VictimCard:

@@ -138,7 +138,7 @@ def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[in
 
     Args:
         fates: of all samples under the pruned (or repaired) view.
-        order: all places, see `exports.samples.by_turns`.
+        order: all places, see `frames.samples.by_turns`.
     """
     if show == "picked":
         return list(picked)
