@@ -1,4 +1,4 @@
-"""Random crops and flips, drawn for every image of a batch."""
+"""Random crops, flips and mixtures, drawn for every image of a batch."""
 
 import torch
 from torch import Tensor
@@ -24,3 +24,18 @@ def augment(images: Tensor, generator: torch.Generator, padding: int, flip: bool
     rows, columns = rows.to(images.device), columns.to(images.device)
     every = torch.arange(count, device=images.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def mixed(images: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Mix some images with another of the batch: (1 - a) x + a x', with a drawn from [0, 1/2) (Zhang et al. 2018).
+
+    Args:
+        images: float, [N, C, H, W].
+        generator: a CPU generator, so that the draws are the same on every device.
+        share: of the images to mix, each by chance, in [0, 1].
+    """
+    count = len(images)
+    other = torch.randperm(count, generator=generator).to(images.device)
+    chosen, parts = torch.rand(2, count, generator=generator)
+    parts = torch.where(chosen < share, parts / 2, 0.0).to(images)[:, None, None, None]
+    return images.lerp(images[other], parts)

@@ -77,6 +77,19 @@ def test_images_are_mirrored_only_where_they_keep_their_class(monkeypatch: pytes
     assert set(seen) == {mirrors}
 
 
+def test_the_views_shall_answer_as_the_original_does_to_the_mixed_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = stepper.on_clean
+    monkeypatch.setattr(stepper, "on_clean", lambda *given: seen.append(given[2:4]) or real(*given))
+    subject = make_subject()
+    for share in (0.0, 1.0):
+        defense = IMS(short("default", rounds_search=0, crop_padding=0, mixing=share))
+        defense.step(subject, defense.init(subject))
+        images, reference = seen[-1]
+        assert torch.equal(images, subject.images) == (share == 0)
+        torch.testing.assert_close(reference, subject.answers(subject.reference, images))
+
+
 def test_a_phase_ends_when_the_loss_stalls() -> None:
     # Progress that no round can make: the first sets the best, two more are waited for, and the next one ends it.
     config = preset("paper", **{**SHORT, "rounds_initialise": 50}, patience=2, progress_ratio=0.5)

@@ -249,15 +249,16 @@ def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
         _, without = IMS(plain).step(subject, state)
         return (record.total - without.total) / record.terms["pruned perturbed"]
 
-    assert weight(1.0) == pytest.approx(1, abs=1e-4)
-    assert weight(0.61) == pytest.approx(1, abs=1e-4)
-    assert weight(0.3) == pytest.approx(0.25, abs=1e-4)
+    assert weight(3.0) == pytest.approx(2, abs=1e-4)
+    assert weight(0.81) == pytest.approx(2, abs=1e-4)
+    assert weight(0.6) == pytest.approx(1.5, abs=1e-4)
+    assert weight(0.3) == pytest.approx(0.75, abs=1e-4)
     assert weight(0.0) == pytest.approx(0, abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("patch", "channels", "share"),
-    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.4), ([6, 6, 5], [6, 6, 5], 1)],
+    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.2), ([6, 6, 5], [6, 6, 5], 1)],
     ids=["a trigger on images", "channels alone", "no label stands out"],
 )
 def test_the_inverse_view_is_pressed_less_where_no_trigger_on_images_is_known(

@@ -16,6 +16,7 @@ from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.training.checkpoint import random_state, set_random_state
 from invmask.attacks.training.poison_set import PoisonedSet, poison
 from invmask.attacks.training.train_victim import TrainingConfig, augment, average, train
+from invmask.augmentation import mixed
 from invmask.attacks.triggers.badnets import BadNets
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
@@ -250,6 +251,25 @@ def test_augmentation_takes_windows_of_the_padded_image():
 def test_augmentation_can_be_switched_off():
     images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(augment(images, torch.Generator(), padding=0, flip=False), images)
+
+
+def test_mixed_images_are_at_least_half_themselves_and_the_rest_one_other() -> None:
+    colours = torch.eye(40).reshape(40, 40, 1, 1).expand(40, 40, 2, 2)
+    generator = torch.Generator().manual_seed(0)
+    out = torch.stack([mixed(colours, generator, share=0.7)[:, :, 0, 0] for _ in range(50)])
+    own = out.diagonal(dim1=1, dim2=2)
+    assert float(own.min()) > 0.5
+    torch.testing.assert_close(out.sum(2), torch.ones(50, 40))
+    assert ((out > 0).sum(2) <= 2).all()
+    # 2,000 draws: 70 % are mixed, each with a share from [0, 1/2); the image itself is drawn once in 40 times.
+    touched = own < 1
+    assert float(touched.float().mean()) == pytest.approx(0.7 * 39 / 40, abs=0.04)
+    assert float(own[touched].mean()) == pytest.approx(0.75, abs=0.02)
+
+
+def test_mixing_can_be_switched_off() -> None:
+    images = torch.rand(4, 3, 8, 8)
+    assert torch.equal(mixed(images, torch.Generator(), share=0.0), images)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class IMSConfig(IMSSettings):
         start_mask: where every mask value starts; at 0.5 a channel belongs to neither side yet.
         crop_padding: pixels of zero padding around a clean image before a random crop and flip in each round;
             0 leaves the images as they are.
+        mixing: the share of them that is then mixed with another one (`augmentation.mixed`).
         weight_pruned_clean, weight_pruned_perturbed, weight_inverse_clean, weight_inverse_perturbed: of the outer terms
             agree(pruned(x), ref(x)), agree(pruned(x+d), ref(x)), disagree(inverse(x), ref(x)), from the second phase
             on (1 in the first), and disagree(inverse(x+d), ref(x)).
@@ -71,17 +72,18 @@ class IMSConfig(IMSSettings):
 
 PRESETS: dict[str, IMSConfig] = {
     "default": IMSConfig(
-        sparsity_weight=0.2,
+        sparsity_weight=0.1,
         slope_at_one=1.0,
         rounds_search=48,
         rounds_initialise=0,
-        rounds_minimise=8,
+        rounds_minimise=12,
         rounds_sparsify=16,
         inner_steps=4,
         outer_learning_rate=0.05,
         start_mask=0.5,
         crop_padding=4,
-        weight_pruned_clean=8.0,
+        mixing=0.7,
+        weight_pruned_clean=14.0,
         weight_inverse_clean=0.8,
         weight_inverse_perturbed=0.5,
         weight_inverse_follows=0.5,

@@ -21,6 +21,8 @@ from invmask.masks.constant import ConstantView
 
 DROPS = ((0.4, 3, 4), (0.75, 5, 2))
 """After such a share of a family's rounds, one in so many labels is searched on, but no fewer than these."""
+TRUST_A_NAT, MOST_TRUST = 2.5, 2.0
+"""See `trust`."""
 PLAIN = 3.0
 """A lead of so many times `clear_lead` ends the search: other families need not be looked at."""
 
@@ -181,14 +183,13 @@ def cut_label(search: Search, config: IMSConfig) -> int | None:
     return clear[1] if search.label(Channels.name) == clear[1] else None
 
 
-def trust(search: Search, config: IMSConfig) -> float:
-    """How much the triggers weigh in what the masks learn: 1 where the largest lead is `clear_lead` or more.
+def trust(search: Search) -> float:
+    """How much the triggers weigh in what the masks learn: the more the further the largest lead, up to `MOST_TRUST`.
 
-    Below it is the square of the lead's share of that: a network that shows no sign of a backdoor pays little for
-    triggers that it was found to follow like any other.
+    A network that shows no sign of a backdoor pays little for triggers that it was found to follow like any other.
     """
     _, largest = search.clearest() or ("", 0.0)
-    return 1.0 if largest >= config.clear_lead else (largest / config.clear_lead) ** 2
+    return min(MOST_TRUST, TRUST_A_NAT * largest)
 
 
 def kept_up(

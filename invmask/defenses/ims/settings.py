@@ -127,6 +127,13 @@ class IMSSettings(DefenseConfig):
         "Pixels by which the clean images are shifted at random, and mirrored, in each round. 0 leaves them as "
         "they are, as published.",
     )
+    mixing: float = setting(
+        0.0,
+        (0, 1, 0.1),
+        "Mixing",
+        "Share of the clean images that each round mixes with another one, by up to a half. It makes more of few clean "
+        "images. 0 mixes none, as published.",
+    )
     weight_pruned_clean: float = setting(
         1.0,
         (0, 100, 0.1),
@@ -174,7 +181,6 @@ class IMSSettings(DefenseConfig):
         (0, 20, 0.05),
         "Search, clear lead",
         "A label stands out if the next label's smallest trigger is larger by at least this, as the logarithm of the "
-        "two sizes' ratio (nats): 0.7 means twice as large. Three times as much ends the search. Where no label stands "
-        "out, the masks learn less against the triggers: with the square of the lead's share of this.",
+        "two sizes' ratio (nats): 0.7 means twice as large. Three times as much ends the search.",
         basic=True,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invmask.augmentation import augment
+from invmask.augmentation import augment, mixed
 from invmask.defenses.base import Candidates, Examples, Record, Subject, Synthesis
 from invmask.defenses.ims import search
 from invmask.defenses.ims.adamw import adamw_step
@@ -31,7 +31,7 @@ from invmask.masks.state import GATED, Masks, Sparsity, View
 EXAMPLES = 8
 LAST_RATE = 0.1
 """The share of the outer learning rate that the steps of the last phase fall towards, in a run that had a search."""
-UNSEEN = 0.4
+UNSEEN = 0.2
 """The share of its weight that the inverse view's clean term has where only channels tell the backdoor's label.
 
 No trigger on images holds the inverse view to such a backdoor: the harder it is pressed, the more of it is lost.
@@ -65,6 +65,11 @@ class IMS:
 
     def __init__(self, config: IMSConfig) -> None:
         self.config = config
+
+    @property
+    def _changes_images(self) -> bool:
+        """Whether a round learns from other images than the budget's own."""
+        return self.config.crop_padding > 0 or self.config.mixing > 0
 
     def init(self, subject: Subject) -> IMSState:
         """Nothing selected, so that all views answer alike, and the reference's answers to the clean budget."""
@@ -163,8 +168,8 @@ class IMS:
             seen = perturbed[: len(shown)]
             if state.hypotheses:
                 seen = search.triggered(state.hypotheses, plain)
-            elif self.config.crop_padding:
-                # The batch was shifted and mirrored; people see the perturbations of the images themselves.
+            elif self._changes_images:
+                # The batch is not of the images themselves; people see the perturbations of the images themselves.
                 seen = plain + solve_inner(subject, gates, plain, state.reference[shown], self.config)
             stepped = self._with_examples(subject, stepped, shown, seen - plain)
         return self._told(state, stepped, losses, value, inner)
@@ -254,7 +259,7 @@ class IMS:
     def _weights(self, state: IMSState) -> dict[str, float]:
         """Weights of the outer terms in a round; 1 for those not named."""
         config, first = self.config, state.phase is Phase.INITIALISE
-        trust = search.trust(state.search, config) if state.hypotheses else 1.0
+        trust = search.trust(state.search) if state.hypotheses else 1.0
         unseen = search.cut_label(state.search, config) is not None and not search.seen(state.hypotheses, config)
         return {
             "sparsity": 0.0 if state.phase is Phase.MINIMISE else config.sparsity_weight,
@@ -275,6 +280,9 @@ class IMS:
         images, reference = subject.images[chosen], state.reference[chosen]
         if self.config.crop_padding:
             images = augment(images, generator, self.config.crop_padding, flip=subject.mirrors)
+        if self.config.mixing:
+            images = mixed(images, generator, self.config.mixing)
+        if self._changes_images:
             reference = subject.answers(subject.reference, images)
         return chosen, images, reference
 
