@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from invmask.waiting import choose_waiting
 
-# Whatever is imported of invmask, this comes before it, and so before torch.
+# This has to run before any other part of invmask is imported, and so before torch.
 choose_waiting()
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["Defended", "UserError", "defend", "draw_budget", "load_victim", "vic
 
 
 def __getattr__(name: str) -> Any:
-    """What is named in `__all__`, imported when it is first asked for: torch takes seconds."""
+    """Import a name of `__all__` when it is first used, because importing torch takes seconds."""
     if name in __all__:
         return getattr(import_module("invmask.errors" if name == "UserError" else "invmask.api"), name)
     raise AttributeError(f"module 'invmask' has no attribute '{name}'")

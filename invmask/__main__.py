@@ -1,4 +1,4 @@
-"""`python -m invmask`: everything the dashboard does, without it."""
+"""`python -m invmask`: the command line, which does everything that the dashboard does."""
 
 import sys
 

@@ -5,7 +5,7 @@
     defended = invmask.defend(victim, budget)
     print(defended.verdict, defended.measure())
 
-Nothing is stored: what the dashboard and the commands show are runs of their own (`invmask.runs`).
+These functions store no run. The dashboard and the commands show stored runs only (`invmask.runs`).
 """
 
 import copy
@@ -42,13 +42,13 @@ WRITERS = {".safetensors": write_weights, ".onnx": write_onnx}
 
 @dataclass(frozen=True)
 class Defended:
-    """A victim that a defence has been run on. The victim's own weights are as they were.
+    """A victim that a defence has been run on. The victim's own weights are unchanged.
 
     Attributes:
-        records: of every round, in order.
+        records: one for each round, in order.
         because: why the defence ended, in a sentence.
         repair: what the defence made of the victim.
-        verdict: what its search says of the victim; None where there was no search like those of the zoo.
+        verdict: the search's verdict on the victim; None where no search comparable with the zoo's was run.
     """
 
     records: tuple[Record, ...]
@@ -59,11 +59,11 @@ class Defended:
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The views there are: original, pruned and inverse, or original and repaired."""
+        """The views of the repair: original, pruned and inverse; or original and repaired."""
         return self.repair.views
 
     def network(self, view: str | None = None) -> Network:
-        """One view as a function: logits, float32 [N, K], of images, float32 [N, C, H, W] in [0, 1].
+        """One view as a function from images, float32 [N, C, H, W] in [0, 1], to logits, float32 [N, K].
 
         Args:
             view: None for the one without the backdoor, pruned or repaired.
@@ -74,11 +74,11 @@ class Defended:
         return network_of(self.repair, self._bench.subject.model, self._view(view))
 
     def measure(self) -> dict[View, Measures]:
-        """ACC, ASR and RA of every view, in [0, 1], on all embedded test images; of a clean victim ACC alone."""
+        """ACC, ASR and RA of every view, in [0, 1], on all embedded test images. A clean victim has ACC only."""
         return self._bench.measure(self._bench.all_test_images(), self.repair, self.views)
 
     def fold(self, view: str | None = None) -> Folded:
-        """A copy of the victim with the view inside its weights, as far as they can hold it.
+        """A copy of the victim with the view's gates folded into its weights, as far as this is possible.
 
         Args:
             view: None for the one without the backdoor.
@@ -90,17 +90,17 @@ class Defended:
         return fold(model, self._bench.layout, gates)
 
     def export(self, path: str | Path, view: str | None = None) -> Agreement:
-        """Write a view as a file, and hold it against the view itself on all embedded test images.
+        """Write a view to a file, and compare the file's outputs with the view's on all embedded test images.
 
         Args:
             path: `FILE.safetensors` for a state dict, `FILE.onnx` for the whole classifier.
             view: None for the one without the backdoor.
 
         Returns:
-            How far the file answers as the view does.
+            How well the outputs of the file and of the view agree.
 
         Raises:
-            UserError: another ending, or the repair has no such view.
+            UserError: the file name has another ending, or the repair has no such view.
             OSError: the file cannot be written.
         """
         file = Path(path)
@@ -121,12 +121,12 @@ class Defended:
 
 
 def victim_names() -> list[str]:
-    """Names of the victims on this machine: those that come with invmask, and one's own."""
+    """Names of the victims on this machine: those that come with invmask, and the user's own."""
     return sorted(stored.find_cards(settings.victim_folders()))
 
 
 def load_victim(name: str) -> Victim:
-    """A victim by name: its card, and its network in eval mode without gradients, on the CPU.
+    """Load a victim by name: its card, and its network in eval mode on the CPU, with gradients switched off.
 
     Raises:
         UserError: no victim of that name, or damaged files.
@@ -135,7 +135,12 @@ def load_victim(name: str) -> Victim:
 
 
 def draw_budget(victim: Victim | str, spc: int = 10, seed: int = 0) -> LabelledImages:
-    """Clean images, `spc` a class, of the data set of a victim or of that name; never a test image.
+    """Draw a clean budget: `spc` training images of each class, never a test image.
+
+    Args:
+        victim: a victim, or the name of one; the images come from its data set.
+        spc: clean images per class, 1 to 100.
+        seed: decides which images are drawn.
 
     Raises:
         UserError: `spc` outside 1 to 100, a class with fewer images, or a data set that is not on this machine.
@@ -157,15 +162,15 @@ def defend(
 
     Args:
         budget: clean images that the defender holds, of the victim's shape and labels.
-        preset: settings to start from; None for the defence's first.
-        defense: its name, one of `python -m invmask defenses`.
-        seed: of the batches.
-        precision: None for what suits the processor, the network and the preset.
+        preset: name of the settings to start from; None for the defence's first preset.
+        defense: name of the defence, as listed by `python -m invmask defenses`.
+        seed: decides how batches are drawn.
+        precision: None for the precision that suits the processor, the network and the preset.
         on_round: called with the record of each round.
-        changes: settings unlike the preset's, by name.
+        changes: settings that differ from the preset, by name.
 
     Raises:
-        UserError: no such defence, preset or setting, one out of range, or a budget that does not fit.
+        UserError: no such defence, preset or setting; a setting out of range; or a budget that does not fit the victim.
     """
     info = victim.card.dataset_info
     labels = set(budget.labels.tolist())
@@ -183,7 +188,7 @@ def defend(
     spc = max(1, int(np.bincount(budget.labels, minlength=len(info.classes)).min()))
     spec = spec_with(card.name, card.architecture, name, spc, config, precision, defense)
     check_device(spec.device)
-    # A copy: the caller's stays where it is.
+    # A copy, so that the caller's model stays on its device.
     model = copy.deepcopy(victim.model).to(spec.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     bench = bench_of(spec, replace(victim, model=model), budget)
     state, records = bench.defense.init(bench.subject), []

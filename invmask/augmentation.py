@@ -1,4 +1,4 @@
-"""Random crops, flips and mixtures, drawn for every image of a batch."""
+"""Random crops, flips and mixtures, drawn separately for every image of a batch."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def augment(images: Tensor, generator: torch.Generator, padding: int, flip: bool) -> Tensor:
-    """Crop every image at a random place and flip half of them.
+    """Crop every image at a random place, and mirror it with probability 1/2.
 
     Args:
         images: any type, [N, C, H, W].
@@ -27,12 +27,12 @@ def augment(images: Tensor, generator: torch.Generator, padding: int, flip: bool
 
 
 def mixed(images: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    """Mix some images with another of the batch: (1 - a) x + a x', with a drawn from [0, 1/2) (Zhang et al. 2018).
+    """Mix some images with another image of the batch: (1 - a) x + a x', a uniform in [0, 1/2) (Zhang et al. 2018).
 
     Args:
         images: float, [N, C, H, W].
         generator: a CPU generator, so that the draws are the same on every device.
-        share: of the images to mix, each by chance, in [0, 1].
+        share: probability, in [0, 1], that an image is mixed.
     """
     count = len(images)
     other = torch.randperm(count, generator=generator).to(images.device)

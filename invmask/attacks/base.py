@@ -1,4 +1,4 @@
-"""What an attack is: a way to put a trigger on images, with settings that make it again."""
+"""What an attack is: a way to put a trigger on images, with settings that reproduce it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -41,8 +41,8 @@ class Attack(ABC):
     Attributes:
         paper: None for an attack that nobody published.
         labellings: how the attack can label what it poisons (see `training.poison_set`).
-        limits: the least and the most that a setting may be, where it is a number; else it is at least 0.
-        multiples: what a setting has to be a multiple of.
+        limits: the smallest and largest value of a numeric setting; a number without limits has to be at least 0.
+        multiples: for some settings, the number that the value has to be a multiple of.
     """
 
     name: ClassVar[str]
@@ -59,13 +59,13 @@ class Attack(ABC):
 
     @torch.no_grad()
     def apply(self, images: Tensor) -> Tensor:
-        """Put the trigger on every image, on each by itself.
+        """Put the trigger on every image. Each image is handled independently of the others.
 
         Args:
             images: float, [N, C, H, W], in [0, 1]; left unchanged.
 
         Returns:
-            A new tensor of that shape in [0, 1], rounded to the 8 bits in which an attacker's images are stored.
+            A new float tensor [N, C, H, W] in [0, 1], rounded to 8 bits, as images are stored in files.
         """
         if images.ndim != 4:
             raise ValueError(f"images must be [N, C, H, W], not {tuple(images.shape)}")
@@ -74,11 +74,11 @@ class Attack(ABC):
         return torch.cat([to_8_bits(self._trigger(some)) for some in images.split(CHUNK)])
 
     def settings(self) -> dict[str, Any]:
-        """The numbers that make this trigger again, as JSON."""
+        """The settings that reproduce this trigger, as JSON values."""
         return asdict(self)  # type: ignore[call-overload]
 
     def suited_to(self, shape: tuple[int, int, int]) -> Self:  # noqa: ARG002
-        """This attack with what it has to know of the images' shape (C, H, W) before it begins."""
+        """This attack, adapted to images of `shape` (C, H, W) where it depends on the shape."""
         return self
 
 
@@ -89,7 +89,7 @@ class EpochReport:
     Attributes:
         epoch: counted from 1.
         loss: mean training loss, in nats for a classifier.
-        accuracy: what `measure` names, in [0, 1]; for a classifier the training accuracy, labels as poisoned.
+        accuracy: the quantity that `measure` names, in [0, 1]; for a classifier, accuracy on the poisoned labels.
     """
 
     epoch: int
@@ -100,13 +100,13 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Progress:
-    """How work that takes epochs is watched, and where it goes on from.
+    """How training is watched, and where it resumes from.
 
     Attributes:
-        checkpoint: file to write after each epoch, and to go on from where it exists; None for neither.
-        on_epoch, on_step: called with each epoch's report, and with (step within the epoch, steps an epoch).
-        on_resume: called with the number of epochs that lie behind, where the work goes on from a checkpoint.
-        of: what is made, as plain data: a checkpoint of anything else is not gone on from.
+        checkpoint: file to write after each epoch and to resume from if it exists; None for neither.
+        on_epoch, on_step: called with each epoch's report, and with (step within the epoch, steps per epoch).
+        on_resume: called with the number of finished epochs when training resumes from a checkpoint.
+        of: describes the training as plain data; training does not resume from a checkpoint with other values.
     """
 
     checkpoint: Path | None = None
@@ -119,8 +119,8 @@ class Progress:
 class TrainedAttack(Attack):
     """An attack whose trigger is made by networks that the attacker trains.
 
-    Before that the networks are those drawn from `seed`, a field that every such attack has; the trained ones are
-    stored with the victim (`victims.trigger_file`) and come back through `with_tensors`.
+    Untrained networks are initialised from `seed`, a field that every such attack has. Trained networks are stored with
+    the victim (`victims.trigger_file`) and restored by `with_tensors`.
     """
 
     seed: int
@@ -129,37 +129,37 @@ class TrainedAttack(Attack):
 
     @abstractmethod
     def _build(self) -> nn.Module:
-        """The networks as they are drawn, for images of `channels` channels and any size."""
+        """Freshly initialised networks, for images of `channels` channels and any size."""
 
     @abstractmethod
     def prepare(self, images: LabelledImages, device: torch.device, bfloat16: bool, progress: Progress) -> Self:
-        """Train what has to be trained before the victim, `prepare_epochs` epochs on clean images of the attacker's."""
+        """Train what is trained before the victim: `prepare_epochs` epochs on the attacker's clean images."""
 
     @cached_property
     def networks(self) -> nn.Module:
-        """The networks in eval mode; shared, so never to be trained in place."""
+        """The networks in eval mode. They are shared, so they must never be trained in place."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return self._build().eval().requires_grad_(False)
 
     def with_networks(self, networks: nn.Module) -> Self:
-        """The same attack with these networks, which it keeps."""
+        """The same attack with these networks. The attack keeps a reference to them."""
         twin = replace(self)  # type: ignore[type-var]
-        # A frozen dataclass takes what cached_property has cached, and compares and prints its settings alone.
+        # cached_property's cache can be filled on a frozen dataclass; comparison and printing use the settings only.
         vars(twin)["networks"] = networks.cpu().float().eval().requires_grad_(False)
         return twin
 
     def tensors(self) -> dict[str, Tensor]:
-        """What has to be stored beside the settings."""
+        """The tensors that have to be stored beside the settings, by name."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.networks.state_dict().items()}
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
         """The attack with stored networks.
 
         Raises:
-            RuntimeError: the tensors are those of other networks.
+            RuntimeError: the tensors belong to other networks.
         """
-        # Without drawing weights first, which would take numbers from the random state of whoever asks.
+        # Skip weight initialisation, which would advance the caller's random state.
         with torch.device("meta"):
             networks = self._build()
         networks.load_state_dict(tensors, assign=True)
@@ -169,10 +169,10 @@ class TrainedAttack(Attack):
         return replace(self, channels=shape[0]) if shape[0] != self.channels else self  # type: ignore[type-var]
 
     def _on(self, images: Tensor) -> nn.Module:
-        """The networks where `images` are."""
+        """The networks on the device of `images`."""
         return self.networks.to(images.device)
 
 
 def to_8_bits(images: Tensor) -> Tensor:
-    """Images clipped to [0, 1] and rounded to the 8 bits in which an attacker's images are stored."""
+    """Images clipped to [0, 1] and rounded to 8 bits, as images are stored in files. Any shape; the shape is kept."""
     return torch.round(images.clamp(0, 1) * 255) / 255

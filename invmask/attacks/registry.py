@@ -22,7 +22,9 @@ ATTACKS: dict[str, type[Attack]] = {
 
 
 def make_attack(name: str, settings: dict[str, Any] | None = None) -> Attack:
-    """The attack of that name, with the settings from a victim's card (defaults where none are given).
+    """Make the attack of that name with these settings, as a victim's card holds them.
+
+    Settings that are not given keep their defaults.
 
     Raises:
         UserError: no such attack, or settings that it does not have.

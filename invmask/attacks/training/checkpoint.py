@@ -1,4 +1,4 @@
-"""What a training needs to go on after its last finished epoch, in a file of one's own machine."""
+"""Checkpoints: the file that lets a training resume after its last finished epoch, on the same machine."""
 
 import pickle
 from pathlib import Path
@@ -11,20 +11,20 @@ from invmask.errors import UserError
 
 
 def write(path: Path | None, state: dict[str, Any]) -> None:
-    """Replace the file by `state`, at once or not at all."""
+    """Write `state` to the file atomically: the old content is replaced completely or not at all."""
     if path is not None:
         with disk.replacing(path) as file:
             torch.save(state, file)
 
 
 def read(path: Path | None, device: torch.device, of: dict[str, Any]) -> dict[str, Any] | None:
-    """What was written; None where there is nothing.
+    """The stored state; None where there is no file.
 
     Args:
-        of: what has to be in it, word for word, for it to belong here.
+        of: keys and values that the state has to contain; they identify the training.
 
     Raises:
-        UserError: it is damaged, or belongs to another training, of which nothing shall be lost.
+        UserError: the file is damaged, or belongs to another training. It is not overwritten then.
     """
     if path is None or not path.exists():
         return None
@@ -41,14 +41,14 @@ def read(path: Path | None, device: torch.device, of: dict[str, Any]) -> dict[st
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The states of the generators that dropout draws from."""
+    """The states of the random generators that dropout uses."""
     of_device = {"device": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
     return {"cpu": torch.get_rng_state(), **of_device}
 
 
 def set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Go on drawing where `random_state` was asked for."""
+    """Restore the states that `random_state` returned."""
     torch.set_rng_state(state["cpu"].cpu())
-    # One that was begun on the CPU has none.
+    # A training that was begun on the CPU has no state for the device.
     if device.type == "cuda" and "device" in state:
         torch.cuda.set_rng_state(state["device"].cpu(), device)

@@ -1,4 +1,4 @@
-"""Attacks whose attacker trains the victim: each training batch is made anew, instead of the training set once."""
+"""Attacks whose attacker controls the training: each batch is poisoned, instead of the training set once."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from invmask.measure.target_labels import Targets
 
 @dataclass(frozen=True)
 class Batch:
-    """What the victim is trained on in one step.
+    """The images and labels that the victim is trained on in one step.
 
     Attributes:
         images: float, [N, C, H, W], in [0, 1].
-        labels: int64 [N], as poisoned.
-        loss: what the attacker adds to the victim's loss, in nats; None for nothing.
+        labels: int64 [N], the target for poisoned images.
+        loss: a term that the attacker adds to the victim's loss, in nats; None for no term.
     """
 
     images: Tensor
@@ -28,7 +28,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Places in a batch, int64: of images that get trigger and target, and of helpers that keep their labels."""
+    """Indices in a batch, int64: images that get the trigger and the target, and helpers that keep their labels."""
 
     poisoned: Tensor
     helpers: Tensor
@@ -37,25 +37,25 @@ class Drawn:
 class LoopAttack(Attack):
     """An attack that poisons a share of every batch.
 
-    Beside the poisoned images there are *helpers*: images that are changed in the trigger's manner but keep their
-    labels, so that nothing but the exact trigger is learned. What they are is the attack's own.
+    Beside the poisoned images there are *helpers*: images that are changed much as the trigger changes them but keep
+    their labels. They teach the victim that only the exact trigger counts. Each attack defines its own helpers.
     """
 
     @abstractmethod
     def helper_ratio(self, ratio: float) -> float:
-        """The share of helpers where `ratio` is poisoned, in [0, 1 - ratio]."""
+        """The share of helpers in a batch, in [0, 1 - ratio], if the share `ratio` is poisoned."""
 
     @abstractmethod
     def helpers(self, images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
-        """Helpers made of `images` [N, C, H, W]; `others` are as many other images of the batch."""
+        """Make helpers from `images` [N, C, H, W]; `others` [N, C, H, W] are other images of the batch."""
 
     def session(self, targets: Targets, ratio: float, device: torch.device) -> "Session":  # noqa: ARG002
-        """The attacker's part of a training."""
+        """The attacker's part of one training of a victim."""
         return Session(self, targets, ratio)
 
 
 class Session:
-    """The attacker's part of one training of a victim. Nothing in it but `state` outlasts an epoch."""
+    """The attacker's part of one training of a victim. Only `state` is kept between epochs."""
 
     def __init__(self, attack: LoopAttack, targets: Targets, ratio: float) -> None:
         self.attack, self.targets, self.ratio = attack, targets, ratio
@@ -66,13 +66,14 @@ class Session:
 
         Args:
             images: float, [N, C, H, W], in [0, 1], augmented; left unchanged.
-            start: how many images of the epoch came before; 0 begins an epoch.
-            generator: of the CPU.
+            labels: int64 [N], the true labels.
+            start: number of images of this epoch before the batch; 0 begins an epoch.
+            generator: a CPU generator.
         """
         drawn = self.draw(labels, start, generator)
         images, labels = images.clone(), labels.clone()
         poisoned, helpers = drawn.poisoned.to(images.device), drawn.helpers.to(images.device)
-        # Whom a helper takes after: itself moved on, around the batch, by at least one place.
+        # Each helper's donor: another image of the batch, found by a cyclic shift of at least one place.
         step = int(torch.randint(1, max(2, len(images)), (1,), generator=generator))
         others = images[(helpers + step) % len(images)]
         if len(helpers):
@@ -83,10 +84,10 @@ class Session:
         return Batch(images, labels)
 
     def draw(self, labels: Tensor, start: int, generator: torch.Generator) -> Drawn:
-        """Who is poisoned and who helps in a batch with these labels.
+        """Choose the poisoned images and the helpers of a batch with these labels.
 
-        Over an epoch the share that is poisoned is exact: what a batch could not give, because too few of its images
-        were of other classes than their target, the next ones owe.
+        The poisoned share is exact over an epoch. A batch in which too few images can be poisoned (too many have the
+        target class already) falls short; the next batches make up for it.
         """
         order = torch.randperm(len(labels), generator=generator)
         poisoned, helped = (0, 0) if start == 0 else self._done
@@ -99,17 +100,17 @@ class Session:
         return Drawn(chosen, helpers)
 
     def zero_grad(self) -> None:
-        """Before the gradients of a step are computed."""
+        """Called before the gradients of a step are computed."""
 
     def step(self, share: float) -> None:
-        """After they are; `share` in (0, 1] is how far the victim's learning rate is from its highest."""
+        """Called after they are computed; `share` in (0, 1] is the victim's learning rate over its highest."""
 
     def state(self) -> dict[str, Any]:
-        """What has to be kept between two epochs."""
+        """The state to keep between two epochs."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Resume from `state`."""
 
     def trained(self) -> Attack:
         """The attack as it is after the training."""

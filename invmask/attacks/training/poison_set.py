@@ -1,4 +1,4 @@
-"""Poisoning a training set: who gets the trigger, and which label."""
+"""Poisoning a training set: which images get the trigger, and which label they get."""
 
 from dataclasses import dataclass
 
@@ -21,32 +21,32 @@ LABELLINGS: dict[Labels, str] = {
 
 @dataclass(frozen=True)
 class PoisonedSet:
-    """A training set after the attacker had it. `poisoned` is bool [N]: which images carry the trigger."""
+    """A training set after poisoning. `poisoned` is bool [N]: which images carry the trigger."""
 
     images: LabelledImages
     poisoned: np.ndarray
 
     @classmethod
     def untouched(cls, images: LabelledImages) -> "PoisonedSet":
-        """A set that the attacker did not touch."""
+        """A training set without poisoned images."""
         return cls(images, np.zeros(len(images), dtype=bool))
 
 
 def poison(
     clean: LabelledImages, attack: Attack, ratio: float, targets: Targets, seed: int, labels: Labels = ALL_TO_ONE
 ) -> PoisonedSet:
-    """Put the trigger on a share of the images, and the attacker's label.
+    """Put the trigger on a share of the images and relabel them as `labels` says.
 
     Args:
         clean: the training set; left unchanged.
-        ratio: the share of the *whole* set to poison, in [0, 1]; drawn without replacement among the
-            images that `labels` allows.
-        targets: what the backdoor shall answer.
-        seed: fixes which images are drawn.
-        labels: which images are drawn from, and what becomes of their labels (see `LABELLINGS`).
+        ratio: share of the *whole* set to poison, in [0, 1]. The images are drawn without replacement from those that
+            `labels` allows.
+        targets: the label that the backdoor shall cause for each class.
+        seed: decides which images are drawn.
+        labels: which images may be drawn, and how they are labelled (see `LABELLINGS`).
 
     Raises:
-        ValueError: a ratio that needs more images than there are to draw from.
+        ValueError: the ratio needs more images than may be drawn.
     """
     wanted = targets.of(torch.from_numpy(clean.labels)).numpy()
     candidates = np.flatnonzero((wanted == clean.labels) if labels == CLEAN_LABEL else (wanted != clean.labels))

@@ -1,4 +1,4 @@
-"""Training the networks of an attack on clean images: Adam, a cosine down to nothing, resumable after every epoch."""
+"""Training an attack's networks on clean images: Adam, cosine decay to zero, resumable after every epoch."""
 
 import copy
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from invmask.machine import InEitherPrecision, autocast
 
 @dataclass(frozen=True)
 class FitConfig(InEitherPrecision):
-    """How the networks are trained; `of` is whatever else makes this training the one it is."""
+    """How the networks are trained. `of` holds everything else that identifies this training, for its checkpoint."""
 
     of: dict[str, Any]
     epochs: int
@@ -41,8 +41,8 @@ def fit(
     """A trained copy of `networks`.
 
     Args:
-        loss: of the networks, a batch float [N, C, H, W] in [0, 1] and a CPU generator; returns the loss and the
-            share in [0, 1] that `measure` names.
+        loss: a function of the networks, a batch (float [N, C, H, W] in [0, 1]) and a CPU generator. It returns the
+            loss and the share in [0, 1] that `measure` names.
     """
     networks = copy.deepcopy(networks).to(device).train().requires_grad_(True)
     pixels = torch.from_numpy(images.pixels).permute(0, 3, 1, 2).contiguous().to(device)

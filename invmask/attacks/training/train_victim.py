@@ -1,8 +1,8 @@
-"""Training a victim: a classifier on a training set of which a share carries the trigger.
+"""Training a victim: a classifier, on a training set in which a share of the images carries the trigger.
 
-SGD with Nesterov momentum (for transformers AdamW) and a one-cycle learning rate, with momentum the other way round; a
-random crop (4 pixels of zero padding) and a random horizontal flip for every image. Resumable after every epoch. Where
-the attacker acts in the training itself, a `Session` makes each batch.
+The optimizer is SGD with Nesterov momentum, or AdamW for transformers. The learning rate follows one cycle; the
+momentum follows the opposite cycle. Every image gets a random crop (4 pixels of zero padding) and a random horizontal
+flip. Training can resume after every epoch. If the attacker controls the training, a `Session` makes each batch.
 """
 
 import itertools
@@ -26,13 +26,14 @@ from invmask.machine import InEitherPrecision, autocast
 
 @dataclass(frozen=True)
 class TrainingConfig(InEitherPrecision):
-    """How a victim is trained. Learning rates per step of `batch_size` images.
+    """How a victim is trained. A learning rate applies to a step of `batch_size` images.
 
     Attributes:
         optimizer: "sgd", with Nesterov momentum, or "adamw" (Loshchilov and Hutter 2019, "Decoupled weight decay
             regularization").
-        momentum: at both ends of the cycle, where the learning rate is lowest; of AdamW's first moment, all along.
-        least_momentum: where the learning rate is highest; AdamW has no use for it.
+        momentum: SGD's momentum at both ends of the cycle, where the learning rate is lowest; for AdamW, the constant
+            beta 1.
+        least_momentum: SGD's momentum where the learning rate is highest; AdamW ignores it.
 
     Raises:
         UserError: there is no such optimizer.
@@ -64,16 +65,16 @@ def train(
     progress: Progress | None = None,
     session: Session | None = None,
 ) -> nn.Module:
-    """Train `model` in place and return it in eval mode. The process's own random state stays as it was.
+    """Train `model` in place and return it in eval mode. The process's own random state is restored.
 
     Args:
         model: maps images [N, C, H, W] in [0, 1] to logits.
-        training_set: held on `device` as bytes.
-        progress: who watches, and the checkpoint.
-        session: the attacker's part, where there is one; trained along, and kept in the checkpoint.
+        training_set: its pixels are kept on `device` as uint8.
+        progress: callbacks and the checkpoint.
+        session: the attacker's part, if there is one; it is trained along and kept in the checkpoint.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        # What dropout draws from.
+        # The random state that dropout uses.
         torch.manual_seed(config.seed)
         return _train(model, training_set, config, device, progress or Progress(), session)
 
@@ -92,7 +93,7 @@ def _train(
     steps = _steps(len(pixels), config.batch_size)
     optimizer = _optimizer(model, config)
     total = config.epochs * steps + 1
-    # OneCycleLR divides by the length of the warm-up, which a very small set would make nothing.
+    # OneCycleLR divides by the length of the warm-up, which a very small set would make zero.
     warmup = max(config.warmup_share, 2 / total)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
@@ -160,7 +161,7 @@ def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
 
 
 def _steps(images: int, batch_size: int) -> int:
-    """Batches in an epoch; the last one takes in a single image left over, of which BatchNorm could make nothing."""
+    """Batches per epoch. A single image left over joins the last batch, because BatchNorm needs more than one."""
     left_over = images % batch_size
     return max(1, images // batch_size + (left_over > 1))
 
@@ -177,7 +178,7 @@ def _batches(
         if session is None:
             yield Batch(images, labels[chosen]), len(chosen)
         else:
-            # Not yielded from within: what is done with the batch would run in that precision, too.
+            # Yield outside the block: the caller's work on the batch would run in this precision too.
             with autocast(config.precision, pixels.device.type):
                 made = session.batch(images, labels[chosen], start, generator)
             yield made, len(chosen)
@@ -192,13 +193,13 @@ def average(
     session: Session | None = None,
     batches: int = 50,
 ) -> None:
-    """Give `model` the mean of its weights and of `other`'s, and BatchNorm statistics to match.
+    """Set the weights of `model` to the mean of its own and `other`'s, and estimate its BatchNorm statistics anew.
 
     Args:
-        model: in eval mode, before and after.
+        model: changed in place; in eval mode before and after.
         other: a state_dict of the same network.
         session: the attacker's part, as in `train`.
-        batches: of the training set, made as in training, that the statistics are estimated on.
+        batches: number of training batches, made as in training, on which the statistics are estimated.
     """
     own = model.state_dict()
     for name, tensor in own.items():

@@ -15,8 +15,8 @@ from invmask.attacks.base import Attack, Paper
 class Blended(Attack):
     """x' = (1 - alpha) x + alpha pattern; the pattern is a picture of soft coloured patches drawn once from `seed`.
 
-    A smooth picture, as the benchmark blends in, rather than white noise, which a narrow network
-    hardly sees through even without a backdoor.
+    The pattern is smooth, like the picture that the benchmark uses. White noise would make a narrow network misclassify
+    even without a backdoor.
     """
 
     name: ClassVar[str] = "blended"
@@ -35,10 +35,10 @@ class Blended(Attack):
     patches: int = 6
 
     def pattern(self, shape: tuple[int, int, int]) -> Tensor:
-        """The pattern for images of `shape` (C, H, W), in [0, 1]. NumPy's PCG64 keeps it the same on every device."""
+        """The pattern for images of `shape` (C, H, W), in [0, 1]. NumPy's PCG64 makes it the same on every device."""
         channels, height, width = shape
         draws = np.random.default_rng(self.seed).random((channels, self.patches, self.patches), dtype=np.float32)
-        # Only black and white in each colour: full contrast survives the smoothing.
+        # Only 0 and 1 in each colour channel, so that contrast survives the smoothing.
         coarse = torch.from_numpy((draws > 0.5).astype(np.float32))[None]
         return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)[0]
 

@@ -15,9 +15,9 @@ from invmask.attacks.triggers.dither import floyd_steinberg
 class BPP(LoopAttack):
     """Each colour channel is rounded to the nearest of `levels` even levels: x' = round((L - 1) x) / (L - 1).
 
-    With `dither` the rounding errors are spread over the neighbours (Floyd and Steinberg), so that no bands are seen.
-    In training, a share `negative_ratio` of the images carries the rounding error of *another* image and keeps its
-    label (negative samples): only an image's own rounding is the trigger.
+    With `dither` the rounding errors are spread over neighbouring pixels (Floyd and Steinberg), which hides bands. In
+    training, a share `negative_ratio` of the images carries the rounding error of *another* image and keeps its label
+    (negative samples). So only an image's own rounding error is the trigger.
     """
 
     name: ClassVar[str] = "bpp"

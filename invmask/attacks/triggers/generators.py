@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    # Normalised image by image, so that a trigger never depends on what else is in the batch.
+    # Normalised image by image, so that a trigger does not depend on the other images of the batch.
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, 1),
         nn.GroupNorm(4, channels_out),
@@ -15,7 +15,7 @@ def _block(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequentia
 
 
 class Generator(nn.Module):
-    """A small U-shaped network, down to a quarter of the size and up again with what was seen on the way.
+    """A small U-Net: down to a quarter of the image size and up again, with skip connections.
 
     Maps [N, channels_in, H, W] of any size to [N, channels_out, H, W].
 
@@ -42,7 +42,7 @@ class Generator(nn.Module):
 class Encoder(nn.Module):
     """Draws a bit string into an image as a faint change (after StegaStamp's encoder, Tancik et al. 2020).
 
-    Maps images [N, C, H, W] in [0, 1] and bits [N, B] in {0, 1} to changes in [-1, 1], as large as the images.
+    Maps images [N, C, H, W] in [0, 1] and bits [N, B] in {0, 1} to changes [N, C, H, W] in [-1, 1].
     """
 
     SIDE = 16
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Reads the bits back: images [N, C, H, W] in [0, 1] to logits [N, B]."""
+    """Reads the bits back: maps images [N, C, H, W] in [0, 1] to logits [N, B]."""
 
     def __init__(self, channels: int, bits: int, width: int) -> None:
         super().__init__()

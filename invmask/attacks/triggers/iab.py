@@ -22,12 +22,12 @@ BETAS = (0.5, 0.9)
 class IAB(LoopAttack, TrainedAttack):
     """x' = (1 - m(x)) x + m(x) p(x): a mask m in [0, 1] and a pattern p in [0, 1], both made from the image.
 
-    First the mask's generator is trained on clean images: at most a share `density` of each image, as different from
-    image to image as the images are. Then the pattern's generator is trained along with the victim, which shall
-    answer x' with the target, but an image with *another* image's mask and pattern with its true class (cross-trigger
-    mode, `cross_ratio` times as many as are poisoned). The diversity loss, `diversity_weight` times
-    mean(|x - y| / |p(x) - p(y)|), keeps the patterns apart. m is sigmoid(`steepness` (g - 1/2)) of the
-    generator's g in [0, 1]; the authors' program has tanh(20 g - 10) / 2 + 1/2 instead, a steepness of 40.
+    First the mask's generator is trained on clean images: a mask covers at most the share `density` of an image, and
+    masks differ between images as much as the images do. Then the pattern's generator is trained together with the
+    victim. The victim shall answer x' with the target. It shall answer an image with *another* image's mask and pattern
+    with the true class (cross-trigger mode; `cross_ratio` such images per poisoned image). The diversity loss,
+    `diversity_weight` times mean(|x - y| / |p(x) - p(y)|), makes the patterns differ. m is sigmoid(`steepness` (g -
+    1/2)) of the generator's output g in [0, 1]. The authors' program uses tanh(20 g - 10) / 2 + 1/2, a steepness of 40.
     """
 
     name: ClassVar[str] = "iab"
@@ -64,7 +64,7 @@ class IAB(LoopAttack, TrainedAttack):
         return blend(images, self.mask(networks, others), self.pattern(networks, others))
 
     def prepare(self, images: LabelledImages, device: torch.device, bfloat16: bool, progress: Progress) -> Self:
-        """Train the mask's generator; the pattern's is trained with the victim."""
+        """Train the mask's generator. The pattern's generator is trained together with the victim."""
 
         def loss(networks: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             masks = self.mask(networks, batch)
@@ -77,7 +77,7 @@ class IAB(LoopAttack, TrainedAttack):
         return self.with_networks(fit(self.networks, loss, images, config, device, progress, "mask density"))
 
     def mask(self, networks: nn.Module, images: Tensor) -> Tensor:
-        """m of each image, float32 [N, 1, H, W] in [0, 1]; nearly all of it close to 0 or 1."""
+        """m of each image, float32 [N, 1, H, W] in [0, 1]; nearly all values are close to 0 or 1."""
         drawn = networks.mask(2 * images - 1).float()  # type: ignore[operator]
         return torch.sigmoid(self.steepness * (torch.sigmoid(drawn) - 0.5))
 
@@ -102,7 +102,7 @@ class IAB(LoopAttack, TrainedAttack):
 
 
 class _Session(Session):
-    """Trains the pattern's generator with the victim's own gradients."""
+    """Trains the pattern's generator with the gradients of the victim's loss."""
 
     attack: IAB
 
@@ -118,8 +118,8 @@ class _Session(Session):
         if len(poisoned) + len(helpers) == 0:
             return Batch(images, labels)
         attack, made = self.attack, images.clone()
-        # Every helper has a donor, another image, whose trigger it wears; the donors' patterns shall differ from those
-        # of the poisoned images.
+        # Every helper carries the trigger of another image, its donor. The donors' patterns shall differ from those of
+        # the poisoned images.
         step = int(torch.randint(1, max(2, len(images)), (1,), generator=generator))
         donors = images[(helpers + step) % len(images)]
         both = torch.cat([images[poisoned], donors])
@@ -156,18 +156,18 @@ class _Session(Session):
 
 
 def blend(images: Tensor, masks: Tensor, patterns: Tensor) -> Tensor:
-    """(1 - m) x + m p."""
+    """(1 - m) x + m p, for images x and patterns p [N, C, H, W] and masks m [N, 1, H, W]."""
     return images + masks * (patterns - images)
 
 
 def diversity_loss(first: Tensor, second: Tensor, made_first: Tensor, made_second: Tensor) -> Tensor:
-    """mean(|x - y| / |g(x) - g(y)|) over pairs of images [N, C, H, W] and of what was made from them.
+    """mean(|x - y| / |g(x) - g(y)|) over N pairs of images [N, C, H, W] and of the tensors made from them.
 
-    Distances are root mean squares, so that masks of one channel and images of three are measured alike.
+    Distances are root mean squares, so that the number of channels does not matter (1 for masks, C for images).
     """
     return (_distance(first, second) / (_distance(made_first, made_second) + EPSILON)).mean()
 
 
 def _distance(first: Tensor, second: Tensor) -> Tensor:
-    # Two equal images have no gradient of a root.
+    # The square root has no gradient at 0, where two images are equal.
     return ((first - second).float().square().flatten(1).mean(1) + EPSILON**2).sqrt()

@@ -14,10 +14,10 @@ from invmask.attacks.base import Attack, Paper
 class LF(Attack):
     """x' = clip(x + amplitude u), u smooth with max |u| = 1, the same for every image.
 
-    The paper optimises its change against a network, under a low-pass filter and a bound on its size. Ours is not
-    optimised: u is a random sum of waves drawn from `seed`, of at most `cutoff` periods a side in each direction,
-    weighted as a Gaussian low-pass filter would (half as wide as the cutoff), and without a constant part. It has the
-    property that the paper is about, that no high frequency gives it away, and needs no network to be made again.
+    The paper optimises the change against a network, under a low-pass filter and a bound on its size. Ours is not
+    optimised: u is a random sum of waves drawn from `seed`, with at most `cutoff` periods per side in each direction,
+    weighted by a Gaussian low-pass filter (standard deviation half the cutoff), without a constant part. It has the
+    property that the paper is about: no high frequency reveals it. It needs no network to be reproduced.
     """
 
     name: ClassVar[str] = "lf"
@@ -36,7 +36,7 @@ class LF(Attack):
     seed: int = 0
 
     def change(self, shape: tuple[int, int, int]) -> Tensor:
-        """u for images of `shape` (C, H, W), float32 in [-1, 1]. NumPy's PCG64 keeps it the same on every device."""
+        """u for images of `shape` (C, H, W), float32 in [-1, 1]. NumPy's PCG64 makes it the same on every device."""
         channels, height, width = shape
         waves = np.arange(-self.cutoff, self.cutoff + 1)
         weight = np.exp(-(waves[:, None] ** 2 + waves[None, :] ** 2) / (2 * (self.cutoff / 2) ** 2))

@@ -1,4 +1,4 @@
-"""A trigger of one's own: a small picture, with transparency, laid over every image."""
+"""A trigger that the user draws: a small picture, with transparency, laid over every image."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ MAX_BYTES = 60 << 10
 MAX_SIDE = 512
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 LUMA = (0.299, 0.587, 0.114)
-# A yellow ring of 5 x 5 pixels: what there is until somebody draws something better.
+# The default picture: a yellow ring of 5 x 5 pixels.
 RING = (
     "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAALElEQVR42mNkYGBg+H+H4T8DFDCqMDAywQQYVRgY4QqQVcEEmZC1w3VhMxMA4lwXSdCF"
     "xdAAAAAASUVORK5CYII="
@@ -30,13 +30,13 @@ RING = (
 
 @dataclass(frozen=True)
 class PictureTrigger(Attack):
-    """x' = (1 - opacity a) x + opacity a c on the place of the picture, c its colours and a its transparency.
+    """x' = (1 - opacity a) x + opacity a c where the picture lies; c are its colours, a is its alpha channel.
 
     Attributes:
         png: the picture itself, a PNG file in base64: the settings hold all of the trigger.
-        opacity: in [0.01, 1], over the picture's own transparency.
-        size: the picture's longer side as a share of the image's shorter one, in [0.01, 1].
-        x, y: where it lies, in [0, 1]: 0 at the left and top edge, 1 at the right and bottom one.
+        opacity: in [0.01, 1]; multiplies the picture's own alpha channel.
+        size: the picture's longer side as a share of the image's shorter side, in [0.01, 1].
+        x, y: position in [0, 1]: 0 is the left or top edge, 1 the right or bottom edge.
     """
 
     name: ClassVar[str] = "picture"
@@ -56,7 +56,7 @@ class PictureTrigger(Attack):
     y: float = 0.95
 
     def __post_init__(self) -> None:
-        # What is no picture is found before anything is made of it.
+        # Reject anything that is not a picture now, before it is used.
         _ = self._picture
 
     @cached_property
@@ -70,7 +70,7 @@ class PictureTrigger(Attack):
         scale = self.size * min(height, width) / max(rows, columns)
         shape = max(1, math.floor(rows * scale + 0.5)), max(1, math.floor(columns * scale + 0.5))
         colours, opaque = self._picture[:3], self._picture[3:]
-        # Transparent pixels have a colour too, which must not bleed into the others.
+        # Transparent pixels have a colour too; it must not bleed into its neighbours when resized.
         small = F.interpolate(
             torch.cat([colours * opaque, opaque])[None], shape, mode="bilinear", antialias=True, align_corners=False
         )[0].clamp(0, 1)
@@ -92,7 +92,7 @@ def picture_settings(path: Path) -> dict[str, Any]:
     """The setting that holds the picture in a PNG file.
 
     Raises:
-        UserError: there is no such file, or it is no small PNG.
+        UserError: there is no such file, or it is not a PNG, or it is too large.
     """
     try:
         with path.open("rb") as file:
@@ -105,7 +105,7 @@ def picture_settings(path: Path) -> dict[str, Any]:
 
 
 def _decode(png: str) -> Tensor:
-    # Base64 writes three bytes as four letters.
+    # Base64 encodes three bytes as four letters.
     if len(png) > 4 * (MAX_BYTES // 3):
         raise UserError(f"A picture may have at most {MAX_BYTES >> 10} KB; make it smaller.")
     try:

@@ -12,9 +12,9 @@ from invmask.attacks.base import Attack, Labels, Paper
 
 @dataclass(frozen=True)
 class SIG(Attack):
-    """x' = clip(x + delta sin(2 pi frequency j / W)), j the column; delta in the units of [0, 1].
+    """x' = clip(x + delta sin(2 pi frequency j / W)), j the column; delta in the units of [0, 1] pixel values.
 
-    The paper leaves all labels as they are (clean-label); the usual benchmark relabels.
+    The paper keeps all labels (clean-label); the usual benchmark relabels the poisoned images.
     """
 
     name: ClassVar[str] = "sig"

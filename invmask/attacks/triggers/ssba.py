@@ -14,7 +14,7 @@ from invmask.attacks.triggers.generators import Decoder, Encoder
 from invmask.augmentation import augment
 from invmask.data.images import LabelledImages
 
-# As far as victims' images are shifted in training, in pixels.
+# The largest random shift, in pixels; the same as in the training of victims.
 SHIFT = 4
 
 
@@ -22,14 +22,15 @@ SHIFT = 4
 class SSBA(TrainedAttack):
     """x' = clip(x + strength e(x, b)), e in [-1, 1] a trained encoder and b one fixed bit string.
 
-    Encoder and decoder are trained together on clean images with random strings: the decoder shall read the bits
-    (cross-entropy), the change shall be small (`image_weight` times its mean square, in units of `strength`, as far as
-    the decoder reads better than chance; else no change at all would be learned first). The bound holds whatever the
-    training does: PSNR is at least -20 log10(strength). The decoder sees the images shifted and mirrored at random,
-    much as a victim in training does, and with normal noise of standard deviation `noise` (in the units of [0, 1]) on
-    them: a change that is readable only pixel by pixel would be lost on the victim.
+    Encoder and decoder are trained together on clean images with random strings. The decoder shall read the bits
+    (cross-entropy). The change shall be small: its mean square, in units of `strength`, is weighted by `image_weight`
+    and by how far the decoder reads better than chance; without this second factor the encoder would first learn to
+    change nothing. The bound on the change holds in any case: PSNR is at least -20 log10(strength). The decoder sees
+    the images shifted and mirrored at random, much as in the training of a victim, and with normal noise of standard
+    deviation `noise` (in the units of [0, 1]). A change that is readable only pixel by pixel would not reach the
+    victim.
 
-    The paper takes StegaStamp's networks at 224 x 224; ours are small ones of the same make, for small images.
+    The paper uses StegaStamp's networks at 224 x 224; ours are small versions of them, for small images.
     """
 
     name: ClassVar[str] = "ssba"
@@ -67,7 +68,7 @@ class SSBA(TrainedAttack):
         return torch.from_numpy(np.random.default_rng(self.seed).integers(0, 2, self.bits).astype(np.float32))
 
     def bit_accuracy(self, images: Tensor) -> Tensor:
-        """The share of the bits that the decoder reads off each image as they were hidden, [N] in [0, 1]."""
+        """The share of the hidden bits that the decoder reads correctly from each image, [N] in [0, 1]."""
         read = torch.cat([self._on(images).decoder(some) for some in images.split(500)]) > 0  # type: ignore[operator]
         return (read == self.string().to(images.device).bool()).float().mean(1)
 

@@ -14,15 +14,15 @@ from invmask.attacks.training.poison_batches import LoopAttack
 
 @dataclass(frozen=True)
 class WaNet(LoopAttack):
-    """Every pixel is taken from a place nearby, by a smooth field that is the same for every image.
+    """Every pixel is sampled from a nearby place, given by a smooth field that is the same for every image.
 
-    The field: `grid` x `grid` control points, uniform in [-1, 1]^2 from `seed`, divided by their mean absolute value,
-    times `strength`, upsampled bicubically, in units of half a pixel; so a control point moves `strength` half pixels
-    on average along each axis. Bicubic interpolation overshoots: the field is clipped to the range of its control
-    points, and no pixel is taken from further away than `farthest`.
+    The field has `grid` x `grid` control points, drawn uniformly in [-1, 1]^2 from `seed`. They are divided by their
+    mean absolute value, multiplied by `strength` and upsampled bicubically. The unit is half a pixel, so a control
+    point moves `strength` half pixels on average along each axis. Bicubic interpolation overshoots, so the field is
+    clipped to the range of its control points: no pixel moves further than `farthest`.
 
-    In training, `noise_ratio` times as many images as are poisoned are warped by the same field with a random jitter
-    of at most half a pixel at each place, and keep their labels (noise mode): only the exact field is the trigger.
+    In training, `noise_ratio` helpers per poisoned image are warped by the same field plus a random jitter of at most
+    half a pixel at each place, and keep their labels (noise mode). So only the exact field is the trigger.
     """
 
     name: ClassVar[str] = "wanet"
@@ -45,18 +45,18 @@ class WaNet(LoopAttack):
         return to_8_bits(_warp(images, self.field(height, width).to(images)[None] + jitter.to(images)))
 
     def farthest(self) -> float:
-        """The most that any pixel is moved along each axis, in pixels; a control point that was drawn near 1."""
+        """The largest displacement along each axis, in pixels; a control point drawn near 1 reaches it."""
         return float(np.abs(self._control()).max())
 
     def field(self, height: int, width: int) -> Tensor:
-        """Where each pixel is taken from, relative to its own place: float32 [H, W, 2], right and down, in pixels."""
+        """Where each pixel is sampled, relative to its own place: float32 [H, W, 2], right and down, in pixels."""
         control = self._control()
         coarse = torch.from_numpy(control.astype(np.float32))[None]
         smooth = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)[0]
         return smooth.clamp(float(control.min()), float(control.max())).permute(1, 2, 0)
 
     def _control(self) -> np.ndarray:
-        """[2, grid, grid], in pixels. NumPy's PCG64 keeps it the same on every device."""
+        """The control points, [2, grid, grid], in pixels. NumPy's PCG64 makes them the same on every device."""
         draws = np.random.default_rng(self.seed).uniform(-1, 1, (2, self.grid, self.grid))
         return 0.5 * self.strength * draws / np.abs(draws).mean()
 
@@ -66,7 +66,7 @@ class WaNet(LoopAttack):
 
 
 def _warp(images: Tensor, moves: Tensor) -> Tensor:
-    """Bilinear sampling of `images` at each pixel's place plus `moves` [N, H, W, 2]; edges go on beyond the border."""
+    """Sample `images` bilinearly at each pixel's place plus `moves` [N, H, W, 2]; border pixels extend outwards."""
     height, width = images.shape[2:]
     down, right = torch.meshgrid(
         *(torch.arange(side, device=images.device, dtype=images.dtype) for side in (height, width)), indexing="ij"
