@@ -1,4 +1,4 @@
-"""Writing files so that a reader, a crash or a kill never meets half of one, and two writers never mix."""
+"""Atomic writing of files: a crash never leaves half a file, and two writers never mix their contents."""
 
 import contextlib
 import os
@@ -10,15 +10,15 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into, which takes the place of `path` at once when the block ends without an error.
+    """Yield a file to write to. It replaces `path` atomically when the block ends without an error.
 
-    Until then it lies beside `path` under a name of its own, and it is gone after an error. Readers see the old content
-    or the new, even if the power fails in between.
+    Until then the file lies beside `path` under a temporary name. After an error it is removed. Readers see either the
+    old content or the new, even after a power failure.
 
     Raises:
-        OSError: the file cannot be written; it names `path`.
+        OSError: the file cannot be written; the error names `path`.
     """
-    # Several processes, and several threads of one, may write the same file at once.
+    # Several processes and threads may write the same file at once, so the temporary name is unique.
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with partial.open("w+b") as file:
@@ -29,13 +29,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.filename not in (None, str(partial)):
             raise
-        # Of the file that was asked for, not of one that nobody knows.
+        # Name the requested file in the error, not the temporary one.
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file's content at once, as `replacing` does."""
+    """Replace a file's content atomically, as `replacing` does."""
     with replacing(path) as file:
         file.write(content)

@@ -1,19 +1,19 @@
-"""Mistakes and mishaps in words that people can do something with."""
+"""Errors with messages that tell the user what to do."""
 
 
 class UserError(Exception):
-    """A mistake in what the user gave us. The message is one sentence that says what to do.
+    """A mistake in the user's input. The message is one sentence that says what to do.
 
     The command line prints it and exits with status 2; the dashboard shows it in place.
     """
 
 
 def cannot_be_used(error: OSError) -> str:
-    """A sentence on a folder or file of the runs that could not be read or written: a full disk, no permission."""
+    """A sentence about a file or folder of the runs that cannot be read or written (disk full, no permission)."""
     return f"{error.filename or 'The folder of the runs'} cannot be used: {error.strerror or error}."
 
 
 def in_brief(error: Exception) -> str:
-    """The kind of an error and the first line of what it says: `ValueError: no such thing`."""
+    """The type of an error and the first line of its message: `ValueError: no such thing`."""
     first = (str(error).strip().splitlines() or ["no further word"])[0][:200]
     return f"{type(error).__name__}: {first}"

@@ -1,7 +1,7 @@
-"""The command line: what can be asked for, and how mistakes are answered.
+"""The command line: its commands and options, and how mistakes are reported.
 
-Results go to stdout (JSON alone with --json), progress and complaints to stderr. A mistake in what was asked
-for gives one sentence and exit status 2. Whatever needs torch is imported by the command that needs it.
+Results go to stdout (only JSON with --json), progress and error messages to stderr. A mistake of the user gives one
+sentence and exit status 2. Each command imports torch itself if it needs it.
 """
 
 import argparse
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parsed = build_parser().parse_args(arguments)
             return parsed.command(parsed)
         finally:
-            # What is written at exit goes wrong where nobody can say so.
+            # Flush now: an error while Python flushes at exit could not be reported.
             sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
         return WRONG
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output has closed the pipe.
         _forget_output()
         return FAILED
     except OSError as error:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _forget_output() -> None:
-    """Nothing more may be flushed to stdout at exit, where that may be what failed."""
+    """Prevent Python from flushing stdout again at exit, because that may be what failed."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         return
@@ -59,12 +59,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _called() -> str:
-    """How the person called us, for the sentences that say how to call us again."""
+    """The command as the user typed it, for messages that show how to call it again."""
     return "invmask" if Path(sys.argv[0]).stem == "invmask" else "python -m invmask"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every command with its options."""
+    """The parser of all commands and their options."""
     parser = _Parser(prog=_called(), description="Invertible pruning masks against backdoors.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -208,7 +208,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """An argparse type: a whole number from `least` to `most`."""
 
     def convert(text: str) -> int:
-        # Digits of other scripts and underscores are numbers to int().
+        # int() would also accept underscores and digits of other scripts.
         is_number = text.isascii() and text.isdigit() and len(text) < 10
         if not is_number or int(text) < least or (most is not None and int(text) > most):
             to = "" if most is None else f" to {most}"

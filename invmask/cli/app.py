@@ -1,4 +1,4 @@
-"""`app`: the dashboard, served by Streamlit from wherever invmask lies."""
+"""`app`: the dashboard, served by Streamlit from the folder where invmask is installed."""
 
 import argparse
 import os
@@ -11,18 +11,18 @@ LOCAL = frozenset({"localhost", "127.0.0.1"})
 
 
 def app(arguments: argparse.Namespace) -> int:
-    """Serve until somebody interrupts it; returns the server's exit status."""
+    """Serve until interrupted; returns the server's exit status."""
     words = command(arguments.port, arguments.address)
     if os.name == "posix":
-        # What stops us stops the server: this process becomes it.
+        # This process becomes the server, so that a signal to it stops the server.
         os.execv(words[0], words)
     return subprocess.run(words, check=False).returncode
 
 
 def command(port: int, address: str) -> list[str]:
-    """What is run. Its other options are in the config.toml beside the dashboard's script."""
+    """The server's command line. Its other options are in the config.toml beside the dashboard's script."""
     options = ["--server.port", str(port), "--server.address", address]
     if address not in LOCAL:
-        # Whoever opens the dashboard to others reaches it under names that nobody knows beforehand.
+        # A dashboard that is opened to others is reached under host names that are not known beforehand.
         options += ["--server.allowedHosts", "*"]
     return [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "app.py"), *options]

@@ -1,4 +1,4 @@
-"""`attacks`: what victims can be trained with."""
+"""`attacks`: the attacks that victims can be trained with."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def show_all(as_json: bool) -> int:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What there is to know of an attack before it is used, as JSON."""
+    """What is known of an attack before it is used, as JSON values."""
     attack = make_attack(name)
     paper = attack.paper
     source = None if paper is None else {**vars(paper), "url": paper.url}
@@ -33,7 +33,7 @@ def describe(name: str) -> dict[str, Any]:
         "explanation": attack.explanation,
         "source": source,
         "settings": attack.settings(),
-        # Drawn from the settings alone, or by networks that are trained and stored with the victim.
+        # The trigger follows from the settings, or networks make it that are trained and stored with the victim.
         "trigger": "trained" if isinstance(attack, TrainedAttack) else "static",
         "poisons": "each batch" if isinstance(attack, LoopAttack) else "training set",
         "labels": list(attack.labellings),

@@ -1,4 +1,4 @@
-"""`models` and `datasets`: what victims can be made of."""
+"""`models` and `datasets`: the architectures and data sets that victims can be made from."""
 
 import sys
 from typing import Any
@@ -40,7 +40,7 @@ def models(as_json: bool) -> int:
 
 
 def _architecture(known: Architecture) -> dict[str, Any]:
-    # Shapes without memory: ViT-B/16 and VGG-19 take seconds to draw.
+    # On the meta device, without memory: initialising ViT-B/16 or VGG-19 takes seconds.
     with torch.device("meta"):
         network = build(known.name, CLASSES)
     layout = MaskLayout.of(network)
@@ -58,7 +58,7 @@ def _architecture(known: Architecture) -> dict[str, Any]:
 
 
 def datasets(as_json: bool) -> int:
-    """Print every data set, whether its full form is on this machine, and whether defences have images of it."""
+    """Print every data set, and whether its full form and its images for defences are on this machine."""
     found = [_dataset(DATASETS[name]) for name in sorted(DATASETS)]
     if as_json:
         print_json(found)

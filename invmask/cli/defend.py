@@ -1,7 +1,7 @@
 """`defend`: a run from its first round to its last, in this process.
 
-It is the unit of work that the dashboard's workers do (`runs.work.advance`), so a dashboard on the same home shows
-the run while it goes, can pause it, and can take it up again.
+It does the same unit of work as the dashboard's workers (`runs.work.advance`). So a dashboard on the same home can show
+the run while it is under way, pause it and resume it.
 """
 
 import argparse
@@ -28,14 +28,14 @@ from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.advance import Outcome, advance
 from invmask.runs.work.bench import make_bench, spec_of
 
-# Somebody else may have the run: a dashboard's worker that was quicker to take it up.
+# Another process may hold the run: a dashboard's worker that took it first.
 LOOK_AGAIN_SECONDS = 0.3
 
 
 def defend(arguments: argparse.Namespace) -> int:
-    """Create a run and take it to its end."""
+    """Create a run and advance it to its end; returns the exit status."""
     spec = _spec(arguments)
-    # Whatever is wrong with it is found before there is a run.
+    # Find mistakes before the run is created.
     make_bench(spec, settings.victim_folders())
     most = arguments.rounds_max
     because = None if most is None else f"Stopped after {most} rounds, as --rounds-max asked."
@@ -58,7 +58,7 @@ def _spec(arguments: argparse.Namespace) -> RunSpec:
 
 
 def changes(given: list[str], entry: Entry) -> dict[str, Any]:
-    """Settings of a defence from NAME=VALUE.
+    """Parse settings of a defence given as NAME=VALUE.
 
     Raises:
         UserError: no such setting, or a value of another kind.
@@ -68,7 +68,7 @@ def changes(given: list[str], entry: Entry) -> dict[str, Any]:
 
 
 def finish(runs: RunStore, run: Run, as_json: bool) -> int:
-    """Advance to the end with a progress bar, then print how it went."""
+    """Advance the run to its end with a progress bar, then print the result."""
     with _pausing(runs, run), _Bar(run) as bar:
         while advance(run.path, on_round=bar.show) is Outcome.BUSY:
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -96,7 +96,7 @@ def finish(runs: RunStore, run: Run, as_json: bool) -> int:
 
 @contextlib.contextmanager
 def _pausing(runs: RunStore, run: Run) -> Iterator[None]:
-    """Control-C pauses the run after the round in hand; a second one ends the process at once."""
+    """Control-C pauses the run after the current round; a second Control-C ends the process at once."""
 
     def pause(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -111,7 +111,7 @@ def _pausing(runs: RunStore, run: Run) -> Iterator[None]:
 
 
 class _Bar:
-    """Rounds on stderr. The total is the most there can be, and shrinks when a stage ends early."""
+    """A progress bar of rounds on stderr. Its total is the maximum; it shrinks when a stage ends early."""
 
     def __init__(self, run: Run) -> None:
         self.run, spec = run, run.spec()
@@ -130,12 +130,12 @@ class _Bar:
         self.bar.close()
 
     def catch_up(self) -> None:
-        """Show rounds that were taken elsewhere."""
+        """Show rounds that another process took."""
         for entry in self.run.entries(self.shown):
             self.show(entry)
 
     def show(self, entry: RoundEntry) -> None:
-        """One more round. Whoever read the bar may be gone: that is no fault of the run."""
+        """Show one more round. A closed stderr is ignored, because the run can go on without it."""
         with contextlib.suppress(OSError):
             self._show(entry)
 

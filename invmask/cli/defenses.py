@@ -1,4 +1,4 @@
-"""`defenses`: what there is to defend with."""
+"""`defenses`: the defences that can be run."""
 
 from invmask.cli.tables import print_json, print_table
 from invmask.defenses import registry

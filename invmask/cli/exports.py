@@ -1,4 +1,4 @@
-"""`figures` and `export`: what the page Export makes, without a browser."""
+"""`figures` and `export`: the files that the page Export makes, without a browser."""
 
 import argparse
 import sys
@@ -54,7 +54,7 @@ def figures(arguments: argparse.Namespace) -> int:
 
 
 def _measure(run: Run, round_taken: int) -> None:
-    """Measure what the figures of Neurons and Tune rest on, as far as it is not; a minute or two."""
+    """Measure what the figures of Neurons and Tune need and is still missing; takes a minute or two."""
     from invmask.runs.work import cut_curves, evidence
     from invmask.runs.work.advance import Outcome
     from invmask.runs.work.gather_evidence import gather
@@ -67,7 +67,7 @@ def _measure(run: Run, round_taken: int) -> None:
         print(f"Measuring {words}", file=sys.stderr)
         errand.ask(run, round_taken)
         while work(run.path) is Outcome.BUSY:
-            # A dashboard's worker is at it, for a few seconds at a time.
+            # A dashboard's worker is measuring; it releases the lock after a few seconds.
             time.sleep(LOOK_AGAIN_SECONDS)
         if (problem := errand.problem(run)) is not None:
             print(problem, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`resume`: a run from where it is to its end, in this process."""
+"""`resume`: advance an existing run to its end, in this process."""
 
 from invmask.cli.defend import finish
 from invmask.cli.runs import store
@@ -7,7 +7,7 @@ from invmask.runs.store.records import RunState
 
 
 def resume(run_id: str, as_json: bool) -> int:
-    """Take a run to its end, from wherever it is."""
+    """Advance a run from its last stored round to its end."""
     runs = store()
     run = runs.run(run_id)
     summary, want = run.summary(), run.want()

@@ -30,7 +30,7 @@ _COLUMNS: dict[str, Callable[[RunSummary], str]] = {
     "round": lambda run: str(run.round),
     "ASR %": lambda run: per_cent(run.result.views.defended.asr if run.result else None),
 }
-"""What the list of runs says of each, after its id; ASR is the pruned or repaired view's at the end."""
+"""Columns of the list of runs after the id; ASR is that of the pruned or repaired view at the end."""
 
 
 def store() -> RunStore:
@@ -39,7 +39,7 @@ def store() -> RunStore:
 
 
 def show_all(as_json: bool) -> int:
-    """Print every run, newest first; damaged ones are complained of."""
+    """Print every run, newest first. Damaged runs are reported on stderr."""
     listing = store().listing()
     for problem in listing.problems:
         print(problem, file=sys.stderr)
@@ -69,7 +69,7 @@ def show(run_id: str, as_json: bool) -> int:
 
 
 def rename(run_id: str, name: str) -> int:
-    """Give one run a name, or take it away with an empty one."""
+    """Name a run; an empty name removes the run's name."""
     runs = store()
     runs.rename(run_id, name)
     given = runs.run(run_id).name()
@@ -85,7 +85,7 @@ def delete(run_id: str) -> int:
 
 
 def outcome(run: Run, summary: RunSummary) -> dict[str, Any]:
-    """The contract's object. Before the end, measures are those of the last round on the run's probe, or None."""
+    """The JSON object of `--json`. Before the end, measures are the last round's on the run's probe, or None."""
     entries = run.entries()
     last, result, spec = entries[-1] if entries else None, summary.result, summary.spec
     views = result.views if result else last.views if last else None
@@ -114,7 +114,7 @@ def outcome(run: Run, summary: RunSummary) -> dict[str, Any]:
 
 
 def full(run: Run, summary: RunSummary) -> dict[str, Any]:
-    """`outcome`, and everything that was set and measured on the way."""
+    """`outcome`, and all settings and measurements of the run."""
     spec = summary.spec
     measured = _measured(summary, run.entries())
     return {
@@ -148,7 +148,7 @@ def brief(summary: RunSummary) -> dict[str, Any]:
 
 
 def print_outcome(run: Run, summary: RunSummary) -> None:
-    """The same for people."""
+    """Print the outcome as text."""
     values, entries = outcome(run, summary), run.entries()
     spec = summary.spec
     print(f"{spec.victim}, SPC {spec.spc}, seed {spec.seed}, {spec.made_by}, {spec.precision}")
@@ -174,7 +174,7 @@ def print_outcome(run: Run, summary: RunSummary) -> None:
 
 
 def _classes(victim: str) -> Sequence[str]:
-    """The names of its classes; none where the victim or its data set is gone."""
+    """The names of the victim's classes; empty if the victim or its data set is missing."""
     try:
         return read_card(find_cards(settings.victim_folders())[victim]).dataset_info.classes
     except (KeyError, UserError):

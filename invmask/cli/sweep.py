@@ -1,4 +1,4 @@
-"""`sweep`: a grid of cases through the workers, as one command that goes on where it was interrupted."""
+"""`sweep`: run a grid of cases on the workers. The command resumes where it was interrupted."""
 
 import argparse
 import contextlib
@@ -50,16 +50,16 @@ from invmask.victims.victim import find_cards
 T = TypeVar("T", int, float)
 LOOK_SECONDS = 0.5
 ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
-# Somebody paused it from elsewhere: it shall not keep its place from others for ever. The next sweep goes on with it.
+# States of a run that was paused from elsewhere. It gives up its place to others; the next sweep resumes it.
 PAUSED = (RunState.PAUSED, RunState.NEW)
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Do every case that is not done yet; returns 1 if some have no result.
+    """Run every case that is not done yet; returns 1 if some cases have no result, else 0.
 
     Raises:
-        UserError: a mistake in what is asked for or in the settings of the machine, or a data set that is not there;
-            nothing is begun then.
+        UserError: a mistake in the arguments or in the machine's settings, or a data set is missing. Nothing is begun
+            then.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", arguments.name):
         raise UserError("A sweep's name has letters, digits, - and _, at most 40 of them.")
@@ -105,10 +105,10 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 
 def words(text: str) -> list[str]:
-    """`a,b` as a list, without doubles.
+    """`a,b` as a list, without duplicates.
 
     Raises:
-        UserError: there is nothing in it.
+        UserError: the list is empty.
     """
     found = list(dict.fromkeys(word for word in (part.strip() for part in text.split(",")) if word))
     if not found:
@@ -120,7 +120,7 @@ def numbers(text: str, kind: Callable[[str], T], sentence: str) -> list[T]:
     """`1,2` as numbers, none below 0.
 
     Raises:
-        UserError: with `sentence`, where one is none.
+        UserError: an entry is not a number or is below 0; `sentence` is the message.
     """
     found = []
     for word in words(text):
@@ -135,13 +135,13 @@ def numbers(text: str, kind: Callable[[str], T], sentence: str) -> list[T]:
 
 
 def file_of(folder: Path, case: Case) -> Path:
-    """Where a case's result lies: in a file of before names told precision and device, if that is the same case."""
+    """The file of a case's result. An older file, named without precision and device, is used if it is this case."""
     earlier = folder / f"{case.earlier_name}.json"
     try:
         found = read_case(earlier)
         is_the_same = case.is_of(found) or (found.problem is not None and found.precision == UNKNOWN)
     except UserError:
-        # A damaged file is done again.
+        # A case with a damaged file is run again.
         is_the_same = earlier.exists()
     return earlier if is_the_same else folder / f"{case.name}.json"
 
@@ -151,7 +151,7 @@ def _write(folder: Path, case: Case, result: CaseResult) -> None:
 
 
 class Here:
-    """What this machine makes of cases, for one pass over many: what they have in common is looked up once."""
+    """The settings that cases have on this machine. What many cases share is looked up once."""
 
     def __init__(self) -> None:
         self.weights = lru_cache(maxsize=None)(_weights)
@@ -160,15 +160,15 @@ class Here:
         )
 
     def config(self, case: Case) -> DefenseConfig:
-        """The settings that the case would have now."""
+        """The settings that the case would be run with now."""
         return replace(self._spec(case.plan.name, (case.defense, case.preset)).config, seed=case.seed)
 
 
 def is_done(folder: Path, case: Case, here: Here | None = None) -> bool:
-    """Whether it has measures, of the settings and the arithmetic that it would have now, and of the weights here.
+    """Whether the case has a result with today's settings, precision and device, and with the weights on this machine.
 
     Args:
-        here: of a pass over many cases.
+        here: shared between calls when many cases are checked.
     """
     here = here or Here()
     try:
@@ -177,7 +177,7 @@ def is_done(folder: Path, case: Case, here: Here | None = None) -> bool:
         settings_then = entry.config.from_json(found.details.get("settings", {}))
     except (UserError, TypeError):
         return False
-    # A victim that is not there, as where only results were taken along, does not make them another's.
+    # If the victim is missing (only results were copied), the result still counts.
     weights, weights_here = found.details.get("weights"), here.weights(case.plan.name)
     settings_now = here.config(case)
     if weights_here is None and is_transformer(case.plan.architecture):
@@ -187,11 +187,11 @@ def is_done(folder: Path, case: Case, here: Here | None = None) -> bool:
 
 
 def check_before(cases: list[Case]) -> None:
-    """Find what would end the sweep only after hours of training.
+    """Find mistakes now that would otherwise end the sweep after hours of training.
 
     Raises:
-        UserError: the machine has no such device, a full data set is needed for training and not there, the images that
-            defences need are not, or there are fewer of a class.
+        UserError: the machine has no such device; a full data set that training needs is missing; the images that
+            defences need are missing; or a class has too few of them.
     """
     check_device(settings.device())
     needed = {plan.dataset for plan in _missing(cases).values()}
@@ -212,10 +212,10 @@ def _missing(cases: list[Case]) -> dict[str, Plan]:
 
 
 def train_missing(cases: list[Case], epochs: int | None) -> dict[str, str]:
-    """Train every victim that the cases need and nobody has.
+    """Train every victim that the cases need and that is missing.
 
     Returns:
-        For each that could not be trained, why, as a sentence.
+        For each victim that could not be trained, the reason as a sentence.
     """
     missing, problems = _missing(cases), {}
     if missing:
@@ -230,17 +230,17 @@ def train_missing(cases: list[Case], epochs: int | None) -> dict[str, str]:
 
 
 def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[NoReturn]") -> None:
-    """Hand the cases to the workers and store each as it ends. Whatever ends it early, it pauses the runs it began.
+    """Hand the cases to the workers and store each result. If the sweep ends early, its runs are paused.
 
     Args:
-        at_once: so many under way; None for as many as the workers can have.
+        at_once: number of runs under way at a time; None for as many as the workers can take.
     """
     if not cases:
         return
     runs, waiting, under_way = store(), list(reversed(cases)), dict[str, tuple[Case, Run]]()
     known = Known(runs)
     executor = Executor(runs).start()
-    # Of a scheduler's workers elsewhere, each has its own machine's cores as far as is known here.
+    # The cores of an existing scheduler's workers are not known here; assume that each has its own machine.
     side_by_side = min(len(cases), at_once or executor.places) if executor.scheduler is None else 1
     threads = settings.threads(side_by_side)
     told, seen_paused = None, set[str]()
@@ -253,7 +253,7 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
             for name, (case, run) in list(under_way.items()):
                 summary = _summary(run)
                 paused = summary is not None and summary.state in PAUSED
-                # Looked at in the moment of its end, a run may seem paused.
+                # A run that is just ending may look paused.
                 twice = paused and name in seen_paused
                 (seen_paused.add if paused else seen_paused.discard)(name)
                 if summary is None or summary.state in ENDED or twice:
@@ -273,7 +273,7 @@ def run_cases(cases: list[Case], folder: Path, at_once: int | None, bar: "tqdm[N
 
 
 def pause_all(runs: RunStore, begun: list[Run]) -> None:
-    """Pause runs; one that cannot be paused leaves none of the others going."""
+    """Pause all of these runs. If one cannot be paused, the others still are."""
     going = []
     for run in begun:
         try:
@@ -284,10 +284,10 @@ def pause_all(runs: RunStore, begun: list[Run]) -> None:
 
 
 def begin(runs: RunStore, case: Case, threads: int, known: Known) -> Run:
-    """The case's run: one that is there with exactly these settings, or a new one; wanted to its end.
+    """The case's run: an existing run with exactly these settings, or a new one. It is asked to run to its end.
 
     Args:
-        threads: of a new one; one that is there keeps its own.
+        threads: threads of a new run; an existing run keeps its own number.
     """
     spec = replace(_spec(case), threads=threads)
     found = next((run for run in known.of(spec) if _same(run, spec)), None)
@@ -321,7 +321,7 @@ def _weights(victim: str) -> str | None:
 
 
 def _summary(run: Run) -> RunSummary | None:
-    """None where the run was deleted."""
+    """The run's summary; None if the run was deleted."""
     try:
         return run.summary()
     except UserError:

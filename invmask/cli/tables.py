@@ -1,4 +1,4 @@
-"""Results as people read them in a terminal, and as programs do."""
+"""Output for a terminal, as tables, and for programs, as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def print_json(value: Any) -> None:
-    """Alone on stdout."""
+    """Print a value as JSON on stdout."""
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they need; every column but the first is aligned to the right if it looks like numbers."""
+    """Print a table with columns as wide as needed. Columns of numbers, except the first, are aligned to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     numeric = [all(row[column][:1].isdigit() or row[column] == "-" for row in rows) for column in range(len(head))]
     for row in (head, *rows):
@@ -23,5 +23,5 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def per_cent(share: float | None) -> str:
-    """One decimal; a dash for what does not exist."""
+    """A share in [0, 1] in per cent with one decimal; a dash for None."""
     return "-" if share is None else f"{100 * share:.1f}"

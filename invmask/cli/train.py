@@ -1,4 +1,4 @@
-"""`train` and `data`: victims made anew, and the full data set that this takes."""
+"""`train` and `data`: train victims, and fetch the full data set that training needs."""
 
 import argparse
 import math
@@ -30,12 +30,12 @@ from invmask.victims.make import Plan, check_network, make_victim
 from invmask.victims.recipe import Stage, recipe_of
 from invmask.victims.victim import CLEAN, USUAL, VictimCard, find_cards, read_card
 
-# Of the target class: more of it, and its clean images are forgotten.
+# The largest share of the target class; with more, the victim would forget the clean images of that class.
 CLEAN_LABEL_SHARE = 0.5
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train a victim. What is not said is as in the card of that name if there is one, else as in the recipe."""
+    """Train a victim. Settings not given come from the card of that name if there is one, else from the recipe."""
     torch.set_num_threads(arguments.threads or settings.threads())
     out = Path(arguments.out).expanduser() if arguments.out else settings.victim_folders()[-1]
     plan, like = plan_of(arguments)
@@ -51,7 +51,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _check_name(plan: Plan, out: Path) -> None:
-    """Raises UserError where the victim would not be found by its name, or would take another one's place."""
+    """Raise UserError if the victim could not be found by its name, or would replace a different victim."""
     card = _card_of(plan, [out])
     known = card or _card_of(plan, settings.victim_folders())
     usual = known.attack_settings if known is not None else {}
@@ -74,7 +74,7 @@ def _check_name(plan: Plan, out: Path) -> None:
 
 
 def _card_of(plan: Plan, folders: list[Path]) -> VictimCard | None:
-    """The card of the victim's name, where that is of the same kind."""
+    """The existing card with the victim's name, if it describes the same kind of victim; else None."""
     path = find_cards(folders).get(plan.name)
     card = read_card(path) if path is not None else None
     if card is None:
@@ -86,7 +86,7 @@ def _card_of(plan: Plan, folders: list[Path]) -> VictimCard | None:
 
 
 def _completed(plan: Plan, card: VictimCard | None) -> Plan:
-    """The plan with the card's settings of the attack where it says none."""
+    """The plan, with the attack's settings from the card if the plan has none."""
     return plan if card is None else replace(plan, settings={**card.attack_settings, **plan.settings})
 
 
@@ -99,13 +99,13 @@ def carry_out(
     device: str | None = None,
     like: VictimCard | None = None,
 ) -> VictimCard:
-    """Train what is planned, with a progress bar; None for what the card of that name has, or else the recipe.
+    """Train the planned victim. An argument that is None comes from the card of that name, or else from the recipe.
 
     Args:
-        like: trained as this one was, where there is no card of the victim's own name.
+        like: the card to take training settings from if there is no card with the victim's own name.
 
     Raises:
-        UserError: no such device, or the data set is not there.
+        UserError: no such device, or the data set is missing.
     """
     device = device or settings.device()
     from invmask.runs.work.bench import check_device
@@ -126,10 +126,10 @@ def carry_out(
 
 
 def plan_of(arguments: argparse.Namespace) -> tuple[Plan, VictimCard | None]:
-    """What was asked for, and the card of the victim that it shall be like.
+    """The plan that the arguments describe, and the card of the victim named as a model for it.
 
     Raises:
-        UserError: something of it does not exist, or does not go together.
+        UserError: something named in the arguments does not exist, or the arguments contradict each other.
     """
     if (arguments.victim is None) == (arguments.attack is None):
         raise UserError("Say what to train either as a victim's name or by --attack; see 'train --help'.")
@@ -155,12 +155,12 @@ def plan_of(arguments: argparse.Namespace) -> tuple[Plan, VictimCard | None]:
     plan = replace(plan, called=arguments.name or plan.called)
     plan = replace(plan, settings={**plan.settings, **_settings(plan.attack, arguments)})
     plan.check()
-    # Another network, say a transformer, is trained in another way.
+    # A different network, such as a transformer, is trained differently.
     return plan, like if like is not None and like.architecture == plan.architecture else None
 
 
 def _again(card: VictimCard) -> Plan:
-    """The plan of a victim that there is, whatever it was called."""
+    """The plan of an existing victim, whatever its name."""
     plan = Plan(card.dataset, card.architecture, card.attack, labels=card.labels, settings=dict(card.attack_settings))
     if card.attack != CLEAN:
         plan = replace(plan, poisoning_ratio=card.poisoning_ratio, target_label=card.target_label or 0)
@@ -178,10 +178,10 @@ def _settings(attack: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def named(name: str) -> Plan:
-    """What a victim's name says (see `victims.victim_name`); an attack in front means the embedded victims.
+    """Parse a victim's name (see `victims.victim_name`). One that begins with an attack means an embedded victim.
 
     Raises:
-        UserError: that is no victim's name, or part of it does not exist.
+        UserError: it is not a victim's name, or a part of it does not exist.
     """
     given = name.split("-")
     if len(given) == 1 or given[0] in (*ATTACKS, CLEAN):
@@ -211,7 +211,7 @@ def named(name: str) -> Plan:
 
 
 def stages_of(of: VictimCard | Plan, epochs: int | None, seed: int | None, precision: str) -> tuple[Stage, ...]:
-    """The card's stages of training, or the recipe's for what is planned, with what was asked for changed."""
+    """The stages of training from the card, or from the recipe for a plan, with the given arguments changed."""
     stages: Sequence[Stage] = recipe_of(of.attack, of.architecture)
     recorded = of.training.get("stages") if isinstance(of, VictimCard) else None
     if recorded:
@@ -244,13 +244,13 @@ def _config(stage: dict[str, Any]) -> TrainingConfig:
         return config
     if config.optimizer == "adamw":
         return replace(config, least_momentum=config.momentum)
-    # Cards of before `least_momentum` name one that SGD never had.
+    # Older cards, from before `least_momentum`, name a value that SGD never used.
     usual = TrainingConfig()
     return replace(config, momentum=usual.momentum, least_momentum=usual.least_momentum)
 
 
 def fetch(dataset: str) -> int:
-    """Fetch a full data set, draw the images for defences where none come with invmask, print where the set lies."""
+    """Fetch a full data set, draw images for defences if none come with invmask, and print where the set is."""
     root, info = settings.data_folder(), dataset_info(dataset)
     print(f"Fetching {info.title} unless it is there.", file=sys.stderr)
     folder = fetch_dataset(dataset, root)
@@ -263,7 +263,7 @@ def fetch(dataset: str) -> int:
 
 
 class _Bar:
-    """Steps of the epoch in hand on stderr; nothing before the first, for until then it may turn out a mistake."""
+    """A progress bar of the current epoch on stderr. It appears with the first step, after possible error messages."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -278,7 +278,7 @@ class _Bar:
             self.bar.close()
 
     def step(self, step: int, steps: int) -> None:
-        """`step` of `steps` in this epoch."""
+        """Show step `step` of `steps` in this epoch."""
         if self.bar is None:
             self.bar = tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=0.5)
         if step == 1:
@@ -287,11 +287,11 @@ class _Bar:
         self.bar.update()
 
     def resume(self, epochs: int) -> None:
-        """So many were done before."""
+        """Note that `epochs` epochs were done before."""
         self.done += epochs
 
     def epoch(self, report: EpochReport) -> None:
-        """An epoch is over."""
+        """Show the report of a finished epoch."""
         self.done += 1
         if self.bar is not None:
             measured = f"{report.measure} {100 * report.accuracy:.1f} %"

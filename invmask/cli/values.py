@@ -1,4 +1,4 @@
-"""Settings as people write them: NAME=VALUE."""
+"""Settings as users write them: NAME=VALUE."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def changes(given: list[str], kinds: dict[str, type], whose: str) -> dict[str, Any]:
-    """Settings from NAME=VALUE.
+    """Parse settings given as NAME=VALUE.
 
     Args:
         kinds: each setting's type.
-        whose: who has the settings, for complaints.
+        whose: the owner of the settings, for error messages.
 
     Raises:
         UserError: no such setting, or a value of another kind.

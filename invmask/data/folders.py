@@ -1,4 +1,4 @@
-"""Data sets that are folders of pictures, one folder a class: Tiny-ImageNet, and one's own in the style of ImageNet."""
+"""Data sets that are folders of pictures, one folder per class: Tiny-ImageNet, and the user's own folders."""
 
 import contextlib
 import re
@@ -16,16 +16,18 @@ from invmask.errors import UserError
 TINY_FOLDER = "tiny-imagenet-200"
 TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 FOLDER = "folder:"
-"""Before the name of a folder of one's own: ``folder:pets``, or ``folder:pets@128`` for images of 128x128."""
+"""Prefix for a user's folder: ``folder:pets``, or ``folder:pets@128`` for images of 128x128."""
 FOLDER_SIDE = 64
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def read_tiny_imagenet(root: Path, train: bool) -> LabelledImages:
-    """Tiny-ImageNet's training images, or its validation images, which serve as the test set. Labels follow the wnids.
+    """Tiny-ImageNet's training images, or its validation images, which serve as the test set.
+
+    Labels follow the order of the synset numbers (wnids).
 
     Raises:
-        UserError: it is not there, or damaged.
+        UserError: it is missing or damaged.
     """
     folder = root / TINY_FOLDER
     if not folder.is_dir():
@@ -51,10 +53,10 @@ def read_tiny_imagenet(root: Path, train: bool) -> LabelledImages:
 
 
 def fetch_tiny_imagenet(root: Path) -> Path:
-    """Fetch Tiny-ImageNet into `root` unless it is there; returns its folder.
+    """Fetch Tiny-ImageNet into `root` if it is missing; returns its folder.
 
     Raises:
-        UserError: it cannot be reached; says what to put where.
+        UserError: it cannot be reached; the message says which files to put where.
     """
     from torchvision.datasets import utils
 
@@ -73,18 +75,18 @@ def fetch_tiny_imagenet(root: Path) -> Path:
 
 
 def is_folder(dataset: str) -> bool:
-    """Whether this is the name of a folder of one's own."""
+    """Whether this is the name of a user's folder."""
     return dataset.startswith(FOLDER)
 
 
 def folder_info(dataset: str, root: Path) -> DatasetInfo:
-    """What a folder of one's own is: a class for each folder in its folder `train`, in the order of their names.
+    """Describe a user's folder: one class for each subfolder of `train`, in alphabetical order.
 
     Args:
         dataset: ``folder:NAME`` or ``folder:NAME@SIDE``, of the folder NAME in `root`.
 
     Raises:
-        UserError: not such a name, or no such folder.
+        UserError: the name has another form, or there is no such folder.
     """
     match = re.fullmatch(rf"{FOLDER}([A-Za-z0-9_.]+)(?:@([1-9]\d{{0,3}}))?", dataset)
     if match is None or set(match[1]) == {"."} or not 8 <= int(match[2] or FOLDER_SIDE) <= 1024:
@@ -115,10 +117,10 @@ def folder_info(dataset: str, root: Path) -> DatasetInfo:
 
 
 def read_folder(info: DatasetInfo, train: bool) -> LabelledImages:
-    """The pictures of a folder of one's own, the shorter side resized to the info's and the middle cut out.
+    """Read the pictures of a user's folder: the shorter side is resized to the info's side, then the centre is cropped.
 
     Raises:
-        UserError: no test pictures, other classes among them, or a file that is no picture.
+        UserError: there are no test pictures; they have other classes; or a file is not a picture.
     """
     from torchvision.datasets import ImageFolder
 
@@ -149,7 +151,7 @@ def _pictures(files: list[tuple[Path, int]], side: int) -> Iterator[tuple[Image.
         except Image.DecompressionBombError as error:
             raise OSError(f"the picture {path} is too large; make it smaller") from error
         except SyntaxError as error:
-            # Pillow's word for a PNG with a broken part.
+            # Pillow raises this for a PNG with a broken chunk.
             raise OSError(f"the picture {path} is damaged; delete it or put it there again") from error
         if picture.size != (side, side):
             short = min(picture.size)

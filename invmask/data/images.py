@@ -1,4 +1,4 @@
-"""Labelled images in memory, and what is known of each data set."""
+"""Labelled images in memory, and the description of each data set."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from invmask.data import classes
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a data set is.
+    """The description of a data set.
 
     Attributes:
-        name, title: in names of victims, and on screen.
+        name, title: the name used in victims' names, and the title on screen.
         classes: their names, in the order of the labels.
-        mean, std: what images are normalised with, one number a channel, in the units of [0, 1].
-        shape: C, H, W of an image as it is used.
-        train, test: how many images the parts have; 0 where that is not fixed.
-        mirrors: whether an image keeps its class when left and right are exchanged.
-        balanced: whether its training set has as many images of every class.
+        mean, std: normalisation of images, one number per channel, in the units of [0, 1].
+        shape: C, H, W of an image as networks see it.
+        train, test: number of images in each part; 0 if it is not fixed.
+        mirrors: whether a mirrored image (left to right) keeps its class.
+        balanced: whether its training set has equally many images of every class.
         source, citation: where it comes from.
     """
 
@@ -66,7 +66,7 @@ GTSRB = DatasetInfo(
     name="gtsrb",
     title="GTSRB",
     classes=classes.GTSRB,
-    # The backdoor benchmarks leave it as it is, and their checkpoints expect that.
+    # The backdoor benchmarks do not normalise it, and their checkpoints expect that.
     mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0),
     shape=(3, 32, 32),
@@ -121,7 +121,7 @@ MNIST = DatasetInfo(
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info for info in (CIFAR10, CIFAR100, GTSRB, TINY_IMAGENET, FASHION_MNIST, MNIST)
 }
-"""Those that are the same everywhere; `data.registry.dataset_info` knows folders of one's own as well."""
+"""The published data sets by name; `data.registry.dataset_info` also knows the user's folders."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Make the images that a defence needs out of a full data set, drawn by seed."""
+"""Draw the images that a defence needs from a full data set, with a fixed seed."""
 
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,22 @@ from invmask.data.registry import dataset_info, load_dataset
 from invmask.errors import UserError
 
 TEST_IMAGES = 2_000
-"""About as many test images, the same number of every class."""
+"""Approximate number of test images; the same number of every class."""
 MOST_PIXELS = 1 << 26
-"""Of a part. A sheet of many more is not opened again, and as numbers the images would not fit into memory."""
+"""Most pixels in a part. Pillow refuses much larger sheets, and their images would not fit into memory."""
 SEEDS: dict[Part, int] = {"budget": 2025, "test": 2026}
 
 
 def prepare(dataset: str, root: Path, folder: Path) -> None:
     """Write both parts into `folder`: at most 100 clean training images of every class, and test images.
 
-    Of images so large that a part would have more than 64 megapixels, fewer.
+    If a part would have more than 64 megapixels, it gets fewer images.
 
     Args:
         root: the data folder with the full set.
 
     Raises:
-        UserError: the full set is not there, or cannot be read, or one image of every class is too much already.
+        UserError: the full set is missing or cannot be read, or even one image per class is too many pixels.
     """
     info = dataset_info(dataset)
     classes = {"classes": list(info.classes)} if is_folder(dataset) else {}
@@ -48,6 +48,6 @@ def prepare(dataset: str, root: Path, folder: Path) -> None:
         how = f"{per_class} images of every class of the {of} set, seed {SEEDS[part]}"
         about = {"source": f"{info.title}, {info.source}", "citation": info.citation, "drawn": how, **classes}
         drawn[part] = images.take(chosen), chosen, about
-    # Only now: half a set of images would be taken for a damaged one.
+    # Move both parts into place at the end: one part alone would be taken for a damaged set.
     for part, (images, chosen, about) in drawn.items():
         write_part(folder, part, images, chosen, about)

@@ -1,4 +1,4 @@
-"""Every data set by name: what it is, how its files are read, and how they are fetched."""
+"""Every data set by name: its description, how its files are read, and how they are fetched."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from invmask.errors import UserError
 
 
 def dataset_info(dataset: str) -> DatasetInfo:
-    """What a data set is.
+    """The description of a data set.
 
     Args:
-        dataset: a name in `DATASETS`, or a folder of one's own in the data folder (see `data.folders.folder_info`).
+        dataset: a name in `DATASETS`, or a user's folder in the data folder (see `data.folders.folder_info`).
 
     Raises:
         UserError: there is no such data set.
@@ -32,7 +32,7 @@ def load_dataset(dataset: str, root: Path, train: bool) -> LabelledImages:
         root: the data folder.
 
     Raises:
-        UserError: no such data set, not there, or not what it is published to be.
+        UserError: no such data set, its files are missing, or they differ from the published data set.
     """
     info = dataset_info(dataset)
     if info is CIFAR10:
@@ -45,7 +45,7 @@ def load_dataset(dataset: str, root: Path, train: bool) -> LabelledImages:
 
 
 def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
-    """The files as they are, however many; see `load_dataset`. Not for CIFAR-10, which has two forms."""
+    """Read a data set's files without checking the number of images; see `load_dataset`. Not for CIFAR-10."""
     if folders.is_folder(info.name):
         return folders.read_folder(info, train)
     if info is TINY_IMAGENET:
@@ -54,7 +54,7 @@ def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
 
 
 def is_fetched(dataset: str, root: Path) -> bool:
-    """Whether the full set lies in `root`; a folder of one's own does.
+    """Whether the full data set is in `root`. This is always true for a user's folder.
 
     Raises:
         UserError: there is no such data set.
@@ -71,13 +71,13 @@ def is_fetched(dataset: str, root: Path) -> bool:
 
 
 def fetch_dataset(dataset: str, root: Path) -> Path:
-    """Fetch a data set into `root` unless it is there; a folder of one's own is where it is.
+    """Fetch a data set into `root` if it is missing. A user's folder stays where it is.
 
     Returns:
         The folder that holds it.
 
     Raises:
-        UserError: no such data set, or it cannot be reached; says what to put where.
+        UserError: no such data set, or it cannot be reached; the message says which files to put where.
     """
     info = dataset_info(dataset)
     if folders.is_folder(dataset):

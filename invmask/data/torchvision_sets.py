@@ -1,4 +1,4 @@
-"""Data sets in the form in which their authors give them out, read by torchvision's classes."""
+"""Data sets in the form that their authors publish, read by torchvision's classes."""
 
 import contextlib
 import gzip
@@ -24,7 +24,7 @@ FOLDERS = {
     FASHION_MNIST.name: "FashionMNIST",
     MNIST.name: "MNIST",
 }
-"""In the data folder, as torchvision expects them."""
+"""Folders in the data folder, by data set, as torchvision expects them."""
 FILES = {
     CIFAR100.name: "the folder cifar-100-python of cifar-100-python.tar.gz",
     GTSRB.name: "a folder gtsrb with GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip "
@@ -33,14 +33,14 @@ FILES = {
     "dataset-fashion-mnist)",
     MNIST.name: "the four unpacked files *-ubyte as MNIST/raw",
 }
-"""What to put there by hand."""
+"""Files that the user can put there by hand, by data set."""
 
 
 def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
-    """One part of a data set, in the order of its files; GTSRB's signs are resized to 32x32.
+    """Read one part of a data set, in the order of its files. GTSRB's images are resized to 32x32.
 
     Raises:
-        UserError: it is not there, or damaged.
+        UserError: it is missing or damaged.
     """
     try:
         dataset = _open(info, root, train)
@@ -60,13 +60,13 @@ def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
 
 
 def fetch(info: DatasetInfo, root: Path) -> Path:
-    """Fetch a data set into `root` unless it is there.
+    """Fetch a data set into `root` if it is missing.
 
     Returns:
         The folder that now holds it.
 
     Raises:
-        UserError: it cannot be reached; says what to put where.
+        UserError: it cannot be reached; the message says which files to put where.
     """
     folder = root / FOLDERS[info.name]
     if folder.is_dir():
@@ -76,7 +76,7 @@ def fetch(info: DatasetInfo, root: Path) -> Path:
             if info is FASHION_MNIST and DEBIAN_FASHION_MNIST.is_dir():
                 _unpack(DEBIAN_FASHION_MNIST, scratch / folder.name / "raw")
             else:
-                # Whatever torchvision says of its progress is no result.
+                # Torchvision's progress messages must not mix with results on stdout.
                 with contextlib.redirect_stdout(sys.stderr):
                     for train in (True, False):
                         _open(info, scratch, train, download=True)
@@ -89,10 +89,10 @@ def fetch(info: DatasetInfo, root: Path) -> Path:
 
 @contextlib.contextmanager
 def whole_or_not(folder: Path) -> Iterator[Path]:
-    """A directory beside `folder`, out of which what has its name takes its place at the end.
+    """Yield a temporary directory beside `folder`; at the end, its entry named like `folder` is moved there.
 
-    A data set that was fetched in part, when somebody interrupted it, would be taken for the whole next time. Archives
-    that somebody put beside it are there, too: torchvision fetches none that it finds.
+    So an interrupted download is never taken for the whole data set. The temporary directory links archives that the
+    user has put beside `folder`, because torchvision does not download archives that it finds.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
@@ -111,7 +111,7 @@ def _open(info: DatasetInfo, root: Path, train: bool, download: bool = False) ->
     if info is GTSRB:
         return datasets.GTSRB(root, "train" if train else "test", download=download)
     classes = {CIFAR100.name: "CIFAR100", FASHION_MNIST.name: "FashionMNIST", MNIST.name: "MNIST"}
-    # Looked up by name when needed, so that a test can put another in its place.
+    # Looked up by name at each call, so that a test can replace it.
     return getattr(datasets, classes[info.name])(str(root), train=train, download=download)
 
 

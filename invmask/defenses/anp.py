@@ -1,13 +1,14 @@
-"""ANP, adversarial neuron pruning: cut the channels that small disturbances of the network make misclassify.
+"""ANP, adversarial neuron pruning: cut the channels whose small disturbance makes the network misclassify.
 
 D. Wu, Y. Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models, NeurIPS 2021, arXiv 2110.14430. A channel's
 output is multiplied by a mask value m. The mask minimises
 
     alpha L(m) + (1 - alpha) max over delta, xi of L(m + delta, (1 + xi) b),
 
-with L the cross entropy of the clean images, delta and xi in [-eps, eps] a channel, and b the biases of convolutions
-and BatchNorms. Channels whose m ends below a threshold are cut. The paper picks the threshold by measures that a
-defender does not have; here it is the largest one that keeps the clean answers. BatchNorm stays as it is throughout.
+where L is the cross entropy on the clean images, delta and xi are in [-eps, eps] for each channel, and b are the biases
+of convolutions and BatchNorms. Channels whose m ends below a threshold are cut. The paper picks the threshold by
+measures that a defender does not have. Here it is the largest threshold that keeps the accuracy on clean images.
+BatchNorm's statistics do not change.
 """
 
 from dataclasses import dataclass, replace
@@ -30,9 +31,9 @@ from invmask.masks.state import Masks
 
 LEARN, CUT = "learn", "cut"
 STEEPNESS = 40.0
-"""k, at which q reaches 0 and 1 to within 2e-9, so that every m there is can be said by a mask value."""
+"""k. With it q reaches 0 and 1 to within 2e-9, so that a mask value can express every m in [0, 1]."""
 COPIES = 4
-"""Random crops of every image that a threshold is judged on."""
+"""Number of random crops of every image on which a threshold is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,21 +78,22 @@ class ANPConfig(DefenseConfig):
 
     @property
     def thresholds(self) -> int:
-        """How many thresholds there are to try."""
+        """Number of thresholds to try."""
         return max(1, int(self.most_threshold / self.threshold_step + 1e-6))
 
 
 @dataclass(frozen=True)
 class ANPState:
-    """What the next round depends on.
+    """Everything that the next round depends on.
 
     Attributes:
         mask, velocity: m and SGD's momentum, float32 [channels].
-        generator: state of the generator that draws batches, disturbances and crops, uint8.
-        stage, round, round_in_stage: of the next round; rounds taken in all and in its stage.
-        threshold: the largest that kept the accuracy so far; 0 cuts nothing.
-        accuracy: with nothing cut, on the crops that thresholds are judged on; None before.
-        ended: why it has ended; None while there is more to do.
+        generator: state of the random generator for batches, disturbances and crops, uint8.
+        stage, round, round_in_stage: the stage of the next round; rounds taken in all, and in this stage.
+        threshold: the largest threshold so far that kept the accuracy; 0 cuts nothing.
+        accuracy: accuracy in [0, 1] with nothing cut, on the crops on which thresholds are judged; None before it is
+            measured.
+        ended: why the defence has ended; None while there is more to do.
     """
 
     mask: Tensor
@@ -112,8 +114,8 @@ class ANPState:
     paper="D. Wu, Y. Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models, NeurIPS 2021, arXiv 2110.14430",
     explanation="Learns which channels make the network misclassify when they are disturbed a little, and cuts them.",
     config=ANPConfig,
-    # Chosen on the small CNN of Fashion-MNIST with its test images in view: the fewer channels there are, the more each
-    # does, and with the published steps and disturbance the mask of such a network never settles.
+    # Chosen on the small CNN of Fashion-MNIST, with a look at its test images. In a network with few channels each
+    # channel matters more, and with the published steps and disturbance its mask never settles.
     presets={"default": replace(ANPConfig(), disturbance=0.1, learning_rate=0.02), "paper": ANPConfig()},
     preset_words={
         "default": "smaller steps and disturbances, for networks narrower than the authors'.",
@@ -248,13 +250,14 @@ class ANP:
 def mask_gradient(
     subject: Subject, mask: Tensor, images: Tensor, labels: Tensor, config: ANPConfig, generator: torch.Generator
 ) -> tuple[Tensor, tuple[float, float]]:
-    """The gradient of alpha L(m) + (1 - alpha) L(m + delta, (1 + xi) b) by m, at the delta and xi that one step finds.
+    """The gradient of alpha L(m) + (1 - alpha) L(m + delta, (1 + xi) b) with respect to m.
 
-    That step goes from a random place eps along the gradient's sign, and stays within eps.
+    delta and xi come from one ascent step: from a uniformly random point it goes eps along the gradient's sign, and the
+    result is clipped to [-eps, eps].
 
     Args:
-        mask: m, [channels].
-        images, labels: of the batch.
+        mask: m, [channels] in [0, 1].
+        images, labels: the batch, float [N, C, H, W] in [0, 1] and int64 [N].
 
     Returns:
         The gradient [channels], and the two losses in nats.
@@ -279,14 +282,14 @@ def mask_gradient(
 
 
 def labels_of(subject: Subject) -> Tensor:
-    """The images' classes, int64 [N]; what the network itself says of them where nobody gave any."""
+    """The images' classes, int64 [N]. If no labels were given, these are the network's own predictions."""
     if subject.labels is not None:
         return subject.labels
     return subject.answers(subject.reference, subject.images).argmax(1)
 
 
 def hard(mask: Tensor, threshold: float) -> Tensor:
-    """0 for channels whose m is below the threshold, 1 for all others."""
+    """Gates [channels]: 0 for channels whose m is below the threshold, 1 for all others."""
     return (mask >= threshold).to(mask)
 
 

@@ -1,4 +1,4 @@
-"""What every defence is: a stepper. One driver serves the dashboard, the command line, tests and benchmarks.
+"""The interface of every defence: a stepper. One driver serves dashboard, command line, tests and benchmarks.
 
 A defence sees a model and a clean budget, never a trigger, a target label or test data.
 """
@@ -17,7 +17,7 @@ from invmask.masks.repair import Network, Repair
 from invmask.masks.state import MaskLayout
 
 PASS_SIZE = 256
-"""Images a pass without a gradient."""
+"""Images per pass without a gradient."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Subject:
         model: the victim in eval mode, weights frozen; private to the defence (see `masks.attach.sharing_copy`).
         images: the clean budget, float32 [N, C, H, W] in [0, 1].
         num_classes: number of logits K.
-        labels: the images' true classes, int64 [N]; None where nobody gave them, as to a defence that needs none.
-        precision: arithmetic of the networks' passes.
-        mirrors: whether an image keeps its class when left and right are exchanged.
+        labels: the images' true classes, int64 [N]; None if they are not given, as for a defence that needs none.
+        precision: the number format in which networks run.
+        mirrors: whether a mirrored image (left to right) keeps its class.
     """
 
     model: nn.Module
@@ -57,13 +57,13 @@ class Subject:
 
     @cached_property
     def reference(self) -> ConstantView:
-        """The unmasked network, made ready once for the many passes of a defence."""
+        """The unmasked network, prepared once for the many passes of a defence."""
         ones = torch.ones(self.layout.channels, dtype=self.images.dtype, device=self.device)
         return ConstantView(self.model, self.layout, ones)
 
     @torch.no_grad()
     def answers(self, network: Network, images: Tensor) -> Tensor:
-        """Softmax answers [N, K] of one view to images [N, C, H, W], without a gradient."""
+        """Softmax probabilities [N, K] of one view for images [N, C, H, W] in [0, 1], without a gradient."""
         with autocast(self.precision, self.device.type):
             logits = torch.cat([network(batch) for batch in images.split(PASS_SIZE)])
         return logits.softmax(1)
@@ -74,11 +74,10 @@ class Examples:
     """A few of the budget's images with the perturbations made for them in one round.
 
     Attributes:
-        indices: int64 [E], places in the budget.
+        indices: int64 [E], positions in the budget.
         perturbations: float32 [E, C, H, W], in the units of [0, 1]; may be negative.
-        probabilities: float32 [V, E, K], softmax answers to the perturbed images of each view of the repair (as it is
-            after the round).
-        one_for_all: whether the perturbation is one and the same for any image.
+        probabilities: float32 [V, E, K], softmax probabilities of each view for the perturbed images, after the round.
+        one_for_all: whether all images have the same perturbation.
     """
 
     indices: Tensor
@@ -89,14 +88,14 @@ class Examples:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """How well the perturbations of a round do, on its clean batch. Shares in [0, 1].
+    """How well the perturbations of a round work, on its clean batch. Shares are in [0, 1].
 
     Attributes:
-        flipped: share of images whose reference answer the perturbation changes.
-        flipped_to: for each label, how many images were flipped to it; length K.
-        inverse_agrees: share of the flipped images to which the inverse answers as the reference does.
-        pruned_restores: share of the flipped images to which the pruned view answers as the reference does to the
-            clean one.
+        flipped: share of images for which the perturbation changes the reference network's answer.
+        flipped_to: number of images flipped to each label; length K.
+        inverse_agrees: share of the flipped images for which the inverse view gives the same answer as the reference.
+        pruned_restores: share of the flipped images for which the pruned view gives the reference's answer to the clean
+            image.
         largest: largest absolute change of a pixel, in the units of [0, 1].
         samples: images in the batch.
     """
@@ -115,18 +114,17 @@ PORTRAITS = 12
 
 @dataclass(frozen=True)
 class Candidates:
-    """The smallest trigger found so far for each label, as a round of a search leaves them.
+    """The smallest trigger found so far for each label, after one round of a search.
 
     Attributes:
         family: the kind of trigger, by its name in `defenses.family_texts.FAMILY_WORDS`.
-        labels: int64 [P], rising; at most `PORTRAITS` of them, the smallest triggers'.
-        portraits: float32 [P, C, H, W] in [0, 1], a picture of each trigger.
+        labels: int64 [P], rising; the labels with the smallest triggers, at most `PORTRAITS`.
+        portraits: float32 [P, C, H, W] in [0, 1], one picture of each trigger.
         sizes: float32 [P], in the family's unit.
-        flips: float32 [P], the share in [0, 1] of the images that the trigger leads to its label.
-        searched: bool [P], whether the label is still looked at.
-        standing_out: the label whose trigger is smaller than the others' by enough; None where there is none yet.
-        lead: how far the smallest is ahead of the next, the logarithm of the sizes' ratio (nats); None before two
-            labels have been reached.
+        flips: float32 [P], share of images in [0, 1] that the trigger leads to its label.
+        searched: bool [P], whether the label is still searched.
+        standing_out: the label whose trigger is clearly smaller than all others; None if there is none yet.
+        lead: log of the second smallest size over the smallest size, in nats; None before two labels have been reached.
     """
 
     family: str
@@ -141,26 +139,26 @@ class Candidates:
 
 @runtime_checkable
 class Searching(Protocol):
-    """A defence that looks for the backdoor's label and trigger in its first stage."""
+    """A defence that searches for the backdoor's label and trigger in its first stage."""
 
     def candidates(self, subject: Subject, state: Any) -> Candidates | None:
-        """What the last round found; None where it was no round of the search."""
+        """What the last round found; None if it was not a round of the search."""
         ...
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one round tells. JSON all the way down; equal rounds give equal records.
+    """The record of one round, as JSON values only. Equal rounds give equal records.
 
     Attributes:
         round: counted over all stages, from 1.
         stage: the name of the stage that it belongs to.
         round_in_stage: from 1.
-        terms: every term of the loss by name, unweighted, before the step; nats, or what the registry entry says.
+        terms: every term of the loss by name, unweighted, before the step; in nats, or shares where the entry says so.
         total: the weighted sum that was minimised.
         counts: whole numbers by name, after the step.
-        notes: what else the defence tells, by name: numbers, words, truths or None.
-        synthesis: how its perturbations did; None in a round that made none.
+        notes: further values by name: numbers, strings, booleans or None.
+        synthesis: how well its perturbations work; None if the round made none.
         stage_ended: why the stage ended with this round, as the end of a sentence; None if it goes on.
     """
 
@@ -182,11 +180,11 @@ class Defense(Protocol[State]):
     """`init`, `step`, `done`. States are plain data and can be written to disk between any two rounds."""
 
     def init(self, subject: Subject) -> State:
-        """The state before the first round."""
+        """Return the state before the first round."""
         ...
 
     def step(self, subject: Subject, state: State) -> tuple[State, Record]:
-        """One round. The state given is left unchanged."""
+        """Take one round; returns the new state and the round's record. `state` is left unchanged."""
         ...
 
     def stage(self, state: State) -> str:
@@ -198,7 +196,7 @@ class Defense(Protocol[State]):
         ...
 
     def repair(self, state: State) -> Repair:
-        """What it has made of the network by now."""
+        """The repair of the network after the last round."""
         ...
 
     def examples(self, state: State) -> Examples | None:
@@ -206,11 +204,11 @@ class Defense(Protocol[State]):
         ...
 
     def pack(self, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The state as named tensors and JSON, exactly."""
+        """The exact state as named tensors and JSON values."""
         ...
 
     def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> State:
-        """The state from what `pack` gave."""
+        """Rebuild the state from what `pack` returned."""
         ...
 
 
@@ -226,7 +224,7 @@ def drive(
 
 
 def pack_fields(state: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A state that is a dataclass of tensors and JSON values, by field name. Infinity, which JSON lacks, as None."""
+    """Split a dataclass of tensors and JSON values, by field name. Infinity, which JSON lacks, becomes None."""
     tensors, numbers = {}, {}
     for each in fields(state):
         value = getattr(state, each.name)

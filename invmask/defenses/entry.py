@@ -1,4 +1,4 @@
-"""What a defence says of itself: pages, documents and commands are drawn from this. Nothing here needs torch."""
+"""A defence's description of itself, from which pages, documents and commands are made. Nothing here needs torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run with a name of its own.
+    """A named part of a run.
 
     Attributes:
-        name: in records and configs.
-        title, short: on screen; the short one where there is no room.
-        explanation: what it is for, in a sentence.
-        coming: what its next round does, in a few words that begin small.
+        name: its name in records and configs.
+        title, short: its titles on screen; the short one is for narrow places.
+        explanation: its purpose, in a sentence.
+        coming: what its next round does, in a few words that begin with a small letter.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Term:
-    """A term of what each round makes smaller.
+    """A term of the loss that each round makes smaller.
 
     Attributes:
-        title: on screen.
-        explanation: when it is low.
-        share: whether it is a share in [0, 1] rather than nats.
-        view: the view that it is about, whose colour it has; empty for none.
-        since: where it is empty at first, from when on it is there, such as `the second phase`; else empty.
+        title: its title on screen.
+        explanation: when the term is low.
+        share: whether it is a share in [0, 1]; otherwise it is in nats.
+        view: the view that it is about, which gives its colour; empty for none.
+        since: for a term that starts later, when it starts, such as `the second phase`; else empty.
     """
 
     title: str
@@ -51,14 +51,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a defence has to show; pages draw by it.
+    """What a defence can show. Pages are drawn accordingly.
 
     Attributes:
-        channels: it gives every channel a gate; else it changes the weights.
+        channels: it gives every channel a gate; otherwise it changes the weights.
         triggers: it synthesizes triggers.
         cuts: its gates can be turned into hard cuts.
-        invertible: it learns an inverse view of its own; that of other gates is their complement.
-        searches: it looks for the backdoor's label and trigger first (`defenses.base.Searching`).
+        invertible: it learns an inverse view; for other defences with gates, the inverse view is the complement.
+        searches: it first searches for the backdoor's label and trigger (`defenses.base.Searching`).
     """
 
     channels: bool
@@ -70,13 +70,13 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Course:
-    """A run so far, for the sentences that a defence says of it.
+    """A run so far, from which a defence makes sentences about it.
 
     Attributes:
-        stage: of the next round.
-        records: of all rounds so far.
+        stage: the stage of the next round.
+        records: the records of all rounds so far.
         classes: the classes' names.
-        images: how many clean images the budget has.
+        images: number of clean images in the budget.
     """
 
     config: Any
@@ -99,25 +99,25 @@ class Entry:
     """A defence in the registry.
 
     Attributes:
-        name: in commands, addresses and files.
+        name: its name in commands, addresses and files.
         title, family, paper: of the defence; the family is pruning, fine-tuning or trigger synthesis.
         explanation: what it does, in a sentence or two.
-        details: what a reader of its runs has to know beside that, in Markdown.
-        config: its settings' class.
-        presets: by name; the first is where one begins.
+        details: what a reader of its runs has to know in addition, in Markdown.
+        config: the class of its settings.
+        presets: its presets by name; the first is the default.
         preset_words: what each preset is, in a sentence.
-        stages: in order.
+        stages: its stages in order.
         terms: the terms of its loss by name, in the order in which they are drawn; `total` is the sum.
-        capabilities: what it has to show.
-        build: the stepper for a config.
-        on_transformers: what presets change where encoder blocks are masked.
-        exact: presets that run in float32 unless asked otherwise: in bfloat16 they would be another method.
+        capabilities: what it can show.
+        build: makes the stepper for a config.
+        on_transformers: settings that presets change for networks whose encoder blocks are masked.
+        exact: presets that run in float32 by default, because bfloat16 would change the method.
         axes: settings that curves of the page Tune may vary.
-        proposed: values of these that the page proposes.
-        now: what there is to say of the round at hand beside its stage; None for nothing.
-        found: what a run that has ended found out; None for nothing.
-        verdict: whether the network is backdoored, from a run's settings, the stage that it is in and what its rounds
-            noted; None where nothing tells.
+        proposed: values of these settings that the page proposes.
+        now: a sentence about the current round beside its stage; None for no sentence.
+        found: a sentence about what a finished run found; None for no sentence.
+        verdict: the verdict on the network, from a run's settings, its stage and the notes of its rounds; None if there
+            is no verdict.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Entry:
         """The preset of that name with some settings changed.
 
         Args:
-            transformer: for a network whose encoder blocks are masked.
+            transformer: whether the network is one whose encoder blocks are masked.
 
         Raises:
             UserError: no such preset, or a setting out of range.
@@ -156,12 +156,12 @@ class Entry:
         return preset_of(self.presets, self.on_transformers, name, transformer, changes)
 
     def stage(self, name: str) -> Stage:
-        """The stage of that name; one of a run of an earlier version goes by its name alone."""
+        """The stage of that name. A stage of an earlier version, which is not known now, has only its name."""
         unknown = Stage(name, name.capitalize(), name.capitalize(), "", "one more round")
         return next((stage for stage in self.stages if stage.name == name), unknown)
 
     def as_json(self) -> dict[str, Any]:
-        """What `defenses --json` says of it."""
+        """The entry as `defenses --json` prints it."""
         kept = ("title", "symbol", "explanation", "minimum", "maximum", "step", "whole", "basic")
         return {
             "name": self.name,

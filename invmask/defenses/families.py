@@ -1,8 +1,8 @@
-"""Families of triggers: what may be a backdoor's trigger, described by numbers that a gradient can move.
+"""Families of triggers: candidate triggers of a backdoor, described by parameters that gradient descent can change.
 
-A backdoor answers one trigger on any image. Which kind the attacker took is unknown, so a search tries several: each
-family says what the network answers with a trigger on, and how large the trigger is. Three change the images. The
-fourth changes none: it turns up channels that the clean answers can do without, as any trigger would in the end.
+A backdoor responds to one trigger on any image. The attacker's kind of trigger is unknown, so a search tries several
+families. Each family computes the network's outputs with a trigger on, and the trigger's size. Three families change
+the images. The fourth amplifies channels instead that the clean answers do not need, as any trigger finally does.
 """
 
 import math
@@ -20,12 +20,12 @@ from invmask.masks.repair import Network
 
 @dataclass(frozen=True)
 class Led:
-    """The network that triggers are sought for.
+    """The network for which triggers are searched.
 
     Attributes:
-        network: logits [N, K] of images.
-        gated: the same of images [N, C, H, W] with gates [N, channels] of their own on top, [N, K].
-        channels: how many it has.
+        network: maps images [N, C, H, W] to logits [N, K].
+        gated: maps images [N, C, H, W], each with its own gates [N, channels], to logits [N, K].
+        channels: number of masked channels.
         shape: C, H, W of its images.
     """
 
@@ -37,12 +37,12 @@ class Led:
 
 @dataclass(frozen=True)
 class Seen:
-    """What became of the images with L triggers on.
+    """The network's outputs for N images with L triggers on.
 
     Attributes:
         logits: [L, N, K].
-        price: what is made small for a small trigger, [L]; about 1 for one that takes all there is.
-        size: how large each trigger is, [L], in the unit that `family_texts` names; without a gradient.
+        price: the size penalty of each trigger, [L]; about 1 for the largest possible trigger.
+        size: the size of each trigger, [L], in the unit that `family_texts` names; without a gradient.
     """
 
     logits: Tensor
@@ -51,14 +51,15 @@ class Seen:
 
 
 class Family(Protocol):
-    """A kind of trigger. L triggers are handled at once, one a label.
+    """A kind of trigger. L triggers are handled at once, one per label.
 
     Attributes:
-        name: in records; its words are in `family_texts`.
-        rate: Adam's learning rate for its numbers.
-        weight: of the price at the start, in nats.
-        faster: the weight's change in a step.
-        memory: what share of the size before is kept in a step's size; above 0 where it depends on the step's images.
+        name: its name in records; its texts are in `family_texts`.
+        rate: Adam's learning rate for its parameters.
+        weight: initial weight of the price, in nats.
+        faster: factor by which the weight changes in a step.
+        memory: share of the previous size kept in a step's size (moving average); above 0 if the size depends on the
+            images.
     """
 
     @property
@@ -77,15 +78,16 @@ class Family(Protocol):
     def memory(self) -> float: ...
 
     def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
-        """Random numbers of `labels` triggers: float32 [L, ...], on the CPU."""
+        """Random initial parameters of `labels` triggers: float32 [L, ...], on the CPU."""
         ...
 
     def see(self, led: Led, numbers: Tensor, images: Tensor, answers: Tensor) -> Seen:
-        """Every trigger on every image.
+        """Apply every trigger to every image.
 
         Args:
+            numbers: the parameters of L triggers, [L, ...].
             images: [N, C, H, W] in [0, 1].
-            answers: the original's labels of them, int64 [N].
+            answers: the original network's labels for the images, int64 [N].
         """
         ...
 
@@ -95,7 +97,7 @@ class Family(Protocol):
 
 
 class OnImages(ABC):
-    """What the families have in common that change images."""
+    """The common part of the families that change images."""
 
     faster: float = 1.12
     memory: float = 0.0
@@ -109,7 +111,7 @@ class OnImages(ABC):
 
     @abstractmethod
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
-        """Every trigger on every image: [L, N, C, H, W] from images [N, C, H, W] in [0, 1]; stays in [0, 1]."""
+        """Put every trigger on every image [N, C, H, W] in [0, 1]; returns [L, N, C, H, W] in [0, 1]."""
 
     @abstractmethod
     def price(self, numbers: Tensor) -> Tensor:
@@ -143,7 +145,7 @@ class Patch(OnImages):
         return self._parts(numbers)[0].mean((1, 2, 3))
 
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
-        # On mid grey: what the mask leaves out is not part of the trigger.
+        # Drawn on mid grey, because pixels outside the mask do not belong to the trigger.
         return self.put_on(numbers, numbers.new_full((1, *image), 0.5))[:, 0]
 
     @staticmethod
@@ -154,7 +156,7 @@ class Patch(OnImages):
 
 @dataclass(frozen=True)
 class Smooth(OnImages):
-    """x' = x + d, clipped to [0, 1], with d [C, H, W] of at most so many cycles across the picture."""
+    """x' = x + d, clipped to [0, 1]; d [C, H, W] has at most `cycles` cycles across the picture."""
 
     name: str = "smooth"
     rate: float = 0.015
@@ -162,7 +164,7 @@ class Smooth(OnImages):
     cycles: float = 6.0
 
     def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
-        # Small: a label that a small change leads to is met while the changes grow.
+        # Start small, so that growing changes first reach the label that needs the smallest change.
         return 0.01 * torch.randn(labels, *led.shape, generator=generator)
 
     def put_on(self, numbers: Tensor, images: Tensor) -> Tensor:
@@ -176,13 +178,13 @@ class Smooth(OnImages):
 
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
         change = low_frequencies(numbers, self.cycles)
-        # Each at full contrast: how large it is says the size beside it.
+        # Each at full contrast; the size beside it says how large it is.
         return numbers.new_full(image, 0.5) + change / (2 * change.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-6))
 
 
 @dataclass(frozen=True)
 class Warp(OnImages):
-    """x' looks up every pixel a little aside, by a smooth field that a few displacements span."""
+    """x' samples every pixel from a nearby place, given by a smooth field interpolated from a few displacements."""
 
     name: str = "warp"
     rate: float = 0.15
@@ -198,10 +200,10 @@ class Warp(OnImages):
         field = self._field(numbers, height, width)
         unit = torch.eye(2, 3, device=images.device, dtype=images.dtype)[None]
         grid = F.affine_grid(unit, [1, 1, height, width], align_corners=False)
-        # The grid runs from -1 to 1 across the picture.
+        # grid_sample's coordinates run from -1 to 1 across the picture.
         scale = torch.tensor([2 / width, 2 / height], device=images.device, dtype=images.dtype)
         places = grid + field.permute(0, 2, 3, 1) * scale
-        # All images of a label are looked up at the same places: as channels of one picture they share the look-up.
+        # All images of a label are sampled at the same places. Stacked as channels they share one sampling.
         flat = images.reshape(1, count * channels, height, width).expand(labels, -1, -1, -1)
         warped = F.grid_sample(flat, places, padding_mode="border", align_corners=False)
         return warped.reshape(labels, count, channels, height, width)
@@ -213,7 +215,7 @@ class Warp(OnImages):
         return self._spread(numbers)
 
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
-        # Squared paper, warped.
+        # A grid of lines, warped.
         _, height, width = image
         down, across = torch.arange(height, device=numbers.device), torch.arange(width, device=numbers.device)
         lines = (down[:, None] % 4 == 0) | (across % 4 == 0)
@@ -225,7 +227,7 @@ class Warp(OnImages):
 
     @staticmethod
     def _field(numbers: Tensor, height: int, width: int) -> Tensor:
-        """Displacements of every pixel, [L, 2, H, W]: across and down, in pixels."""
+        """Displacement of every pixel, [L, 2, H, W]: across and down, in pixels."""
         return F.interpolate(numbers, (height, width), mode="bicubic", align_corners=True)
 
 
@@ -233,8 +235,9 @@ class Warp(OnImages):
 class Channels:
     """Gates 1 + kappa u that lead clean images to a label, while gates 1 - u keep the clean answers; u in [0, 1].
 
-    A backdoor's channels are there to lead to one label, and the clean answers do not need them. The price is what
-    cutting the channels costs: -log p[answer] with gates 1 - u. Ours; turning up is from no paper.
+    A backdoor's channels lead to one label, and the clean answers do not need them. The price is the cost of cutting
+    these
+    channels: -log p[answer] with gates 1 - u. Amplifying channels is our own idea, from no paper.
     """
 
     name: str = "channels"
@@ -245,7 +248,7 @@ class Channels:
     kappa: float = 2.0
 
     def start(self, labels: int, led: Led, generator: Generator) -> Tensor:
-        # A quarter of each channel: with less, few labels are led anywhere, with more, no answer is kept.
+        # u starts near 1/4: with less, few labels are reached; with more, the clean answers are lost.
         return 0.01 * torch.randn(labels, led.channels, generator=generator) - 1
 
     def see(self, led: Led, numbers: Tensor, images: Tensor, answers: Tensor) -> Seen:
@@ -259,7 +262,7 @@ class Channels:
         return Seen(logits[0], cost, cost.detach())
 
     def portraits(self, numbers: Tensor, image: tuple[int, int, int]) -> Tensor:
-        # All channels, row by row, in a square: the brighter, the more turned up.
+        # All channels, row by row, in a square; a brighter cell is amplified more.
         up = numbers.sigmoid()
         side = math.ceil(math.sqrt(up.shape[1]))
         square = F.pad(up, (0, side * side - up.shape[1])).view(-1, 1, side, side)
@@ -268,13 +271,13 @@ class Channels:
 
 
 ON_IMAGES: dict[str, "Patch | Smooth | Warp"] = {family.name: family for family in (Patch(), Smooth(), Warp())}
-"""Those that change images, by name."""
+"""Families that change images, by name."""
 FAMILIES: dict[str, Family] = {**ON_IMAGES, Channels.name: Channels()}
-"""By name, in the order in which a search takes them."""
+"""All families by name, in the order in which a search tries them."""
 
 
 def low_frequencies(images: Tensor, cycles: float) -> Tensor:
-    """What is left of `images` [N, C, H, W] without waves of more than `cycles` cycles across the picture."""
+    """Low-pass filter: `images` [N, C, H, W] without waves of more than `cycles` cycles across the picture."""
     height, width = images.shape[-2:]
     down = torch.fft.fftfreq(height, 1 / height, dtype=images.dtype, device=images.device)
     across = torch.fft.rfftfreq(width, 1 / width, dtype=images.dtype, device=images.device)

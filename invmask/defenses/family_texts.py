@@ -1,17 +1,17 @@
-"""What people are told of the families of triggers that a search knows. Nothing here needs torch."""
+"""Texts on screen about the families of triggers that a search knows. Nothing here needs torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class FamilyWords:
-    """A family on screen.
+    """The texts of a family.
 
     Attributes:
-        title: such as `patch`, as it stands in a sentence.
-        measure: what its size is.
-        unit: behind a number of the size.
-        digits: of such a number.
+        title: the family's name as used in a sentence, such as `patch`.
+        measure: what its size measures.
+        unit: the unit after a number of the size.
+        digits: decimals of such a number.
     """
 
     title: str

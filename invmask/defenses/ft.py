@@ -1,8 +1,8 @@
-"""FT, fine-tuning: train the whole network on the clean images for a while, and hope that the backdoor is forgotten.
+"""FT, fine-tuning: train the whole network on the clean images for some epochs, so that it may forget the backdoor.
 
-The plainest defence that changes weights, and the yardstick of all others. Cross entropy, SGD with momentum and weight
-decay; every epoch sees each image once, shifted at random and mirrored where that keeps its class. BatchNorm's running
-statistics follow.
+This is the simplest defence that changes weights, and the baseline for all others. It minimises the cross entropy by
+SGD with momentum and weight decay. Every epoch uses each image once, shifted at random, and mirrored at random if that
+keeps its class. BatchNorm's running statistics are updated.
 """
 
 import copy
@@ -27,7 +27,7 @@ _WEIGHT, _VELOCITY, _GENERATOR = "weight:", "velocity:", "generator"
 
 @dataclass(frozen=True, kw_only=True)
 class FTConfig(DefenseConfig):
-    """The settings; the defaults are those that the field's benchmark runs it with."""
+    """The settings. The defaults are those of the field's usual benchmark."""
 
     epochs: int = setting(100, (1, 2000, 1), "Epochs", "So many passes over the clean images, one a round.", basic=True)
     learning_rate: float = setting(
@@ -44,13 +44,13 @@ class FTConfig(DefenseConfig):
 
 @dataclass(frozen=True)
 class FTState:
-    """What the next round depends on.
+    """Everything that the next round depends on.
 
     Attributes:
         weights: every parameter and buffer by name.
         velocities: SGD's momentum of every parameter by name; empty before the first step.
-        generator: state of the generator that draws batches and crops, uint8.
-        round: epochs taken.
+        generator: state of the random generator for batches and crops, uint8.
+        round: number of epochs taken.
     """
 
     weights: dict[str, Tensor]
@@ -107,7 +107,7 @@ class FT:
         loss_sum, correct = 0.0, 0
         for chosen in torch.randperm(len(subject.images), generator=generator).split(config.batch_size):
             if len(chosen) == 1:
-                # BatchNorm can make nothing of a single image.
+                # BatchNorm cannot train on a single image.
                 continue
             places = chosen.to(subject.device)
             images = augment(subject.images[places], generator, config.crop_padding, flip=subject.mirrors)
@@ -169,7 +169,7 @@ class FT:
 
 
 def make_optimizer(network: nn.Module, config: FTConfig, velocities: dict[str, Tensor]) -> torch.optim.SGD:
-    """SGD that goes on from the momentum that it had; a fresh one where `velocities` is empty."""
+    """SGD with its earlier momentum; without momentum if `velocities` is empty."""
     optimizer = torch.optim.SGD(
         network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -180,6 +180,6 @@ def make_optimizer(network: nn.Module, config: FTConfig, velocities: dict[str, T
 
 
 def moved(model: nn.Module, weights: dict[str, Tensor]) -> float:
-    """How far the parameters are from the victim's, as a share of the victim's length; 0 for none."""
+    """Euclidean distance of the parameters from the victim's, over the norm of the victim's; 0 if nothing changed."""
     change = torch.stack([(weights[name] - own).norm() for name, own in model.named_parameters()]).norm()
     return float(change / torch.stack([own.norm() for own in model.parameters()]).norm())

@@ -1,7 +1,8 @@
-"""Trigger inversion: for every label, the smallest universal trigger of a family that leads clean images there.
+"""Trigger inversion: for every label, the smallest universal trigger of a family that leads clean images to it.
 
-After Wang et al. 2019, "Neural Cleanse": minimise -log p[label](x') + weight * price, with a weight that rises while
-the trigger leads nearly all images and falls otherwise. All labels share one batch; a trigger is a label's own.
+After Wang et al. 2019, "Neural Cleanse": minimise -log p[label](x') + weight * price. The weight rises while the
+trigger leads nearly all images to the label, and falls otherwise. All labels share one batch; each label has its own
+trigger.
 """
 
 from dataclasses import dataclass, replace
@@ -15,26 +16,26 @@ from invmask.defenses.families import FAMILIES, Family, Led
 from invmask.machine import Precision, autocast
 
 FLIPS = 0.93
-"""A trigger leads its label if so large a share of the images goes there that went elsewhere."""
+"""A trigger leads to its label if at least this share of the images with another label goes there."""
 BETAS = (0.5, 0.9)
 PASS_IMAGES = 320
-"""Triggered images a pass with a gradient: more do not go through faster."""
+"""Triggered images per pass with a gradient; larger passes are not faster."""
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """Triggers of one family, one for each of K labels, between two steps. Tensors alone, so that it can be stored.
+    """Triggers of one family, one for each of K labels, between two steps. It holds only tensors, so it can be stored.
 
     Attributes:
-        numbers, mean, square: the triggers' numbers and Adam's running moments of them, [K, ...].
-        weight: of the price in each label's loss, [K].
-        size: of each trigger in its last step, [K]; infinite before.
-        smallest: the numbers of the smallest trigger so far that led its label, [K, ...].
-        smallest_size, smallest_flips: its size and the share that it led, [K]; infinite and 0 before there is one.
-        flips: the share that each label's trigger led there in its last step, [K].
+        numbers, mean, square: the triggers' parameters and Adam's running moments of their gradients, [K, ...].
+        weight: weight of the price in each label's loss, [K].
+        size: size of each trigger in its last step, [K]; infinite before.
+        smallest: parameters of the smallest trigger so far that led to its label, [K, ...].
+        smallest_size, smallest_flips: its size and the share of images it led, [K]; infinite and 0 before there is one.
+        flips: share of images that each label's trigger led to the label in its last step, [K].
         loss: -log p[label] in that step, [K], nats.
-        searched: the labels that are still looked at, int64, rising.
-        steps: taken.
+        searched: the labels that are still searched, int64, rising.
+        steps: number of steps taken.
     """
 
     numbers: Tensor
@@ -52,7 +53,7 @@ class Inversion:
 
     @classmethod
     def start(cls, family: Family, labels: int, led: Led, generator: Generator, like: Tensor) -> "Inversion":
-        """Random triggers for `labels` labels, on the device and of the precision of `like`."""
+        """Random triggers for `labels` labels, with the device and dtype of `like`."""
         numbers = family.start(labels, led, generator).to(like)
         zeros = like.new_zeros(labels)
         return cls(
@@ -70,16 +71,16 @@ class Inversion:
         )
 
     def order(self) -> Tensor:
-        """The labels still searched, the smallest trigger first; those that led nowhere yet by their flips."""
+        """The labels still searched, smallest trigger first; labels not reached yet come last, ordered by flips."""
         size, flips = self.smallest_size[self.searched], self.flips[self.searched]
         led = size.isfinite()
         key = torch.where(led, size, 2 - flips + size[led].amax() if led.any() else 2 - flips)
         return self.searched[key.argsort(stable=True)]
 
     def lead(self) -> float | None:
-        """How far the smallest trigger is ahead: log of the next one's size over its own, in nats, at least 0.
+        """The lead of the smallest trigger: log of the next trigger's size over its own, in nats, at least 0.
 
-        A next one that has not led its label yet has to be larger than it is. None where none has led its label.
+        If the next trigger has not led to its label yet, its present size is a lower bound. None if no trigger has.
         """
         order = self.order()
         if len(order) < 2 or not self.smallest_size[order[0]].isfinite():
@@ -91,11 +92,11 @@ class Inversion:
         return max(0.0, float((size.double() / self.smallest_size[first].double()).log()))
 
     def keep(self, count: int) -> "Inversion":
-        """The same with the `count` best labels searched on."""
+        """The same inversion, in which only the `count` best labels are still searched."""
         return replace(self, searched=self.order()[:count].sort().values)
 
     def of(self, labels: Tensor) -> "Inversion":
-        """The smallest triggers of some labels alone, with fresh moments: as where a search would go on from."""
+        """The smallest triggers of some labels only, with fresh moments, as a starting point for a further search."""
         zeros = torch.zeros_like(self.smallest[labels])
         return Inversion(
             numbers=self.smallest[labels],
@@ -125,10 +126,10 @@ def advance(
     """One step of Adam for every label that is searched.
 
     Args:
-        images: x, [N, C, H, W].
-        answers: the original network's labels of them, int64 [N]; an image that has the label already says nothing.
-        labels: which label each row of the inversion is, int64 [K].
-        most: the size above which a trigger is made smaller whether it leads or not.
+        images: x, [N, C, H, W] in [0, 1].
+        answers: the original network's labels for the images, int64 [N]; an image with the label itself is ignored.
+        labels: the label of each row of the inversion, int64 [K].
+        most: the size above which a trigger is made smaller even if it does not lead to its label.
     """
     rows = inversion.searched
     numbers = inversion.numbers[rows].clone().requires_grad_()
@@ -172,7 +173,7 @@ def advance(
 
 
 def _adam(inversion: Inversion, numbers: Tensor, gradient: Tensor, rate: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The searched labels' numbers after a step, and their moments."""
+    """The searched labels' parameters after a step of Adam, and their moments."""
     rows, steps = inversion.searched, inversion.steps + 1
     mean = inversion.mean[rows].lerp(gradient, 1 - BETAS[0])
     square = inversion.square[rows].lerp(gradient.square(), 1 - BETAS[1])
@@ -181,18 +182,18 @@ def _adam(inversion: Inversion, numbers: Tensor, gradient: Tensor, rate: float) 
 
 
 def _put(whole: Tensor, rows: Tensor, some: Tensor) -> Tensor:
-    """`whole` with `some` in its `rows`."""
+    """A copy of `whole` whose `rows` are replaced by `some`."""
     after = whole.clone()
     after[rows] = some
     return after
 
 
 def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], clear_lead: float) -> Candidates:
-    """What people see of a search: see `defenses.base.Candidates`.
+    """What is shown of a search; see `defenses.base.Candidates`.
 
     Args:
         image: C, H, W.
-        clear_lead: a label stands out if it leads by so much, in nats.
+        clear_lead: the lead, in nats, from which a label stands out.
     """
     order, lead = inversion.order(), inversion.lead()
     dropped = torch.ones_like(inversion.flips, dtype=torch.bool)
@@ -200,7 +201,7 @@ def candidates(inversion: Inversion, family: str, image: tuple[int, int, int], c
     out = dropped.nonzero()[:, 0]
     out = out[inversion.smallest_size[out].argsort(stable=True)]
     best = torch.cat([order, out])[:PORTRAITS].sort().values
-    # The smallest trigger that leads, or the one at hand where none does yet.
+    # The smallest trigger that leads to its label, or the present one if there is none yet.
     led = inversion.smallest_size[best].isfinite()
     numbers = torch.where(_like(led, inversion.numbers), inversion.smallest[best], inversion.numbers[best])
     return Candidates(

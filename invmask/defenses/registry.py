@@ -1,4 +1,4 @@
-"""Every defence there is, by name. A file in this folder that registers one is found by itself."""
+"""Every defence by name. A file in this folder that registers a defence is found automatically."""
 
 import pkgutil
 from functools import cache
@@ -19,7 +19,7 @@ D = TypeVar("D", bound=type)
 
 
 def register(**said: Any) -> "Callable[[D], D]":
-    """A decorator for the stepper's class: registers it with what it says of itself, the fields of an `Entry`.
+    """A decorator that registers a stepper's class with its description, the fields of an `Entry`.
 
     Raises:
         ValueError: the name is taken.
@@ -48,7 +48,7 @@ def entry(name: str) -> Entry:
     """The defence of that name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such defence.
     """
     if name not in entries():
         raise UserError(f"There is no defence '{name:.60}'; choose one of: {', '.join(entries())}.")
@@ -56,7 +56,7 @@ def entry(name: str) -> Entry:
 
 
 def parse(text: str) -> tuple[str, str]:
-    """Defence and preset from `anp`, `ims:paper`, or a preset of the default defence, such as `paper`.
+    """Parse defence and preset: `anp`, `ims:paper`, or a preset of the default defence, such as `paper`.
 
     Raises:
         UserError: there is no such defence or preset.

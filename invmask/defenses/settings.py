@@ -1,4 +1,4 @@
-"""What the settings of a defence say of themselves. Controls, `--set`, documents and checks are made of it."""
+"""Descriptions of a defence's settings. Controls, `--set`, documents and checks are made from them."""
 
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -11,17 +11,17 @@ _KEY = "setting"
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting as people see it.
+    """The description of one setting.
 
     Attributes:
-        name: of the config's field.
-        title, symbol: on screen; the symbol is the formula's, or empty.
+        name: name of the config's field.
+        title, symbol: texts on screen; the symbol is that of the formula, or empty.
         explanation: what it does, in plain words.
-        minimum, maximum, step: the range that makes sense, and the step of a control.
+        minimum, maximum, step: the allowed range, and the step of a control.
         whole: whether it is a whole number.
-        basic: whether it is always on screen; others are behind one fold.
-        group: of settings that stand side by side under one heading; empty for one that stands alone. In a group the
-            part of the title after the comma is enough.
+        basic: whether it is always on screen; other settings are in a section that can be opened.
+        group: heading of the group of settings that are shown side by side; empty for none. In a group only the part of
+            the title after the comma is shown.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Setting:
 
     @property
     def short(self) -> str:
-        """The title as it is said below the heading of the group."""
+        """The title as shown below the heading of the group."""
         return self.title.rpartition(", ")[2].capitalize() if self.group else self.title
 
 
@@ -51,7 +51,7 @@ def setting(
     basic: bool = False,
     group: str = "",
 ) -> Any:
-    """A field of a config that carries a `Setting`.
+    """A dataclass field of a config that carries a `Setting`.
 
     Args:
         allowed: minimum, maximum and step. The default's type says whether it is a whole number.
@@ -73,7 +73,7 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class DefenseConfig:
-    """The settings of a defence; frozen, JSON all the way down.
+    """The settings of a defence; frozen, JSON values only.
 
     Raises:
         UserError: a setting is out of its range.
@@ -89,11 +89,11 @@ class DefenseConfig:
 
     @classmethod
     def settings(cls) -> tuple[Setting, ...]:
-        """All settings, in the order in which one decides."""
+        """All settings, in the order in which a user decides on them."""
         return _settings_of(cls)
 
     def rounds(self, stage: str) -> int:
-        """The most rounds that the stage of that name may take."""
+        """The maximum number of rounds of the stage of that name."""
         raise NotImplementedError
 
     def as_json(self) -> dict[str, Any]:
@@ -101,11 +101,11 @@ class DefenseConfig:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The config from `as_json`.
+        """The config from what `as_json` returned.
 
         Raises:
-            UserError: a setting that does not exist, or one out of range.
-            TypeError: a value that is no number.
+            UserError: a setting does not exist or is out of range.
+            TypeError: a value is not a number.
         """
         unknown = set(values) - {each.name for each in fields(cls)}
         if unknown:
@@ -116,5 +116,5 @@ class DefenseConfig:
 @cache
 def _settings_of(config: type[DefenseConfig]) -> tuple[Setting, ...]:
     found = [Setting(name=each.name, **each.metadata[_KEY]) for each in fields(config) if _KEY in each.metadata]
-    # The seed is the base class's field, and comes first without being what one decides first.
+    # The seed is a field of the base class, so it comes first, although a user does not decide on it first.
     return tuple(sorted(found, key=lambda each: each.name == "seed"))

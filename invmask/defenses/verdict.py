@@ -1,7 +1,8 @@
 """The verdict of a search: how likely a network has a backdoor, and to which label.
 
-A logistic regression on the lead of the label ahead, learned from a zoo of small networks of which half have a
-backdoor. It and its error rates are in verdict.json beside this file; `python -m benchmarks.zoo --calibrate` writes it.
+It is a logistic regression on the lead of the leading label, fitted to a zoo of small networks, about half of them with
+a backdoor. verdict.json beside this file holds it and its error rates; `python -m benchmarks.zoo --calibrate` writes
+it.
 """
 
 import json
@@ -17,14 +18,14 @@ NO_SIGN, UNDECIDED, LIKELY = "no sign", "undecided", "likely backdoored"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the search says of a network.
+    """The search's verdict on a network.
 
     Attributes:
         word: `NO_SIGN`, `UNDECIDED` or `LIKELY`.
-        probability: of a backdoor, in [0, 1], where every second network has one.
-        label: the one ahead.
-        lead: its lead in nats; 0 where no label is ahead.
-        family: of the triggers that it leads in.
+        probability: probability of a backdoor, in [0, 1], if every second network has one.
+        label: the leading label.
+        lead: its lead in nats; 0 if no label leads.
+        family: the family of triggers in which it leads.
     """
 
     word: str
@@ -36,7 +37,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many."""
+    """A share as two counts: `count` of `of`."""
 
     count: int
     of: int
@@ -47,21 +48,22 @@ class Share:
 
 @dataclass(frozen=True)
 class Regression:
-    """What verdicts are made with, and how such regressions did on networks that they were not learned from.
+    """The regression behind verdicts, and its error rates on networks that it was not fitted to.
 
-    For these figures a regression was learned anew without each attack and the clean networks that go with it.
+    For the error rates, each attack and its clean networks were left out in turn and the regression was fitted again.
 
     Attributes:
-        slope, offset: log-odds a nat of the lead, and without a lead.
-        likely: the probability from which a network is likely backdoored.
-        no_sign: the probability up to which it shows no sign.
-        spc: clean images a class that the searches had.
-        backdoored, clean: networks it was learned from.
-        auc: the share of pairs of a backdoored and a clean network in which the backdoored one has the larger lead;
-            for this nothing is learned.
-        brier: mean squared difference of the probability and what is so, 0 or 1; 0.25 for a guess.
+        slope, offset: log-odds per nat of the lead, and log-odds at a lead of 0.
+        likely: a network with at least this probability is called likely backdoored.
+        no_sign: a network with at most this probability shows no sign of a backdoor.
+        spc: clean images per class in the searches.
+        backdoored, clean: number of networks of each kind that it was fitted to.
+        auc: share of pairs of a backdoored and a clean network in which the backdoored one has the larger lead; this
+            needs no fit.
+        brier: Brier score, the mean squared difference between the probability and the truth (0 or 1); 0.25 for
+            guessing 1/2.
         accused: clean networks called likely backdoored.
-        found, missed: backdoored networks called likely backdoored, and called no sign.
+        found, missed: backdoored networks called likely backdoored, and those called no sign.
         found_of: the same as `found` for each attack, by its title.
     """
 
@@ -81,7 +83,7 @@ class Regression:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Regression":
-        """What `asdict` gave of one."""
+        """The regression from what `asdict` returned."""
         shares = {name: Share(**values[name]) for name in ("accused", "found", "missed")}
         found_of = {attack: Share(**of) for attack, of in values["found_of"].items()}
         return cls(**{**values, **shares, "found_of": found_of})
@@ -97,12 +99,12 @@ class Regression:
 
 @cache
 def regression() -> Regression:
-    """The one that verdicts are made with."""
+    """The regression in verdict.json, which all verdicts use."""
     return Regression.from_json(json.loads(Path(__file__).with_name("verdict.json").read_text())["regression"])
 
 
 def verdict_of(label: int, lead: float, family: str) -> Verdict:
-    """What a search that is over says; see the attributes of `Verdict`."""
+    """The verdict of a finished search; see the attributes of `Verdict`."""
     probability = regression().probability(lead)
     return Verdict(regression().word(probability), probability, label, lead, family)
 
@@ -119,7 +121,7 @@ def verdict_words(verdict: Verdict, classes: Sequence[str] = ()) -> str:
 
 
 def reliability(known: Regression) -> str:
-    """How far a verdict can be trusted, in a few sentences."""
+    """How reliable a verdict is, in a few sentences."""
     unseen = [f"{attack} {share}" for attack, share in known.found_of.items() if 2 * share.count < share.of]
     beyond = f" It found fewer than half of: {', '.join(unseen)}." if unseen else ""
     return (
@@ -133,7 +135,7 @@ def reliability(known: Regression) -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability that is neither 0 nor 1, as people read it: `< 1 %`, `37 %`, `> 99 %`."""
+    """A probability in per cent, never 0 or 100: `< 1 %`, `37 %`, `> 99 %`."""
     if probability < 0.01:
         return "< 1 %"
     return "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"

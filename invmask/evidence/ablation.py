@@ -1,4 +1,4 @@
-"""What becomes of ACC and ASR when channels are cut by hand: one alone, or a set of them."""
+"""How ACC and ASR change when channels are cut: one channel alone, or a set of channels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Probe:
     """Test images to measure on.
 
     Attributes:
-        clean, labels: float32 [N, C, H, W] in [0, 1] and int64 [N].
-        triggered, triggered_labels: [M], those of the clean images that the backdoor is for, in the same order, with
-            the trigger; None for a network without a backdoor.
-        targets: what the backdoor shall answer.
+        clean, labels: clean images, float32 [N, C, H, W] in [0, 1], and their true labels, int64 [N].
+        triggered, triggered_labels: the M clean images that the backdoor attacks, in the same order, with the trigger,
+            and their true labels; None for a network without a backdoor.
+        targets: the backdoor's target for each class.
     """
 
     clean: Tensor
@@ -32,17 +32,17 @@ class Probe:
 
     @property
     def images(self) -> Tensor:
-        """Clean images first, then the triggered ones."""
+        """The clean images, then the triggered images: [N + M, C, H, W]."""
         return self.clean if self.triggered is None else torch.cat([self.clean, self.triggered])
 
     @property
     def attacked(self) -> Tensor:
-        """Which of the clean images `triggered` are versions of, bool [N]."""
+        """Which clean images have a triggered version in `triggered`, bool [N]."""
         none = torch.zeros(len(self.labels), dtype=torch.bool, device=self.labels.device)
         return none if self.targets is None else self.targets.attacked(self.labels)
 
     def flags(self, answers: Tensor) -> Flags:
-        """What happened to each image, from the answers to `images`, int64 [N + M]."""
+        """The flags of each image, from the answers (predicted labels) to `images`, int64 [N + M]."""
         count = len(self.labels)
         if self.triggered is None or self.triggered_labels is None or self.targets is None:
             return flags(answers[:count], self.labels)
@@ -51,11 +51,11 @@ class Probe:
 
 
 class Ablation:
-    """Measures a network under any gates, quickly where they differ from known ones in late layers alone.
+    """Measures a network under any gates. This is fast for gates that differ from known gates in late layers only.
 
     Args:
-        model: in eval mode, on the device of the probe's images; left as it is.
-        gates: [channels], those that others differ from; ones where not given.
+        model: in eval mode, on the device of the probe's images; left unchanged.
+        gates: [channels] in [0, 1], the known gates; ones if not given.
     """
 
     def __init__(
@@ -70,27 +70,27 @@ class Ablation:
         self._network = Resumable(model, layout, probe.images, gates, precision)
 
     def answers(self, gates: Tensor) -> Tensor:
-        """Softmax answers to the probe's clean and triggered images, float32 [G, N + M, K] on the CPU.
+        """Softmax probabilities for the probe's clean and triggered images, float32 [G, N + M, K] on the CPU.
 
         Args:
-            gates: [G, channels], on any device.
+            gates: [G, channels] in [0, 1], on any device.
         """
         return self._network.logits(gates.to(self.probe.clean.device)).softmax(2).cpu()
 
     def measures(self, gates: Tensor) -> list[Measures]:
-        """ACC, ASR and RA under each of the gates [G, channels]."""
+        """ACC, ASR and RA under each of the G gates [G, channels]."""
         return [self.measure_answers(said) for said in self.answers(gates).argmax(2)]
 
     def measure_answers(self, said: Tensor) -> Measures:
-        """ACC, ASR and RA of answers int64 [N + M]."""
+        """ACC, ASR and RA of the answers (predicted labels), int64 [N + M]."""
         return self.probe.flags(said).measures()
 
     def by_cost(self) -> list[int]:
-        """All channels, such that those next to each other cost the same; the cheapest (the last layers') first."""
+        """All channels, ordered by the cost of a pass that cuts them; the cheapest (in the last layers) first."""
         return sorted(range(self.layout.channels), key=lambda channel: -self._network.first_block(channel))
 
     def cut(self, sets: Sequence[Sequence[int]]) -> list[Measures]:
-        """ACC, ASR and RA with each of some sets of channels cut, all others as in the original network."""
+        """ACC, ASR and RA for each set of channels: the set is cut, all other channels are those of the original."""
         return self.measures(cut_gates(self.layout, sets))
 
 
@@ -103,7 +103,7 @@ def cut_gates(layout: MaskLayout, sets: Sequence[Sequence[int]]) -> Tensor:
 
 
 def random_sets(layout: MaskLayout, like: Sequence[int], number: int, seed: int = 0) -> list[list[int]]:
-    """Random sets of channels, as many of each layer as `like` has."""
+    """`number` random sets of channels, each with as many channels of each layer as `like`."""
     generator = torch.Generator().manual_seed(seed)
     sets = []
     for _ in range(number):

@@ -1,4 +1,4 @@
-"""How far each channel's activation moves when images change: by the trigger, or by a synthesized one."""
+"""How much each channel's activation changes when the trigger, or a synthesized trigger, is put on images."""
 
 import contextlib
 from collections.abc import Callable
@@ -23,12 +23,12 @@ def activation_change(
     """Mean absolute difference of each channel's activation between two versions of the same images.
 
     Args:
-        model: the original network in eval mode; left as it is.
-        images, changed: float32 [N, C, H, W], pair by pair.
+        model: the original network in eval mode; left unchanged.
+        images, changed: float32 [N, C, H, W] in [0, 1], pair by pair.
 
     Returns:
-        float32 [channels] on the CPU, at least 0, in the units of the layer's output; mean over images and places
-        (tokens, of a transformer's block).
+        float32 [channels] on the CPU, at least 0, in the units of the layer's output. It is the mean over images and
+        positions (over tokens for a transformer's block).
     """
     if images.shape != changed.shape:
         raise ValueError(f"{tuple(images.shape)} and {tuple(changed.shape)} are no versions of the same images")
@@ -50,10 +50,10 @@ def feature_maps(
 ) -> Tensor:
     """One channel's activations, float32 [N, H, W] on the CPU, in the units of the layer's output.
 
-    Of a transformer's block, those of the tokens that stand for a place in the image.
+    For a transformer's block, these are the activations of the tokens that have a position in the image.
 
     Args:
-        channel: its place in the flat vectors over `layout`.
+        channel: its index in the flat vectors over `layout`.
         images: float32 [N, C, H, W] in [0, 1].
     """
     layer = layout.layer_of(channel)
@@ -68,7 +68,7 @@ def feature_maps(
 
 
 def _watched_pass(model: nn.Module, layout: MaskLayout, images: Tensor, precision: Precision, see: Watcher) -> None:
-    """One pass on a copy; `see` is called with each masked layer's place in the flat vectors, itself and its output."""
+    """Run one pass on a copy. `see` is called with each masked layer's index, module and output."""
     copy = sharing_copy(model)
     modules = dict(copy.named_modules())
 

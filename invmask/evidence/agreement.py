@@ -1,4 +1,4 @@
-"""How well two numbers about the same channels agree: on those at the top, and in how they order the channels."""
+"""How well two scores of the same channels agree: in the top channels, and in the ranking of all channels."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 RARELY = 0.01
-"""How often chance may give more than `Overlap.most`."""
+"""Probability, at most, that chance gives more than `Overlap.most`."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """The first channels of two rankings, held against each other.
+    """The overlap of the first channels of two rankings.
 
     Attributes:
-        shared: channels that are among the first of both.
-        first, second: how many are first in the one and in the other.
-        channels: of the network.
+        shared: number of channels among the first of both rankings.
+        first, second: number of first channels taken from each ranking.
+        channels: number of channels in the network.
     """
 
     shared: int
@@ -27,12 +27,12 @@ class Overlap:
 
     @property
     def chance(self) -> float:
-        """What two rankings that know nothing of each other share on average."""
+        """The expected number of shared channels of two independent rankings."""
         return self.first * self.second / self.channels
 
     @property
     def most(self) -> int:
-        """Those share more in at most one case in a hundred (hypergeometric)."""
+        """Independent rankings share more than this in at most 1 % of cases (hypergeometric distribution)."""
         ways, beyond = math.comb(self.channels, self.first), 0
         for shared in range(min(self.first, self.second), -1, -1):
             beyond += math.comb(self.second, shared) * math.comb(self.channels - self.second, self.first - shared)
@@ -42,7 +42,7 @@ class Overlap:
 
 
 def overlap(first: Sequence[int], second: Sequence[int], channels: int) -> Overlap:
-    """The first channels of two rankings of so many channels."""
+    """The overlap of `first` and `second`, the first channels of two rankings of `channels` channels."""
     return Overlap(len({*first} & {*second}), len(first), len(second), channels)
 
 
@@ -50,10 +50,10 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's rank correlation in [-1, 1]; equal values share their mean rank.
 
     Args:
-        one, other: float [channels]; a channel of which either is NaN does not count.
+        one, other: float [channels]; a channel with NaN in either is ignored.
 
     Returns:
-        NaN where fewer than three channels are left, or all have the same value.
+        The correlation; NaN if fewer than three channels remain, or if all have the same value.
     """
     known = np.isfinite(one) & np.isfinite(other)
     first, second = _ranks(one[known]), _ranks(other[known])

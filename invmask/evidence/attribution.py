@@ -1,4 +1,4 @@
-"""Where in an image a view sees a class: Grad-CAM, and integrated gradients by captum, under any gates."""
+"""Which parts of an image support a class in a view: Grad-CAM and integrated gradients (captum), under any gates."""
 
 import warnings
 
@@ -14,18 +14,18 @@ STEPS = 12
 
 
 def grad_cam(model: nn.Module, layout: MaskLayout, gates: Tensor, images: Tensor, target: int) -> Tensor:
-    """Grad-CAM (Selvaraju et al. 2017) of the last masked layer, as large as the images.
+    """Grad-CAM (Selvaraju et al. 2017) of the last masked layer, enlarged to the size of the images.
 
-    Of a transformer, of the last block but one: the answer is read from the last one's class token alone, and none of
-    its other tokens has a gradient.
+    For a transformer it is the last block but one: the last block's output is read at the class token only, so its
+    other tokens have no gradient.
 
     Args:
-        model: in eval mode; left as it is.
-        gates: [channels], the view.
+        model: in eval mode; left unchanged.
+        gates: [channels] in [0, 1], the view's gates.
         images: float32 [N, C, H, W] in [0, 1].
 
     Returns:
-        float32 [N, H, W], at least 0: places that speak for `target`.
+        float32 [N, H, W], at least 0; high where a place supports `target`.
     """
     copy = sharing_copy(model)
     name = layout.layers[-2 if is_transformer(model) and len(layout.layers) > 1 else -1].name
@@ -48,14 +48,16 @@ def integrated_gradients(
 ) -> Tensor:
     """Integrated gradients (Sundararajan et al. 2017) of `target`'s logit, from a black image.
 
+    Arguments as in `grad_cam`; `steps` is the number of integration points.
+
     Returns:
-        float32 [N, H, W], summed over colours; positive where a pixel speaks for `target`.
+        float32 [N, H, W], in logits, summed over colours; positive where a pixel supports `target`.
     """
     from captum.attr import IntegratedGradients
 
     copy = sharing_copy(model)
     with torch.enable_grad(), attached(copy, layout, gates), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of captum: inputs need gradients while it is at work
+        warnings.simplefilter("ignore")  # captum warns that it sets requires_grad on inputs
         found = IntegratedGradients(copy).attribute(images, target=target, n_steps=steps)
     assert isinstance(found, Tensor)
     return found.detach().sum(1).float().cpu()

@@ -1,4 +1,4 @@
-"""How much each channel, and each of its neurons, carries of the way to an answer (captum's conductances)."""
+"""How much each channel, and each of its neurons, contributes to an answer (captum's conductance)."""
 
 import warnings
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from invmask.masks.outputs import as_maps, channels_first, neuron_index
 from invmask.masks.state import MaskedLayer, MaskLayout
 
 STEPS = 6
-# For one image, where it takes no time: the sum over pixels is within a few per cent of what it should be.
+# For a single image, which is fast: the sum over pixels is within a few per cent of the exact value.
 NEURON_STEPS = 48
 
 
@@ -20,18 +20,19 @@ def layer_conductance(
 ) -> Tensor:
     """Conductance (Dhamdhere et al. 2018) of one layer's channels toward `target`'s logit.
 
-    It follows the straight way from the clean image to its triggered version: what flows through a channel on the
-    way is that channel's part in the rise of the target's logit. Over a layer the parts add up to the rise where all
-    that reaches the answer goes through the layer; what a shortcut takes past it is in none of them.
+    It integrates along the straight line from the clean image to its triggered version. The conductance of a channel is
+    its part in the rise of the target's logit. Over a layer the parts add up to the whole rise if the layer carries all
+    of the signal; what a shortcut carries past the layer is not included.
 
     Args:
-        model: in eval mode; left as it is.
-        images, baselines: float32 [N, C, H, W]: triggered images and the same ones clean.
+        model: in eval mode; left unchanged.
+        images, baselines: float32 [N, C, H, W] in [0, 1]: triggered images, and the same images clean.
         target: one label, or int64 [N], one for each image.
-        steps: points of the integral, by Gauss and Legendre.
+        steps: number of integration points (Gauss-Legendre).
 
     Returns:
-        float32 [layer.channels] on the CPU, summed over places or tokens, mean over images; in logits, may be negative.
+        float32 [layer.channels] on the CPU, in logits; summed over positions or tokens, mean over images; may be
+        negative.
     """
     from captum.attr import LayerConductance
 
@@ -48,14 +49,15 @@ def layer_conductance(
 
 @dataclass(frozen=True)
 class ChannelConductance:
-    """What flows through one channel toward an answer, from a black image to each of N images.
+    """The conductance of one channel toward a class, from a black image to each of N images.
 
     Attributes:
-        maps: of each of the channel's neurons, in logits, float32 [N, h, w].
-        class_token: of the neuron that has no place in the image, float32 [N]; None where the layer has none such.
-        neurons: row and column of the one in `maps` that carries most, int64 [N, 2].
-        inputs: of each pixel through that neuron, in logits, float32 [N, H, W], summed over colours. Over all pixels
-            they add up to what the neuron has in `maps`.
+        maps: conductance of each of the channel's neurons, in logits, float32 [N, h, w].
+        class_token: conductance of the class token, which has no place in the image, float32 [N]; None for a layer
+            without one.
+        neurons: row and column of the neuron in `maps` with the largest conductance, int64 [N, 2].
+        inputs: conductance of each pixel through that neuron, in logits, float32 [N, H, W], summed over colours. The
+            sum over all pixels is the neuron's value in `maps`.
     """
 
     maps: Tensor
@@ -70,10 +72,10 @@ def channel_conductance(
     """Layer and neuron conductance (Dhamdhere et al. 2018) of one channel toward `target`'s logit.
 
     Args:
-        model: in eval mode; left as it is.
-        channel: its place in the flat vectors over `layout`.
+        model: in eval mode; left unchanged.
+        channel: its index in the flat vectors over `layout`.
         images: float32 [N, C, H, W] in [0, 1].
-        steps: points of the integral, by Gauss and Legendre.
+        steps: number of integration points (Gauss-Legendre).
     """
     from captum.attr import LayerConductance, NeuronConductance
 

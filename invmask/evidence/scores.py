@@ -1,9 +1,9 @@
-"""The channel score: what a run believes of each channel, from its masks and clean images alone.
+"""The channel score: a run's suspicion of each channel, from its masks and clean images only.
 
-Turned up instead of cut, with gates 1 + kappa (1 - m), the channels that the pruned view cuts lead clean images to
+If the channels that the pruned view cuts are amplified instead, with gates 1 + kappa (1 - m), they lead clean images to
 one label: a backdoor's target. Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) over the gates, from
-there to the pruned view's, say what part of the fall of that label each channel has. Neither trigger nor labels are
-needed.
+these to the pruned view's gates, attribute the fall of that label's log-probability to the channels. Neither the
+trigger nor labels are needed.
 """
 
 import torch
@@ -14,7 +14,7 @@ from invmask.masks.attach import gated_logits, sharing_copy
 from invmask.masks.state import MaskLayout, Masks, View
 
 SCORE_VERSION = 3
-"""Raised with every change of what the score is, so that stored results that rest on scores are computed anew."""
+"""Increased with every change of the score's definition, so that stored results based on scores are recomputed."""
 AMPLIFICATION = 2.0
 STEPS = 8
 IMAGES = 32
@@ -23,16 +23,17 @@ IMAGES = 32
 def channel_scores(
     model: nn.Module, layout: MaskLayout, masks: Masks, images: Tensor, precision: Precision = "float32"
 ) -> Tensor:
-    """1 - exp(-r), with r how much of the label the channel carries, against an average channel of its layer.
+    """1 - exp(-r), with r the channel's attribution for the label, corrected for the width of its layer.
 
-    The label is the one that the images move to most. The attribution is of its mean log-probability, in nats, from
-    the gates 1 + kappa (1 - m) to m; r is the attribution times the layer's channels, over the layers' mean number of
-    channels: in a layer of few channels each does more of everything, of what is innocent too.
-    A mask drives many channels to the very ends of their range, so that mask and selection alone tie.
+    The label is the one whose mean probability rises most under the gates 1 + kappa (1 - m). The attribution is that of
+    its mean log-probability, in nats, between these gates and m. r is the attribution times the number of channels in
+    the layer, over the layers' mean number of channels. The correction is needed because each channel of a narrow layer
+    does more of everything, innocent work too. Mask and selection alone do not rank the channels, because training
+    drives many of them to the ends of their range, where they tie.
 
     Args:
-        model: in eval mode; not changed.
-        images: clean, float32 [N, C, H, W] in [0, 1]; at most `IMAGES` of them are used, spread evenly.
+        model: in eval mode; left unchanged.
+        images: clean images, float32 [N, C, H, W] in [0, 1]; at most `IMAGES` of them are used, evenly spaced.
 
     Returns:
         float32 [channels] in [0, 1); 0 for a channel that is not cut.
@@ -61,5 +62,5 @@ def channel_scores(
 
 
 def ranking(values: Tensor) -> Tensor:
-    """Channels from the highest value to the lowest, int64 [channels]; equal ones in the network's order."""
+    """Channels from the highest value to the lowest, int64 [channels]; equal channels in the network's order."""
     return values.sort(descending=True, stable=True).indices
