@@ -1,4 +1,4 @@
-"""The machine's processor, and the arithmetic that suits it."""
+"""The machine's processor, and the precision that suits it."""
 
 import contextlib
 import os
@@ -11,8 +11,9 @@ import torch
 
 Precision = Literal["float32", "bfloat16"]
 
-# On processors, PyTorch's fused attention is slower backwards in bfloat16 than its plain one. The choice is the whole
-# process's, so it is made once: made for a pass at a time, threads would undo each other's, and records would differ.
+# On CPUs, the backward pass of PyTorch's fused attention is slower in bfloat16 than that of its plain attention. The
+# setting is global to the process, so it is made once. If each pass set it, threads would interfere with each other and
+# records would differ.
 if not torch.cuda.is_available():
     torch.backends.cuda.enable_flash_sdp(False)
 
@@ -34,7 +35,7 @@ def processor(device: str = "cpu") -> str:
 def has_bfloat16(device: str = "cpu") -> bool:
     """Whether the processor multiplies bfloat16 in hardware (AMX or AVX512-BF16; CUDA devices from Ampere on)."""
     if device.startswith("cuda"):
-        # That there is no such device is told where networks are put on it.
+        # A missing device is reported later, when a network is moved to it.
         if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
             return False
         with torch.cuda.device(device):
@@ -45,18 +46,18 @@ def has_bfloat16(device: str = "cpu") -> bool:
 
 
 class InEitherPrecision:
-    """For settings of a training that say by `bfloat16` what the networks run in."""
+    """Mixin for training settings whose field `bfloat16` decides the precision."""
 
     bfloat16: bool
 
     @property
     def precision(self) -> Precision:
-        """What the networks run in."""
+        """The precision in which the networks run."""
         return "bfloat16" if self.bfloat16 else "float32"
 
 
 def device_kind(device: str) -> str:
-    """`cuda` for `cuda:1`: what results may be averaged over, for devices of a kind compute alike."""
+    """`cuda` for `cuda:1`. Results may be averaged over devices of one kind, because these compute alike."""
     return device.partition(":")[0]
 
 
@@ -67,6 +68,6 @@ def choose_precision(device: str = "cpu") -> Precision:
 
 @contextlib.contextmanager
 def autocast(precision: Precision, device: str = "cpu") -> Iterator[None]:
-    """Run the networks inside in `precision`; everything else stays as it is."""
+    """Run networks inside the block in `precision`."""
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16"):
         yield

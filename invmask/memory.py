@@ -1,4 +1,4 @@
-"""What values hold in memory, and caches that are bounded by it."""
+"""The memory that values need, and caches with a bound in bytes."""
 
 import enum
 import sys
@@ -17,18 +17,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 MIB = 1 << 20
 """Bytes in a mebibyte."""
-# What these refer to is the program's, not the value's.
+# Objects of these types belong to the program, so what they refer to is not counted.
 _OF_THE_PROGRAM = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, enum.Enum)
 
 
 def held_bytes(value: object) -> int:
-    """Bytes in memory of `value` and of all that it refers to.
+    """Bytes in memory of `value` and of everything that it refers to, at the moment of the call.
 
-    A storage that several tensors or arrays share counts once, and so does all of it where they are a part of it: for
-    it cannot be given back before they are. What `value` comes to hold later is not in it.
+    A storage shared by several tensors or arrays counts once. If they use only a part of it, the whole storage counts,
+    because it cannot be freed before they are.
     """
     total, waiting = 0, [value]
-    # The objects themselves, too: another would get the number of one that is gone.
+    # Keep the objects alive: otherwise a new object could get the id of a freed one.
     seen: dict[Hashable, object] = {}
 
     while waiting:
@@ -46,12 +46,12 @@ def held_bytes(value: object) -> int:
 
 
 def _storage(found: object) -> tuple[str, int, int]:
-    """Device, address and bytes of the numbers of a tensor or an array; 0 bytes where it has none itself."""
+    """Device, address and bytes of the storage of a tensor or array; 0 bytes for a view or any other object."""
     if isinstance(found, Tensor) and found.device.type != "meta":
         storage = found.untyped_storage()
         return str(found.device), storage.data_ptr(), storage.nbytes()
     if isinstance(found, np.ndarray) and found.base is None:
-        # The storage of a tensor that is made of an array lies at the same place.
+        # A tensor made from an array has its storage at the same address.
         return "cpu", found.__array_interface__["data"][0], found.nbytes
     return "", 0, 0
 
@@ -65,7 +65,7 @@ def _shallow_bytes(found: object) -> int:
 
 
 def _parts(found: object) -> list[Any]:
-    """What it refers to, but for storages."""
+    """The objects that `found` refers to, except storages."""
     if isinstance(found, Mapping):
         return [*found.keys(), *found.values()]
     if isinstance(found, list | tuple | set | frozenset):
@@ -73,7 +73,7 @@ def _parts(found: object) -> list[Any]:
     if isinstance(found, np.ndarray):
         return [found.base, *(found.flat if found.dtype.hasobject else ())]
     if callable(as_json := getattr(found, "to_plotly_json", None)):
-        # A figure: its own attributes hold every value twice, in views of one another.
+        # A plotly figure: its attributes hold every value twice.
         return [as_json()]
     slots = [name for kind in type(found).__mro__ for name in _names(getattr(kind, "__slots__", ()))]
     return [*getattr(found, "__dict__", {}).values(), *(getattr(found, name, None) for name in slots)]
@@ -84,19 +84,19 @@ def _names(slots: object) -> list[str]:
 
 
 def least_recent_first(most_bytes: int, latest_stays: bool = False) -> LRUCache[Any, Any]:
-    """A cache that forgets what was not used for longest as soon as all in it hold more than `most_bytes`.
+    """An LRU cache bounded by `most_bytes`: it drops the least recently used values if all together need more.
 
-    What two values share counts for both, so that it never holds more. It has no lock of its own.
+    Memory that two values share counts for both, so the real memory never exceeds the bound. The cache has no lock.
 
     Args:
-        latest_stays: a value that alone is larger is kept, too, and nothing beside it, until the next one comes: for
-            what is in use anyway and slow to make. Such a value is not kept otherwise.
+        latest_stays: keep a single value that is larger than the bound, alone, until the next value comes. This is for
+            values that are in use anyway and slow to make. Otherwise such a value is not kept.
     """
     return LRUCache(most_bytes, (lambda value: min(most_bytes, held_bytes(value))) if latest_stays else held_bytes)
 
 
 def measure_again(cache: LRUCache[Any, Any]) -> None:
-    """Hold a cache to its bound where what is in it may have come to hold more; what was put in first goes first."""
+    """Enforce a cache's bound again if its values may have grown; the oldest entries are dropped first."""
     items = [*cache.items()]
     cache.clear()
     for key, value in items:
@@ -106,10 +106,10 @@ def measure_again(cache: LRUCache[Any, Any]) -> None:
 def bounded(
     most_bytes: int, key: Callable[..., Hashable] = hashkey, latest_stays: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """As `functools.lru_cache`, with a bound in bytes; threads that ask for the same at once wait for the first.
+    """Like `functools.lru_cache`, with a bound in bytes. Threads that ask for the same value wait for the first one.
 
     Args:
-        key: of the arguments; they themselves by default.
+        key: computes the cache key from the arguments; the arguments themselves by default.
         latest_stays: see `least_recent_first`.
     """
 

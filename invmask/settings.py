@@ -1,4 +1,4 @@
-"""What a machine or a lab sets once, as environment variables.
+"""Settings of a machine or a lab, as environment variables.
 
 | variable | meaning | default |
 | --- | --- | --- |
@@ -7,6 +7,7 @@
 | INVMASK_THREADS | threads of each new run | the cores that no run under way has, from 1 to 4 |
 | INVMASK_WORKERS | most worker processes, each at one run at a time | one a core (or one for INVMASK_THREADS cores) |
 | INVMASK_SCHEDULER | address of a Dask scheduler to use, such as tcp://lab:8786 | a cluster of child processes |
+| INVMASK_BUILT_IN_RUNS | whether the dashboard puts the runs that come with invmask into the home: yes or no | yes |
 | INVMASK_DEVICE | where networks run: cpu, cuda or cuda:N | cpu |
 """
 
@@ -18,7 +19,7 @@ from invmask.errors import UserError
 
 _INSTALLED = Path(__file__).resolve().parent / "dashboard"
 ROOT = _INSTALLED if _INSTALLED.exists() else _INSTALLED.parents[1]
-"""Where app.py, pages/ and assets/ lie: the repository, or where invmask is installed, a folder in the package."""
+"""The folder of app.py, pages/ and assets/: the repository, or a folder inside an installed package."""
 ASSETS, BENCHMARKS = ROOT / "assets", ROOT / "benchmarks"
 THREADS_LIMIT = 1024
 MOST_THREADS = 4
@@ -26,7 +27,7 @@ MOST_WORKERS = 256
 
 
 def home() -> Path:
-    """Where runs and own victims are kept; made when something is first written.
+    """The folder of runs and of the user's own victims. It is created when something is first written.
 
     Raises:
         UserError: INVMASK_HOME names a file.
@@ -44,31 +45,33 @@ def home() -> Path:
 
 
 def runs_folder() -> Path:
-    """Where runs are kept, one directory each."""
+    """The folder of runs, one directory per run."""
     return home() / "runs"
 
 
 def sweeps_folder() -> Path:
-    """Where the results of sweeps are kept, one directory each."""
+    """The folder of sweeps' results, one directory per sweep."""
     return home() / "sweeps"
 
 
 def data_folder() -> Path:
-    """Where full data sets are kept."""
+    """The folder of full data sets."""
     given = os.environ.get("INVMASK_DATA")
     return Path(given).expanduser().absolute() if given else home() / "data"
 
 
 def victim_folders(of_home: Path | None = None) -> list[Path]:
-    """Where victims are looked for: the embedded ones, those of the benchmarks, one's own; an earlier folder wins."""
+    """Folders of victims: those in `assets`, those of the benchmarks, the user's own. An earlier folder wins."""
     return [ASSETS / "victims", BENCHMARKS / "victims", (of_home or home()) / "victims"]
 
 
 def threads(runs: int = 1, taken: int = 0) -> int:
-    """Threads of a new run, which keeps them for good: its share of the cores, from 1 to 4, or what was asked for.
+    """Number of threads of a new run: its share of the cores, from 1 to 4, or INVMASK_THREADS.
+
+    A run keeps its number of threads for good.
 
     Args:
-        runs: how many are made together.
+        runs: number of runs made together.
         taken: threads of other runs under way.
 
     Raises:
@@ -78,7 +81,10 @@ def threads(runs: int = 1, taken: int = 0) -> int:
 
 
 def workers() -> int:
-    """Most worker processes: one a core, for runs may have one thread each; on an accelerator one, which fills it.
+    """The maximum number of worker processes: INVMASK_WORKERS, or by default one per INVMASK_THREADS cores.
+
+    Without INVMASK_THREADS it is one per core, because a run may have one thread. On an accelerator it is one, because
+    one run fills it.
 
     Raises:
         UserError: INVMASK_WORKERS is not a whole number from 1 to 256.
@@ -88,7 +94,7 @@ def workers() -> int:
 
 
 def workers_asked_for() -> int | None:
-    """What INVMASK_WORKERS says; None where it is not set.
+    """The value of INVMASK_WORKERS; None if it is not set.
 
     Raises:
         UserError: INVMASK_WORKERS is not a whole number from 1 to 256.
@@ -97,7 +103,7 @@ def workers_asked_for() -> int | None:
 
 
 def scheduler() -> str | None:
-    """Address of an existing Dask scheduler; None for a cluster of one's own.
+    """Address of an existing Dask scheduler; None to start a cluster of child processes.
 
     Raises:
         UserError: INVMASK_SCHEDULER is not an address.
@@ -111,7 +117,7 @@ def scheduler() -> str | None:
 
 
 def device() -> str:
-    """Where networks run.
+    """The device on which networks run.
 
     Raises:
         UserError: INVMASK_DEVICE is neither cpu, cuda nor cuda:N.
@@ -123,16 +129,28 @@ def device() -> str:
 
 
 def is_device_name(name: str) -> bool:
-    """Whether it is the name of a device, one that this machine has or not."""
+    """Whether it is a valid device name; the machine need not have the device."""
     return re.fullmatch(r"cpu|cuda(:\d{1,4})?", name) is not None
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    # Dask knows of containers that may use fewer cores than the machine has.
+    """Number of CPU cores that this process may use."""
+    # Dask's count respects the CPU limits of containers.
     from dask.system import CPU_COUNT
 
     return CPU_COUNT
+
+
+def built_in_runs() -> bool:
+    """Whether the dashboard puts the runs that come with invmask into the home.
+
+    Raises:
+        UserError: INVMASK_BUILT_IN_RUNS is neither yes nor no.
+    """
+    given = os.environ.get("INVMASK_BUILT_IN_RUNS", "yes").strip().lower()
+    if given not in ("yes", "no"):
+        raise UserError(f"INVMASK_BUILT_IN_RUNS has to be yes or no, not '{given[:40]}'.")
+    return given == "yes"
 
 
 def _whole(variable: str, most: int) -> int | None:

@@ -1,7 +1,8 @@
 """The mask algebra of invertible masks as pure functions (Dunnett et al. 2025; symbols as in the paper).
 
-Every function works elementwise on tensors of any one shape. `mask` (a) says which side of the split a
-channel belongs to; `selection` (s) is 1 for channels that both masks leave alone and 0 where `mask` decides.
+Every function works elementwise on tensors of one common shape. `mask` (a) says on which side of the split a channel
+is. `selection` (s) is 1 for channels that neither the mask nor the inverse mask changes, and 0 for channels that `mask`
+decides.
 """
 
 import torch
@@ -9,12 +10,12 @@ from torch import Tensor
 
 
 def soft_step(mask: Tensor, steepness: float) -> Tensor:
-    """q(a) = sigmoid(k (a - 0.5)), in (0, 1)."""
+    """q(a) = sigmoid(k (a - 0.5)), in (0, 1), for a in [0, 1] and steepness k > 0."""
     return torch.sigmoid(steepness * (mask - 0.5))
 
 
 def effective_mask(mask: Tensor, selection: Tensor, steepness: float) -> Tensor:
-    """m = q(a) + s (1 - q(a)): what the pruned view multiplies each channel by.
+    """m = q(a) + s (1 - q(a)): the factor of each channel in the pruned view, in (0, 1].
 
     Args:
         mask, selection: in [0, 1], same shape.
@@ -25,8 +26,8 @@ def effective_mask(mask: Tensor, selection: Tensor, steepness: float) -> Tensor:
 
 
 def inverse_mask(mask: Tensor, selection: Tensor, steepness: float) -> Tensor:
-    """m-bar = q(1 - a) + s (1 - q(1 - a)): what the inverse view multiplies each channel by.
+    """m-bar = q(1 - a) + s (1 - q(1 - a)): the factor of each channel in the inverse view, in (0, 1].
 
-    As q(1 - a) = 1 - q(a), m + m-bar = 1 + s; and inverting twice gives m back.
+    Since q(1 - a) = 1 - q(a), m + m-bar = 1 + s, and inverting twice gives m again. Arguments as in `effective_mask`.
     """
     return effective_mask(1 - mask, selection, steepness)

@@ -1,4 +1,4 @@
-"""Multiply the masked layers' outputs by gates while a network runs, and leave no trace."""
+"""Multiply the masked layers' outputs by gates while a network runs. The network itself is not changed."""
 
 import contextlib
 import copy
@@ -18,13 +18,13 @@ Model = TypeVar("Model", bound=nn.Module)
 def attached(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Iterator[nn.Module]:
     """Within the block, each masked layer's output is multiplied by its gate, channel by channel.
 
-    On leaving, by an exception too, no hook is left and no weight has changed.
+    When the block ends, even by an exception, all hooks are removed. No weight changes.
 
     Args:
-        model: the network that `layout` was made of. Not one that another thread runs at the same time:
-            take a `sharing_copy` of a shared one.
-        gates: [channels], or [N, channels] with a gate for every sample of the batch; views of one
-            network so share one pass.
+        model: the network that `layout` was made from. No other thread may run it at the same time; take a
+            `sharing_copy` of a shared network.
+        gates: [channels], or [N, channels] with its own gates for every image of the batch, so that several views can
+            share one pass.
     """
     modules = dict(model.named_modules())
     handles = []
@@ -41,17 +41,18 @@ def attached(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Iterator[nn
 
 def _multiply_by(gate: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
     def hook(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        # In the output's own type: under autocast a float32 gate would widen every activation after it.
+        # In the output's own dtype: under autocast a float32 gate would make all later activations float32.
         return output * shape_gate(module, gate, output).to(output.dtype)
 
     return hook
 
 
 def gated_logits(model: nn.Module, layout: MaskLayout, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """Several (images, gate) pairs in one pass.
+    """Run several (images, gates) pairs in one pass.
 
     Args:
-        batches: pairs of images [N_i, C, H, W] and the gate [channels] to see them through.
+        model, layout: as in `attached`.
+        batches: pairs of images [N_i, C, H, W] in [0, 1] and the gates [channels] to apply to them.
 
     Returns:
         The logits of each pair, [N_i, K], in float32 (float64 from a float64 network).
@@ -61,12 +62,12 @@ def gated_logits(model: nn.Module, layout: MaskLayout, batches: Sequence[tuple[T
     images = images.contiguous(memory_format=torch.channels_last)
     with attached(model, layout, gates):
         logits = model(images)
-    # Losses need at least float32, whatever the networks ran in.
+    # Losses need at least float32, whatever the precision of the networks.
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return list(logits.split([len(batch) for batch, _ in batches]))
 
 
 def sharing_copy(model: Model) -> Model:
-    """A copy with modules of its own and the same parameters and buffers: hooks on it touch nobody else's model."""
+    """A copy with new modules but the same parameters and buffers. Hooks on it do not affect the original."""
     memo = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return copy.deepcopy(model, memo)

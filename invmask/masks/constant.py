@@ -1,7 +1,7 @@
-"""A network under gates that do not change for a while: folded away as far as its weights can hold them.
+"""A network for many passes under constant gates, which are folded into its weights as far as possible.
 
-Many passes under the same gates (the inner problem, an evaluation) need neither the gates' multiplications nor the
-BatchNorms that stand right behind a convolution: both are linear, and go into the convolution's weights once.
+Many passes use the same gates (the inner problem, an evaluation). The multiplication by a gate is linear, and so is a
+BatchNorm right after a convolution in eval mode. So both are folded into the convolution's weights once.
 """
 
 from collections import Counter
@@ -23,8 +23,8 @@ class ConstantView:
     """One view of a network for many passes. Equal to the gated network up to rounding.
 
     Args:
-        model: in eval mode; left as it is.
-        gates: [channels] over `layout`; taken as constants.
+        model: in eval mode; left unchanged.
+        gates: [channels] in [0, 1] over `layout`; taken as constants.
     """
 
     def __init__(self, model: nn.Module, layout: MaskLayout, gates: Tensor) -> None:
@@ -37,18 +37,19 @@ class ConstantView:
     def __call__(self, images: Tensor) -> Tensor:
         """Logits [N, K] of images [N, C, H, W], in float32 (float64 from a float64 network)."""
         logits = self._folded.run(images.contiguous(memory_format=torch.channels_last))
-        # Losses need at least float32, whatever the network ran in.
+        # Losses need at least float32, whatever the precision of the network.
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-# Of each network, as long as it lives: what follows what does not change, and tracing costs as much as folding.
+# Cached for each network as long as it lives: the order of its layers does not change, and tracing costs as much as
+# folding.
 _pairs: WeakKeyDictionary[nn.Module, list[tuple[str, str]]] = WeakKeyDictionary()
 
 
 def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
-    """Names of the convolutions whose output goes into one BatchNorm and nowhere else, each with that BatchNorm's.
+    """Name pairs (convolution, BatchNorm) where the convolution's output goes into this BatchNorm and nowhere else.
 
-    Seen in the graph that `torch.fx` makes of the network; empty where it cannot make one.
+    The pairs are read from a `torch.fx` graph of the network; the list is empty if the network cannot be traced.
     """
     try:
         graph = _graph(model)
@@ -70,15 +71,15 @@ def norms_behind_convolutions(model: nn.Module) -> list[tuple[str, str]]:
 
 
 def _graph(model: nn.Module) -> fx.Graph:
-    """The calls that a pass consists of.
+    """The graph of module calls in a pass.
 
-    `fx.Tracer` would exchange `nn.Module.__call__` itself meanwhile, for all threads, and fail their passes.
+    `fx.Tracer` is not used: it replaces `nn.Module.__call__` while it traces, which breaks passes in other threads.
     """
     graph = fx.Graph()
     tracer = GraphAppendingTracer(graph)
     traced = sharing_copy(model)
     for name, module in traced.named_modules():
-        # An attribute of the instance goes before the class's method, and before a parameter.
+        # An instance attribute takes precedence over the class's method, and over a parameter.
         if type(module).__module__.startswith("torch.nn") and not isinstance(module, nn.Sequential):
             module.__dict__["forward"] = partial(_called, tracer, name)
             continue
@@ -95,7 +96,7 @@ def _called(tracer: TracerBase, name: str, *given: Any, **named: Any) -> fx.Prox
 
 @torch.no_grad()
 def _fold_norms(folded: Folded, pairs: list[tuple[str, str]]) -> None:
-    """Put BatchNorms into the convolutions before them, except where a gate has still to come in between."""
+    """Fold BatchNorms into the convolutions before them, except where a gate is still attached in between."""
     modules = dict(folded.model.named_modules())
     for convolution, norm in pairs:
         own, behind = modules[convolution], modules[norm]
@@ -103,7 +104,7 @@ def _fold_norms(folded: Folded, pairs: list[tuple[str, str]]) -> None:
             continue
         if not isinstance(own, nn.Conv2d) or not isinstance(behind, nn.BatchNorm2d) or behind.running_var is None:
             continue
-        # A copy: whoever shares the filters keeps them.
+        # A copy, because other modules may share the filters.
         fused = fuse_conv_bn_eval(own, behind).requires_grad_(False)
         folded.model.set_submodule(convolution, fused)
         folded.model.set_submodule(norm, nn.Identity())

@@ -1,4 +1,4 @@
-"""Channels cut or restored by hand: other masks, in which these channels are decided and all others as they were."""
+"""Cut or restore channels by hand: new masks in which only these channels differ."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,15 @@ from invmask.masks.state import HARD, Masks
 
 
 def nothing_cut(like: Masks) -> Masks:
-    """Masks as large and as steep as others that leave every channel alone: the original network in every view."""
+    """Masks with the size and steepness of `like` that change no channel: every view is the original network."""
     return Masks(torch.ones_like(like.mask), torch.ones_like(like.mask), like.steepness)
 
 
 def cut(masks: Masks, channels: Iterable[int]) -> Masks:
     """The masks with these channels selected and cut in the pruned view (a = 0, s = 0).
 
-    At a steepness under `state.HARD` that would leave part of them: then all masks are told at that one instead, which
-    changes no other gate.
+    With a steepness below `state.HARD` a part of these channels would pass. Then all masks are rewritten for the
+    steepness `state.HARD`, which changes no other gate.
     """
     return _with(masks, channels, mask=0.0, selection=0.0)
 
@@ -30,7 +30,7 @@ def _with(masks: Masks, channels: Iterable[int], mask: float, selection: float) 
     places, steepness = list(channels), max(masks.steepness, HARD)
     new_mask, new_selection = masks.mask.clone(), masks.selection.clone()
     if steepness > masks.steepness:
-        # So that k (a - 1/2) stays what it was.
+        # Keeps k (a - 1/2) constant.
         new_mask = 0.5 + (new_mask - 0.5) * (masks.steepness / steepness)
     new_mask[places], new_selection[places] = mask, selection
     return Masks(new_mask, new_selection, steepness)

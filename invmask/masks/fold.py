@@ -1,4 +1,4 @@
-"""Fold a view's gates into the weights, so that the network needs no mask beside it any more."""
+"""Fold a view's gates into the weights, so that the network needs no separate mask."""
 
 import copy
 from collections import defaultdict
@@ -14,13 +14,13 @@ from invmask.masks.state import MaskLayout
 
 @dataclass(frozen=True)
 class Folded:
-    """A network that is a view by itself, as far as its weights can hold the gates.
+    """A network whose weights contain a view's gates as far as possible.
 
     Attributes:
-        model: a copy with weights of its own, in eval mode if the original was; the module names are unchanged.
+        model: a copy with its own weights, in eval mode if the original was; the module names are unchanged.
         layout: the masked layers.
-        gates: by layer name, the gates that could not be folded, [channels] in [0, 1]: `model` still has to be run
-            with them attached. Empty where everything was folded.
+        gates: the gates that could not be folded, by layer name, [channels of the layer] in [0, 1]. `model` has to be
+            run with these attached. Empty if all gates were folded.
     """
 
     model: nn.Module
@@ -28,7 +28,7 @@ class Folded:
     gates: Mapping[str, Tensor]
 
     def remaining(self) -> Tensor | None:
-        """The gates still to attach to `model`, [channels], with ones where they are folded; None if none is left."""
+        """The gates still to attach to `model`, [channels], ones for folded layers; None if all are folded."""
         if not self.gates:
             return None
         some = next(iter(self.gates.values()))
@@ -39,7 +39,7 @@ class Folded:
         return rest
 
     def run(self, images: Tensor) -> Tensor:
-        """The logits [N, K] of images [N, C, H, W], with what could not be folded attached."""
+        """The logits [N, K] of images [N, C, H, W] in [0, 1], with the remaining gates attached."""
         rest = self.remaining()
         if rest is None:
             return self.model(images)
@@ -51,20 +51,20 @@ class Folded:
 def fold(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Folded:
     """A copy of `model` whose `Conv2d` weights hold the gates.
 
-    A gate multiplies an output channel of a convolution, and a convolution is linear in its weights: its filters and
-    its bias times the gate give the gated output, whatever comes after it (BatchNorm, an addition, an activation,
-    nothing). So this is exact up to rounding for every `Conv2d`, with or without bias, groups or stride, and for one
-    that the network calls several times.
+    A gate multiplies an output channel of a convolution, and a convolution is linear in its weights. So filters and
+    bias times the gate give the gated output, whatever follows (BatchNorm, an addition, an activation or nothing). This
+    is exact up to rounding for every `Conv2d`, with or without bias, groups or stride, and for one that the network
+    calls several times.
 
-    What cannot be folded is left to be attached (`Folded.gates`): a transformer's encoder block, whose output is a sum
-    with its own input; a convolution whose weight or bias is a Parameter that another module has as well and that
-    would need other gates there; and one whose weight is computed (`torch.nn.utils.parametrizations`) rather than a
-    Parameter of its own. A Parameter that some `forward` also uses by hand, outside the module that owns it, cannot
-    be seen from here.
+    Three kinds of layers cannot be folded; their gates remain in `Folded.gates`. (1) A transformer's encoder block,
+    whose output is a sum with its own input. (2) A convolution that shares its weight or bias Parameter with another
+    module that would need other gates. (3) A convolution whose weight is computed (`torch.nn.utils.parametrizations`)
+    and not a Parameter of its own. One case cannot be detected: a Parameter that some `forward` uses directly, outside
+    the module that owns it.
 
     Args:
-        model: left as it is.
-        gates: [channels] of one view over `layout`.
+        model: left unchanged.
+        gates: [channels] in [0, 1], of one view over `layout`.
     """
     folded = copy.deepcopy(model)
     modules = dict(folded.named_modules())
@@ -81,7 +81,7 @@ def fold(model: nn.Module, layout: MaskLayout, gates: Tensor) -> Folded:
 
 
 def _owners(model: nn.Module) -> Mapping[int, list[str]]:
-    """By the parameter's identity, the names of all modules that have it."""
+    """Names of all modules that own each parameter, by the parameter's `id`."""
     owners: dict[int, list[str]] = defaultdict(list)
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
@@ -98,7 +98,8 @@ def _left(modules: Mapping[str, nn.Module], owners: Mapping[int, list[str]], gat
         if "weight" not in own:
             sharing[name].add("")
     left: set[str] = set()
-    # A layer that stays behind would run on folded weights, if one that it shares them with did not stay too.
+    # If a layer is not folded, layers that share its parameters must not be folded either: they would change its
+    # weights.
     while more := {
         name
         for name, others in sharing.items()

@@ -1,7 +1,7 @@
-"""What is masked in a network, and where the outputs of masked layers have their channels.
+"""Which modules of a network are masked, and which dimension of their outputs is the channel dimension.
 
-Convolutions give [N, C, H, W]. A transformer's encoder blocks give tokens [N, T, D] (torchvision's ViT, a class token
-first) or places [N, H, W, D] (its Swin); their channels are the D dimensions of the embedding.
+Convolutions return [N, C, H, W]. Encoder blocks of transformers return tokens [N, T, D] (torchvision's ViT, class token
+first) or positions [N, H, W, D] (torchvision's Swin); their channels are the D dimensions of the embedding.
 """
 
 import math
@@ -16,9 +16,9 @@ _BLOCKS = (
 
 
 def block_types() -> tuple[type[nn.Module], ...]:
-    """The encoder blocks that are known, of the modules that have been imported.
+    """The known classes of encoder blocks, from the modules that have been imported.
 
-    No network has blocks of another one, and importing torchvision takes seconds.
+    A network can only have blocks of imported modules, and importing torchvision takes seconds.
     """
     return tuple(getattr(sys.modules[module], name) for module, name in _BLOCKS if module in sys.modules)
 
@@ -34,13 +34,13 @@ def is_transformer(model: nn.Module) -> bool:
 
 
 def block_width(block: nn.Module) -> int:
-    """D, the embedding dimension of an encoder block's output: what its last normalisation runs over."""
+    """D, the embedding dimension of an encoder block's output, read from its last normalisation."""
     norms = [module for module in block.children() if isinstance(module, nn.LayerNorm)]
     return norms[-1].normalized_shape[-1]
 
 
 def shape_gate(module: nn.Module, gate: Tensor, output: Tensor) -> Tensor:
-    """Gates [G, C], G = 1 or N, so that they multiply `output` of `module` channel by channel."""
+    """Reshape gates [G, C], G = 1 or N, so that they broadcast over `output` of `module` channel by channel."""
     between = [1] * (output.ndim - 2)
     if isinstance(module, nn.Conv2d):
         return gate.reshape(*gate.shape, *between)
@@ -48,15 +48,15 @@ def shape_gate(module: nn.Module, gate: Tensor, output: Tensor) -> Tensor:
 
 
 def channels_first(module: nn.Module, output: Tensor) -> Tensor:
-    """`output` of a masked layer as [N, C, places], every place and token."""
+    """`output` of a masked layer as [N, C, positions], with every position or token."""
     return (output if isinstance(module, nn.Conv2d) else output.movedim(-1, 1)).flatten(2)
 
 
 def as_maps(module: nn.Module, output: Tensor) -> Tensor:
-    """`output` of a masked layer as pictures [N, C, H, W]; a class token, which has no place in the image, is left out.
+    """`output` of a masked layer as maps [N, C, H, W]. A class token, which has no position, is left out.
 
     Raises:
-        ValueError: tokens that fill no square.
+        ValueError: the tokens do not form a square.
     """
     if isinstance(module, nn.Conv2d):
         return output
@@ -71,7 +71,7 @@ def as_maps(module: nn.Module, output: Tensor) -> Tensor:
 
 
 def neuron_index(module: nn.Module, output: Tensor, channel: int, row: int, column: int) -> tuple[int, ...]:
-    """Where in one sample's `output` the place at `row` and `column` of `as_maps` lies, for a channel."""
+    """The index into one sample's `output` of a channel's value at `row` and `column` of `as_maps`."""
     if isinstance(module, nn.Conv2d):
         return channel, row, column
     if output.ndim == 4:

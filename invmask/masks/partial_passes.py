@@ -1,8 +1,8 @@
-"""Passes that begin again in the middle: gates that differ from known ones only in late layers cost only those layers.
+"""Passes that begin in the middle: if gates differ from known gates in late layers only, only these layers run.
 
-What the network's blocks answer to fixed images under known gates is kept once; a pass under other gates then begins
-with the block that holds the first layer whose gate differs. Where that would be too much to keep, the largest answers
-are not kept, and their blocks run every time.
+The outputs of the network's blocks for fixed images under known gates are stored once. A pass under other gates begins
+at the block with the first layer whose gates differ. If the outputs need too much memory, the largest are not stored,
+and their blocks run every time.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from invmask.masks.state import MaskLayout
 from invmask.memory import MIB, held_bytes
 
 PASS_SIZE = 500
-"""Images a pass: more gains no speed and costs memory."""
+"""Images per pass; more would cost memory without a gain in speed."""
 BLOCK_BYTES = 256 * MIB
-"""Of the blocks' answers that stay in memory: all of a ResNet-18 of full width, in float32, to 200 images of 32x32."""
+"""Bound of the stored block outputs: all of a ResNet-18 of full width, in float32, for 200 images of 32x32."""
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A part of the network: its name, what it answered, and the masked layers that begin after it has ended."""
+    """A part of the network: its name, its output, and the masked layers that run after it."""
 
     name: str
     output: Tensor
@@ -34,12 +34,12 @@ class _Block:
 
 
 class Resumable:
-    """A network with what its blocks make of fixed images under known gates. For one thread at a time.
+    """A network with the stored outputs of its blocks for fixed images under known gates. Not thread-safe.
 
     Args:
-        model: in eval mode; left as it is (hooks go on a copy that shares its weights).
-        images: float32 [N, C, H, W] in [0, 1], at most a few hundred: answers of at most `BLOCK_BYTES` stay in memory.
-        gates: [channels], the known ones; ones where not given.
+        model: in eval mode; left unchanged (hooks go on a copy that shares its weights).
+        images: float32 [N, C, H, W] in [0, 1], at most a few hundred; at most `BLOCK_BYTES` of outputs are stored.
+        gates: [channels] in [0, 1], the known gates; ones if not given.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Resumable:
 
     @torch.no_grad()
     def logits(self, gates: Tensor) -> Tensor:
-        """Logits of the images under each of some gates.
+        """Logits of the images under each of G gates.
 
         Args:
-            gates: [G, channels].
+            gates: [G, channels] in [0, 1].
 
         Returns:
-            float32 [G, N, K]. Equal to a pass from the start up to rounding: a batch of another size may be summed in
-            another order.
+            float32 [G, N, K]. Equal to those of a full pass up to rounding, because the order of summation may depend
+            on the batch size.
         """
         if not bool((gates != self._gates).any()):
             return self._known.expand(len(gates), -1, -1)
@@ -74,7 +74,7 @@ class Resumable:
         return torch.cat([self._pass(some) for some in gates.split(each)])
 
     def first_block(self, channel: int) -> int:
-        """How many blocks a pass skips if this channel's gate differs: cut channels with equal numbers together."""
+        """How many blocks a pass skips if this channel's gate differs. Measure channels with equal numbers together."""
         layer = self.layout.layer_of(channel)
         return sum(layer.name in block.later for block in self._blocks)
 
@@ -89,7 +89,7 @@ class Resumable:
             for layer in self.layout.layers
             if layer.name not in names
             and not layer.name.startswith(inside)
-            # Times one is no work worth doing: it costs as much as half a convolution.
+            # Skip gates of 1: the multiplication costs as much as half a convolution.
             and bool((gates[:, layer.slice] != 1).any())
         )
         each = gates if len(gates) == 1 else gates.repeat_interleave(len(self._images), 0)
@@ -136,7 +136,7 @@ def _keep(outputs: dict[str, Tensor], known_at: dict[str, int], begun: list[str]
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         outputs[name] = output
         known_at[name] = len(begun)
-        # The early ones are the largest, and cost no more work for it.
+        # Drop the largest outputs. They are the early ones, which are not more expensive to recompute.
         while outputs and held_bytes([*outputs.values()]) > BLOCK_BYTES:
             outputs.pop(max(outputs, key=lambda name: outputs[name].nbytes))
 
@@ -144,7 +144,7 @@ def _keep(outputs: dict[str, Tensor], known_at: dict[str, int], begun: list[str]
 
 
 def _blocks(model: nn.Module, layers: Sequence[str]) -> list[str]:
-    """The largest parts that run one after the other: children of the trunk, and of every `Sequential` in it."""
+    """The parts that run in sequence: the children of the trunk and of every `Sequential` in it."""
     found: list[str] = []
 
     def walk(module: nn.Module, prefix: str) -> None:
@@ -164,11 +164,11 @@ def _blocks(model: nn.Module, layers: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _answering(model: nn.Module, blocks: Sequence[_Block], times: int) -> Iterator[None]:
-    """Within the block, these parts answer what they are known to answer, for each of `times` copies of the images."""
+    """Within the block, these parts return their stored outputs, for `times` copies of the images."""
     modules = dict(model.named_modules())
     try:
         for block in blocks:
-            # An attribute of the instance goes before the class's method.
+            # An instance attribute takes precedence over the class's method.
             modules[block.name].__dict__["forward"] = _constant(block.output, times)
         yield
     finally:

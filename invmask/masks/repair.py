@@ -1,4 +1,4 @@
-"""What a defence has made of a network by now: all that measures, shows or exports asks this, whatever the defence."""
+"""The repair of a network by a defence: the common interface for measuring, showing and exporting it."""
 
 import copy
 from collections.abc import Callable
@@ -12,27 +12,27 @@ from invmask.masks.constant import ConstantView
 from invmask.masks.state import GATED, MaskLayout, Masks, View
 
 Network = Callable[[Tensor], Tensor]
-"""Logits [N, K], float32, of images [N, C, H, W] in [0, 1]."""
+"""A function from images [N, C, H, W] in [0, 1] to logits [N, K], float32."""
 
 
 class Repair(Protocol):
     """A repair of one network.
 
     Attributes:
-        views: what there is to see of it; the original first, then the one to take away.
+        views: its views; the original first, then the one without the backdoor.
     """
 
     @property
     def views(self) -> tuple[View, ...]: ...
 
     def parts(self, model: nn.Module, view: View) -> tuple[nn.Module, Tensor]:
-        """The network and the gates [channels] that together make one view of `model`, which is left as it is."""
+        """The network and the gates [channels] in [0, 1] that make one view of `model`; `model` is left unchanged."""
         ...
 
 
 @dataclass(frozen=True)
 class Gates:
-    """Masks on channels: every weight stays as it was."""
+    """A repair by masks on channels; the weights are unchanged."""
 
     masks: Masks
 
@@ -46,11 +46,10 @@ class Gates:
 
 @dataclass(frozen=True)
 class Weights:
-    """Other weights.
+    """A repair by changed weights.
 
     Attributes:
-        tensors: those parameters and buffers that are others now, by their names in the network; none of them for the
-            original network.
+        tensors: the changed parameters and buffers by their names in the network; empty for the original network.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -72,7 +71,7 @@ class Weights:
 
 
 def unchanged(before: Repair, after: Repair) -> bool:
-    """Whether two repairs of one network are the same to the bit, so that their views answer alike."""
+    """Whether two repairs of one network are identical bit by bit, so that their views give the same outputs."""
     match before, after:
         case Gates(one), Gates(other):
             same = torch.equal(one.mask, other.mask) and torch.equal(one.selection, other.selection)
@@ -83,6 +82,6 @@ def unchanged(before: Repair, after: Repair) -> bool:
 
 
 def network_of(repair: Repair, model: nn.Module, view: View) -> Network:
-    """One view of `model`, made ready for many passes; `model` is left as it is."""
+    """One view of `model`, prepared for many passes; `model` is left unchanged."""
     network, gates = repair.parts(model, view)
     return ConstantView(network, MaskLayout.of(network), gates)

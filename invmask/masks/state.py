@@ -1,4 +1,4 @@
-"""Where masks go in a network, and the two vectors that are learned."""
+"""Where masks are applied in a network, and the two vectors that are learned."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ from invmask.masks.outputs import block_width, is_block, is_transformer
 
 
 class View(StrEnum):
-    """The views of one network: of one with gates the first three, of one with other weights the first and the last."""
+    """The views of one network. Gates give the first three; changed weights give the first and the last."""
 
     ORIGINAL = "original"
     PRUNED = "pruned"
@@ -25,7 +25,7 @@ GATED = (View.ORIGINAL, View.PRUNED, View.INVERSE)
 
 @dataclass(frozen=True)
 class MaskedLayer:
-    """One masked layer: the module's name in the network, its channels, and where they lie in the flat vectors."""
+    """One masked layer: the module's name in the network, its number of channels, and its slice of the flat vectors."""
 
     name: str
     channels: int
@@ -47,12 +47,12 @@ class MaskLayout:
         return sum(layer.channels for layer in self.layers)
 
     def layer_of(self, channel: int) -> MaskedLayer:
-        """The layer that a channel belongs to, by its place in the flat vectors."""
+        """The layer of a channel, which is given by its index in the flat vectors."""
         return next(layer for layer in self.layers if channel in range(self.channels)[layer.slice])
 
     @classmethod
     def of(cls, model: nn.Module) -> "MaskLayout":
-        """Every `Conv2d` in module order, shortcuts included; in a transformer every encoder block, and nothing else.
+        """Every `Conv2d` in module order, shortcuts included; in a transformer only the encoder blocks.
 
         Raises:
             ValueError: the network has neither.
@@ -73,7 +73,7 @@ class MaskLayout:
 
 
 HARD = 20.0
-"""Steepness from which a mask value of 0 or 1 cuts a channel or leaves it, to within 0.0001."""
+"""The steepness from which a mask value of 0 or 1 gives a gate within 0.0001 of 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Masks:
 
     @classmethod
     def initial(cls, layout: MaskLayout, steepness: float = 20.0, device: str | torch.device = "cpu") -> "Masks":
-        """All ones: nothing selected, nothing pruned; every view answers as the original."""
+        """All ones: no channel is selected or pruned, and every view equals the original."""
         ones = torch.ones(layout.channels, device=device)
         return cls(ones, ones.clone(), steepness)
 
     def gate(self, view: View) -> Tensor:
-        """What the view multiplies each channel by, [channels] in [0, 1]. Differentiable in both vectors."""
+        """The gates of the view, [channels] in [0, 1]. Differentiable with respect to both vectors."""
         if view is View.PRUNED:
             return effective_mask(self.mask, self.selection, self.steepness)
         if view is View.INVERSE:
@@ -99,13 +99,13 @@ class Masks:
         return torch.ones_like(self.mask)
 
     def inverted(self) -> "Masks":
-        """The masks whose pruned view is this one's inverse view."""
+        """The masks whose pruned view is the inverse view of these masks."""
         return Masks(1 - self.mask, self.selection, self.steepness)
 
 
 @dataclass(frozen=True)
 class Sparsity:
-    """Of `channels`, how many are selected (s < 0.5), pruned (m < 0.5), and cut by the inverse (m-bar < 0.5)."""
+    """How many of `channels` are selected (s < 0.5), pruned (m < 0.5), and cut in the inverse view (m-bar < 0.5)."""
 
     channels: int
     selected: int
@@ -113,7 +113,7 @@ class Sparsity:
     inverse_cut: int
 
     def as_counts(self) -> dict[str, int]:
-        """By name, as records hold them."""
+        """The counts by name, as stored in records."""
         return {
             "channels": self.channels,
             "selected": self.selected,

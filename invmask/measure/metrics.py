@@ -1,6 +1,6 @@
-"""Per-sample flags first; ACC, ASR, RA and DER from them.
+"""ACC, ASR, RA and DER, computed from flags of each image.
 
-Fractions in [0, 1] throughout; per cent exist only on screen.
+All are shares in [0, 1]; per cent appear on screen only.
 """
 
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Images a pass. On a CPU, what so many leave behind in a narrow network still fits into its caches.
+# Images per pass. On a CPU, the activations of this many images in a narrow network still fit into its caches.
 PASS_SIZE = 64
 ACCELERATOR_PASS_SIZE = 1000
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What one view of a network does on a test set.
+    """The measures of one view of a network on a test set. Shares are in [0, 1].
 
     Attributes:
         acc: clean accuracy, over `n_clean` images.
         asr: attack success rate: share of triggered images answered with their target; None without a trigger.
         ra: recovery accuracy: share of the same images answered with their true label; None without a trigger.
-        n_clean, n_triggered: how many images each share is taken over.
+        n_clean, n_triggered: number of clean and of triggered images.
     """
 
     acc: float
@@ -33,12 +33,12 @@ class Measures:
 
 @dataclass(frozen=True)
 class Flags:
-    """What happened to each image. All bool tensors on the CPU.
+    """The outcome of each image, as bool tensors on the CPU.
 
     Attributes:
-        correct: [N] the clean image is answered with its true label.
-        fooled: [M] the triggered image is answered with its target.
-        recovered: [M] the triggered image is answered with its true label.
+        correct: [N], the clean image is answered with its true label.
+        fooled: [M], the triggered image is answered with its target.
+        recovered: [M], the triggered image is answered with its true label.
     """
 
     correct: Tensor
@@ -46,7 +46,7 @@ class Flags:
     recovered: Tensor | None = None
 
     def measures(self) -> Measures:
-        """The shares of the flags that are set."""
+        """ACC, ASR and RA: the share of set flags of each kind."""
         triggered = self.fooled is not None and self.recovered is not None
         return Measures(
             acc=_share(self.correct),
@@ -64,13 +64,13 @@ def flags(
     triggered_labels: Tensor | None = None,
     targets: Tensor | int | None = None,
 ) -> Flags:
-    """Flags of every image from the answers (arg max, int64) to it.
+    """The flags of every image, from the network's answers (arg max of the logits, int64).
 
     Args:
         clean_answers, labels: [N], answers to the clean images and their true labels.
-        triggered_answers, triggered_labels: [M], answers to triggered images and their true labels; none
-            may be its own target, for an image of the target class says nothing about the backdoor.
-        targets: what the backdoor shall answer to each triggered image, [M], or one label for all (see `Targets`).
+        triggered_answers, triggered_labels: [M], answers to triggered images and their true labels. No true label may
+            equal its target, because an image of the target class does not show whether the backdoor works.
+        targets: the target of each triggered image, [M], or one label for all (see `Targets`).
     """
     correct = (clean_answers == labels).cpu()
     if triggered_answers is None or triggered_labels is None or targets is None:
@@ -96,16 +96,16 @@ def _share(flag: Tensor) -> float:
 
 
 def pass_size(device: torch.device) -> int:
-    """Images a pass of a network that computes no gradients, so that it is fast."""
+    """The number of images per pass that is fast on `device`, for passes without gradients."""
     return PASS_SIZE if device.type == "cpu" else ACCELERATOR_PASS_SIZE
 
 
 @torch.no_grad()
 def answers(model: torch.nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
-    """Arg max of the logits of `model` for `images` [N, C, H, W], int64 [N] on the CPU.
+    """Predicted labels: arg max of the logits of `model` for `images` [N, C, H, W] in [0, 1]; int64 [N] on the CPU.
 
     Args:
-        batch_size: images a pass; None for what suits the images' device.
+        batch_size: images per pass; None for the number that suits the images' device.
     """
     size = batch_size or pass_size(images.device)
     return torch.cat([model(batch).argmax(1).cpu() for batch in images.split(size)])

@@ -1,4 +1,4 @@
-"""What the views of one network say of the same images, and what became of each image."""
+"""The answers of one network's views to the same images, and the fate of each image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ BATCH_SIZE = 64
 
 
 class Fate(StrEnum):
-    """What a view makes of an image, held against the original view's answer."""
+    """How a view's answer to an image compares with the original view's answer."""
 
     RECOVERED = "recovered"
     STILL_FOOLED = "still fooled"
@@ -36,13 +36,13 @@ FATE_EXPLANATIONS: dict[Fate, str] = {
 
 @dataclass(frozen=True)
 class ViewAnswers:
-    """Softmax answers of the views of a repair.
+    """Softmax probabilities of the views of a repair for N images.
 
     Attributes:
-        probabilities: float32 [V, N, K] in [0, 1], a row for each of `views`.
+        probabilities: float32 [V, N, K] in [0, 1], one row for each of `views`.
         labels: int64 [N], the true classes.
-        views: the original first.
-        targets: what the backdoor shall answer, if the images carry a trigger; else None.
+        views: the views in order, the original first.
+        targets: the backdoor's targets if the images carry a trigger; else None.
     """
 
     probabilities: Tensor
@@ -52,7 +52,7 @@ class ViewAnswers:
 
     @property
     def defended(self) -> View:
-        """The view to take away: the pruned or the repaired one."""
+        """The view without the backdoor: pruned or repaired."""
         return self.views[1]
 
     def of(self, view: View) -> Tensor:
@@ -60,11 +60,11 @@ class ViewAnswers:
         return self.probabilities[self.views.index(view)]
 
     def answers(self, view: View) -> Tensor:
-        """The view's answers, int64 [N]."""
+        """The view's answers (arg max), int64 [N]."""
         return self.of(view).argmax(1)
 
     def fates(self, view: View) -> list[Fate]:
-        """What became of each image under `view`; one fate an image, length N."""
+        """The fate of each image under `view`; length N."""
         before, after = self.answers(View.ORIGINAL).tolist(), self.answers(view).tolist()
         return [
             fate(old, new, true, self.target_of(true))
@@ -72,12 +72,18 @@ class ViewAnswers:
         ]
 
     def target_of(self, true: int) -> int | None:
-        """What the backdoor shall answer to an image of the class `true`; None without a trigger."""
+        """The backdoor's target for an image of the class `true`; None without a trigger."""
         return None if self.targets is None else self.targets.of_class[true]
 
 
 def fate(before: int, after: int, true: int, target: int | None) -> Fate:
-    """The fate of one image: the original view's answer, the new one, the true class, its target if triggered."""
+    """The fate of one image.
+
+    Args:
+        before, after: the answers of the original view and of the view in question.
+        true: the true class.
+        target: the backdoor's target for the image; None without a trigger.
+    """
     if before == after:
         return Fate.STILL_FOOLED if after == target != true else Fate.UNCHANGED
     if after == true:
@@ -89,13 +95,13 @@ def fate(before: int, after: int, true: int, target: int | None) -> Fate:
 def view_probabilities(
     model: nn.Module, repair: Repair, views: Sequence[View], images: Tensor, precision: Precision = "float32"
 ) -> Tensor:
-    """Softmax answers of some views to the same images.
+    """Softmax probabilities of some views for the same images.
 
     Args:
-        model: in eval mode; left as it is.
-        repair: of `model`.
+        model: in eval mode; left unchanged.
+        repair: a repair of `model`.
         images: float32 [N, C, H, W] in [0, 1].
-        precision: arithmetic of the passes.
+        precision: number format of the passes.
 
     Returns:
         float32 [len(views), N, K] on the CPU.

@@ -1,4 +1,4 @@
-"""Weights that others stored, as safetensors or as PyTorch writes them, brought to a network's own names."""
+"""Reading weights stored by other programs (safetensors or PyTorch), and matching their names to a network's."""
 
 import pickle
 import threading
@@ -17,16 +17,16 @@ from invmask.errors import UserError
 
 MAX_BYTES = 2 << 30
 WRAPPED = ("model", "state_dict", "model_state_dict", "net", "network", "weights")
-"""Entries under which training programs keep the `state_dict` beside other things."""
+"""Keys under which training programs store the `state_dict` beside other data."""
 _SHOWN = 3
 _DEEPEST = 8
 
 
 class _PassedOver:
-    """What stands for an array, or a number of NumPy's, in a file: programs keep such beside the weights.
+    """A placeholder for a NumPy array or number in a file. Programs store these beside the weights.
 
-    The benchmark's files, for one, say so which images were poisoned. Arrays themselves are not made: whoever wrote the
-    file would choose what their bytes are taken for.
+    For example, the benchmark's files list the poisoned images so. Real arrays are not built, because the writer of the
+    file could choose how their bytes are interpreted.
     """
 
     def __init__(self, *_: object) -> None:
@@ -42,14 +42,14 @@ _NUMPY = (
     *(f"numpy.{core}.multiarray.{maker}" for core in ("core", "_core") for maker in ("_reconstruct", "scalar")),
 )
 _PASSED_OVER: list[Any] = [(_PassedOver, name) for name in _NUMPY]
-# A hostile or damaged file can end in any of these.
+# A hostile or damaged file can cause any of these errors.
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, TypeError, LookupError, AttributeError)
-# What is passed over is so for the whole process while a file is read.
+# The placeholders apply to the whole process while a file is read, so only one file is read at a time.
 _reading = threading.Lock()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name. Nothing but tensors, numbers and words is unpickled; arrays are passed over.
+    """The tensors in a file by name. Only tensors, numbers and strings are unpickled; arrays are skipped.
 
     Raises:
         UserError: not a file of weights.
@@ -60,7 +60,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         with _reading, warnings.catch_warnings(), safe_globals(_PASSED_OVER):
-            warnings.simplefilter("ignore")  # of the age of the file's form: either it can be read or it cannot
+            warnings.simplefilter("ignore")  # a warning about the old file format does not matter if it can be read
             found = torch.load(path, map_location="cpu", weights_only=True)
         return {str(name): tensor for name, tensor in _unwrapped(found).items() if isinstance(tensor, Tensor)}
     except (*_UNREADABLE, pickle.UnpicklingError, SafetensorError) as error:
@@ -70,7 +70,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrapped(found: Any) -> Mapping[Any, Any]:
-    """Raises ValueError where no mapping is found, or a mapping in it without end: one may hold itself."""
+    """Find the mapping of tensors. Raises ValueError if there is none, or if mappings are nested without end."""
     for _ in range(_DEEPEST):
         if not isinstance(found, Mapping):
             raise ValueError("no state_dict")
@@ -82,10 +82,12 @@ def _unwrapped(found: Any) -> Mapping[Any, Any]:
 
 
 def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """`state` under the names that `network` has: wrappers' prefixes (`module.`, `network.`, `1.`) taken off or put on.
+    """Rename the tensors of `state` to the names of `network`, by removing or adding prefixes of wrappers.
+
+    Such prefixes are `module.`, `network.` or `1.`.
 
     Raises:
-        UserError: under any of them tensors are missing, left over or of other shapes; the sentence names some.
+        UserError: with every prefix, tensors are missing, left over or of other shapes; the message names some.
     """
     own = network.state_dict()
     best: tuple[int, dict[str, Tensor]] = (-1, {})
@@ -93,7 +95,7 @@ def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tens
         fitting = sum(name in own and own[name].shape == tensor.shape for name, tensor in candidate.items())
         best = max(best, (fitting, candidate), key=lambda pair: pair[0])
     fitted = best[1]
-    # Counts of batches bear on nothing in eval mode, and some programs leave them out.
+    # BatchNorm's batch counters have no effect in eval mode, and some programs leave them out.
     fitted |= {name: own[name] for name in own if name.endswith("num_batches_tracked") and name not in fitted}
     wrong = {
         "missing": sorted(set(own) - set(fitted)),
@@ -110,13 +112,13 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """Load the weights in a file into `network`.
 
     Raises:
-        UserError: no weights, or another network's; `network` is then unchanged.
+        UserError: the file has no weights, or those of another network; `network` is then unchanged.
     """
     network.load_state_dict(fit_names(read_state(path), network))
 
 
 def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """`state` as it is, without each prefix that all its names share, and with each that all of the network's share."""
+    """All candidates: `state` as it is, without the prefixes of all its names, and with the prefix of `own`'s names."""
     candidates, current = [dict(state)], dict(state)
     while prefix := _shared(current):
         current = {name.removeprefix(prefix): tensor for name, tensor in current.items()}
@@ -127,7 +129,7 @@ def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[dic
 
 
 def _shared(names: Mapping[str, Tensor]) -> str:
-    """The first module that all names lie in, with its dot; empty if there is none."""
+    """The first module name that all names begin with, with its dot; empty if there is none."""
     first = {name.partition(".")[0] for name in names if "." in name}
     return f"{first.pop()}." if len(first) == 1 and all("." in name for name in names) else ""
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 class Classifier(nn.Module):
     """A network with its input normalisation inside.
 
-    Everything else in invmask speaks of images in pixel space [0, 1]; perturbations and their
-    bounds are meant there too.
+    Everything else in invmask uses images in pixel space [0, 1]; so do perturbations and their bounds.
 
     Args:
         network: maps normalised images [N, C, H, W] to logits [N, K].

@@ -1,6 +1,6 @@
-"""Small plain networks: convolution, perhaps BatchNorm, activation, and pooling in between.
+"""Small plain networks: convolutions, optional BatchNorm, activations and pooling.
 
-They are unlike the residual networks that the defences here are mostly run on, and quick to train.
+They differ from the residual networks on which the defences here are mostly run, and they train quickly.
 """
 
 from collections import OrderedDict
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 
 class Plain(nn.Module):
-    """3x3 convolutions in stages with 2x2 pooling between them, the mean over all places, and one linear layer.
+    """3x3 convolutions in stages with 2x2 pooling between the stages, global average pooling, and one linear layer.
 
     Args:
         num_classes: number of logits K.
         stages: channels of each convolution, stage by stage.
-        channels: of the images.
-        activation: a module class without arguments; each convolution has an instance of its own.
+        channels: channels of the images.
+        activation: a module class without arguments; each convolution has its own instance.
         batchnorm: whether BatchNorm follows each convolution, which then has no bias.
-        dropout: share of the values that are left out in training, between the stages and before the linear layer.
+        dropout: dropout probability between the stages and before the linear layer.
 
     Maps [N, channels, H, W] (normalised; sides of at least 2 ** (stages - 1) pixels) to logits [N, K].
     """
@@ -59,7 +59,7 @@ class Plain(nn.Module):
 class PlainCNN(nn.Module):
     """Four 3x3 convolutions with biases and ReLU, 2x2 pooling before the second, third and fourth, two linear layers.
 
-    No normalisation anywhere. Between convolutions and linear layers lies the mean over the four quarters of the image.
+    It has no normalisation. Average pooling to 2x2 places connects the convolutions with the linear layers.
 
     Args:
         width: channels of the first convolution; the others have 2, 4 and 4 times as many.
@@ -89,7 +89,7 @@ class PlainCNN(nn.Module):
 
 
 def keep_signal(features: nn.Sequential) -> None:
-    """Initialise convolutions without normalisation, which by default let the signal fade (He et al. 2015)."""
+    """He initialisation (He et al. 2015) for convolutions without normalisation; the default lets the signal fade."""
     for module in features:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -111,6 +111,6 @@ def vgg6(
 def cnn4(num_classes: int, width: int, channels: int) -> Plain:
     """Four convolutions of `width`, 2, 4 and 4 times `width` channels in three stages; made for 28x28 grey images.
 
-    One convolution alone sees the full picture, for there it costs most.
+    Only one convolution runs at full resolution, because that is the most expensive.
     """
     return Plain(num_classes, ((width,), (2 * width,), (4 * width, 4 * width)), channels)

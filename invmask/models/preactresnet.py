@@ -1,7 +1,7 @@
 """PreActResNet-18 for 32x32 images (He et al. 2016, "Identity Mappings in Deep Residual Networks").
 
-Parameter names follow the widely used CIFAR implementation (conv1, layer1.0.bn1, ..., linear), so
-that public checkpoints of width 64 load unchanged. As there, no normalisation follows the last block.
+Parameter names follow the widely used CIFAR implementation (conv1, layer1.0.bn1, ..., linear), so that public
+checkpoints of width 64 load unchanged. As in that implementation, no normalisation follows the last block.
 """
 
 import torch

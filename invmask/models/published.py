@@ -1,11 +1,11 @@
-"""Torchvision's networks: as they are published, and slim forms of some for small images.
+"""Torchvision's networks: as published, and slim versions of some for small images.
 
-At full size a network is torchvision's own, strides and all, as the backdoor benchmarks take it: VGG-19-BN,
-EfficientNet-B3 and MobileNetV3-Large shrink a 32x32 image to a single place, and images that a network cannot take (a
-Vision Transformer takes 224x224) are enlarged before it. So checkpoints of torchvision's names fit.
+A full-size network is torchvision's own with its strides, as in the backdoor benchmarks, so checkpoints with
+torchvision's names fit. VGG-19-BN, EfficientNet-B3 and MobileNetV3-Large reduce a 32x32 image to a single position.
+Images that are too small for a network are enlarged first (a Vision Transformer takes 224x224).
 
-A slim form is made for 32x32 images: fewer channels, and one halving of the picture less, so that 2x2 places are left
-at the end. With two less a processor would take several times as long.
+A slim version is made for 32x32 images: it has fewer channels and one downsampling step less, so that 2x2 positions are
+left at the end. With two steps less, a CPU would take several times as long.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ from torchvision.models.vision_transformer import ConvStemConfig, VisionTransfor
 from invmask.errors import UserError
 
 VGG19_STAGES = ((1, 1), (2, 2), (4,) * 4, (8,) * 4, (8,) * 4)
-"""Channels of VGG-19's convolutions (configuration E) in units of the first's."""
+"""Channels of VGG-19's convolutions (configuration E), as multiples of the first convolution's."""
 B0_STAGES = (
     (1, 3, 1, 32, 16, 1),
     (6, 3, 2, 16, 24, 2),
@@ -38,7 +38,7 @@ VIT_PATCH, VIT_DEPTH, VIT_HEAD = 4, 6, 32
 
 
 class Enlarged(nn.Module):
-    """A network behind a bilinear enlargement of its images to `side` x `side` pixels."""
+    """A network whose images are first enlarged bilinearly to `side` x `side` pixels."""
 
     def __init__(self, network: nn.Module, side: int) -> None:
         super().__init__()
@@ -57,23 +57,23 @@ def torchvision_names() -> list[str]:
 
 
 def torchvision_classifier(name: str, num_classes: int, shape: tuple[int, int, int]) -> nn.Module:
-    """Torchvision's network of that name with fresh weights, behind `Enlarged` where images of `shape` are too small.
+    """Torchvision's network of that name with fresh weights, in `Enlarged` if images of `shape` are too small for it.
 
-    Grey images need no copies of themselves: the first convolution gets as many channels as they have.
+    Grey images are not copied to three channels; the first convolution gets as many input channels as the images have.
 
     Raises:
         UserError: torchvision has no classifier of that name.
     """
     if name not in torchvision_names():
         raise UserError(f"Torchvision has no classifier '{name}'; choose one such as resnet18, resnet50 or vit_b_16.")
-    # Auxiliary heads give training several answers, and their initialisation warns of its slowness.
+    # Without auxiliary heads: they return several outputs in training, and their initialisation warns that it is slow.
     more = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
     network = get_model(name, weights=None, num_classes=num_classes, **more)
     weights = next(iter(get_model_weights(name)))
     smallest = max(weights.meta["min_size"])
     fit_channels(network, shape[0])
     if isinstance(network, VisionTransformer):
-        # Its weights may be of another size than the network that has none.
+        # The image size of the published weights may differ from that of the network, which counts here.
         return Enlarged(network, network.image_size)
     if min(shape[1:]) >= smallest:
         return network
@@ -81,7 +81,7 @@ def torchvision_classifier(name: str, num_classes: int, shape: tuple[int, int, i
 
 
 def fit_channels(network: nn.Module, channels: int) -> None:
-    """Let the first convolution take images of so many channels; its weights are drawn anew if that changes it."""
+    """Make the first convolution accept `channels` input channels; if that changes it, its weights are drawn anew."""
     name, first = next((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     if first.in_channels == channels:
         return
@@ -98,9 +98,9 @@ def fit_channels(network: nn.Module, channels: int) -> None:
 
 
 def slim_vgg19bn(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
-    """VGG-19-BN with `width` channels in its first convolution (64 published), a mean over places and a linear head."""
+    """VGG-19-BN with `width` channels in its first convolution (64 published), average pooling and a linear head."""
     sizes = [[width * times for times in stage] for stage in VGG19_STAGES]
-    # The last pooling would leave one place; the mean does that as well.
+    # Without the last pooling, which would leave one position; the average pooling does the same.
     layout = [size for stage in sizes for size in (*stage, "M")][:-1]
     network = nn.Sequential(
         OrderedDict(
@@ -149,11 +149,11 @@ def slim_efficientnetb3(num_classes: int, width: int, shape: tuple[int, int, int
 def small_vit(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.Module:
     """A Vision Transformer of six blocks: patches of 4x4 pixels, `width` dimensions, heads of 32, an MLP twice as wide.
 
-    Two convolutions of stride 2 make the patches' embedding (Xiao et al. 2021, "Early convolutions help transformers
-    see better"): with a single one such a small set as CIFAR-10 does not train well.
+    Two convolutions of stride 2 embed the patches (Xiao et al. 2021, "Early convolutions help transformers see
+    better"). With a single convolution the network does not train well on a set as small as CIFAR-10.
 
     Raises:
-        UserError: a width that is no multiple of 32, or images that are not square or that 4x4 patches do not tile.
+        UserError: the width is not a multiple of 32, or the images are not square or cannot be tiled by 4x4 patches.
     """
     _check_multiple(width, VIT_HEAD)
     if shape[1] != shape[2] or shape[1] % VIT_PATCH:
@@ -174,7 +174,7 @@ def small_vit(num_classes: int, width: int, shape: tuple[int, int, int]) -> nn.M
 
 
 def keep_places(network: nn.Module, halvings: int) -> None:
-    """Leave out the first `halvings` halvings of the picture: strides of 2 become 1."""
+    """Remove the first `halvings` downsampling steps: their strides of 2 become 1."""
     for convolution in list(_halving(network))[:halvings]:
         convolution.stride = (1, 1)
 

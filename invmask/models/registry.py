@@ -15,23 +15,23 @@ from invmask.models.residual import ResNet20, WideResNet16
 Shape = tuple[int, int, int]
 MAX_WIDTH = 1024
 TORCHVISION = "torchvision:"
-"""Before the name of any of torchvision's classifiers: ``torchvision:resnet50``."""
+"""Prefix of the name of a torchvision classifier: ``torchvision:resnet50``."""
 _UNNORMALISED = ("alexnet", "squeezenet", "vgg")
 _DEPTHWISE = ("convnext", "efficientnet", "maxvit", "mnasnet", "mobilenet", "shufflenet")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is known of an architecture.
+    """The description of an architecture.
 
     Attributes:
-        name, title: in names of victims, and on screen.
+        name, title: the name used in victims' names, and the title on screen.
         width: the published or usual width, in the units of `width_means`.
-        width_means: what the number after the ``w`` says.
-        source: paper, and how it is adapted to small images.
-        make: a fresh network from (number of classes, width, shape of the images); the width is None where the name
-            has none and the network is the published one.
-        transformer: whether masks go on its encoder blocks rather than its convolutions.
+        width_means: what the number after the ``w`` counts.
+        source: the paper, and how the network is adapted to small images.
+        make: makes a fresh network from (number of classes, width, shape of the images); the width is None if the name
+            has none, which means the published network.
+        transformer: whether masks are applied to its encoder blocks instead of its convolutions.
         depthwise: whether it has convolutions of one channel each.
         normalised: whether it has BatchNorm, or another normalisation.
     """
@@ -48,10 +48,10 @@ class Architecture:
 
 
 def _sized(full: str, slim: str | None) -> Callable[[int, int | None, Shape], nn.Module]:
-    """Torchvision's own network without a width; with one the slim form, by its function's name in `published`."""
+    """Without a width, torchvision's own network; with one, the slim version, by its function's name in `published`."""
 
     def make(classes: int, width: int | None, shape: Shape) -> nn.Module:
-        # Torchvision takes seconds to import, and most networks do without.
+        # Torchvision takes seconds to import, and most networks do not need it.
         from invmask.models import published
 
         if width is None:
@@ -207,18 +207,18 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def architectures() -> list[str]:
-    """Names that `build` knows, without width suffixes and torchvision's own."""
+    """Names that `build` knows, without width suffixes and without torchvision's classifiers."""
     return sorted(ARCHITECTURES)
 
 
 def split_width(architecture: str) -> tuple[str, int | None]:
-    """Name and width of ``<name>w<width>``; the width is None where there is none, and the name may be unknown."""
+    """Split ``<name>w<width>`` into name and width. The width is None if there is none; the name is not checked."""
     match = re.fullmatch(r"([a-z0-9_]+?)(?:w(\d{1,9}))?", architecture)
     return (architecture, None) if match is None else (match[1], int(match[2]) if match[2] else None)
 
 
 def is_transformer(architecture: str) -> bool:
-    """Whether masks go on the encoder blocks of a network of this name, by the name alone."""
+    """Whether masks are applied to encoder blocks in a network of this name, judged by the name only."""
     if architecture.startswith(TORCHVISION):
         return architecture.removeprefix(TORCHVISION).startswith(("vit_", "swin_"))
     known = ARCHITECTURES.get(split_width(architecture)[0])
@@ -226,7 +226,7 @@ def is_transformer(architecture: str) -> bool:
 
 
 def is_normalised(architecture: str) -> bool:
-    """Whether a network of this name has BatchNorm or another normalisation, by the name alone."""
+    """Whether a network of this name has BatchNorm or another normalisation, judged by the name only."""
     if architecture.startswith(TORCHVISION):
         own = architecture.removeprefix(TORCHVISION)
         return not own.startswith(_UNNORMALISED) or own.endswith("_bn")
@@ -235,9 +235,9 @@ def is_normalised(architecture: str) -> bool:
 
 
 def suited_precision(architecture: str, device: str = "cpu") -> Precision:
-    """What a network of this name runs fastest in on `device`: mostly what the hardware has.
+    """The precision in which a network of this name runs fastest on `device`; usually that of `choose_precision`.
 
-    On the processor measured, networks with depthwise convolutions are slower in bfloat16 than in float32
+    On the CPU that was measured, networks with depthwise convolutions are slower in bfloat16 than in float32
     (`benchmarks/precision.py`).
     """
     own, known = architecture.removeprefix(TORCHVISION), ARCHITECTURES.get(split_width(architecture)[0])

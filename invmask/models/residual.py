@@ -38,7 +38,7 @@ class WideResNet16(nn.Module):
 
 
 class PaddedShortcut(nn.Module):
-    """Every second place, and zeros for the channels that are new: a shortcut without weights (option A)."""
+    """A shortcut without weights (option A): every second position, and zeros for the additional channels."""
 
     def __init__(self, more: int) -> None:
         super().__init__()
@@ -53,13 +53,13 @@ class ResNet20(nn.Module):
 
     Args:
         width: channels of the first of three stages; 16 is the published network.
-        bias: whether the convolutions have one, as in some programs, although BatchNorm follows.
+        bias: whether the convolutions have a bias, as in some implementations, although BatchNorm follows.
 
     Maps [N, channels, H, W] (normalised) to logits [N, num_classes].
     """
 
     def __init__(self, num_classes: int = 10, width: int = 16, channels: int = 3, bias: bool = False) -> None:
-        # Torchvision takes seconds to import, and most networks do without.
+        # Torchvision takes seconds to import, and most networks do not need it.
         from torchvision.models.resnet import BasicBlock
 
         super().__init__()
@@ -76,7 +76,7 @@ class ResNet20(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if bias:
-                    # Drawn as torch draws those of a convolution that has one.
+                    # Initialised as torch initialises the bias of a convolution.
                     bound = module.weight[0].numel() ** -0.5
                     module.bias = nn.Parameter(torch.empty(module.out_channels).uniform_(-bound, bound))
 
