@@ -18,6 +18,7 @@ st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg",
 page = navigation.menu()
 theme.page_style()
 try:
+    cache.built_in_runs()
     address.arrive(page.title)
     told = sidebar.show()
     page.run()

@@ -61,12 +61,12 @@ def dashboard(home: Path) -> Iterator[Dashboard]:
     home.mkdir(parents=True, exist_ok=True)
     log = home / "dashboard.log"
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    environment = {**os.environ, "INVMASK_HOME": str(home), "INVMASK_WORKERS": "1", "INVMASK_THREADS": "1"}
+    own = {"INVMASK_HOME": str(home), "INVMASK_WORKERS": "1", "INVMASK_THREADS": "1", "INVMASK_BUILT_IN_RUNS": "no"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--server.headless", "true"],
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -79,6 +79,7 @@ def test_what_is_given_goes_first(monkeypatch: pytest.MonkeyPatch):
         ("INVMASK_SCHEDULER", "localhost", settings.scheduler),
         ("INVMASK_SCHEDULER", "http://localhost:8786", settings.scheduler),
         ("INVMASK_DEVICE", "tpu", settings.device),
+        ("INVMASK_BUILT_IN_RUNS", "maybe", settings.built_in_runs),
         ("INVMASK_HOME", __file__, settings.home),
     ],
 )

@@ -16,8 +16,8 @@ from invmask.attacks.base import EpochReport, Progress
 from invmask.attacks.training.checkpoint import random_state, set_random_state
 from invmask.attacks.training.poison_set import PoisonedSet, poison
 from invmask.attacks.training.train_victim import TrainingConfig, augment, average, train
-from invmask.augmentation import mixed
 from invmask.attacks.triggers.badnets import BadNets
+from invmask.augmentation import mixed
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError

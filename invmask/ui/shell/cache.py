@@ -14,7 +14,7 @@ from invmask.errors import UserError
 from invmask.masks.state import MaskLayout
 from invmask.memory import MIB
 from invmask.runs.cluster.executor import Executor
-from invmask.runs.store import staleness
+from invmask.runs.store import built_in, staleness
 from invmask.runs.store.all_runs import Listing, RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import RunDamagedError
@@ -77,6 +77,12 @@ def test_images(dataset: str) -> LabelledImages:
 def store() -> RunStore:
     """The runs of this machine's home."""
     return RunStore(settings.runs_folder())
+
+
+def built_in_runs() -> None:
+    """Have the runs that come with invmask in this machine's home, once a server."""
+    if settings.built_in_runs():
+        _built_in_runs(str(settings.runs_folder()))
 
 
 def executor() -> Executor:
@@ -142,6 +148,11 @@ def fits_victim(run: str) -> bool:
     channels, *size = shapes.image
     alike = shapes.classes == len(today.card.dataset_info.classes) and (*size, channels) == image
     return alike and layout == MaskLayout.of(today.model)
+
+
+@st.cache_resource(show_spinner=False)
+def _built_in_runs(folder: str) -> None:
+    built_in.add_built_in(Path(folder))
 
 
 @st.cache_resource(show_spinner=False)

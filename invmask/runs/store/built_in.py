@@ -1,0 +1,73 @@
+"""Finished runs that come with invmask, so that nobody's first look is at empty pages."""
+
+import contextlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save
+
+from invmask.disk import write_bytes
+from invmask.runs.store import files
+from invmask.settings import ASSETS
+
+ARCHIVES = ASSETS / "runs"
+"""One ZIP archive a run, named by the run's id, with the files of its directory."""
+KNOWN = ".built-in.json"
+"""Beside the runs: the ids of the built-in ones that were put there. One that somebody deleted stays away."""
+
+
+def add_built_in(runs: Path, archives: Path = ARCHIVES) -> None:
+    """Unpack the built-in runs into the folder `runs`, each once.
+
+    A folder that cannot be written to is left alone: whatever is done there next says so.
+    """
+    with contextlib.suppress(OSError):
+        known, there = _known(runs), {path.stem: path for path in sorted(archives.glob("*.zip"))}
+        for name in there.keys() - known:
+            _unpack(there[name], runs / name)
+        if there.keys() - known:
+            write_bytes(runs / KNOWN, json.dumps(sorted(known | there.keys())).encode())
+
+
+def pack(run: Path, archives: Path = ARCHIVES) -> Path:
+    """Make a finished run a built-in one; returns its archive.
+
+    What a worker would go on from is left out: the run is over.
+    """
+    archives.mkdir(parents=True, exist_ok=True)
+    archive = archives / f"{run.name}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_LZMA) as packed:
+        for path in sorted(run.iterdir()):
+            if path.name == files.STATE:
+                with safe_open(path, "pt") as state:
+                    packed.writestr(path.name, save({}, state.metadata()))
+            elif path.name != files.WORKER:
+                packed.write(path, path.name)
+    return archive
+
+
+def _known(runs: Path) -> set[str]:
+    try:
+        found = json.loads((runs / KNOWN).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {name for name in found if isinstance(name, str)} if isinstance(found, Iterable) else set()
+
+
+def _unpack(archive: Path, run: Path) -> None:
+    """The run appears all at once; another process may be at the same."""
+    if run.exists():
+        return
+    run.parent.mkdir(parents=True, exist_ok=True)
+    fresh = run.with_name(f".new-{run.name}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(fresh)
+    # Whoever came first has put the very same there.
+    with contextlib.suppress(OSError):
+        fresh.rename(run)
+    shutil.rmtree(fresh, ignore_errors=True)
