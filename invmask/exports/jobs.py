@@ -69,7 +69,7 @@ class Request:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Request":
-        """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""
+        """Rebuild it from the result of `asdict`. Raises TypeError or KeyError for any other values."""
         figures = values["figures"]
         return cls(**{**values, "formats": tuple(values["formats"]), "figures": figures and tuple(figures)})
 

@@ -1,4 +1,4 @@
-"""Which units of work may be under way at once on this machine, and what runs under way leave to a new one."""
+"""How many units of work may run at once on this machine, and how many threads the present runs use."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from invmask.runs.store.run import Run
 
 @dataclass(frozen=True)
 class Need:
-    """What a unit of work takes.
+    """The resources that a unit of work needs.
 
     Attributes:
-        threads: on the CPU, as many as the run has.
-        accelerator: the one that it has for itself, such as cuda:0; None on the CPU.
+        threads: threads on the CPU, as many as the run has.
+        accelerator: the accelerator that it uses alone, such as cuda:0; None on the CPU.
     """
 
     threads: int = 1
@@ -21,7 +21,7 @@ class Need:
 
     @classmethod
     def of(cls, run: Run) -> "Need":
-        """What a unit of this run takes."""
+        """The resources that a unit of this run needs."""
         try:
             spec = run.spec()
         except UserError:  # damaged since it was looked at; the unit will say so
@@ -31,30 +31,31 @@ class Need:
 
 @dataclass(frozen=True)
 class Room:
-    """How much there is.
+    """The available resources.
 
     Attributes:
-        workers: processes, each at one unit at a time.
-        cores: of this machine; None where somebody said how many workers there shall be, whatever they need.
+        workers: number of worker processes, each with one unit at a time.
+        cores: cores of this machine; None if the number of workers was set by hand, so that cores do not count.
     """
 
     workers: int
     cores: int | None
 
     def has(self, need: Need, under_way: Sequence[Need]) -> bool:
-        """Whether a unit may begin beside those under way: there is a worker, and a core or its accelerator is free."""
+        """Whether a unit may begin beside those under way: a worker and a core, or its accelerator, are free."""
         if len(under_way) >= self.workers:
             return False
         if self.cores is None:
             return True
         if need.accelerator is not None:
             return all(other.accelerator != need.accelerator for other in under_way)
-        # One core is enough, however many threads it has: while it waited for more, that one would lie idle.
+        # One free core is enough, however many threads the unit has: if the unit waited for more, the core would be
+        # idle.
         return sum(other.threads for other in under_way if other.accelerator is None) < self.cores
 
 
 def threads_taken(runs: Iterable[Run]) -> int:
-    """Threads on the CPU of those among `runs` that go on, or will as soon as there is room."""
+    """CPU threads of those `runs` that are under way or wait for a worker."""
     taken = 0
     for run in runs:
         try:

@@ -1,7 +1,7 @@
 """Loaded into every process of the embedded cluster (a Dask preload module).
 
-A dashboard that is killed cannot close its cluster, so the processes watch for it themselves. Workers import
-the engine beforehand, so that the first round does not wait for it.
+A killed dashboard cannot close its cluster, so each process checks whether its parent still lives. Workers import the
+engine in advance, so that the first round does not wait for the import.
 """
 
 import importlib
@@ -11,17 +11,17 @@ import time
 from typing import Any
 
 PARENT_CHECK_SECONDS = 1.0
-# Tells a child who started it: asked for later, its parent may already have been another.
+# Tells a child which process started it. If the child asked later, its parent might already have changed.
 PARENT_VARIABLE = "INVMASK_PARENT"
 
 
 def dask_setup(server: Any) -> None:
-    """Called by Dask with the scheduler, nanny or worker that this process is."""
+    """Called by Dask with the scheduler, nanny or worker of this process."""
     if type(server).__name__ == "Worker":
-        # In the background: a worker that imports cannot answer its scheduler.
+        # In the background, because a worker cannot answer its scheduler while it imports.
         threading.Thread(target=_warm_up, daemon=True).start()
     else:
-        # In a session of its own: Control-C in the terminal is for the dashboard, which then closes its cluster.
+        # In a new session, so that Control-C in the terminal reaches only the dashboard, which then closes its cluster.
         os.setsid()
         parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
         threading.Thread(target=end_with, args=[parent], daemon=True).start()
@@ -32,8 +32,8 @@ def _warm_up() -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process as soon as its parent is another than `parent`; never returns. For a thread of its own."""
+    """End this process as soon as its parent is no longer `parent`. Never returns, so it needs its own thread."""
     while os.getppid() == parent:
         time.sleep(PARENT_CHECK_SECONDS)
-    # A nanny's worker ends with it.
+    # When a nanny ends, its worker ends too.
     os._exit(0)

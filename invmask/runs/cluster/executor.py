@@ -1,7 +1,7 @@
-"""Who advances runs: a thread that watches what is wanted of them, and hands out work to Dask workers.
+"""The executor advances runs: its thread watches the requests for runs and hands out work to Dask workers.
 
-Anyone may say what is wanted of a run, in any process; an executor does it. Several may share one home: the
-run's lock decides which of them has it.
+Any process may request something of a run, and an executor does it. Several executors may share one home; the run's
+lock decides which of them works on it.
 """
 
 import atexit
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
     from invmask.runs.cluster.workers import Cluster
 
-# A unit of work is short, so that many runs share few workers fairly.
+# A unit of work is short, so that many runs share a few workers fairly.
 UNIT_ROUNDS = 16
 UNIT_SECONDS = 2.0
-# How long a wish that another process wrote may lie unseen.
+# Longest time before a request from another process is seen.
 WATCH_SECONDS = 0.2
-# How long the end of a unit may go unseen.
+# Longest time before the end of a unit is seen.
 ASK_SECONDS = 0.01
-# Before a run that somebody else holds, or whose worker was lost, is tried again.
+# Wait before a run that another process holds, or whose worker was lost, is tried again.
 RETRY_SECONDS = 1.0
-# Before workers that could not be had are tried for again: doubled each time, up to the second number.
+# Wait before workers that did not start are started again; doubled each time, up to the second number.
 RESTART_SECONDS = (1.0, 30.0)
-# What is wanted may change while a unit begins: once or twice on end that is no trouble.
+# A request may change while a unit begins, so one or two units in a row may find nothing to do without an error.
 MOST_UNSEEN = 3
 
 
 @dataclass
 class _Watched:
-    """What the thread remembers of a run and a kind of work, as long as there is something to do.
+    """What the thread keeps about one kind of work on one run while there is something to do.
 
     Attributes:
-        idle: its files' looks when there was nothing to do.
-        need, turn: of its last unit: what it takes, and which one it was of all; 0 before the first.
-        unseen: how often on end a worker found nothing to do where there was something.
-        problem: why its units come to nothing, as a sentence.
+        idle: signature of the run's files when there was nothing to do.
+        need, turn: resources of its last unit, and that unit's number among all units; 0 before the first.
+        unseen: how many times in a row a worker found nothing to do although there was work.
+        problem: why its units fail, as a sentence.
     """
 
     idle: Signature | None = None
@@ -63,7 +63,7 @@ class _Watched:
 
 @dataclass
 class _Hands:
-    """Of the watching thread alone."""
+    """State that only the watching thread uses."""
 
     lookout: Lookout
     cluster: "Cluster | None" = None
@@ -75,15 +75,15 @@ class _Hands:
 
 
 class Executor:
-    """Advances every run of a store, as long as it lives. What is asked of it is written down and returns at once.
+    """Advances every run of a store as long as it lives. Its methods only store requests and return at once.
 
     Args:
         store: the runs to advance.
-        workers: most processes, each started when there is a unit for it; where not given, the machine's setting, and
-            no unit begins while those under way have all cores.
-        threads: of each process, where a run does not say otherwise; the machine's setting where not given.
-        scheduler: address of an existing Dask scheduler; the machine's setting where not given, and without
-            one a cluster of child processes.
+        workers: maximum number of processes, each started when a unit needs it. If not given, the machine's setting;
+            then no unit begins while the units under way use all cores.
+        threads: threads of each process, unless a run sets its own number; the machine's setting if not given.
+        scheduler: address of an existing Dask scheduler; the machine's setting if not given. Without an address, a
+            cluster of child processes is started.
 
     Raises:
         UserError: the machine's settings are wrong.
@@ -111,17 +111,17 @@ class Executor:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is being advanced, as a sentence; None if all is well. A single run's trouble is the run's."""
+        """Why no run is being advanced, as a sentence; None if all is well. A run stores its own problems."""
         return self._problem
 
     @property
     def places(self) -> int:
-        """How many runs can be advanced at once: the workers, or what an existing scheduler has."""
+        """How many runs can be advanced at once: the number of workers, here or at an existing scheduler."""
         cluster = self._hands.cluster
         return self.workers if cluster is None or self.scheduler is None else cluster.places
 
     def start(self) -> "Executor":
-        """Begin to watch, and start the workers in the background. Returns at once; calling it again does nothing."""
+        """Begin to watch, and start the workers in the background. Returns at once; a second call does nothing."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="invmask-executor", daemon=True)
             self._thread.start()
@@ -129,61 +129,61 @@ class Executor:
         return self
 
     def create(self, spec: RunSpec) -> Run:
-        """A new run that waits for what is wanted of it, with no more threads than other runs leave it, but one.
+        """Create a run that waits for requests. It gets the threads that other runs leave free, but at least one.
 
-        It keeps them for good, alone or not: records repeat with one number of threads only.
+        The run keeps this number of threads for good, because its records repeat exactly with the same number only.
         """
         if spec.device == "cpu" and self.scheduler is None:
-            # A finished one has no mark, so a store of hundreds costs no more.
+            # Finished runs have no mark, so a store of hundreds of runs costs no more.
             marked = self.store.marked()
             left = settings.threads(taken=threads_taken(run for run in self.store.runs() if run.id in marked))
             spec = replace(spec, threads=min(spec.threads, left))
         return self.store.create(spec)
 
     def prepare(self, spec: RunSpec) -> None:
-        """Have the worker load the victim of a run that may be asked for soon, unless it has been asked to before."""
+        """Let a worker load the victim of a run that may be requested soon, unless this was done before."""
         if self.scheduler is None and spec.victim not in self._prepared:
             self._prepared.add(spec.victim)
             self._awaited = spec
             self._wake.set()
 
     def advance(self, run_id: str, rounds: int = 1) -> None:
-        """Take so many rounds more, then pause; see `RunStore.advance`."""
+        """Take `rounds` more rounds, then pause; see `RunStore.advance`."""
         self.store.advance(run_id, rounds)
         self._wake.set()
 
     def go_on(self, run_id: str) -> None:
-        """Go on to the end, after a pause, a stop or a failure."""
+        """Continue to the end, after a pause, a stop or a failure."""
         self.store.go_on(run_id)
         self._wake.set()
 
     resume = go_on
 
     def pause(self, run_id: str) -> None:
-        """Pause after the round in hand."""
+        """Pause after the current round."""
         self.store.pause(run_id)
 
     def stop(self, run_id: str) -> None:
-        """End the run after the round in hand, and measure it as it stands."""
+        """End the run after the current round, and measure its views."""
         self.store.stop(run_id)
         self._wake.set()
 
     def gather_evidence(self, run_id: str, round_taken: int) -> None:
-        """Have the evidence about the run's channels gathered; see `evidence.ask`."""
+        """Request the evidence about the run's channels; see `evidence.ask`."""
         evidence.ask(self.store.run(run_id), round_taken)
         self._wake.set()
 
     def measure_cuts(self, run_id: str, round_taken: int) -> None:
-        """Have hard cuts of the run's masks measured; see `cut_curves.ERRAND`."""
+        """Request the measurement of hard cuts of the run's masks; see `cut_curves.ERRAND`."""
         cut_curves.ERRAND.ask(self.store.run(run_id), round_taken)
         self._wake.set()
 
     def delete(self, run_id: str) -> None:
-        """Delete the run, as soon as the round in hand is over; see `RunStore.delete`."""
+        """Delete the run as soon as the current round is over; see `RunStore.delete`."""
         self.store.delete(run_id)
 
     def close(self) -> None:
-        """End the watching and the workers; runs stay as they are and can be taken up again. May be called twice."""
+        """Stop the watching thread and the workers. Runs keep their state and can be resumed. May be called twice."""
         atexit.unregister(self.close)
         self._closing.set()
         self._wake.set()
@@ -197,7 +197,7 @@ class Executor:
                 self._wake.clear()
                 try:
                     self._look(hands)
-                except Exception as error:  # whatever happens, the thread has to go on
+                except Exception as error:  # the thread must survive any error
                     self._trouble(hands, _sentence(error))
                 self._rest(hands)
         finally:
@@ -205,15 +205,15 @@ class Executor:
                 hands.cluster.close()
 
     def _rest(self, hands: _Hands) -> None:
-        """Until there may be something to do: a wish of this process, a unit that is over, or `WATCH_SECONDS`."""
-        # Asking is cheap. A callback of Dask's would be called while the interpreter shuts down, and complain.
+        """Wait for a request of this process, the end of a unit, or `WATCH_SECONDS`."""
+        # Polling is cheap. A callback of Dask would also be called while the interpreter shuts down, and fail there.
         until = time.monotonic() + WATCH_SECONDS
         while time.monotonic() < until and not self._wake.wait(ASK_SECONDS):
             if any(watched.future is not None and watched.future.done() for watched in hands.watched.values()):
                 return
 
     def _look(self, hands: _Hands) -> None:
-        """Collect what has been done, and hand out what is to be done."""
+        """Collect finished units, and hand out new ones."""
         now = time.monotonic()
         if now < hands.not_before:
             return
@@ -237,14 +237,14 @@ class Executor:
         if self._awaited is not None and not due:
             from invmask.runs.work.unit import prepare_unit
 
-            # Kept, for Dask gives up what nobody waits for. What comes of it is seen when the run is asked for.
+            # Keep the future, because Dask cancels a task without one. Its result shows when the run is requested.
             spec, home = self._awaited.as_json(), str(self.store.folder.parent)
             hands.prepared = hands.cluster.client.submit(prepare_unit, spec, home, pure=False)
             self._awaited = None
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
 
     def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, _Watched]] | None:
-        """What there is to do of one run now; None where it need not be looked at again before it is marked."""
+        """The work that is due for one run; None if the run need not be checked again before it is marked."""
         if not run.path.is_dir():
             unmark(run.path)
             return None
@@ -265,17 +265,17 @@ class Executor:
             return due
         unmark(run.path)
         if any(self._has_work(hands, run, kind, each) for kind, each in watched.items()):
-            # Something was wanted in the moment in which the mark went.
+            # A request arrived just as the mark was removed.
             mark(run.path)
             return due
         return None
 
     def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, _Watched]]) -> None:
-        """Begin what there is room for: what has waited longest first, of new ones the oldest."""
+        """Begin as many units as there is room for: the longest waiting first, and new runs from the oldest on."""
         under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
         for run, kind, watched in sorted(due, key=lambda each: each[2].turn):
             need = Need.of(run)
-            # Of a scheduler's workers elsewhere nobody knows the cores here, and Dask takes units in turn.
+            # The cores of an existing scheduler's workers are not known here; Dask queues the units itself.
             if self.scheduler is not None or self._room.has(need, under_way):
                 under_way.append(need)
                 hands.turn += 1
@@ -304,7 +304,7 @@ class Executor:
             if outcome != "idle":
                 watched.problem = None
         except Exception as error:
-            # A run counts by itself how often it lost its worker; of anything else people have to be told.
+            # A run itself counts how often its worker was lost. Any other error has to be shown.
             if not _is_loss(error):
                 watched.problem = f"A worker cannot do its work ({in_brief(error)})."
         watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
@@ -316,13 +316,13 @@ class Executor:
             return False
         try:
             work = {"rounds": Run.has_work, "evidence": evidence.has_work, "cuts": cut_curves.has_work}[kind](run)
-        except UserError:  # damaged; a listing says so
+        except UserError:  # damaged; the list of runs shows this
             work = False
         watched.idle = None if work else signature
         return work
 
     def _trouble(self, hands: _Hands, problem: str) -> None:
-        """Say what is wrong, let the workers go, and try anew a little later."""
+        """Report the problem, release the workers, and try again a little later."""
         self._problem = problem
         hands.not_before = time.monotonic() + hands.patience
         hands.patience = min(2 * hands.patience, RESTART_SECONDS[1])
@@ -334,7 +334,7 @@ class Executor:
 
 
 def _is_loss(error: Exception) -> bool:
-    """Whether a unit came to nothing because its worker, or the scheduler, is gone."""
+    """Whether a unit failed because its worker, or the scheduler, was lost."""
     own = type(error).__module__.partition(".")[0] in ("distributed", "tornado")
     return own or isinstance(error, CancelledError | TimeoutError)
 

@@ -1,7 +1,7 @@
-"""Which runs there may be something to do about, found without looking at all of them again and again.
+"""Find the runs that may have work, without checking all runs every time.
 
-Whoever wants something of a run leaves a mark beside the runs (`goals.mark`); whoever finds nothing to do there takes
-it away. Between two marks a look costs the same however many runs there are.
+A process that requests something of a run leaves a mark beside the runs (`goals.mark`). A process that finds nothing to
+do for a marked run removes the mark. So the cost of a check does not grow with the number of runs.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from invmask.runs.store.staleness import victims_stamp
 from invmask.runs.work import cut_curves, evidence
 from invmask.settings import victim_folders
 
-# How long a changed victim may go unseen.
+# Longest time before a changed victim is seen.
 VICTIM_SECONDS = 1.0
-# A run is looked at now and then all the same: a mark may be lost with a process, or the run come from another machine.
+# An unmarked run is checked at times too: its mark may be lost with a process, or it may come from another machine.
 PASSING_SECONDS = 1.0
 
 Signature = tuple[tuple[tuple[int, int] | None, ...], int | None]
 Kind = Literal["rounds", "evidence", "cuts"]
-# The files that tell whether there is something new to do.
+# The files whose change means that there may be new work.
 TELLING: dict[Kind, tuple[str, ...]] = {
     "rounds": (files.WANT, files.STATUS, files.RESULT),
     "evidence": (evidence.ERRAND.want, evidence.ERRAND.status),
@@ -32,10 +32,11 @@ TELLING: dict[Kind, tuple[str, ...]] = {
 
 
 class Lookout:
-    """The runs of one store, for one thread.
+    """Watches the runs of one store, for one thread.
 
     Attributes:
-        victims: changes with the files of any victim, which results about a run rest on. None before the first look.
+        victims: a stamp that changes with the files of any victim, because results depend on these; None before the
+            first check.
     """
 
     def __init__(self, store: RunStore) -> None:
@@ -45,10 +46,10 @@ class Lookout:
         self._passing: list[Run] = []
 
     def runs(self, also: Iterable[str] = ()) -> list[Run]:
-        """Those to look at now, oldest first: what is marked, one in passing, and at times all.
+        """The runs to check now, oldest first: marked runs, now and then one other, and all after a victim's change.
 
         Args:
-            also: ids of more.
+            also: ids of further runs.
         """
         now = time.monotonic()
         ids = {*self.store.marked(), *also}
@@ -65,12 +66,12 @@ class Lookout:
         return [Run(self.store.folder / name) for name in sorted(ids)]
 
     def signature(self, run: Run, kind: Kind) -> Signature:
-        """Changes whenever there may be something new to do for a run."""
+        """A value that changes whenever there may be new work of this kind for a run."""
         stats = []
         for name in TELLING[kind]:
             stats.append(None)
             with contextlib.suppress(OSError):
                 stat = (run.path / name).stat()
                 stats[-1] = (stat.st_mtime_ns, stat.st_ino)
-        # Of a victim that was trained again, what was measured is stale.
+        # If a victim was trained again, measurements of it are stale.
         return tuple(stats), None if kind == "rounds" else self.victims

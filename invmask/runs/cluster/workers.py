@@ -1,4 +1,4 @@
-"""Dask workers: child processes of one's own, or those of an existing scheduler."""
+"""Dask workers: our own child processes, or the workers of an existing scheduler."""
 
 import asyncio
 import contextlib
@@ -23,17 +23,17 @@ from invmask.runs.cluster.child import PARENT_VARIABLE
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[3])
 CHILD = "invmask.runs.cluster.child"
 CONNECT_SECONDS = 10.0
-# Of our own processes: a machine that is busy with something else takes a minute.
+# For our own processes; they take a minute on a busy machine.
 START_SECONDS = 300
-# Dask has its workers give every freed bit of memory back to the system, and glibc then fetches it anew for every
-# tensor: that took as long as the computing. The thresholds are the most that glibc comes to by itself where it is left
-# alone. One arena for all threads: one of a thread's own is in parts of 64 MB, and what begins a part is given back.
+# Dask makes its workers return freed memory to the system, and glibc then requests it again for every tensor; this took
+# as long as the computation. These thresholds are the largest that glibc reaches by itself. All threads share one
+# arena: a thread's own arena has parts of 64 MB, and memory at the start of a part is returned to the system.
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-# How long a scheduler of somebody else's may be without workers before we say so.
+# How long an existing scheduler may have no workers before this is reported.
 MOST_SECONDS_WITHOUT_WORKER = 30.0
 
 
@@ -41,11 +41,11 @@ class Cluster:
     """A connection to workers.
 
     Args:
-        workers: child processes to start, each for one run at a time, with `threads` threads.
-        address: of an existing scheduler to use instead.
+        workers: number of child processes to start, each for one run at a time, with `threads` threads.
+        address: address of an existing scheduler to use instead.
 
     Attributes:
-        places: how many workers there are or will be, as of the last look at `problem`.
+        places: number of workers, present or starting, at the last call of `problem`.
 
     Raises:
         UserError: no scheduler answers at `address`, or the processes do not start.
@@ -73,15 +73,15 @@ class Cluster:
             ) from error
 
     def grow(self, workers: int) -> None:
-        """Have at least so many worker processes of our own. Returns at once; they take seconds to come up."""
+        """Start worker processes until there are at least `workers`. Returns at once; they take seconds to start."""
         if self._processes is not None and workers > self.places:
             self.places = workers
             self._processes.scale(workers)
 
     def problem(self) -> str | None:
-        """Why no work can be done and none will be before somebody mends it, as a sentence; None if all is well.
+        """A problem that stops all work until a user solves it, as a sentence; None if all is well.
 
-        A worker that was killed is no problem: its nanny has another one up in a second or two.
+        A killed worker is not a problem: its nanny restarts it in a second or two.
         """
         if self.client.status != "running":
             return "The connection to the workers was lost; they are being started again."
@@ -96,12 +96,12 @@ class Cluster:
         return None
 
     def _alive(self) -> bool:
-        """Whether the scheduler and every nanny still run."""
+        """Whether the scheduler and every nanny are still running."""
         assert self._processes is not None
         return all(child.process is not None and _runs(child) for child in _children(self._processes))
 
     def close(self) -> None:
-        """End the connection, and the processes if they are our own."""
+        """Close the connection, and end the processes if they are our own."""
         with contextlib.suppress(Exception):
             self.client.close(timeout=2)
         self._close_processes()
@@ -113,7 +113,8 @@ class Cluster:
         try:
             processes.close(timeout=10)
         except Exception:
-            # Without its scheduler a cluster does not come to the end of closing: end what is left, and tell it so.
+            # A cluster without its scheduler never finishes closing: end its remaining processes, and mark it as
+            # closed.
             for child in _children(processes):
                 if child.process is not None and _runs(child):
                     with contextlib.suppress(ProcessLookupError):
@@ -122,7 +123,7 @@ class Cluster:
 
 
 def _children(processes: SpecCluster) -> list[Any]:
-    """Scheduler and nannies, as Dask keeps them."""
+    """Dask's objects for the scheduler and the nannies."""
     return [processes.scheduler, *processes.workers.values()]
 
 
@@ -131,12 +132,12 @@ def _runs(child: Any) -> bool:
 
 
 class _Child(Subprocess):
-    """A process of Dask's in an environment of its own, where Dask's own classes give it that of the dashboard.
+    """A Dask process with its own environment variables. Dask's own classes would pass on the dashboard's.
 
     Args:
-        scheduler: its address; None where this is to be the scheduler.
-        spec: the class of Dask's to run and its options.
-        environment: all of it.
+        scheduler: address of the scheduler; None if this process is the scheduler.
+        spec: the Dask class to run, and its options.
+        environment: all environment variables of the process.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class _Child(Subprocess):
 
 
 class _Scheduler(_Child):
-    """The scheduler. It writes its address into a file once it can be reached; a busy machine may take a minute."""
+    """The scheduler. It writes its address to a file once it can be reached; on a busy machine this takes a minute."""
 
     def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
         super().__init__(None, {"cls": "distributed.Scheduler", "opts": options}, environment)
@@ -167,7 +168,7 @@ class _Scheduler(_Child):
             await super()._start()
             assert self.process is not None
             while self.process.returncode is None and time.monotonic() < deadline:
-                # It may be there and not be written to its end.
+                # The file may exist and not be complete yet.
                 with contextlib.suppress(OSError, ValueError):
                     self.address = json.loads(told.read_text())["address"]
                     return
@@ -176,14 +177,14 @@ class _Scheduler(_Child):
 
 
 def _start_processes(workers: int, threads: int) -> SpecCluster:
-    """What `distributed.deploy.subprocess.SubprocessCluster` makes, in an environment of its own."""
+    """Like `distributed.deploy.subprocess.SubprocessCluster`, with its own environment variables."""
     local = {"host": "127.0.0.1", "preload": [CHILD], "dashboard": False, "dashboard_address": None}
     worker_kwargs = {
         **local,
         "preload_nanny": [CHILD],
-        # One run at a time each; the threads are torch's.
+        # One run at a time per worker; torch uses the threads.
         "nthreads": 1,
-        # Without a limit of Dask's own: it counts memory that torch holds for the next round against the worker.
+        # No memory limit of Dask's: it would count the memory that torch keeps for the next round.
         "memory_limit": 0,
         "silence_logs": logging.ERROR,
     }
@@ -202,7 +203,7 @@ def _start_processes(workers: int, threads: int) -> SpecCluster:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """That of child processes: where invmask is, whatever directory we were started in, and their threads."""
+    """Environment variables of child processes: the path of invmask, and the number of threads."""
     path = os.environ.get("PYTHONPATH")
     return {
         **ALLOCATOR,
@@ -210,6 +211,6 @@ def _environment(threads: int) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, *([path] if path else [])]),
         "OMP_NUM_THREADS": str(threads),
         PARENT_VARIABLE: str(os.getpid()),
-        # What goes wrong is told by the executor; Dask's own log would fill the terminal.
+        # The executor reports errors; Dask's own log would fill the terminal.
         "DASK_LOGGING__DISTRIBUTED": "error",
     }

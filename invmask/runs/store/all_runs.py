@@ -1,4 +1,4 @@
-"""All runs below one folder: making, listing and deleting them, and saying what is wanted of them."""
+"""All runs in one folder: creating, listing and deleting them, and requesting work."""
 
 import contextlib
 import re
@@ -35,12 +35,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class RunStore:
-    """All runs below one folder (`settings.runs_folder()`)."""
+    """All runs in one folder (`settings.runs_folder()`)."""
 
     folder: Path
 
     def create(self, spec: RunSpec, want: Want | None = None) -> Run:
-        """A new run; it appears all at once. Nothing is done yet unless `want` says so."""
+        """Create a run; it appears atomically. No work begins unless `want` requests it."""
         slug = re.sub(r"[^a-z0-9]", "", spec.victim.rpartition("-")[2].lower())[:16] or "run"
         self.folder.mkdir(parents=True, exist_ok=True)
         while True:
@@ -61,8 +61,8 @@ class RunStore:
         """The run of that id.
 
         Raises:
-            UserError: there is none; ids come from addresses and command lines, so anything may be asked for. Or it is
-                there without what it is made of (`RunDamagedError`).
+            UserError: there is no such run (ids come from addresses and command lines, so they can be anything), or its
+                specification is missing (`RunDamagedError`).
         """
         if not RUN_ID.fullmatch(run_id) or not (self.folder / run_id).is_dir():
             raise _missing(run_id)
@@ -82,14 +82,14 @@ class RunStore:
         return [Run(self.folder / name) for name in names if RUN_ID.fullmatch(name)]
 
     def marked(self) -> set[str]:
-        """The ids of those that there may be something to do about, see `lookout`. As quick for any number of runs."""
+        """The ids of runs that may have work, see `runs_with_work`. The cost does not grow with the number of runs."""
         try:
             return {path.name for path in (self.folder / files.WANTED).iterdir() if RUN_ID.fullmatch(path.name)}
         except FileNotFoundError:
             return set()
 
     def listing(self) -> Listing:
-        """Every run at a glance; a damaged one never hides the others."""
+        """The summary of every run; damaged runs are listed separately."""
         found, problems, runs = [], [], self.runs()
         summaries = _SUMMARIES.setdefault(self.folder, Summaries())
         summaries.keep(runs)
@@ -102,7 +102,7 @@ class RunStore:
         return Listing(tuple(found), tuple(problems))
 
     def advance(self, run_id: str, rounds: int = 1) -> None:
-        """Ask for so many rounds more, then a pause; asked twice, twice as many.
+        """Request `rounds` more rounds, then a pause. Two requests add up.
 
         Raises:
             UserError: there is no such run, or `rounds` is outside 1 to 100,000.
@@ -117,10 +117,11 @@ class RunStore:
             self._ask(run, Want(Goal.ADVANCE, start + rounds))
 
     def go_on(self, run_id: str, until: int | None = None, because: str | None = None) -> None:
-        """Ask for all rounds to the end, after a pause, a failure or a stop.
+        """Request all rounds to the end, after a pause, a failure or a stop.
 
         Args:
-            until: end the run after this round in any case, and say so with the sentence `because`.
+            until: end the run after this round in any case.
+            because: the sentence that then explains why the run ended.
 
         Raises:
             UserError: there is no such run.
@@ -130,7 +131,7 @@ class RunStore:
             self._ask(run, Want(Goal.FINISH, until, because))
 
     def pause(self, run_id: str) -> None:
-        """Ask for a pause after the round in hand; where the run is to end at some round, that stays known.
+        """Request a pause after the current round. A round at which the run shall end stays stored.
 
         Raises:
             UserError: there is no such run.
@@ -144,7 +145,7 @@ class RunStore:
             write_want(run.path, Want(Goal.PAUSE, kept.until, kept.because))
 
     def stop(self, run_id: str) -> None:
-        """Ask to end the run after the round in hand and to measure it as it stands.
+        """Request the end of the run after the current round; its views are measured then.
 
         Raises:
             UserError: there is no such run.
@@ -154,10 +155,10 @@ class RunStore:
             write_want(run.path, Want(Goal.STOP))
 
     def rename(self, run_id: str, name: str) -> None:
-        """Give a run a name of one's own, at most `run_name.MOST_NAME` characters; an empty one takes the name away.
+        """Name a run, with at most `run_name.MOST_NAME` characters; an empty name removes the run's name.
 
         Raises:
-            UserError: there is no such run, or that is no name.
+            UserError: there is no such run, or the name is not valid.
         """
         run, name = self.run(run_id), check_name(name)
         try:
@@ -166,12 +167,12 @@ class RunStore:
             raise _missing(run_id) from error
 
     def _ask(self, run: Run, want: Want) -> None:
-        # In this order: who sees the failure gone must see what is wanted now.
+        # In this order: a process that sees no failure any more must see the new request.
         write_want(run.path, want)
         (run.path / files.STATUS).unlink(missing_ok=True)
 
     def delete(self, run_id: str, patience: float = 30.0) -> None:
-        """Delete a run, damaged or not; whoever advances it is asked to stop and given `patience` seconds.
+        """Delete a run, damaged or not. A worker that advances it is asked to stop and has `patience` seconds to do so.
 
         Raises:
             UserError: there is no such run, or a worker still holds it.
@@ -195,12 +196,12 @@ class RunStore:
         shutil.rmtree(trash, ignore_errors=True)
 
     def _forget_gone(self) -> None:
-        """Remove the locks and marks of runs that are gone: of another process, or left by one that came too late.
+        """Remove locks and marks of deleted runs, which another process or a late request left behind.
 
-        A run is there before its first lock, and no run comes back: without it, nobody has anything left to guard.
+        A run exists before its first lock, and a deleted run never comes back. So a lock without a run guards nothing.
         """
         left = [path for folder in (files.LOCKS, files.WANTED) for path in (self.folder / folder).glob("*")]
-        # In this order: a run that begins meanwhile is not taken for one that is gone.
+        # In this order, so that a run created meanwhile is not mistaken for a deleted one.
         there = {path.name for path in self.folder.iterdir()}
         for path in left:
             if path.name.partition(".")[0] not in there:
@@ -209,7 +210,7 @@ class RunStore:
 
 @contextlib.contextmanager
 def _asking(run: Run) -> Iterator[None]:
-    """Nobody else asks for something meanwhile.
+    """Hold the lock on the run's requests within the block.
 
     Raises:
         UserError: the run was deleted meanwhile.

@@ -1,4 +1,4 @@
-"""The runs of a store by what they are made of, for those who look for many."""
+"""The runs of a store by their specification, for finding many of them."""
 
 import contextlib
 import json
@@ -11,14 +11,14 @@ from invmask.runs.store.spec import RunSpec
 
 
 class Known:
-    """The runs of a store by what they are made of, each read once."""
+    """The runs of a store by their specification; each run is read once."""
 
     def __init__(self, runs: RunStore) -> None:
         self._runs, self._read = runs, set[str]()
         self._by_spec: dict[str, list[Run]] = {}
 
     def of(self, spec: RunSpec) -> list[Run]:
-        """Those made of exactly this but for the threads, newest first."""
+        """The runs with exactly this specification, except the number of threads; newest first."""
         fresh = [run for run in self._runs.runs() if run.id not in self._read]
         self._read.update(run.id for run in fresh)
         for run in reversed(fresh):

@@ -1,4 +1,4 @@
-"""The files of a run, which are written so that a reader, a crash or a kill never meets half of one."""
+"""The names of a run's files, and JSON files that are written atomically."""
 
 import json
 from pathlib import Path
@@ -23,30 +23,30 @@ FAILURE = "failure.txt"
 LOCK = "advance.lock"
 WANT_LOCK = "want.lock"
 LOCKS = ".locks"
-"""Beside the runs: taking a lock in the folder of a run that was deleted would bring that folder back."""
+"""Folder of locks beside the runs. A lock inside the folder of a deleted run would create that folder again."""
 WANTED = ".wanted"
-"""Beside the runs: an empty file for each that there may be something to do about, see `lookout`."""
+"""Folder of marks beside the runs: an empty file for each run that may have work, see `runs_with_work`."""
 
 MOST_JSON_BYTES = 1 << 20
 
 
 def weights_file(run: Path, round_taken: int) -> Path:
-    """Where the weights after a round are, in a run whose defence changes weights."""
+    """The file of the weights after a round, for a run whose defence changes weights."""
     return run / f"{WEIGHTS}-{round_taken:06d}.safetensors"
 
 
 def lock_file(run: Path, name: str) -> Path:
-    """The file of a run's lock of that kind. It outlives the run (see `RunStore.delete`)."""
+    """The file of a run's lock of that name. It remains after the run is deleted (see `RunStore.delete`)."""
     return run.parent / LOCKS / f"{run.name}.{name}"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """`write_bytes` of JSON."""
+    """Write a JSON object atomically."""
     write_bytes(path, (json.dumps(values) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if the file is not there.
+    """Read a JSON object; None if the file does not exist.
 
     Raises:
         ValueError: the file holds something else.

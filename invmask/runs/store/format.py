@@ -1,4 +1,4 @@
-"""The sizes of what a run stores, and what it is of: written once when it is first taken up; and the rows."""
+"""The sizes of a run's stored arrays, written once when work on it first begins, and the format of rows."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,19 +18,19 @@ _NONE = -1
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes.
+    """The sizes of a run's stored arrays, and further facts about its victim and repair.
 
     Attributes:
         layers: name and channels of every masked layer, in order.
         image: C, H, W.
         classes: K.
-        examples: E, the most examples a round.
-        original: the undefended victim on the run's probe; it does not change, so it is measured once.
-        weights: what the victim was (`staleness.weights_digest`); None in runs of before that was kept.
+        examples: E, the maximum number of examples per round.
+        original: measures of the undefended victim on the run's probe; they do not change, so they are measured once.
+        weights: digest of the victim (`staleness.weights_digest`); None in older runs, which did not store it.
         views: the views of the repair, in order.
-        steepness: k of the masks, where the repair is one of gates.
-        kept_every: of a repair of other weights, those after every so many rounds are kept, and the latest.
-        candidates: P, the most labels that a round of a search shows; 0 where the defence does not search.
+        steepness: k of the masks, if the repair consists of gates.
+        kept_every: for a repair of weights, the interval in rounds at which weights are kept; the latest are kept too.
+        candidates: P, the maximum number of labels that a round of a search shows; 0 if the defence does not search.
     """
 
     layers: tuple[tuple[str, int], ...]
@@ -46,7 +46,7 @@ class Shapes:
 
     @property
     def gated(self) -> bool:
-        """Whether the repair is one of gates."""
+        """Whether the repair consists of gates."""
         return View.PRUNED in self.views
 
     @property
@@ -55,12 +55,12 @@ class Shapes:
 
     @property
     def mask_bytes(self) -> int:
-        """A round in the mask file: mask and selection, float32."""
+        """Bytes of a round in the mask file: mask and selection, float32."""
         return 2 * self.channels * 4
 
     @property
     def row(self) -> np.dtype:
-        """A round in the example file; `count` says how many places are taken, 0 for a round without examples."""
+        """The dtype of a round in the example file. `count` is the number of examples, 0 for a round without any."""
         return np.dtype(
             [
                 ("count", "<i4"),
@@ -76,7 +76,7 @@ class Shapes:
         return self.row.itemsize
 
     def pack_examples(self, examples: StoredExamples) -> bytes:
-        """A row; examples beyond the first `examples` are left out."""
+        """Encode examples as a row. Only the first `examples` are stored."""
         row = np.zeros((), self.row)
         count = min(len(examples.indices), self.examples)
         row["count"] = count
@@ -87,7 +87,7 @@ class Shapes:
         return row.tobytes()
 
     def unpack_examples(self, content: bytes) -> StoredExamples | None:
-        """The examples of a row; None for a row without any, or one past the end of the file."""
+        """Decode the examples of a row; None for a row without any, or one past the end of the file."""
         if len(content) < self.example_bytes:
             return None
         row = np.frombuffer(content, self.row)[0]
@@ -103,14 +103,14 @@ class Shapes:
 
     @property
     def portrait(self) -> tuple[int, int, int]:
-        """h, w, C of a stored portrait: those of the images, or as much smaller as `PORTRAIT_SIDE` asks for."""
+        """h, w, C of a stored portrait: those of the images, scaled down if needed to fit `PORTRAIT_SIDE`."""
         channels, height, width = self.image
         larger = max(height, width, PORTRAIT_SIDE)
         return max(1, height * PORTRAIT_SIDE // larger), max(1, width * PORTRAIT_SIDE // larger), channels
 
     @property
     def candidate_row(self) -> np.dtype:
-        """A round in the file of candidates; `count` says how many are there, 0 for a round that was no search."""
+        """The dtype of a round in the file of candidates. `count` is their number, 0 for a round without a search."""
         return np.dtype(
             [
                 ("count", "<i4"),
@@ -126,7 +126,7 @@ class Shapes:
         )
 
     def pack_candidates(self, found: StoredCandidates) -> bytes:
-        """A row; candidates beyond the first `candidates` are left out."""
+        """Encode candidates as a row. Only the first `candidates` are stored."""
         row = np.zeros((), self.candidate_row)
         count = min(len(found.labels), self.candidates)
         row["count"] = count
@@ -138,10 +138,10 @@ class Shapes:
         return row.tobytes()
 
     def unpack_candidates(self, content: bytes) -> StoredCandidates | None:
-        """The candidates of a row; None for a row without any.
+        """Decode the candidates of a row; None for a row without any.
 
         Raises:
-            ValueError: it is no such row.
+            ValueError: the content is not a valid row.
         """
         row = np.frombuffer(content, self.candidate_row)[0]
         count, standing_out, lead = int(row["count"]), int(row["standing_out"]), float(row["lead"])
@@ -159,7 +159,7 @@ class Shapes:
         )
 
     def layout(self) -> MaskLayout:
-        """The masked layers as the engine knows them."""
+        """The masked layers as a `MaskLayout`."""
         layers, offset = [], 0
         for name, channels in self.layers:
             layers.append(MaskedLayer(name, channels, offset))
@@ -171,7 +171,7 @@ class Shapes:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Shapes":
-        """Raises TypeError or KeyError for anything else than what `as_json` gave."""
+        """Rebuild the sizes from `as_json`'s result. Raises TypeError or KeyError for any other values."""
         channels, height, width = values["image"]
         return cls(
             layers=tuple((str(name), int(count)) for name, count in values["layers"]),
@@ -183,6 +183,6 @@ class Shapes:
             views=tuple(View(name) for name in values["views"]),
             steepness=float(values["steepness"]),
             kept_every=int(values["kept_every"]),
-            # Runs of before there was a search have none.
+            # Older runs, from before there was a search, have no candidates.
             candidates=int(values.get("candidates", 0)),
         )

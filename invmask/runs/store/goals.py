@@ -1,4 +1,4 @@
-"""What is wanted of a run. Anyone may write it; whoever advances the run reads it again before every round."""
+"""Requests for a run. Any process may write one; the worker that advances the run reads it before every round."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from invmask.runs.store.files import WANT, WANT_LOCK, WANTED, lock_file, read_js
 
 
 class Goal(StrEnum):
-    """Pause: leave it be. Advance: to a round, then pause. Finish: to the end. Stop: measure it and end it here."""
+    """Pause: do nothing. Advance: go to a round, then pause. Finish: go to the end. Stop: measure the run, end it."""
 
     PAUSE = "pause"
     ADVANCE = "advance"
@@ -20,10 +20,10 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True)
 class Want:
-    """A goal.
+    """A request: a goal with its details.
 
     Attributes:
-        until: the round to advance to; with `FINISH`, the round after which the run is ended in any case.
+        until: the round to advance to; with `FINISH`, the round after which the run ends in any case.
         because: with `STOP` or `until`, the sentence that the run ends with.
     """
 
@@ -32,18 +32,18 @@ class Want:
     because: str | None = None
 
     def wants_round(self, round_taken: int) -> bool:
-        """Whether another round is wanted after `round_taken`."""
+        """Whether another round is requested after round `round_taken`."""
         if self.goal is Goal.FINISH:
             return self.until is None or round_taken < self.until
         return self.goal is Goal.ADVANCE and self.until is not None and round_taken < self.until
 
     def wants_end(self, round_taken: int) -> bool:
-        """Whether the run is to be measured and ended after `round_taken`, done or not."""
+        """Whether the run shall be measured and ended after round `round_taken`, even if the defence is not done."""
         return self.goal is Goal.STOP or (self.goal is Goal.FINISH and not self.wants_round(round_taken))
 
 
 def read_want(path: Path) -> Want:
-    """What is wanted of the run in `path`.
+    """Read the request for the run in `path`.
 
     Raises:
         ValueError, TypeError, KeyError: the file is damaged.
@@ -56,23 +56,23 @@ def read_want(path: Path) -> Want:
 
 
 def write_want(path: Path, want: Want) -> None:
-    """Replace what is wanted. To take the old wish into account, hold `want_lock` over both."""
+    """Replace the request. If the new request depends on the old one, hold `want_lock` while reading and writing."""
     write_json(path / WANT, asdict(want))
     mark(path)
 
 
 def mark(path: Path) -> None:
-    """Have the run in `path` looked at by whoever advances runs. Called after what is wanted of it was written."""
+    """Mark the run in `path`, so that an executor checks it. Call this after the request has been written."""
     marks = path.parent / WANTED
     marks.mkdir(exist_ok=True)
     (marks / path.name).touch()
 
 
 def unmark(path: Path) -> None:
-    """Take the mark away. Whoever does so looks at the run once more: something may have been wanted just before."""
+    """Remove the mark. The caller must check the run once more, because a request may have arrived just before."""
     (path.parent / WANTED / path.name).unlink(missing_ok=True)
 
 
 def want_lock(path: Path) -> FileLock:
-    """Guards reading and replacing a wish in one go."""
+    """The lock for reading and replacing a request in one step."""
     return FileLock(lock_file(path, WANT_LOCK), timeout=5)

@@ -1,6 +1,6 @@
-"""Writing a run: logs first, then the state that vouches for them, so that a kill loses at most the round in hand.
+"""Writing a run: first the logs, then the state that makes them valid. A kill loses at most the current round.
 
-Only whoever holds the run's lock writes (see `Run.advance_lock`).
+Only the holder of the run's lock writes (see `Run.advance_lock`).
 """
 
 import json
@@ -28,7 +28,7 @@ Packed = tuple[dict[str, Tensor], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a defence stands: the stage of its next round, why it has ended if it has, and its packed state."""
+    """The position of a defence: the stage of its next round, why it has ended (if it has), and its packed state."""
 
     stage: str
     ended: str | None
@@ -37,14 +37,14 @@ class Place:
 
 @dataclass(frozen=True)
 class StoredState(Place):
-    """The same on disk, after `round` rounds, with `records_bytes` of records before it."""
+    """The position as stored on disk after `round` rounds, whose records take `records_bytes` bytes."""
 
     round: int
     records_bytes: int
 
 
 def begin(run: Run, shapes: Shapes, repair: Repair, place: Place) -> StoredState:
-    """Round 0: sizes, the repair to begin with, and the state before the first round."""
+    """Store round 0: the sizes, the initial repair, and the state before the first round."""
     files.write_json(run.path / files.SHAPES, shapes.as_json())
     _put(run.path / files.RECORDS, 0, b"")
     _put_repair(run, shapes, 0, repair)
@@ -66,7 +66,7 @@ def commit(
     place: Place,
     candidates: Candidates | None = None,
 ) -> StoredState:
-    """One more round. `before` is the state that the last commit, `begin` or `load` gave."""
+    """Store one more round. `before` is the state that the last `commit`, `begin` or `load` returned."""
     number = before.round + 1
     line = (json.dumps(entry_to_json(entry)) + "\n").encode()
     _put(run.path / files.RECORDS, before.records_bytes, line)
@@ -79,16 +79,16 @@ def commit(
     state = _stored_state(place, number, before.records_bytes + len(line))
     _write_state(run.path, state)
     if not shapes.gated and before.round % shapes.kept_every:
-        # Vouched for by the state before; by this one the newer is.
+        # These weights belonged to the previous state; the new state uses the newer ones.
         files.weights_file(run.path, before.round).unlink(missing_ok=True)
     return state
 
 
 def load(run: Run, shapes: Shapes) -> StoredState | None:
-    """The last committed state, with everything after it cut off the logs; None before the first.
+    """Load the last committed state, and truncate the logs after it; None before the first commit.
 
     Raises:
-        UserError: the files do not fit together.
+        UserError: the files are inconsistent.
     """
     committed = run.committed()
     if committed is None:
@@ -109,7 +109,7 @@ def load(run: Run, shapes: Shapes) -> StoredState | None:
 
 
 def write_result(run: Run, result: RunResult) -> None:
-    """How the run ended."""
+    """Store how the run ended."""
     files.write_json(run.path / files.RESULT, asdict(result))
 
 
@@ -126,7 +126,7 @@ def _write_state(path: Path, state: StoredState) -> None:
         "records_bytes": state.records_bytes,
         "numbers": numbers,
     }
-    # Copies, for two names may share one memory, which safetensors refuses.
+    # Copies, because two names may share memory, which safetensors refuses.
     copies = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
@@ -135,7 +135,7 @@ def _write_state(path: Path, state: StoredState) -> None:
 
 
 def _put(path: Path, offset: int, content: bytes) -> None:
-    """Put `content` at `offset` and end the file there; a gap before it is left to the file system."""
+    """Write `content` at `offset` and truncate the file after it. A gap before it becomes a hole in the file."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "r+b") as file:
         file.truncate(offset)

@@ -1,4 +1,4 @@
-"""Masks that people made by hand and gave a name, kept in the run's directory: ``masks/<name>.safetensors``."""
+"""Masks that users made by hand and named, kept in the run's directory: ``masks/<name>.safetensors``."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,11 @@ from invmask.runs.store.run import Run
 FOLDER = "masks"
 SUFFIX = ".safetensors"
 LEARNED, NOTHING, TOP = "learned", "nothing cut", "top"
-"""What a run's own mask, the one that cuts nothing and the one that cuts a ranking's first channels are called beside
-these; no names for others."""
+"""Reserved names: the run's own masks, masks that cut nothing, and masks that cut a ranking's first channels."""
 _TAKEN = {LEARNED: "the run's own mask", NOTHING: "the original network", TOP: "the cut of the top channels"}
 
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9 _-]{0,38}[A-Za-z0-9_-])?", re.ASCII)
-# Two floats a channel and a short header: no honest file of any network comes near.
+# Two floats per channel and a short header: no valid file comes near this size.
 _MOST_BYTES = 64 << 20
 
 
@@ -29,7 +28,8 @@ def check_name(name: str) -> str:
     """`name` without spaces around it.
 
     Raises:
-        UserError: not 1 to 40 letters, digits, spaces, - and _; or one that is taken: `LEARNED`, `NOTHING`, `TOP`.
+        UserError: the name is not 1 to 40 letters, digits, spaces, - and _; or it is reserved: `LEARNED`, `NOTHING`,
+            `TOP`.
     """
     name = name.strip(" ")
     if not _NAME.fullmatch(name):
@@ -46,10 +46,10 @@ def list_names(run: Run) -> list[str]:
 
 
 def save(run: Run, name: str, masks: Masks) -> str:
-    """Store `masks` under a name, in place of what was there; returns the name as stored.
+    """Store `masks` under a name, and replace earlier masks of that name; returns the name as stored.
 
     Raises:
-        UserError: no name for a mask, masks of another network's size, or the run is gone.
+        UserError: the name is not valid, the masks have another network's size, or the run was deleted.
     """
     name = check_name(name)
     arrays = {key: np.ascontiguousarray(getattr(masks, key).cpu().numpy()) for key in ("mask", "selection")}
@@ -65,10 +65,10 @@ def save(run: Run, name: str, masks: Masks) -> str:
 
 
 def load(run: Run, name: str) -> Masks:
-    """The masks of that name.
+    """Load the masks of that name.
 
     Raises:
-        UserError: there are none, or the file is damaged.
+        UserError: there are no such masks, or the file is damaged.
     """
     path = _existing(run, name)
     try:
@@ -86,16 +86,16 @@ def load(run: Run, name: str) -> Masks:
 
 
 def delete(run: Run, name: str) -> None:
-    """Forget the masks of that name.
+    """Delete the masks of that name.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no such masks.
     """
     _existing(run, name).unlink(missing_ok=True)
 
 
 def stamp(run: Run, name: str) -> int:
-    """Changes when another mask is stored under the name; 0 where there is none."""
+    """A value that changes when other masks are stored under the name; 0 if there are none."""
     try:
         return (run.path / FOLDER / (name + SUFFIX)).stat().st_mtime_ns if _NAME.fullmatch(name) else 0
     except OSError:

@@ -1,4 +1,4 @@
-"""The records of runs, each line parsed once a process however often it is asked for."""
+"""The records of runs. Each line is parsed once per process."""
 
 import json
 import os
@@ -20,20 +20,20 @@ class _ParsedRun:
 
 
 class Parsed:
-    """Lines parsed so far, by file; shared by all threads of a process. The least recently read files are forgotten."""
+    """A cache of parsed lines by file, shared by all threads. The least recently read files are dropped."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[Path, _ParsedRun] = OrderedDict()
         self._lock = threading.Lock()
 
     def rounds(self, path: Path, size: int) -> list[RoundEntry]:
-        """The rounds in the first `size` bytes of a file of records, and perhaps some after; not to be changed.
+        """The rounds in the first `size` bytes of a file of records, perhaps with later ones. Do not change the list.
 
         Raises:
-            OSError, ValueError, TypeError, KeyError: the file is not there or damaged.
+            OSError, ValueError, TypeError, KeyError: the file is missing or damaged.
         """
         with self._lock, path.open("rb") as file:
-            # Another file of that name means a run that was deleted and made anew.
+            # Another file of the same name means that the run was deleted and created again.
             inode = os.fstat(file.fileno()).st_ino
             parsed = self._runs.get(path)
             if parsed is None or parsed.inode != inode:

@@ -1,4 +1,4 @@
-"""What readers get of a run: frozen dataclasses, and their way from and to JSON. Fractions in [0, 1]."""
+"""The data that readers of a run get: frozen dataclasses, and their conversion from and to JSON. Shares in [0, 1]."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from invmask.runs.store.spec import RunSpec
 
 
 class RunState(StrEnum):
-    """What a run is doing."""
+    """The state of a run."""
 
     NEW = "new"
     WAITING = "waiting"
@@ -29,7 +29,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True)
 class Views:
-    """What the views of a repair do on one set of test images; None for views that it does not have."""
+    """The measures of a repair's views on one set of test images; None for views that the repair does not have."""
 
     original: Measures
     pruned: Measures | None = None
@@ -38,17 +38,17 @@ class Views:
 
     @property
     def defended(self) -> Measures:
-        """Of the view to take away: the pruned one, or the repaired one."""
+        """The measures of the view without the backdoor: pruned or repaired."""
         found = self.pruned or self.repaired
         assert found is not None
         return found
 
     def of(self, view: str) -> Measures | None:
-        """Of the view of that name."""
+        """The measures of the view of that name."""
         return getattr(self, view)
 
     def present(self) -> dict[View, Measures]:
-        """By view, those that there are."""
+        """The existing measures by view."""
         return {view: measures for view in View if (measures := self.of(view)) is not None}
 
 
@@ -57,10 +57,10 @@ class RoundEntry:
     """One round of a run.
 
     Attributes:
-        record: what the defence tells of it.
-        views: the views after it, on the run's probe of the test images.
-        seconds: the time of the defence's step, without measuring the views. The one value that two equal
-            runs do not share.
+        record: the defence's record of the round.
+        views: measures of the views after the round, on the run's probe of the test images.
+        seconds: duration of the defence's step, without measuring the views. Only this value differs between two equal
+            runs.
     """
 
     record: Record
@@ -73,14 +73,14 @@ class RunResult:
     """How a run ended.
 
     Attributes:
-        stopped_because: why, as a sentence.
-        finished: the defence was done; False if somebody stopped it before.
-        round: rounds taken.
-        rounds: rounds taken in each stage that the settings have rounds for, by its name.
-        seconds: of all rounds together.
-        counts: the defence's, by name, at the end: channels selected (s < 0.5), pruned (m < 0.5) and the like.
-        notes: what else the defence told, each as it was last told and not None.
-        views: the views on all embedded test images.
+        stopped_because: why the run ended, as a sentence.
+        finished: whether the defence was done; False if it was stopped before.
+        round: number of rounds taken.
+        rounds: number of rounds taken in each stage, by its name; only stages that have rounds in the settings.
+        seconds: duration of all rounds together.
+        counts: the defence's counts at the end, by name: channels selected (s < 0.5), pruned (m < 0.5) and so on.
+        notes: the last value of each of the defence's notes that is not None.
+        views: measures of the views on all embedded test images.
     """
 
     stopped_because: str
@@ -95,24 +95,25 @@ class RunResult:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run at a glance.
+    """The summary of a run.
 
     Attributes:
         id: the name of its directory.
-        spec: what it is made of.
+        spec: its specification.
         created: seconds since 1970.
         round: rounds taken and stored.
-        stage: the name of the stage that the next round belongs to, or that the last belonged to at the end.
-        state: what it is doing.
-        until: the round it goes on to, if one was asked for; None otherwise.
-        stopped_because: why it ended, as a sentence; None before.
-        message: what went wrong, as a sentence; None if all is well. Not always the end: a round that a
-            killed worker lost is done again.
-        original: the unmasked victim on the probe; None before the run was first taken up.
-        result: at the end.
-        ending: no further round is wanted: the one in hand is finished, then the views are measured for the result.
-        weights: what the victim was when the run was first taken up (`Shapes.weights`); None where that is not known.
-        name: what somebody called it; empty where nobody did.
+        stage: name of the next round's stage; at the end, of the last round's stage.
+        state: its state.
+        until: the round up to which the run shall go, if this was requested; None otherwise.
+        stopped_because: why it ended, as a sentence; None before the end.
+        message: what went wrong, as a sentence; None if all is well. The run may still go on: a round lost with a
+            killed worker is repeated.
+        original: measures of the unmasked victim on the probe; None before work on the run began.
+        result: the result; None before the end.
+        ending: whether no further round is requested: the current round is finished, then the views are measured for
+            the result.
+        weights: digest of the victim when work on the run began (`Shapes.weights`); None if it is not known.
+        name: the name that a user gave it; empty if it has none.
     """
 
     id: str
@@ -136,10 +137,10 @@ class StoredExamples:
     """Example perturbations of one round, as stored.
 
     Attributes:
-        indices: int32 [E], places in the run's clean budget.
+        indices: int32 [E], positions in the run's clean budget.
         perturbations: float16 [E, C, H, W], in the units of [0, 1]; may be negative.
-        probabilities: float32 [V, E, K], answers to the perturbed images of each view of the repair.
-        one_for_all: whether the perturbation is one and the same, for any image.
+        probabilities: float32 [V, E, K], softmax probabilities of each view of the repair for the perturbed images.
+        one_for_all: whether all images have the same perturbation.
     """
 
     indices: np.ndarray
@@ -149,7 +150,7 @@ class StoredExamples:
 
     @property
     def shared(self) -> np.ndarray | None:
-        """The one perturbation that goes on every image, float32 [C, H, W]; None where each has its own."""
+        """The perturbation that all images share, float32 [C, H, W]; None if each image has its own."""
         return self.perturbations[0].astype(np.float32) if self.one_for_all else None
 
 
@@ -160,13 +161,12 @@ class StoredCandidates:
     Attributes:
         family: the kind of trigger, by its name in `defenses.family_texts.FAMILY_WORDS`.
         labels: int32 [P], rising.
-        portraits: uint8 [P, h, w, C], a picture of each trigger; h and w are those of the images, or smaller.
+        portraits: uint8 [P, h, w, C], one picture of each trigger; h and w are those of the images, or smaller.
         sizes: float32 [P], in the family's unit.
-        flips: float32 [P], the share in [0, 1] of the images that the trigger leads to its label.
-        searched: bool [P], whether the label is still looked at.
-        standing_out: the label whose trigger is smaller than the others' by enough; None where there is none yet.
-        lead: how far the smallest is ahead of the next, the logarithm of the sizes' ratio (nats); None before two
-            labels have been reached.
+        flips: float32 [P], share of images in [0, 1] that the trigger leads to its label.
+        searched: bool [P], whether the label is still searched.
+        standing_out: the label whose trigger is clearly smaller than all others; None if there is none yet.
+        lead: log of the second smallest size over the smallest size, in nats; None before two labels have been reached.
     """
 
     family: str
@@ -180,7 +180,7 @@ class StoredCandidates:
 
 
 def course(summary: RunSummary, entries: Sequence[RoundEntry], classes: Sequence[str]) -> Course:
-    """The run so far, for the sentences that its defence says of it.
+    """The run so far, from which its defence makes sentences about it.
 
     Args:
         classes: the names of the data set's classes.
@@ -191,10 +191,11 @@ def course(summary: RunSummary, entries: Sequence[RoundEntry], classes: Sequence
 
 
 def verdict(summary: RunSummary, entries: Sequence[RoundEntry] = ()) -> Verdict | None:
-    """What the run's defence says of the network; None where it does not tell, or not yet.
+    """The verdict of the run's defence on the network; None if it gives no verdict, or not yet.
 
     Args:
-        entries: its rounds; a run that has a result tells without.
+        summary: the run's summary.
+        entries: the run's rounds; not needed if the run has a result.
     """
     if summary.result is not None:
         notes = summary.result.notes
@@ -206,18 +207,18 @@ def verdict(summary: RunSummary, entries: Sequence[RoundEntry] = ()) -> Verdict 
 
 
 def views_from_json(values: dict[str, Any]) -> Views:
-    """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""
+    """Rebuild it from the result of `asdict`. Raises TypeError or KeyError for any other values."""
     original, others = values["original"], {name: of for name, of in values.items() if name != "original"}
     return Views(Measures(**original), **{name: None if of is None else Measures(**of) for name, of in others.items()})
 
 
 def entry_to_json(entry: RoundEntry) -> dict[str, Any]:
-    """As stored, one line a round."""
+    """The entry as JSON values; one line per round is stored."""
     return {"record": asdict(entry.record), "views": asdict(entry.views), "seconds": entry.seconds}
 
 
 def entry_from_json(values: dict[str, Any]) -> RoundEntry:
-    """Raises TypeError, KeyError or ValueError for anything else than what `entry_to_json` gave."""
+    """Rebuild a round from `entry_to_json`'s result. Raises TypeError, KeyError or ValueError for other values."""
     record = dict(values["record"])
     synthesis = record["synthesis"]
     if synthesis is not None:
@@ -226,5 +227,5 @@ def entry_from_json(values: dict[str, Any]) -> RoundEntry:
 
 
 def result_from_json(values: dict[str, Any]) -> RunResult:
-    """Raises TypeError or KeyError for anything else than what `asdict` gave of one."""
+    """Rebuild it from the result of `asdict`. Raises TypeError or KeyError for any other values."""
     return RunResult(**{**values, "views": views_from_json(values["views"])})

@@ -1,7 +1,7 @@
-"""Reading the files that hold a row of one size for each round; see `journal`, which writes them.
+"""Reading the files that hold one row of fixed size per round; `journal` writes them.
 
-Rows of rounds that the run's state vouches for do not change any more, so no lock is needed. Masks are there for every
-round; where an example or a candidate is missing, or the file ends before it, the round had none.
+Rows of committed rounds never change, so no lock is needed. Every round has masks. If a row of examples or candidates
+is missing, or the file ends before it, the round had none.
 """
 
 import os
@@ -16,7 +16,7 @@ from invmask.runs.store.records import StoredCandidates, StoredExamples
 
 
 def map_masks(run: Path, shapes: Shapes, last: int) -> np.ndarray | None:
-    """All masks up to round `last`, float32 [rounds + 1, 2, channels], memory-mapped; None where there are none.
+    """All masks up to round `last`, float32 [rounds + 1, 2, channels], memory-mapped; None if there are none.
 
     Raises:
         OSError, ValueError: the file cannot be read, or is too short.
@@ -51,7 +51,7 @@ def read_candidates(run: Path, shapes: Shapes, round_taken: int) -> StoredCandid
     try:
         with (run / files.CANDIDATES).open("rb") as file:
             whole = os.fstat(file.fileno()).st_size // size
-            # Rows of a search lie side by side as a rule, so the first one looked at has them.
+            # The rows of a search are usually consecutive, so the first row that is read usually has candidates.
             for number in range(min(round_taken, whole - 1), 0, -1):
                 found = shapes.unpack_candidates(_row(file, number, size))
                 if found is not None:

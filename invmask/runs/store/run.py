@@ -1,7 +1,7 @@
 """One run's directory, for any number of readers.
 
-Only what a run's state file vouches for is shown: a round that is being written, or that a killed worker left
-half written, does not exist yet. So two readers never see different rounds, and nobody waits for a lock.
+Only rounds that the run's state file confirms are shown. A round that is being written, or that a killed worker left
+half written, does not exist for readers. So all readers see the same rounds, and no reader waits for a lock.
 """
 
 import json
@@ -40,8 +40,8 @@ from invmask.runs.store.run_name import check_name
 from invmask.runs.store.spec import FORMAT, RunSpec
 
 MOST_HEADER_BYTES = 1 << 20
-# A worker at work that has not been heard of for so long is taken for gone; one between two units of work, sooner. Of
-# one on this machine it is known whether it lives, and its round may take long.
+# A busy worker that has been silent for this long counts as lost; a worker between two units of work, sooner. On this
+# machine it is known whether the worker's process lives, so its round may take longer.
 SILENT_SECONDS = 120.0
 SILENT_HERE_SECONDS = 3600.0
 BETWEEN_SECONDS = 5.0
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Committed:
-    """What the state file vouches for: `round` rounds, in the first `records_bytes` of the records.
+    """The content of the state file: `round` rounds are committed, in the first `records_bytes` bytes of the records.
 
     `ended` is why the defence has ended, as a sentence; None while there is more to do.
     """
@@ -63,7 +63,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Status:
-    """Whether a run failed, and a sentence about what went wrong last, if anything did."""
+    """Whether a run failed, and a sentence about the last error; None if there was none."""
 
     failed: bool
     message: str | None
@@ -71,13 +71,13 @@ class Status:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's directory. Reads only; every method raises UserError if the directory is damaged or gone."""
+    """One run's directory, for reading. Every method raises UserError if the directory is damaged or deleted."""
 
     path: Path
 
     @property
     def home(self) -> Path:
-        """The home that it lies in, with its victims and exports."""
+        """The home folder of the run, with its victims and exports."""
         return self.path.parents[1]
 
     @property
@@ -97,7 +97,7 @@ class Run:
         return (self.path / files.SPEC).is_file()
 
     def spec(self) -> RunSpec:
-        """What the run is made of."""
+        """The specification of the run."""
         values = self._json(files.SPEC)
         if values is None:
             raise damage(self.id)
@@ -112,22 +112,22 @@ class Run:
             raise damage(self.id) from error
 
     def name(self) -> str:
-        """What somebody called it; empty where nobody did."""
+        """The name that a user gave the run; empty if it has none."""
         try:
             return check_name(str((files.read_json(self.path / files.NAME) or {}).get("name", "")))
         except (OSError, ValueError, UserError):
-            # A name that makes no sense is no reason to lose a run.
+            # An invalid name must not make the run unreadable.
             return ""
 
     def want(self) -> Want:
-        """What is wanted of it."""
+        """The current request for the run."""
         try:
             return read_want(self.path)
         except (OSError, ValueError, TypeError) as error:
             raise damage(self.id) from error
 
     def result(self) -> RunResult | None:
-        """How it ended; None before."""
+        """How the run ended; None before the end."""
         values = self._json(files.RESULT)
         try:
             return None if values is None else result_from_json(values)
@@ -135,7 +135,7 @@ class Run:
             raise damage(self.id) from error
 
     def shapes(self) -> Shapes | None:
-        """Masked layers and the sizes of what is stored; None before the run was first taken up."""
+        """The masked layers and sizes of stored arrays; None before work on the run began."""
         values = self._json(files.SHAPES)
         try:
             return None if values is None else Shapes.from_json(values)
@@ -143,12 +143,12 @@ class Run:
             raise damage(self.id) from error
 
     def layout(self) -> MaskLayout | None:
-        """The masked layers; None before the run was first taken up."""
+        """The masked layers; None before work on the run began."""
         shapes = self.shapes()
         return None if shapes is None else shapes.layout()
 
     def committed(self) -> Committed | None:
-        """How far the run is; None before it was first taken up."""
+        """The committed progress of the run; None before work on it began."""
         try:
             with (self.path / files.STATE).open("rb") as file:
                 (size,) = struct.unpack("<Q", file.read(8))
@@ -162,7 +162,7 @@ class Run:
             raise damage(self.id) from error
 
     def summary(self) -> RunSummary:
-        """The run at a glance."""
+        """The summary of the run."""
         spec, want, committed, result = self.spec(), self.want(), self.committed(), self.result()
         status, shapes = self.status(), self.shapes()
         taken = committed.round if committed else 0
@@ -186,12 +186,12 @@ class Run:
         )
 
     def status(self) -> Status:
-        """What was last told of it beside its rounds."""
+        """The last stored status of the run, beside its rounds."""
         values = self._json(files.STATUS) or {}
         return Status(bool(values.get("failed")), values.get("message"))
 
     def has_work(self) -> bool:
-        """Whether somebody should take it up: more is wanted of it than has been done."""
+        """Whether a worker should continue the run: more is requested than has been done."""
         if self.status().failed:
             return False
         want, committed, result = self.want(), self.committed(), self.result()
@@ -203,11 +203,11 @@ class Run:
         return want.wants_round(taken) or want.wants_end(taken)
 
     def forget_result(self) -> None:
-        """Take back the end of a run that goes on after it was stopped."""
+        """Delete the result of a stopped run that continues."""
         (self.path / files.RESULT).unlink(missing_ok=True)
 
     def entries(self, since: int = 0) -> tuple[RoundEntry, ...]:
-        """All rounds after round `since`, in order. Each line is parsed once a process, so asking often is cheap."""
+        """All rounds after round `since`, in order. Each line is parsed once per process, so calls are cheap."""
         committed = self.committed()
         if committed is None or committed.round == 0:
             return ()
@@ -225,7 +225,7 @@ class Run:
         return self.entries(round_taken - 1)[0]
 
     def repair_at(self, round_taken: int) -> Repair:
-        """What the defence had made of the network after a round; of weights, after `kept_round` of it."""
+        """The repair after a round. A repair of weights is that after `kept_round(round_taken)`."""
         number = self._check(round_taken)
         shapes = self.shapes()
         if shapes is None or shapes.gated:
@@ -239,7 +239,7 @@ class Run:
             raise damage(self.id) from error
 
     def kept_round(self, round_taken: int) -> int:
-        """The last round up to this one whose repair is kept: masks always are, of weights some rounds'."""
+        """The last round up to this one whose repair is stored. Masks are stored for all rounds, weights for some."""
         shapes = self.shapes()
         if shapes is None or shapes.gated:
             return round_taken
@@ -249,7 +249,7 @@ class Run:
         return round_taken - round_taken % shapes.kept_every
 
     def masks_at(self, round_taken: int) -> Masks:
-        """The masks after a round; 0 for the ones it began with. As quick for any round.
+        """The masks after a round; round 0 gives the initial masks. Equally fast for every round.
 
         Raises:
             UserError: no such round, or the defence of the run has no masks.
@@ -264,23 +264,23 @@ class Run:
     def mask_history(self) -> np.ndarray:
         """All masks, float32 [rounds + 1, 2, channels]: mask and selection after each round, from round 0.
 
-        Memory-mapped: only the rounds that are looked at are read. Empty before the run was first taken up, and
-        where the defence has no masks.
+        The array is memory-mapped, so only the rounds that are used are read. It is empty before work on the run began,
+        and if the defence has no masks.
         """
         committed = self.committed()
         found = None if committed is None else self._row(rows.map_masks, committed.round)
         return np.empty((0, 2, 0), np.float32) if found is None else found
 
     def examples_at(self, round_taken: int) -> StoredExamples | None:
-        """Example perturbations of a round; None if it made none."""
+        """The example perturbations of a round; None if it made none."""
         return self._row(rows.read_examples, round_taken)
 
     def candidates_at(self, round_taken: int) -> StoredCandidates | None:
-        """What the search had found by a round: in it, or in the last round of the search before; None if nothing."""
+        """The candidates of a round, or of the last search round before it; None if there are none."""
         return self._row(rows.read_candidates, round_taken)
 
     def advance_lock(self) -> FileLock:
-        """Held by whoever advances the run; nobody else writes to it."""
+        """The lock that a worker holds while it advances the run. Only its holder writes to the run."""
         return FileLock(files.lock_file(self.path, files.LOCK))
 
     def _state(self, taken: int, result: RunResult | None) -> RunState:
@@ -289,14 +289,14 @@ class Run:
         if result is not None:
             return RunState.FINISHED if result.finished else RunState.STOPPED
         if self._worked_on(0.0):
-            # Also while it finishes the round in hand before a pause.
+            # Also while the current round is finished before a pause.
             return RunState.RUNNING
         if self.has_work():
             return RunState.RUNNING if self._worked_on(BETWEEN_SECONDS) else RunState.WAITING
         return RunState.PAUSED if taken else RunState.NEW
 
     def _worked_on(self, between: float) -> bool:
-        """Whether a living worker is at it, or was so many seconds ago."""
+        """Whether a living worker works on the run, or did within the last `between` seconds."""
         path = self.path / files.WORKER
         try:
             silent = time.time() - path.stat().st_mtime
@@ -332,11 +332,11 @@ class Run:
 
 
 class RunDamagedError(UserError):
-    """A run is there, and its files make no sense."""
+    """A run exists, but its files cannot be read."""
 
 
 def damage(run_id: str) -> RunDamagedError:
-    """What to raise for a run whose files make no sense."""
+    """The error for a run whose files cannot be read."""
     return RunDamagedError(
         f"Run {run_id} is damaged and cannot be read; delete it with 'python -m invmask delete {run_id}'."
     )

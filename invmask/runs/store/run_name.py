@@ -1,4 +1,4 @@
-"""The name that people give a run."""
+"""The name that a user gives a run."""
 
 from invmask.errors import UserError
 
@@ -6,10 +6,10 @@ MOST_NAME = 60
 
 
 def check_name(name: str) -> str:
-    """A name for a run as it is kept: without spaces around it, one between words.
+    """The name as it is stored: without spaces around it, and with one space between words.
 
     Raises:
-        UserError: longer than `MOST_NAME` characters, or with some that cannot be seen.
+        UserError: the name is longer than `MOST_NAME` characters, or has invisible characters.
     """
     name = " ".join(name.split())
     if len(name) > MOST_NAME or not name.isprintable():

@@ -1,4 +1,4 @@
-"""What a run is made of: everything needed to make it again."""
+"""The specification of a run: everything needed to repeat it."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,22 +11,22 @@ from invmask.machine import Precision
 
 PROBE_PER_CLASS = 20
 FORMAT = 2
-"""Of a run's files; raised when this version can no longer read those of earlier ones."""
+"""Version of a run's files; increased when files of earlier versions can no longer be read."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run of a defence on a victim.
+    """The specification of one run of a defence on a victim.
 
     Attributes:
         victim: the victim's name.
         preset: the preset that `config` started from.
-        spc: clean images a class in the budget.
-        seed: draws the budget and the batches.
+        spc: clean images per class in the budget.
+        seed: random seed for the budget and the batches.
         config: the settings of the defence.
-        precision, device, threads: how the networks run; records repeat exactly on one machine with the same.
-        probe_per_class: embedded test images a class on which each round's views are measured; fewer of each where
-            there are many classes (`data.budget.probe`).
+        precision, device, threads: how the networks run; with the same values, records repeat exactly on one machine.
+        probe_per_class: embedded test images per class on which each round's views are measured; fewer if there are
+            many classes (`data.budget.probe`).
         defense: the defence's name.
     """
 
@@ -44,22 +44,22 @@ class RunSpec:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The names of the defence's stages that the settings have rounds for, in order."""
+        """The names of the defence's stages that have rounds in the settings, in order."""
         return tuple(stage.name for stage in self.entry.stages if self.config.rounds(stage.name))
 
     @property
     def entry(self) -> Entry:
-        """What the defence says of itself."""
+        """The defence's description in the registry."""
         return registry.entry(self.defense)
 
     @property
     def made_by(self) -> str:
-        """Defence and preset for people: `ANP, preset paper`."""
+        """Defence and preset as text: `ANP, preset paper`."""
         return f"{self.entry.title}, preset {self.preset}"
 
     @property
     def brief(self) -> str:
-        """Defence and preset where there is little room: of the default defence the preset, of a first preset none."""
+        """Defence and preset in short: the default defence has no name here, other defences' first preset none."""
         if self.defense == registry.DEFAULT:
             return self.preset
         title = self.entry.title
@@ -67,8 +67,8 @@ class RunSpec:
 
     @property
     def probe_precision(self) -> Precision:
-        """The arithmetic of passes on this machine's processor: the run's own, where it ran on a processor."""
-        # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+        """The precision for passes on this machine's CPU: the run's own, if the run used a CPU."""
+        # The arithmetic of an accelerator is not available here.
         return self.precision if self.device == "cpu" else "float32"
 
     def as_json(self) -> dict[str, Any]:
@@ -76,10 +76,10 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunSpec":
-        """The spec from `as_json`.
+        """The specification from what `as_json` returned.
 
         Raises:
-            UserError: not a spec.
+            UserError: the values are not a specification.
         """
         try:
             config = registry.entry(values.get("defense", registry.DEFAULT)).config

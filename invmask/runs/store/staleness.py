@@ -1,4 +1,4 @@
-"""What stored results about a run rest on: where any of it is another, they are stale and are computed anew."""
+"""What stored results about a run depend on. If any of it changes, the results are stale and computed again."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from invmask.settings import data_folder, victim_folders
 
 
 def result_key(run: Run, *settings: Any) -> str:
-    """Of a result about the run's masks: of its victim, the channel score's definition and the result's own settings.
+    """The key of a result about the run's masks: it covers the victim, the channel score's version and `settings`.
 
     Raises:
         UserError: a damaged run, or one that was deleted.
@@ -26,7 +26,7 @@ def result_key(run: Run, *settings: Any) -> str:
 
 
 def victim_key(run: Run, *settings: Any) -> str:
-    """Of a result about the run's victim alone: of its files, the arithmetic and the result's own settings.
+    """The key of a result about the run's victim only: it covers the victim's files, the precision and `settings`.
 
     Raises:
         UserError: a damaged run, or one that was deleted.
@@ -37,9 +37,9 @@ def victim_key(run: Run, *settings: Any) -> str:
 
 
 def victim_digest(name: str, folders: list[Path]) -> str:
-    """SHA-256 of a victim's card, which the trigger is on, its weights and images that were drawn for its data set.
+    """SHA-256 of a victim's card (with the trigger), its weights, and the images drawn for its data set.
 
-    Of nothing where there is no such victim.
+    If there is no such victim, it is the SHA-256 of no data.
     """
     from invmask.victims.victim import weights_path
 
@@ -50,10 +50,10 @@ def victim_digest(name: str, folders: list[Path]) -> str:
 
 
 def check_victim(run: Run) -> None:
-    """See that the run's masks are of what the victim's name means now.
+    """Check that the run's masks belong to the victim that now has the victim's name.
 
     Raises:
-        UserError: it is another one, or the run is damaged.
+        UserError: the name now means another victim, or the run is damaged.
     """
     if why := another_victim(run):
         raise UserError(
@@ -63,7 +63,7 @@ def check_victim(run: Run) -> None:
 
 
 def another_victim(run: Run) -> str | None:
-    """Of a run whose victim's name means another network or other images by now, what may have happened, in words.
+    """Why the name of the run's victim now means another network or other images, in words; None if it does not.
 
     Raises:
         UserError: the run is damaged.
@@ -82,17 +82,17 @@ def _is_another(then: str | None, now: str | None) -> bool:
 
 
 def of_todays_victim(runs: Iterable[RunSummary], victim: str, folder: Path) -> list[RunSummary]:
-    """The runs of a victim whose masks are of what its name means now: the network, and images that were drawn.
+    """The runs whose masks belong to the network and drawn images that the victim's name means now.
 
     Args:
-        folder: where the runs are.
+        folder: the folder of the runs.
     """
     weights = weights_digest(victim, victim_folders(folder.parent))
     return [run for run in runs if run.spec.victim == victim and not _is_another(run.weights, weights)]
 
 
 def victims_stamp(folders: list[Path]) -> int:
-    """Changes when the files of any victim in `folders`, or images drawn for any data set, are written again."""
+    """A value that changes when files of any victim in `folders`, or images drawn for any data set, are rewritten."""
     from invmask.data.embedded import PREPARED
 
     found = [path for folder in folders for path in folder.glob("*") if path.suffix in (".json", ".safetensors")]
@@ -101,10 +101,10 @@ def victims_stamp(folders: list[Path]) -> int:
 
 
 def weights_digest(name: str, folders: list[Path]) -> str | None:
-    """SHA-256 of a victim's weights, or of these and the images that were drawn for its data set, where any were.
+    """SHA-256 of a victim's weights and of the images drawn for its data set, if any were drawn.
 
     Returns:
-        None where there is no such victim.
+        The digest in hex; None if there is no such victim.
     """
     from invmask.victims.victim import weights_path
 
@@ -122,13 +122,13 @@ def _card_of(name: str, folders: list[Path]) -> Path | None:
 
 
 def _drawn(card: Path | None) -> tuple[Path, ...]:
-    """The images that may be drawn again under a victim."""
+    """The image files of the victim's data set that may be drawn again."""
     from invmask.data.embedded import drawn_files
     from invmask.victims.victim import read_card
 
     if card is None:
         return ()
-    # What is wrong with a card or its data set is told where they are loaded.
+    # Errors in a card or its data set are reported when these are loaded.
     with contextlib.suppress(UserError, OSError):
         return drawn_files(read_card(card).dataset)
     return ()

@@ -1,4 +1,4 @@
-"""Runs at a glance, read again only where something may have changed: a list of thousands is not read every second."""
+"""Summaries of runs, read again only if something may have changed, so that long lists of runs are fast."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,26 +6,27 @@ from dataclasses import dataclass, field
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.run import Run
 
-# Of these the clock and a worker's life decide, too.
+# These states also depend on the time and on whether a worker lives.
 CHANGING = frozenset({RunState.WAITING, RunState.RUNNING})
-# A file system's clock ticks in steps: what was written just now may be written again with the same time.
+# File times have limited resolution: a file written just now may be written again with the same time.
 SETTLED_SECONDS = 2.0
 
 
 @dataclass
 class Summaries:
-    """What is known of the runs of one folder, by id; shared by all threads of a process.
+    """A cache of the summaries of one folder's runs, by id, shared by all threads of a process.
 
-    The files that a summary is made of are replaced, not changed in place: that gives the run's folder another time.
+    The files behind a summary are replaced, never changed in place, so every change changes the time of the run's
+    folder.
     """
 
     known: dict[str, tuple[tuple[int, int], RunSummary]] = field(default_factory=dict)
 
     def of(self, run: Run) -> RunSummary:
-        """The run at a glance; of one that nobody works on, one look at its folder.
+        """The summary of the run. For a run that no worker works on, this only checks the time of its folder.
 
         Raises:
-            UserError: the run is damaged or gone.
+            UserError: the run is damaged or deleted.
         """
         try:
             stat = run.path.stat()
@@ -40,7 +41,7 @@ class Summaries:
         return summary
 
     def keep(self, runs: list[Run]) -> None:
-        """Forget all but these."""
+        """Forget all runs except these."""
         ids = {run.id for run in runs}
         for gone in self.known.keys() - ids:
             self.known.pop(gone, None)

@@ -1,6 +1,6 @@
-"""The one unit of work: advance a run by some rounds, in whatever process, and leave everything on disk.
+"""The first kind of work: advance a run by some rounds, in any process, and store everything on disk.
 
-Whether a run is stepped by hand, run through, or killed and taken up again, its records are the same.
+The records are the same whether a run is stepped by hand, runs without a pause, or is killed and resumed.
 """
 
 import time
@@ -23,7 +23,7 @@ MOST_LOSSES = 3
 
 
 class Outcome(StrEnum):
-    """How a unit of work ended. More: there is more to do. Idle: nothing is wanted. Busy: somebody else has the run."""
+    """How a unit ended. More: there is more to do. Idle: nothing is requested. Busy: another process has the run."""
 
     MORE = "more"
     IDLE = "idle"
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a unit may do: so many rounds, and about so many seconds; at least one round."""
+    """Limits of a unit of work: a number of rounds, and about a number of seconds; at least one round is taken."""
 
     rounds: int | None = None
     seconds: float | None = None
@@ -45,11 +45,13 @@ def advance(
     patience: float = 0.0,
     on_round: Callable[[RoundEntry], None] = lambda entry: None,
 ) -> Outcome:
-    """Do what is wanted of the run in `path`, within `limits`. What is wanted is read again before every round.
+    """Do the requested work on the run in `path`, within `limits`. The request is read again before every round.
 
-    What goes wrong in the work is written down in the run and not raised.
+    Errors during the work are stored in the run and not raised.
 
     Args:
+        path: the run's directory.
+        limits: None for no limits.
         patience: seconds to wait for the run's lock before giving up as `BUSY`.
         on_round: called after each round is stored.
     """
@@ -58,7 +60,7 @@ def advance(
         if not run.exists():
             return Outcome.IDLE
         with run.advance_lock().acquire(timeout=patience):
-            # It may have been deleted while we waited; the lock is then on a file that nobody sees.
+            # The run may have been deleted while we waited. Then our lock is on a file that no other process sees.
             return _advance(run, limits or Limits(), on_round) if run.exists() else Outcome.IDLE
     except Timeout:
         return Outcome.BUSY

@@ -1,6 +1,6 @@
-"""What a run works on: the defence and its subject on one side, the test images on the other.
+"""The objects that a run works with: the defence and its subject, and separately the test images.
 
-The two meet only here: the subject holds the victim and the clean budget, the `Bench` measures the views.
+They meet only here. The subject holds the victim and the clean budget; the `Bench` measures the views.
 """
 
 from collections.abc import Mapping
@@ -31,16 +31,16 @@ from invmask.runs.store.staleness import victim_digest
 from invmask.victims.victim import Victim, find_cards, load_victim, read_card, versions
 
 VICTIM_BYTES = 128 * MIB
-"""Of victims that a worker keeps for the next run of them."""
+"""Bound of the cache of victims that a worker keeps for its next run."""
 
 
 @dataclass(frozen=True)
 class ProbeImages(Probe):
-    """Test images as a victim's user and its attacker send them."""
+    """Test images: clean as a victim's user sends them, and triggered as the attacker sends them."""
 
     @classmethod
     def of(cls, images: LabelledImages, victim: Victim, device: str = "cpu") -> "ProbeImages":
-        """`images` clean, and triggered by the victim's own attack."""
+        """`images` clean, and with the trigger of the victim's attack."""
         clean, labels = images.tensor(), images.label_tensor()
         attack, targets = victim.card.make_attack(), victim.card.targets
         if attack is None or targets is None:
@@ -51,7 +51,7 @@ class ProbeImages(Probe):
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything that one run needs in a process. The model in `subject` is nobody else's."""
+    """Everything that one run needs in a process. No other run uses the model in `subject`."""
 
     spec: RunSpec
     defense: Defense[Any]
@@ -61,7 +61,7 @@ class Bench:
     probe: ProbeImages
 
     def measure(self, images: ProbeImages, repair: Repair, views: tuple[View, ...]) -> dict[View, Measures]:
-        """What `views` of the repaired victim do on `images`."""
+        """ACC, ASR and RA of `views` of the repaired victim on `images`."""
         return measure_views(self.subject.model, repair, views, images, self.spec.precision)
 
     def all_test_images(self) -> ProbeImages:
@@ -78,17 +78,17 @@ def spec_of(
     precision: Precision | None = None,
     defense: str = registry.DEFAULT,
 ) -> RunSpec:
-    """A run of a defence's preset as this machine would make it.
+    """The specification of a run of a defence's preset, as this machine would make it.
 
     Args:
-        changed: settings unlike the preset's.
-        precision: None for what suits the machine, the network and the preset.
+        changed: settings that differ from the preset, by name.
+        precision: None for the precision that suits the machine, the network and the preset.
 
     Raises:
         UserError: no such defence or preset, or a setting out of range.
     """
     cards = find_cards(settings.victim_folders())
-    # That there is no such victim is told where it is loaded.
+    # A missing victim is reported when it is loaded.
     architecture = read_card(cards[victim]).architecture if victim in cards else ""
     entry = registry.entry(defense)
     config = entry.preset(preset_name, is_transformer(architecture), **{**(changed or {}), "seed": seed})
@@ -104,15 +104,15 @@ def spec_with(
     precision: Precision | None = None,
     defense: str = registry.DEFAULT,
 ) -> RunSpec:
-    """A run with these settings as this machine would make it.
+    """The specification of a run with these settings, as this machine would make it.
 
     Args:
-        architecture: the victim's.
-        preset_name: what `config` started from.
-        precision: None for what suits the machine, the network and the preset.
+        architecture: the victim's architecture.
+        preset_name: the preset that `config` started from.
+        precision: None for the precision that suits the machine, the network and the preset.
 
     Raises:
-        UserError: the machine's own settings make no sense.
+        UserError: the machine's settings are not valid.
     """
     device = settings.device()
     return RunSpec(
@@ -130,16 +130,16 @@ def spec_with(
 
 
 def usual_precision(defense: str, preset_name: str, architecture: str, device: str) -> Precision:
-    """What a run of a preset is computed in where nobody says: what suits device and network, and of some float32."""
+    """The default precision of a preset's run: what suits device and network, but float32 for some presets."""
     exact = preset_name in registry.entry(defense).exact
     return "float32" if exact else suited_precision(architecture, device)
 
 
 def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
-    """Load what a run needs.
+    """Load everything that a run needs.
 
     Args:
-        folders: where victims are (see `settings.victim_folders`).
+        folders: folders of victims (see `settings.victim_folders`).
 
     Raises:
         UserError: the victim, the defence or the device does not exist, or the budget is out of range.
@@ -151,10 +151,10 @@ def make_bench(spec: RunSpec, folders: list[Path]) -> Bench:
 
 
 def bench_of(spec: RunSpec, victim: Victim, budget: LabelledImages) -> Bench:
-    """What a run on a victim and a budget that are loaded needs.
+    """The bench of a run on a loaded victim and budget.
 
     Args:
-        victim: on the run's device; left as it is.
+        victim: on the run's device; left unchanged.
 
     Raises:
         UserError: no such defence, or the victim's data set is not on this machine.
@@ -180,7 +180,7 @@ def bench_of(spec: RunSpec, victim: Victim, budget: LabelledImages) -> Bench:
 
 
 def check_device(device: str) -> None:
-    """Raises UserError unless this machine has the device."""
+    """Raise UserError unless this machine has the device."""
     if not settings.is_device_name(device):
         raise UserError(f"A device is cpu, cuda or cuda:N, not '{device:.40}'.")
     if not has_device(device):
@@ -190,7 +190,7 @@ def check_device(device: str) -> None:
 
 
 def has_device(device: str) -> bool:
-    """Whether there is a device of this name, and this machine has it."""
+    """Whether the name is a valid device name and this machine has the device."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return device == "cpu" or (settings.is_device_name(device) and int(device.partition(":")[2] or 0) < count)
 
@@ -206,7 +206,7 @@ def measure_views(
     """ACC, ASR and RA of several views of a repair of one network.
 
     Args:
-        model: left as it is.
+        model: left unchanged.
         images: on the model's device.
     """
     measures = {}

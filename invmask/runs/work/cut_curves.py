@@ -1,4 +1,4 @@
-"""Curves of hard cuts of a run's masks, kept beside the run: ``tuning/round-<n>.json``, replaced as they grow."""
+"""Curves of hard cuts of a run's masks, stored in the run as ``tuning/round-<n>.json`` and replaced as they grow."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,16 +16,16 @@ ERRAND = Errand("tuning", "The cuts could not be measured.")
 
 @dataclass(frozen=True)
 class CutCurves:
-    """What has been measured of the masks after one round.
+    """The measurements so far of hard cuts of the masks after one round.
 
     Attributes:
-        original: the original view, on the run's probe of the test images.
-        learned: the pruned and the inverse view under the soft masks, on the same.
-        budget: clean images that agreement is a share of.
-        perturbed: images with the synthesized trigger on that `restored` is a share of; 0 where the round made none.
-        points: by order, those measured so far, by the number of channels cut.
-        total: how many there will be, over both orders.
-        key: what they rest on beside the masks, see `curves_key`.
+        original: measures of the original view, on the run's probe of the test images.
+        learned: measures of the pruned and the inverse view under the soft masks, on the same images.
+        budget: number of clean images behind `agreement`.
+        perturbed: number of images with the synthesized trigger behind `restored`; 0 if the round made no trigger.
+        points: for each order, the points measured so far, by the number of channels cut.
+        total: final number of points, over both orders.
+        key: what the curves depend on beside the masks, see `curves_key`.
     """
 
     original: Measures
@@ -46,7 +46,7 @@ class CutCurves:
 
 
 def has_work(run: Run) -> bool:
-    """Whether curves are wanted that are not there yet."""
+    """Whether curves are requested that are not complete yet."""
     asked = ERRAND.wanted(run)
     if asked is None or ERRAND.problem(run) is not None:
         return False
@@ -55,14 +55,14 @@ def has_work(run: Run) -> bool:
 
 
 def curves_key(run: Run) -> str:
-    """What curves of the run's masks rest on beside the masks."""
+    """The key of everything that the curves depend on beside the masks."""
     return result_key(run, THRESHOLDS, TOP_STEPS, HARD, ORDER_VERSION)
 
 
 def read_curves(run: Run, round_taken: int) -> CutCurves | None:
-    """What has been measured so far; None if nothing has.
+    """The measurements so far; None if there are none.
 
-    What makes no sense, or was measured of another victim or by other rules, counts as nothing and will be made anew.
+    A damaged file, or one from another victim or other rules, counts as none and will be made again.
     """
     try:
         values = files.read_json(run.path / _file(round_taken))
@@ -73,7 +73,7 @@ def read_curves(run: Run, round_taken: int) -> CutCurves | None:
 
 
 def write_curves(run: Run, round_taken: int, curves: CutCurves) -> None:
-    """Replace what has been measured."""
+    """Store the measurements so far."""
     files.write_json(run.path / _file(round_taken), asdict(curves))
 
 

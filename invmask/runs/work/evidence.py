@@ -1,7 +1,7 @@
-"""Evidence about a run's channels that takes a while to gather: kept beside the run, so that it is gathered once.
+"""Evidence about a run's channels that is slow to gather. It is stored in the run, so that it is gathered once.
 
-What concerns the victim alone (`VictimEvidence`) is the same for all rounds; what concerns the masks of a round
-(`top_cuts.TopCuts`) has a file for each. Files are replaced atomically, and grow while the work goes on.
+Evidence about the victim only (`VictimEvidence`) is the same for all rounds. Evidence that depends on a round's masks
+(`top_cuts.TopCuts`) has one file per round. Files are replaced atomically and grow during the work.
 """
 
 import json
@@ -22,24 +22,25 @@ FOLDER = "evidence"
 ERRAND = Errand(FOLDER, "The evidence could not be gathered.")
 VICTIM = f"{FOLDER}/victim.safetensors"
 ask, wanted, problem = ERRAND.ask, ERRAND.wanted, ERRAND.problem
-# Test images of every class: few enough that 1,200 channels, each cut alone, take about a minute.
+# Test images per class: few enough that cutting each of 1,200 channels alone takes about a minute.
 PER_CLASS = 10
 ARRAYS = ("trigger_change", "conductance", "asr_change", "acc_change")
 
 
 @dataclass(frozen=True)
 class VictimEvidence:
-    """What is known of each channel of the original network, whatever a defence believes.
+    """Evidence about each channel of the original network, independent of any defence.
+
+    The first four are float32 [channels], NaN where not known yet, or never known (a clean control has no trigger).
 
     Attributes:
         trigger_change: mean absolute change of the activation under the attacker's trigger, in the layer's units.
-        conductance: toward the target label from clean to triggered images, in logits; see `evidence.conductance`.
-        asr_change, acc_change: with this channel alone cut, in [-1, 1].
-        All float32 [channels]; NaN where not known (yet, or ever: a clean control has no trigger).
-        original: the uncut network on the same images.
-        n_conductance: images that the conductance is a mean of.
-        done, total: pieces of work.
-        key: what it rests on, see `victim_evidence_key`.
+        conductance: toward the target label, from clean to triggered images, in logits; see `evidence.conductance`.
+        asr_change, acc_change: change of ASR and ACC if only this channel is cut, in [-1, 1].
+        original: measures of the uncut network on the same images.
+        n_conductance: number of images over which the conductance is averaged.
+        done, total: finished pieces of work, and all pieces.
+        key: what the evidence depends on, see `victim_evidence_key`.
     """
 
     trigger_change: np.ndarray
@@ -58,7 +59,7 @@ class VictimEvidence:
 
 
 def has_work(run: Run) -> bool:
-    """Whether evidence is wanted that is not there yet."""
+    """Whether evidence is requested that is not complete yet."""
     asked = wanted(run)
     if asked is None or problem(run) is not None:
         return False
@@ -67,21 +68,21 @@ def has_work(run: Run) -> bool:
 
 
 def victim_evidence_key(run: Run) -> str:
-    """What evidence about the run's victim rests on."""
+    """The key of everything that evidence about the run's victim depends on."""
     return victim_key(run, PER_CLASS)
 
 
 def victim_evidence(run: Run) -> VictimEvidence | None:
-    """What has been gathered so far; None if nothing has.
+    """The evidence gathered so far; None if there is none.
 
-    What makes no sense, or was gathered of another victim or by other rules, counts as nothing and will be made anew.
+    A damaged file, or one from another victim or other rules, counts as none and will be made again.
     """
     found = stored_evidence(run)
     return found if found is not None and found.key == victim_evidence_key(run) else None
 
 
 def stored_evidence(run: Run) -> VictimEvidence | None:
-    """What is stored, whatever it rests on; None if nothing is (or it makes no sense)."""
+    """The stored evidence, stale or not; None if there is none or the file is damaged."""
     path = run.path / VICTIM
     try:
         with safe_open(path, "np") as file:
@@ -93,12 +94,12 @@ def stored_evidence(run: Run) -> VictimEvidence | None:
 
 
 def write_victim_evidence(run: Run, found: VictimEvidence) -> None:
-    """Replace what has been gathered."""
+    """Store the evidence gathered so far."""
     head = {key: value for key, value in asdict(found).items() if key not in ARRAYS}
     arrays = {name: np.ascontiguousarray(getattr(found, name), np.float32) for name in ARRAYS}
     files.write_bytes(run.path / VICTIM, tensors.save(arrays, {"evidence": json.dumps(head)}))
 
 
 def top_cuts(run: Run, round_taken: int) -> TopCuts | None:
-    """What cutting the first channels of each ranking does, for a round; see `read_top_cuts`."""
+    """The effect of cutting the first channels of each ranking, for a round; see `read_top_cuts`."""
     return read_top_cuts(run, round_taken, victim_evidence_key(run))

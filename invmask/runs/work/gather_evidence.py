@@ -1,4 +1,4 @@
-"""The second kind of work: gather evidence about a run's channels, a few seconds at a time, and leave it on disk."""
+"""The second kind of work: gather evidence about a run's channels, a few seconds at a time, and store it on disk."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,16 +33,16 @@ from invmask.victims.victim import Victim, load_victim
 CONDUCTANCE_IMAGES = 18
 CHUNK = 8
 BENCH_BYTES = 384 * MIB
-"""Of what evidence is gathered with: a victim, its images and what its blocks answer to them."""
+"""Bound of the cache of benches: a victim, its images and the outputs of its blocks for them."""
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """What the evidence of one victim is gathered with, kept between two units of work.
+    """The objects with which the evidence of one victim is gathered, kept between two units of work.
 
     Attributes:
-        images: a few, on which every channel is cut alone.
-        probe: those on which the run's views are measured.
+        images: a few images, on which every channel is cut alone.
+        probe: the images on which the run's views are measured.
     """
 
     victim: Victim
@@ -56,17 +56,19 @@ class _Bench:
 
 
 def gather(path: Path, seconds: float | None = None, patience: float = 0.0) -> Outcome:
-    """Gather what is wanted of the run in `path` for about `seconds`; at least one piece. Wrongs are written down.
+    """Gather the requested evidence of the run in `path` for about `seconds`; at least one piece.
+
+    Errors are stored in the run and not raised.
 
     Args:
-        seconds: all there is to do if None.
+        seconds: None to gather everything.
         patience: seconds to wait for another process that gathers for the same run, before giving up as `BUSY`.
     """
     return evidence.ERRAND.do(path, evidence.has_work, _pieces, seconds, patience)
 
 
 def _pieces(run: Run) -> Iterator[None]:
-    """Piece after piece, each on disk before the next: first the comparison that the page leads with."""
+    """Gather piece after piece; each is stored before the next. The comparison at the top of the page comes first."""
     spec, round_taken = run.spec(), evidence.wanted(run)
     assert round_taken is not None
     torch.set_num_threads(spec.threads)
@@ -78,12 +80,12 @@ def _pieces(run: Run) -> Iterator[None]:
 
 
 def _compare(run: Run, bench: _Bench, round_taken: int, names: Sequence[str]) -> Iterator[None]:
-    """The curves of these rankings, as far as they are wanted: each without random sets first, for it is shown so."""
+    """Measure the requested curves of these rankings; each is first measured and shown without random sets."""
     spec, masks = run.spec(), run.masks_at(round_taken)
     masks = Masks(masks.mask.to(bench.device), masks.selection.to(bench.device), masks.steepness)
 
     def measured(channels: Sequence[int]) -> Measures:
-        # By the computation that measures cuts by hand: where both are the same, so are their numbers.
+        # Use the computation for cuts by hand, so that equal cuts have equal numbers.
         gates = Gates(edit.cut(edit.nothing_cut(masks), channels))
         said = view_probabilities(bench.victim.model, gates, [View.PRUNED], bench.probe.images, bench.precision)
         return bench.probe.flags(said[0].argmax(1)).measures()
@@ -108,14 +110,14 @@ def _compare(run: Run, bench: _Bench, round_taken: int, names: Sequence[str]) ->
 
 
 def _wanted(bench: _Bench, synthesized: bool) -> tuple[str, ...]:
-    """What channels of this victim, at a round that made synthesized triggers or none, can be ranked by."""
+    """The rankings that exist for this victim and round; `synthesized`: the round made synthesized triggers."""
     triggered = bench.probe.triggered is not None
     known = {"score": True, "synthesized": synthesized}
     return tuple(name for name in RANKINGS if known.get(name, triggered))
 
 
 def _numbers(run: Run, bench: _Bench, round_taken: int, name: str) -> np.ndarray:
-    """What channels are ranked by, float [channels]."""
+    """The numbers by which channels are ranked, float [channels]."""
     if name == "score":
         return run_scores(run, round_taken, bench.victim).numpy()
     if name == "synthesized":
@@ -130,7 +132,7 @@ def _numbers(run: Run, bench: _Bench, round_taken: int, name: str) -> np.ndarray
 
 
 def _next_cut(ranked: Ranked, measured: Callable[[Sequence[int]], Measures], layout: MaskLayout, seed: int) -> Ranked:
-    """One more number of channels: those ranked first, or once all of these are measured, the random sets."""
+    """Measure one more number of channels: the first of the ranking, or, when these are all done, random sets."""
     if len(ranked.top) < len(ranked.counts):
         first = ranked.channels[: ranked.counts[len(ranked.top)]]
         return replace(ranked, top=(*ranked.top, measured(first)))
@@ -152,7 +154,7 @@ def _examine(run: Run, bench: _Bench) -> Iterator[None]:
 
 
 def _next_piece(bench: _Bench, found: VictimEvidence, order: list[int]) -> VictimEvidence:
-    """Pieces in order: the change under the trigger, the conductance layer by layer, then channels cut in chunks."""
+    """Do one piece, in this order: the change under the trigger, the conductance by layers, single cuts in chunks."""
     images, layers, piece = bench.images, bench.layout.layers, found.done
     if images.triggered is not None and images.targets is not None:
         clean = images.clean[images.attacked]
@@ -188,7 +190,7 @@ def _nothing_yet(bench: _Bench) -> VictimEvidence:
 
 
 def _of_sibling(run: Run, key: str) -> VictimEvidence | None:
-    """What was gathered for another run of the same victim."""
+    """The evidence gathered for another run of the same victim."""
     for path in sorted(run.path.parent.glob(f"*/{evidence.VICTIM}"), reverse=True):
         found = evidence.stored_evidence(Run(path.parents[1]))
         if found is not None and found.complete and found.key == key:
@@ -198,7 +200,7 @@ def _of_sibling(run: Run, key: str) -> VictimEvidence | None:
 
 def _bench(run: Run) -> _Bench:
     spec = run.spec()
-    # Of an accelerator's run in float32, so that it is the same, to rounding, on machines without one.
+    # For a run on an accelerator use float32, so that machines without one give the same results up to rounding.
     precision = spec.probe_precision
     device = spec.device if has_device(spec.device) else "cpu"
     folders = tuple(victim_folders(run.home))

@@ -1,4 +1,4 @@
-"""The third kind of work: measure hard cuts of a run's masks, one after the other, and leave them on disk."""
+"""The third kind of work: measure hard cuts of a run's masks, one after the other, and store them on disk."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,17 +23,19 @@ from invmask.settings import victim_folders
 
 
 def measure_cuts(path: Path, seconds: float | None = None, patience: float = 0.0) -> Outcome:
-    """Measure what is wanted of the run in `path` for about `seconds`; at least one cut. Wrongs are written down.
+    """Measure the requested cuts of the run in `path` for about `seconds`; at least one cut.
+
+    Errors are stored in the run and not raised.
 
     Args:
-        seconds: all there is to do if None.
+        seconds: None to measure everything.
         patience: seconds to wait for another process that measures the same run, before giving up as `BUSY`.
     """
     return cut_curves.ERRAND.do(path, cut_curves.has_work, _pieces, seconds, patience)
 
 
 def coarse_to_fine(count: int) -> list[int]:
-    """0 to count - 1: both ends first, then ever finer between, so that a curve has its shape early."""
+    """0 to count - 1, both ends first, then ever finer in between, so that a curve shows its shape early."""
     if count < 3:
         return list(range(count))
     order, gaps = [0, count - 1], [(0, count - 1)]
@@ -51,7 +53,7 @@ def _pieces(run: Run) -> Iterator[None]:
     torch.set_num_threads(spec.threads)
     check_victim(run)
     if not has_device(spec.device):
-        # Of an accelerator's run, on a machine without one: as near as can be.
+        # A run on an accelerator, measured on a machine without one: the closest precision available.
         spec = replace(spec, device="cpu", precision="float32")
     masks = run.masks_at(round_taken)
     bench = make_bench(spec, victim_folders(run.home))
@@ -86,18 +88,18 @@ class _Answered:
 
     @classmethod
     def by(cls, bench: Bench, masks: Masks, images: Tensor) -> "_Answered":
-        """With the original view's answers."""
+        """The images with the original view's answers."""
         return cls(images, _answers(bench, masks, View.ORIGINAL, images))
 
     def share(self, bench: Bench, masks: Masks) -> float:
-        """How many of them the pruned view gives, in [0, 1]."""
+        """The share of images, in [0, 1], for which the pruned view gives these answers."""
         return float((_answers(bench, masks, View.PRUNED, self.images) == self.answers).double().mean())
 
 
 def _triggered(run: Run, round_taken: int, clean: _Answered) -> _Answered | None:
-    """The budget with the round's synthesized trigger on, to be answered as without it; None if the round made none.
+    """Budget images with the round's synthesized trigger, and the answers to the clean images; None without a trigger.
 
-    One that all images share goes on all of them; of others, only those of a few images are kept with the run.
+    A trigger that all images share is put on the whole budget. Otherwise only the few stored example images are used.
     """
     stored = run.examples_at(round_taken)
     if stored is None:

@@ -1,4 +1,4 @@
-"""A run in a worker's hands: its defence's state in memory and on disk, one round at a time."""
+"""Advancing a run round by round in a worker, with the defence's state in memory and on disk."""
 
 import math
 import threading
@@ -27,20 +27,20 @@ from invmask.runs.work.bench import Bench, make_bench
 from invmask.settings import victim_folders
 
 MOST_WEIGHT_BYTES = 256 * MIB
-"""Of a run whose defence changes weights, for all rounds whose weights are kept."""
+"""Bound of the weights kept for all rounds of a run, if its defence changes weights."""
 BENCH_BYTES = 384 * MIB
-"""Of the networks and images of runs that a worker was at last: of eight with ResNet-18 of full width."""
+"""Bound of the cache of benches for a worker's recent runs: room for eight ResNet-18 of full width."""
 _benches: LRUCache[Path, Bench] = least_recent_first(BENCH_BYTES, latest_stays=True)
 _benches_lock = threading.Lock()
 
 
 @dataclass
 class Progress:
-    """For the holder of the run's lock alone.
+    """The progress of a run. Only the holder of the run's lock may use it.
 
     Attributes:
-        state: the defence's, of whatever type it uses.
-        stored: the same as it lies on disk.
+        state: the defence's state, of the defence's own type.
+        stored: the same state as stored on disk.
     """
 
     run: Run
@@ -51,13 +51,13 @@ class Progress:
 
     @classmethod
     def take_up(cls, run: Run) -> "Progress":
-        """Go on from what is stored, or begin.
+        """Resume from the stored state, or begin the run.
 
         Raises:
-            UserError: damaged files, or a victim that is not there or another one by now.
+            UserError: the files are damaged, or the victim is missing or has been replaced.
         """
         bench = _bench(run)
-        # Of this thread: OpenMP keeps the number a thread, and Dask runs tasks in threads of its own.
+        # Set this in the current thread: OpenMP keeps the number per thread, and Dask runs tasks in its own threads.
         torch.set_num_threads(bench.spec.threads)
         check_victim(run)
         shapes, weights = run.shapes(), weights_digest(bench.spec.victim, victim_folders(run.home))
@@ -73,11 +73,11 @@ class Progress:
         return cls(run, bench, shapes, state, stored)
 
     def may_end(self, want: Want) -> bool:
-        """Whether the run is over: the defence is done, or no further round is wanted and an end is."""
+        """Whether the run can end: the defence is done, or the request asks for an end and no further round."""
         return self.stored.ended is not None or want.wants_end(self.stored.round)
 
     def take_round(self) -> RoundEntry:
-        """One round, measured and stored."""
+        """Take one round, measure the views, and store both."""
         bench, before = self.bench, self.bench.defense.repair(self.state)
         started = time.perf_counter()
         self.state, record = bench.defense.step(bench.subject, self.state)
@@ -92,16 +92,16 @@ class Progress:
         return entry
 
     def _views(self, before: Repair, after: Repair) -> Views:
-        """The views after the round in hand, on the probe; measuring takes time, so only where something changed."""
+        """Measures of the views after the current round, on the probe. They are measured only if something changed."""
         if self.stored.round and unchanged(before, after):
-            # From disk, so that a run taken up again has the same.
+            # Read from disk, so that a resumed run uses the same values.
             return self.run.entry(self.stored.round).views
-        # The original does not change.
+        # The original view does not change.
         measures = self.bench.measure(self.bench.probe, after, after.views[1:])
         return Views(self.shapes.original, **{view.value: of for view, of in measures.items()})
 
     def end(self, want: Want) -> RunResult:
-        """Measure the views on all embedded test images and write down how the run ended."""
+        """Measure the views on all embedded test images, and store how the run ended."""
         bench, ended = self.bench, self.stored.ended
         repair, entries = bench.defense.repair(self.state), self.run.entries()
         measures = bench.measure(bench.all_test_images(), repair, repair.views)
@@ -117,17 +117,17 @@ class Progress:
             views=Views(**{view.value: of for view, of in measures.items()}),
         )
         journal.write_result(self.run, result)
-        # Its models need not stay in memory until other runs need the room.
+        # Free its models now instead of when other runs need the memory.
         with _benches_lock:
             _benches.pop(self.run.path, None)
         return result
 
 
 def prepare(spec: RunSpec, home: Path) -> None:
-    """Load what a run with this victim needs, and take a round: the first one of a process is slow.
+    """Load what a run with this victim needs, and take a round, because the first round of a process is slow.
 
     Args:
-        home: where runs and one's own victims are kept.
+        home: the folder of runs and of the user's own victims.
     """
     torch.set_num_threads(spec.threads)
     bench = make_bench(spec, victim_folders(home))
@@ -137,14 +137,14 @@ def prepare(spec: RunSpec, home: Path) -> None:
 
 
 def _bench(run: Run) -> Bench:
-    """The run's own, kept between two units of work; never shared by two runs, for a model cannot be."""
+    """The run's own bench, kept between two units of work. Runs never share one, as they cannot share a model."""
     spec = run.spec()
     with _benches_lock:
-        # A bench keeps more once its run has begun.
+        # A bench needs more memory once its run has begun.
         measure_again(_benches)
         bench = _benches.pop(run.path, None)
     if bench is None or bench.spec != spec:
-        # The home is where the run lies, whatever this process's settings say: it may be a worker of a lab's cluster.
+        # The home is that of the run, not of this process's settings: it may be a worker of a lab's cluster.
         bench = make_bench(spec, victim_folders(run.home))
     with _benches_lock:
         _benches[run.path] = bench
@@ -175,7 +175,7 @@ def _shapes(bench: Bench, repair: Repair, weights: str | None) -> Shapes:
 
 
 def _kept_every(bench: Bench) -> int:
-    """How far apart rounds are whose weights are kept, so that all of a run's take `MOST_WEIGHT_BYTES` at most."""
+    """The interval in rounds at which weights are kept, so that a run's weights need at most `MOST_WEIGHT_BYTES`."""
     config, stages = bench.spec.config, bench.spec.entry.stages
     size = sum(tensor.numel() * tensor.element_size() for tensor in bench.subject.model.state_dict().values())
     return max(1, math.ceil(sum(config.rounds(stage.name) for stage in stages) * size / MOST_WEIGHT_BYTES))
@@ -186,5 +186,5 @@ def _place(bench: Bench, state: Any) -> journal.Place:
 
 
 def _onto(device: torch.device, tensor: Tensor) -> Tensor:
-    # Bytes are random states, which live on the CPU wherever the networks run.
+    # uint8 tensors are random states, which stay on the CPU whatever the device of the networks.
     return tensor if tensor.dtype == torch.uint8 else tensor.to(device)

@@ -1,4 +1,4 @@
-"""What a run knows of its channels by itself: scores, and what its synthesized triggers move."""
+"""Facts about channels that follow from a run alone: scores, and activation changes by its synthesized triggers."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from invmask.victims.victim import Victim
 
 
 def run_scores(run: Run, round_taken: int, victim: Victim) -> Tensor:
-    """`channel_scores` after a round, float32 [channels] in [0, 1), on the CPU; computed where the victim's model is.
+    """`channel_scores` after a round, float32 [channels] in [0, 1) on the CPU; computed on the victim's device.
 
     Raises:
         UserError: no such round.
@@ -25,14 +25,14 @@ def run_scores(run: Run, round_taken: int, victim: Victim) -> Tensor:
     images = clean_budget(victim.card.dataset, spec.spc, spec.seed).tensor().to(device)
     masks = run.masks_at(round_taken)
     masks = Masks(masks.mask.to(device), masks.selection.to(device), masks.steepness)
-    # Where the run was computed on an accelerator, its arithmetic is not at hand here.
+    # The arithmetic of an accelerator is not available here.
     precision = spec.probe_precision
     return channel_scores(victim.model, MaskLayout.of(victim.model), masks, images, precision).cpu()
 
 
 @dataclass(frozen=True)
 class Synthesized:
-    """Activation change under a round's example perturbations, float32 [channels], and over how many images."""
+    """Activation change under a round's example perturbations, float32 [channels], and the number of images."""
 
     change: np.ndarray
     n: int

@@ -1,4 +1,4 @@
-"""Work beside the rounds of a run: asked for in a file, done a few seconds at a time, wrongs written down."""
+"""Work beside the rounds of a run: requested in a file, done a few seconds at a time, errors stored in a file."""
 
 import contextlib
 import time
@@ -20,8 +20,8 @@ class Errand:
     """One kind of such work.
 
     Attributes:
-        folder: in the run's directory, with all that belongs to it.
-        failure: the first sentence of what is said when it goes wrong.
+        folder: its folder in the run's directory.
+        failure: the first sentence of the message if it fails.
     """
 
     folder: str
@@ -36,10 +36,10 @@ class Errand:
         return f"{self.folder}/status.json"
 
     def ask(self, run: Run, round_taken: int) -> None:
-        """Say that it is wanted for the masks after `round_taken`; a failure before is forgotten.
+        """Request the work for the masks after `round_taken`. An earlier failure is cleared.
 
         Raises:
-            UserError: the run is gone.
+            UserError: the run was deleted.
         """
         try:
             (run.path / self.folder).mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ class Errand:
             raise UserError(f"Nothing can be written to run {run.id}; see whether it is still there.") from error
 
     def wanted(self, run: Run) -> int | None:
-        """The round for which it is wanted; None where nobody has asked."""
+        """The round for which the work is requested; None if it is not."""
         try:
             values = files.read_json(run.path / self.want)
             return None if values is None else int(values["round"])
@@ -73,13 +73,13 @@ class Errand:
         seconds: float | None = None,
         patience: float = 0.0,
     ) -> Outcome:
-        """Do what is wanted of the run in `path` for about `seconds`; at least one piece.
+        """Do the requested work on the run in `path` for about `seconds`; at least one piece.
 
         Args:
-            has_work: whether something wanted is not there yet.
-            pieces: piece after piece, each on disk before the next.
-            seconds: all there is to do if None.
-            patience: seconds to wait for another process at the same work, before giving up as `BUSY`.
+            has_work: whether requested work remains.
+            pieces: does piece after piece; each is stored before the next.
+            seconds: None to do everything.
+            patience: seconds to wait for another process with the same work, before giving up as `BUSY`.
         """
         run, started = Run(path), time.monotonic()
         if not run.exists() or not has_work(run):
@@ -102,10 +102,10 @@ class Errand:
 
     @contextlib.contextmanager
     def _marked(self, path: Path) -> Iterator[None]:
-        """A mark that stays where the process is killed within. Only for the holder of the lock.
+        """Hold a mark within the block; it remains if the process is killed. Only for the holder of the lock.
 
         Raises:
-            UserError: so many were killed there, one after the other, that another would be, too.
+            UserError: `MOST_LOSSES` processes in a row were killed here, so another one would be killed too.
         """
         mark = path / self.folder / "at-work.json"
         try:

@@ -1,7 +1,7 @@
-"""What becomes of a victim when the first channels of a ranking are cut: kept beside the run, a file a round.
+"""The effect on a victim of cutting the first channels of a ranking, stored in the run, one file per round.
 
-Several rankings, each against random sets from the same layers. Files are replaced atomically, and grow while the work
-goes on.
+Several rankings are compared, each with random sets from the same layers. Files are replaced atomically and grow during
+the work.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,13 +19,13 @@ DRAWS = 5
 
 @dataclass(frozen=True)
 class Ranked:
-    """One ranking's first channels, cut together in the original network, all others whole.
+    """The effect of cutting one ranking's first channels together in the original network.
 
     Attributes:
-        channels: the first ones, in order; none where the ranking tells nothing.
-        top: with as many of them cut as `counts` says, as far as that has been measured.
-        random: for each number from the second of `counts` on, with each of `DRAWS` random sets cut that have as many
-            channels of each layer, as far as that has been measured.
+        channels: the first channels, in order; empty if the ranking tells nothing.
+        top: measures for each number of channels in `counts`, as far as measured.
+        random: measures for each number from the second of `counts` on, as far as measured: one for each of `DRAWS`
+            random sets with as many channels of each layer.
     """
 
     channels: tuple[int, ...]
@@ -34,7 +34,7 @@ class Ranked:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many channels are cut, from 0 upwards."""
+        """The numbers of channels that are cut, from 0 upwards."""
         return cut_counts(len(self.channels))
 
     @property
@@ -47,10 +47,10 @@ class TopCuts:
     """All rankings of the channels at a round.
 
     Attributes:
-        original: the uncut network, on the run's probe of the test images, as everything here.
-        wanted: names of the rankings that there will be.
-        of: those that have been begun, by name.
-        key: what it rests on, see `top_cuts_key`.
+        original: measures of the uncut network, on the run's probe of the test images, like all measures here.
+        wanted: names of the rankings that will be measured.
+        of: the rankings that have been begun, by name.
+        key: what the curves depend on, see `top_cuts_key`.
     """
 
     original: Measures
@@ -70,16 +70,16 @@ class TopCuts:
 
 
 def top_cuts_key(run: Run, of_victim: str) -> str:
-    """What the curves of a round rest on beside the masks.
+    """The key of everything that the curves of a round depend on beside the masks.
 
     Args:
-        of_victim: the key of the evidence that some of the rankings are by.
+        of_victim: the key of the evidence on which some rankings are based.
     """
     return result_key(run, of_victim, COUNTS, DRAWS)
 
 
 def read_top_cuts(run: Run, round_taken: int, of_victim: str) -> TopCuts | None:
-    """The curves of a round, as far as they are; None before they were begun, and where they are stale."""
+    """The curves of a round as far as measured; None if they were not begun or are stale."""
     try:
         values = files.read_json(run.path / _file(round_taken))
         found = None if values is None else _top_cuts(values)
@@ -89,7 +89,7 @@ def read_top_cuts(run: Run, round_taken: int, of_victim: str) -> TopCuts | None:
 
 
 def write_top_cuts(run: Run, round_taken: int, found: TopCuts) -> None:
-    """Replace the curves of a round."""
+    """Store the curves of a round."""
     files.write_json(run.path / _file(round_taken), asdict(found))
 
 

@@ -1,12 +1,12 @@
-"""What is sent to a Dask worker. The scheduler imports this module too, so nothing heavy is imported with it."""
+"""The functions that Dask workers run. The scheduler imports this module too, so it imports nothing heavy."""
 
 from typing import Any
 
 
 def unit(path: str, rounds: int, seconds: float) -> str:
-    """`advance` the run in `path` within these limits; the `Outcome`'s value.
+    """`advance` the run in `path` within these limits; returns the value of the `Outcome`.
 
-    A unit that finds the run held by somebody else waits a moment only, for a worker is worth more than that.
+    If another process holds the run, the unit waits for a moment only, so that the worker is free again soon.
     """
     from pathlib import Path
 
@@ -16,7 +16,7 @@ def unit(path: str, rounds: int, seconds: float) -> str:
 
 
 def evidence_unit(path: str, seconds: float) -> str:
-    """Gather evidence about the channels of the run in `path` for about so many seconds; the `Outcome`'s value."""
+    """Gather evidence about the channels of the run in `path` for about `seconds`; returns the `Outcome`'s value."""
     from pathlib import Path
 
     from invmask.runs.work.gather_evidence import gather
@@ -25,7 +25,7 @@ def evidence_unit(path: str, seconds: float) -> str:
 
 
 def cuts_unit(path: str, seconds: float) -> str:
-    """Measure hard cuts of the masks of the run in `path` for about so many seconds; the `Outcome`'s value."""
+    """Measure hard cuts of the masks of the run in `path` for about `seconds`; returns the `Outcome`'s value."""
     from pathlib import Path
 
     from invmask.runs.work.measure_cuts import measure_cuts
@@ -34,7 +34,7 @@ def cuts_unit(path: str, seconds: float) -> str:
 
 
 def prepare_unit(spec: dict[str, Any], home: str) -> None:
-    """Load the victim of a run that may be asked for soon, and take a round of it that nobody sees."""
+    """Load the victim of a run that may be requested soon, and take a round that is not stored."""
     from pathlib import Path
 
     from invmask.runs.store.spec import RunSpec

@@ -1,6 +1,6 @@
-"""The mark that a worker sets on a run while it advances it.
+"""The mark that a worker sets on a run while it advances the run.
 
-Whoever gets the run's lock and finds the mark still set knows that the worker before was killed.
+A worker that gets the run's lock and finds the mark still set knows that the previous worker was killed.
 """
 
 import os
@@ -14,14 +14,14 @@ from invmask.runs.store.run import Run
 
 @dataclass(frozen=True)
 class Marker:
-    """Who works on a run.
+    """The worker that works on a run.
 
     Attributes:
-        path: of the file.
-        pid, since, host: the process, and when it began.
-        round: the round that the run stood at when it was taken.
-        losses: how many workers were killed there before, one after the other.
-        busy: still at work.
+        path: the mark's file.
+        pid, since, host: the worker's process id, start time and machine.
+        round: the run's last committed round when the worker took it.
+        losses: number of workers in a row that were killed at this round before.
+        busy: whether the worker is still working.
     """
 
     path: Path
@@ -50,11 +50,11 @@ class Marker:
         return marker
 
     def alive(self) -> None:
-        """Say that a round was done."""
+        """Note that a round was finished, which shows that the worker lives."""
         os.utime(self.path)
 
     def leave(self) -> None:
-        """Take the mark away; the file goes on to say who was there last."""
+        """Clear the mark. The file still names the last worker."""
         if self.path.parent.is_dir():
             replace(self, losses=0, busy=False)._write()
 
