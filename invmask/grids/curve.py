@@ -1,4 +1,4 @@
-"""Runs that differ in one setting and in their seeds: which there are, and which are missing."""
+"""Runs that differ in one setting and in their seeds: which exist and which are missing."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,19 +9,19 @@ from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
 
 SPC = "spc"
-"""What can always be varied: the data budget; beside it what the defence's entry names as its `axes`."""
+"""The data budget, which can always be varied; further settings are the `axes` of the defence's entry."""
 UNDER_WAY = (RunState.RUNNING, RunState.WAITING)
 _BEST_FIRST = (RunState.FINISHED, *UNDER_WAY, RunState.PAUSED, RunState.STOPPED, RunState.NEW, RunState.FAILED)
 
 
 @dataclass(frozen=True)
 class Place:
-    """One run of a sweep, there or not.
+    """One run of a sweep, which may or may not exist.
 
     Attributes:
-        value: of the setting swept.
-        spc, config: all that a run's records depend on, beside victim and machine; the seed is in `config`.
-        run: the one that is there; None where it is missing.
+        value: value of the varied setting.
+        spc, config: everything that a run's records depend on beside victim and machine; the seed is in `config`.
+        run: the existing run; None if it is missing.
     """
 
     value: float
@@ -43,7 +43,7 @@ class Place:
 
 
 def computed_alike(one: RunSpec, other: RunSpec) -> bool:
-    """Whether a mean may be taken over both, as far as defence, precision and device go."""
+    """Whether two runs have the same defence, precision and kind of device, so that a mean over both is valid."""
     return (one.defense, one.precision, device_kind(one.device)) == (
         other.defense,
         other.precision,
@@ -54,14 +54,14 @@ def computed_alike(one: RunSpec, other: RunSpec) -> bool:
 def lay_out(
     base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], runs: Iterable[RunSummary]
 ) -> list[Place]:
-    """Every value with every seed, all else as in `base`; of equal runs the one that is furthest.
+    """Every value with every seed, all else as in `base`. Of equal runs, the one in the best state is taken.
 
     Args:
         axis: `SPC`, or one of the defence's axes.
-        runs: those to look among; settings, precision and kind of device decide, not the preset's name.
+        runs: runs to search; they are matched by settings, precision and kind of device, not by the preset's name.
 
     Raises:
-        UserError: a value out of the setting's range.
+        UserError: a value is out of the setting's range.
     """
     known: dict[tuple[int, DefenseConfig], RunSummary] = {}
     for run in sorted(runs, key=lambda run: (_BEST_FIRST.index(run.state), -run.created)):

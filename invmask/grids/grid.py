@@ -1,4 +1,4 @@
-"""A grid of cases: victims by attack, architecture, data set and poisoning ratio, under defences, budgets and seeds."""
+"""A grid of cases: attacks, architectures, data sets and poisoning ratios, by defences, budgets and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ MOST_CASES = 10_000
 
 @dataclass(frozen=True)
 class Case:
-    """One victim, defended once.
+    """One defence of one victim.
 
     Attributes:
-        plan: the victim, as it would be trained where it is missing.
-        defense, preset: of the run.
-        spc: clean images a class.
-        seed: draws the budget and the batches.
-        precision, device: how the networks run; cases that differ in them are others.
+        plan: the victim, as it would be trained if it is missing.
+        defense, preset: the run's defence and preset.
+        spc: clean images per class.
+        seed: random seed of the budget and the batches.
+        precision, device: how the networks run; cases with other values are different cases.
     """
 
     plan: Plan
@@ -40,11 +40,11 @@ class Case:
 
     @classmethod
     def here(cls, plan: Plan, method: str, spc: int, seed: int, precision: Precision | None = None) -> "Case":
-        """The case as this machine would do it.
+        """The case as this machine would run it.
 
         Args:
             method: defence and preset, as in `registry.parse`.
-            precision: None for what suits machine, network and preset.
+            precision: None for the precision that suits the machine, the network and the preset.
         """
         (defense, preset), device = registry.parse(method), settings.device()
         usual = usual_precision(defense, preset, plan.architecture, device)
@@ -52,30 +52,30 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of its file, without the ending."""
+        """The name of the case's file, without the ending."""
         return f"{self.earlier_name}_{self.precision}_{device_kind(self.device)}"
 
     @property
     def earlier_name(self) -> str:
-        """The same before files were named for precision and device."""
+        """The file's name in earlier versions, without precision and device."""
         made_by = self.preset if self.defense == registry.DEFAULT else f"{self.defense}-{self.preset}"
         return f"{self.plan.name}_{made_by}_spc{self.spc}_seed{self.seed}".replace(":", "_")
 
     def is_of(self, result: CaseResult) -> bool:
-        """Whether a result, of this victim and defence, was computed in this precision on a device of this kind."""
+        """Whether a result for this victim and defence was computed in this precision on this kind of device."""
         return (result.precision, result.device) == (self.precision, device_kind(self.device))
 
     def result(self, run: RunSummary) -> CaseResult:
-        """What its run found; where it found nothing, why."""
+        """The result of the case's run, or why there is none."""
         return from_summary(self.description(), run)
 
     def without_result(self, problem: str, run: str | None = None) -> CaseResult:
-        """Why it has none, as a sentence."""
+        """A result without measures; `problem` says why, as a sentence."""
         details = {"precision": self.precision, "device": self.device}
         return CaseResult(**self.description(), run=run, problem=problem, details=details)
 
     def description(self) -> dict[str, Any]:
-        """What the case is, by the names of a `CaseResult`."""
+        """The case's values by the field names of a `CaseResult`."""
         return {
             "victim": self.plan.name,
             "dataset": self.plan.dataset,
@@ -99,14 +99,16 @@ def expand(
     seeds: Sequence[int],
     precision: Precision | None = None,
 ) -> list[Case]:
-    """Every combination once, victim by victim; a clean control has no ratio.
+    """Every combination once, victim by victim. A clean control has no poisoning ratio.
 
     Args:
+        ratios: poisoning ratios in [0, 1].
         methods: defences and presets, as in `registry.parse`.
-        precision: of all; None for what suits this machine, each network and each preset.
+        budgets: clean images per class.
+        precision: for all cases; None for the precision that suits this machine, each network and each preset.
 
     Raises:
-        UserError: something of it does not exist or is out of range, or there are more than `MOST_CASES`.
+        UserError: a name does not exist, a value is out of range, or there are more than `MOST_CASES` cases.
     """
     for name in methods:
         registry.parse(name)

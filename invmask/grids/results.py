@@ -1,4 +1,4 @@
-"""What a grid of cases found: one JSON file a case in one directory, and one table over all of them."""
+"""The results of a grid of cases: one JSON file per case in one directory, and one table of all cases."""
 
 import contextlib
 import json
@@ -21,26 +21,26 @@ MOST_BYTES = 1 << 18
 VIEWS = tuple(view.value for view in View)
 MEASURES = ("acc", "asr", "ra")
 KEYS = ("dataset", "architecture", "attack", "poisoning_ratio", "defense", "preset", "precision", "device", "spc")
-"""What cases have in common that differ in their seeds alone."""
+"""The values that are equal in cases that differ only in their seeds."""
 ARITHMETIC = ("precision", "device")
-"""Of `KEYS`, those that are said only where cases differ in them."""
+"""The `KEYS` that are shown only if cases differ in them."""
 UNKNOWN = "unknown"
 TABLE = "table"
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case.
+    """The result of one case.
 
     Attributes:
         victim, dataset, architecture, attack, poisoning_ratio: the network under test; the ratio in [0, 1].
-        defense, preset, spc, seed: the run.
-        run: its run; None where there is none.
-        problem: why there are no measures, as a sentence; None where there are.
-        views: ACC, ASR and RA in [0, 1] by measure (of `MEASURES`), by view (those of `VIEWS` that it has), over all
-            embedded test images; None where there is no trigger.
-        n_clean, n_triggered: how many images that were.
-        seconds: of all rounds, without measuring.
+        defense, preset, spc, seed: the settings of the run.
+        run: the id of the run; None if there is none.
+        problem: why there are no measures, as a sentence; None if there are measures.
+        views: for each view of `VIEWS` that the repair has, ACC, ASR and RA in [0, 1] by name (of `MEASURES`), over all
+            embedded test images; None without a trigger.
+        n_clean, n_triggered: number of clean and of triggered images.
+        seconds: duration of all rounds, without measuring.
         details: settings, versions, machine and the like.
     """
 
@@ -63,17 +63,17 @@ class CaseResult:
 
     @property
     def method(self) -> str:
-        """Defence and preset: `anp:paper`, and of the default defence the preset alone."""
+        """Defence and preset: `anp:paper`; for the default defence only the preset."""
         return self.preset if self.defense == registry.DEFAULT else f"{self.defense}:{self.preset}"
 
     @property
     def precision(self) -> str:
-        """What its run computed in; `UNKNOWN` where the file does not say: such cases are alike among themselves."""
+        """The run's precision; `UNKNOWN` if the file does not say. Cases with `UNKNOWN` count as equal in it."""
         return self._detail("precision")
 
     @property
     def device(self) -> str:
-        """The kind of device that its run was on, as `cpu` or `cuda`; `UNKNOWN` where the file does not say."""
+        """The run's kind of device, such as `cpu` or `cuda`; `UNKNOWN` if the file does not say."""
         return device_kind(self._detail("device"))
 
     def _detail(self, name: str) -> str:
@@ -82,15 +82,16 @@ class CaseResult:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """Its values of `KEYS`."""
+        """The case's values of `KEYS`."""
         return tuple(getattr(self, key) for key in KEYS)
 
 
 def from_summary(description: Mapping[str, Any], run: RunSummary) -> CaseResult:
-    """What a run found that has ended; where it found nothing, why.
+    """The result of a run that has ended, or why there is none.
 
     Args:
         description: victim, dataset, architecture, attack, poisoning_ratio, defense, preset, spc and seed.
+        run: the summary of the run.
     """
     if run.result is None or run.state is not RunState.FINISHED:
         why = run.message or f"The run was {run.state} after round {run.round}."
@@ -123,16 +124,16 @@ def from_summary(description: Mapping[str, Any], run: RunSummary) -> CaseResult:
 
 
 def write_case(folder: Path, name: str, result: CaseResult) -> None:
-    """Store one case; it appears all at once."""
+    """Store one case atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     files.write_bytes(folder / f"{name}.json", (json.dumps(asdict(result), indent=1) + "\n").encode())
 
 
 def read_case(path: Path) -> CaseResult:
-    """One case from its file.
+    """Read one case from its file.
 
     Raises:
-        UserError: it is none.
+        UserError: the file does not hold a case.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -152,7 +153,7 @@ def read_case(path: Path) -> CaseResult:
 
 
 def read_folder(folder: Path) -> tuple[list[CaseResult], list[str]]:
-    """Every case of a sweep, in order and `told_apart`, and a sentence for each file that is none."""
+    """Every case of a sweep, in order and after `told_apart`, and a sentence for each file that is not a case."""
     results, problems = [], []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -164,10 +165,10 @@ def read_folder(folder: Path) -> tuple[list[CaseResult], list[str]]:
 
 
 def told_apart(results: Iterable[CaseResult]) -> list[CaseResult]:
-    """Cases that no mean shall be taken over, although they are called alike, under presets of different names.
+    """Give different preset names to cases with equal names that must not be averaged.
 
-    A preset may have changed since some of them were made, or the victim been trained again. The newest keep their
-    name, and the preset of the others is called `default (earlier)`, `default (earlier 2)` and so on.
+    The preset may have changed since some cases were made, or the victim may have been trained again. The newest cases
+    keep their preset's name; that of the others becomes `default (earlier)`, `default (earlier 2)` and so on.
     """
     groups: dict[tuple[Any, ...], list[CaseResult]] = {}
     for result in results:
@@ -178,7 +179,7 @@ def told_apart(results: Iterable[CaseResult]) -> list[CaseResult]:
 def _apart(members: list[CaseResult]) -> list[CaseResult]:
     made_by = [(_made_by(result), result) for result in members if result.problem is None]
     variants: dict[tuple[str, str | None], list[CaseResult]] = {}
-    # First those whose weights were noted: the others are as good as any of these.
+    # First the cases whose weights were noted; cases without this note may belong to any of them.
     for (settings, weights), result in sorted(made_by, key=lambda made: made[0][1] is None):
         alike = (known for known in variants if known[0] == settings and weights in (None, known[1]))
         variants.setdefault(next(alike, (settings, weights)), []).append(result)
@@ -187,7 +188,7 @@ def _apart(members: list[CaseResult]) -> list[CaseResult]:
     ranks = {id(result): rank for rank, of in enumerate(newest_first) for result in of}
     told = []
     for result in members:
-        # What has no result says nothing of another one's.
+        # A case without a result does not show that there is another version.
         rank = ranks.get(id(result), 0)
         name = f" (earlier{f' {rank}' if rank > 1 else ''})" if rank else ""
         told.append(replace(result, preset=result.preset + name))
@@ -195,10 +196,10 @@ def _apart(members: list[CaseResult]) -> list[CaseResult]:
 
 
 def _made_by(result: CaseResult) -> tuple[str, str | None]:
-    """Its settings but for the seed, and its victim's weights where they were noted."""
+    """The case's settings without the seed, and the digest of its victim's weights if it was noted."""
     settings, weights = result.details.get("settings"), result.details.get("weights")
     settings = dict(settings) if isinstance(settings, dict) else {}
-    # What there was no setting for yet left everything as published.
+    # A setting that did not exist yet had the published value.
     with contextlib.suppress(UserError, TypeError):
         settings = registry.entry(result.defense).config.from_json(settings).as_json()
     settings.pop("seed", None)
@@ -206,18 +207,18 @@ def _made_by(result: CaseResult) -> tuple[str, str | None]:
 
 
 def views_of(results: Iterable[CaseResult]) -> list[str]:
-    """The views that any of the cases has, in order; where none has a result, those of gates."""
+    """The views that any case has, in order; the views of gates if no case has a result."""
     found = {view for result in results for view in result.views}
     return [view for view in VIEWS if view in (found or GATED)]
 
 
 def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
-    """One row for all cases that differ in their seeds alone, in the order given.
+    """One row for all cases that differ only in their seeds, in the given order.
 
     Returns:
-        Columns: `KEYS`; `seeds`, how many were measured; `problems`, how many were not; `<view> <measure>` and
-        `<view> <measure> sd`, of every view that any case has, the mean and the standard deviation over the seeds, in
-        [0, 1], NaN where there is none.
+        Columns: `KEYS`; `seeds`, the number of cases with measures; `problems`, the number without; and for every view
+            that any case has, `<view> <measure>` and `<view> <measure> sd`, the mean and standard deviation over the
+            seeds, in [0, 1], NaN if undefined.
     """
     groups: dict[tuple[Any, ...], list[CaseResult]] = {}
     for result in results:
@@ -238,10 +239,11 @@ def summarise(results: Iterable[CaseResult]) -> pd.DataFrame:
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The table for people, in per cent: mean ± standard deviation over the seeds.
+    """The table as Markdown, in per cent: mean ± standard deviation over the seeds.
 
-    What all of several rows have in common is said once above them; but defence, precision and device only where rows
-    differ in them. The original view's spread is left out where it is none: its measures do not depend on the seed.
+    Values that all rows share are written once above the table. Defence, precision and device are written only if rows
+    differ in them. The original view's standard deviation is left out if it is 0, because its measures do not depend on
+    the seed.
     """
     rows = table.to_dict("records")
     columns = {
@@ -273,7 +275,7 @@ def as_markdown(table: pd.DataFrame) -> str:
 
 
 def in_words(row: Mapping[Any, Any], view: str, measure: str) -> str:
-    """`86.9 ± 0.5`, in per cent; nothing where it does not exist."""
+    """`86.9 ± 0.5`, in per cent; empty if it does not exist."""
     mean, spread = row[f"{view} {measure}"], row[f"{view} {measure} sd"]
     if math.isnan(mean):
         return ""
@@ -281,7 +283,7 @@ def in_words(row: Mapping[Any, Any], view: str, measure: str) -> str:
 
 
 def write_tables(folder: Path, results: Sequence[CaseResult]) -> None:
-    """`table.csv`, fractions in [0, 1], and `table.md`, in per cent."""
+    """Write `table.csv` with shares in [0, 1], and `table.md` in per cent."""
     table = summarise(results)
     files.write_bytes(folder / f"{TABLE}.csv", table.to_csv(index=False).encode())
     files.write_bytes(folder / f"{TABLE}.md", (as_markdown(table) + "\n").encode())

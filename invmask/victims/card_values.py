@@ -1,4 +1,4 @@
-"""What a victim's card may hold, without the engine: a card may come from anywhere."""
+"""Checks of a victim's card, which may come from anywhere. This module does not need torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ _MAY_BE_NONE = ("target_label", "asr", "ra", "n_triggered")
 
 
 def check_values(values: Any) -> Mapping[str, Any]:
-    """`values`, read from JSON, as they are; but for a `folder`, which is where the card lies and not what it says.
+    """Check `values` read from JSON and return them, without `folder`, which is set from the card's location.
 
     Raises:
-        ValueError: something is missing, of another type, or no share in [0, 1] or count from 0 where it has to be one.
+        ValueError: a value is missing, has another type, or is out of range (shares in [0, 1], counts at least 0).
     """
     if not isinstance(values, dict) or not set(NEEDED) <= set(values):
         raise ValueError("something is missing")

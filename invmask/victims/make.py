@@ -1,4 +1,4 @@
-"""Make a victim from scratch: poison, train, measure on the full test set, store with its card."""
+"""Make a victim from scratch: poison, train, measure on the full test set, and store it with its card."""
 
 import copy
 import math
@@ -36,20 +36,21 @@ from invmask.victims.victim import (
 
 @lru_cache(maxsize=256)
 def check_network(dataset: str, architecture: str) -> None:
-    """Raises UserError where the data set or the architecture does not exist, or one is not for the other.
+    """Raise UserError if the data set or the architecture does not exist, or the two do not fit.
 
-    A grid has many plans with the same network, and a large one takes seconds to draw: its weights may be anything.
+    The result is cached, because a grid has many plans with the same network. The weights are not initialised, because
+    that takes seconds for a large network.
     """
     try:
         with torch.device("meta"):
             model = new_model(dataset, architecture)
-        # A pass without memory would make torch load its compiler, which takes far longer than one with some.
+        # A pass on the meta device would make torch load its compiler, which is far slower than a real pass.
         model = model.to_empty(device="cpu")
         for buffer in model.buffers():
-            # Some hold places in a table.
+            # Some buffers hold indices, which must be valid.
             buffer.zero_()
     except RuntimeError:
-        # Some networks cannot be built without memory.
+        # Some networks cannot be built on the meta device.
         model = new_model(dataset, architecture)
     info = dataset_info(dataset)
     try:
@@ -65,15 +66,16 @@ def check_network(dataset: str, architecture: str) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a victim is to be.
+    """The plan of a victim.
 
     Attributes:
-        attack: an attack's name, or ``clean`` for a control trained on the untouched set.
-        poisoning_ratio: share of the whole training set, or of each batch where the attack acts there.
-        target_label: of no meaning for all-to-all.
-        labels: see `poison_set.LABELLINGS`.
-        settings: of the attack, where they are not the defaults.
-        called: the victim's name; None for the one that says what it is (`victim_name`).
+        attack: an attack's name, or ``clean`` for a control trained on clean images only.
+        poisoning_ratio: poisoned share in [0, 1] of the whole training set, or of the batches if the attack poisons
+            batches.
+        target_label: the target; not used for all-to-all.
+        labels: how poisoned images are labelled, see `poison_set.LABELLINGS`.
+        settings: settings of the attack that differ from the defaults.
+        called: the victim's name; None for the name made from the plan (`victim_name`).
     """
 
     dataset: str
@@ -98,7 +100,7 @@ class Plan:
 
     @property
     def targets(self) -> Targets | None:
-        """What the backdoor shall answer; None for a clean control."""
+        """The backdoor's target for each class; None for a clean control."""
         if self.attack == CLEAN:
             return None
         classes = len(dataset_info(self.dataset).classes)
@@ -107,7 +109,7 @@ class Plan:
         )
 
     def description(self) -> dict[str, Any]:
-        """All of it as plain data, with every setting of the attack."""
+        """The plan as plain data, with every setting of the attack."""
         attack, targets = self.make_attack(), self.targets
         return {
             "dataset": self.dataset,
@@ -121,12 +123,12 @@ class Plan:
         }
 
     def check(self) -> None:
-        """Raises UserError where something of it does not exist, or does not go together."""
+        """Raise UserError if something in the plan does not exist, or if its parts do not fit together."""
         check_network(self.dataset, self.architecture)
         classes, ratio = len(dataset_info(self.dataset).classes), self.poisoning_ratio
         if self.target_label >= classes:
             raise UserError(f"The target label has to be between 0 and {classes - 1}, not {self.target_label}.")
-        # What there is in others is only known with all their labels (`_check_share`).
+        # For unbalanced data sets this is only known with all labels (`_check_share`).
         if dataset_info(self.dataset).balanced and self.attack != CLEAN:
             share = {CLEAN_LABEL: 1 / classes, ALL_TO_ONE: 1 - 1 / classes}.get(self.labels, 1.0)
             if ratio > share:
@@ -135,10 +137,10 @@ class Plan:
         self.make_attack()
 
     def make_attack(self) -> Attack | None:
-        """The attack before anything of it is trained; None for a clean control.
+        """The attack before its networks are trained; None for a clean control.
 
         Raises:
-            UserError: there is no such attack, or it has no such settings or labels.
+            UserError: there is no such attack, or it does not have these settings or this way to label.
         """
         if self.attack == CLEAN:
             return None
@@ -149,7 +151,7 @@ class Plan:
 
 
 def _check_share(plan: Plan, targets: Targets, images: LabelledImages) -> None:
-    """Raises UserError where fewer images can be poisoned than are to be, or not one is."""
+    """Raise UserError if fewer images can be poisoned than planned, or if no image would be poisoned."""
     if round(plan.poisoning_ratio * len(images)) < 1:
         raise UserError(
             f"A poisoning ratio of {plan.poisoning_ratio:g} poisons none of {len(images):,} images; ask for at least "
@@ -173,20 +175,23 @@ def make_victim(
     device: str = "cpu",
     watched: Progress | None = None,
 ) -> VictimCard:
-    """Train a victim and store it in `folder`; goes on from the last finished epoch if it was interrupted.
+    """Train a victim and store it in `folder`. An interrupted training resumes after its last finished epoch.
 
     Args:
-        stages: trained one after the other; the first one's seed also draws the weights and the poisoned images.
-        data_root: where the full data set lies (see `data.registry.load_dataset`).
-        watched: who is told of every part of the work; its checkpoints lie in `folder`.
+        plan: the victim to make.
+        stages: stages of training, in order; the first one's seed also decides the initial weights and the poisoned
+            images.
+        data_root: the folder of full data sets (see `data.registry.load_dataset`).
+        folder: the folder of the victim's files and of the checkpoints.
+        watched: callbacks for every part of the training.
 
     Raises:
-        UserError: unknown names, a data set that is not there, one with too few images to poison that share, or a
-            victim that another process is training.
+        UserError: a name is unknown; the data set is missing or has too few images to poison this share; or another
+            process is training this victim.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        # The file stays: who waits for one that was removed holds a lock that nobody else sees.
+        # Keep the lock file: a process that waits for a deleted file would hold a lock that no other process sees.
         with FileLock(folder / f".{plan.name}.lock").acquire(timeout=0):
             return _make(plan, stages, data_root, folder, device, watched)
     except Timeout as error:
@@ -216,7 +221,7 @@ def _make(
         told = progress("trigger", [])
         whole = not checkpoints[-1].exists()
         attack = attack.prepare(training_set, where, stages[0].config.bfloat16, told)
-        # How long an earlier process took, which was interrupted, is not known.
+        # The time of an earlier, interrupted process is not known.
         seconds = round(time.perf_counter() - started, 1) if whole else None
         prepared = {"epochs": attack.prepare_epochs, "seconds": seconds}
     if attack is not None and targets is not None and not isinstance(attack, LoopAttack):

@@ -1,8 +1,8 @@
-"""How the victims are trained: a long cycle of the learning rate, then shorter and gentler ones.
+"""How the victims are trained: a long cycle of the learning rate, then shorter and gentler cycles.
 
-A warm restart (Loshchilov and Hutter 2017, "SGDR"); the later cycles regularise less, for narrow networks underfit.
-Transformers, which SGD trains slowly from scratch, have one cycle of AdamW. Networks without normalisation, which large
-steps throw back time and again, get smaller ones.
+These are warm restarts (Loshchilov and Hutter 2017, "SGDR"). Later cycles regularise less, because narrow networks
+underfit. Transformers, which SGD trains slowly from scratch, have one cycle of AdamW. Networks without normalisation
+get smaller learning rates, because large steps repeatedly undo their progress.
 """
 
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ class Stage:
     """One cycle of training.
 
     Attributes:
-        poisoned: on the poisoned set or, before the attacker comes, on the untouched one.
-        average: afterwards the weights are averaged with those that the cycle began with (Izmailov et al. 2018,
-            "Averaging weights leads to wider optima"), and BatchNorm's statistics estimated anew.
+        poisoned: whether the cycle trains on the poisoned set; otherwise on the clean set.
+        average: whether the final weights are averaged with those from the start of the cycle (Izmailov et al. 2018,
+            "Averaging weights leads to wider optima"), and BatchNorm's statistics estimated again.
     """
 
     config: TrainingConfig
@@ -37,14 +37,14 @@ TRANSFORMERS = TrainingConfig(
     optimizer="adamw",
 )
 UNNORMALISED_RATE = 0.25
-"""The learning rate of networks without normalisation, over that of others."""
+"""Factor of the learning rate for networks without normalisation."""
 
 
 def recipe_of(attack: str, architecture: str, seed: int = 0) -> tuple[Stage, ...]:
-    """The cycles for victims of an attack, or for a clean control, which two bring to the accuracy that is asked for.
+    """The cycles for victims of an attack, or for a clean control.
 
-    A backdoor takes part of what a narrow network can hold: its victims get a third, short and gentle one,
-    averaged with what they were before it.
+    Two cycles are enough for a clean control. A backdoor uses part of a narrow network's capacity, so a backdoored
+    victim gets a third, short and gentle cycle, whose weights are averaged with those before it.
     """
     if is_transformer(architecture):
         return (Stage(replace(TRANSFORMERS, seed=seed)),)
@@ -62,11 +62,12 @@ def recipe_of(attack: str, architecture: str, seed: int = 0) -> tuple[Stage, ...
 
 
 def default_recipe(seed: int = 0, bfloat16: bool = False, epochs: tuple[int, int] = (20, 12)) -> tuple[Stage, Stage]:
-    """Two cycles.
+    """The two cycles of every victim that is trained with SGD.
 
     Args:
-        seed: of weights, poisoning and augmentation; the second cycle draws with `seed` + 1.
-        epochs: of each cycle.
+        seed: random seed of weights, poisoning and augmentation; the second cycle uses `seed` + 1.
+        bfloat16: whether networks run in bfloat16 instead of float32.
+        epochs: number of epochs of each cycle.
     """
     first = TrainingConfig(epochs=epochs[0], bfloat16=bfloat16, seed=seed)
     second = TrainingConfig(

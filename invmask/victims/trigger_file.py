@@ -1,4 +1,4 @@
-"""Networks of an attack beside the victim that they were trained with: ``<victim>.trigger.safetensors``."""
+"""The file of an attack's networks, stored with the victim: ``<victim>.trigger.safetensors``."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from invmask.memory import MIB, bounded
 
 MAX_BYTES = 64 << 20
 TRIGGER_BYTES = 96 * MIB
-"""Of all that were read and are kept: room for one of the largest."""
+"""Bound of the cache of read networks: room for one of the largest."""
 DIGITS = 12
-"""Of the SHA-256 in a file's name."""
+"""Digits of the SHA-256 used in a file's name."""
 
 
 @dataclass(frozen=True)
 class TriggerFile:
-    """A file beside the card, by its name alone, and its SHA-256 in hex."""
+    """The name (without folder) of a file beside the card, and its SHA-256 in hex."""
 
     file: str
     sha256: str
 
 
 def trigger_file(victim: str, attack: TrainedAttack, another: bool = False) -> tuple[TriggerFile, bytes]:
-    """What `attack` needs beside its settings: the file as a card names it, and its content.
+    """The file of the networks of `attack`: its entry in the card, and its content.
 
     Args:
         another: see `file_name`.
@@ -40,28 +40,28 @@ def trigger_file(victim: str, attack: TrainedAttack, another: bool = False) -> t
 
 
 def file_name(victim: str, ending: str, content: bytes, another: bool) -> str:
-    """`<victim>.<ending>`; with a part of the content's SHA-256 in between where `another` victim has that name still.
+    """`<victim>.<ending>`; if `another` victim still has that name, a part of the content's SHA-256 is inserted.
 
-    So the files of the one that is there stay until its card is replaced.
+    So the files of the existing victim remain until its card is replaced.
     """
     own = f"{hashlib.sha256(content).hexdigest()[:DIGITS]}." if another else ""
     return f"{victim}.{own}{ending}"
 
 
 def restore(attack: Attack, stored: dict[str, Any], folder: Path | None) -> Attack:
-    """The attack with its stored networks; an attack that needs none as it is.
+    """The attack with its stored networks. An attack without networks is returned unchanged.
 
     Args:
-        stored: a `TriggerFile` as the card has it.
-        folder: where the card lies.
+        stored: the card's `TriggerFile` as a dictionary.
+        folder: the folder of the card.
 
     Raises:
-        UserError: the file is missing, too large, not the one that the card means, or of other networks.
+        UserError: the file is missing, too large, has another SHA-256 than in the card, or holds other networks.
     """
     if not isinstance(attack, TrainedAttack):
         return attack
     name, digest = stored.get("file"), stored.get("sha256")
-    # A card from elsewhere must not send us anywhere.
+    # A card from elsewhere must not point outside its folder.
     if folder is None or not isinstance(name, str) or Path(name).name != name or not isinstance(digest, str):
         raise UserError(f"The victim's card does not say where the networks of {attack.title} are; train it again.")
     try:

@@ -1,8 +1,8 @@
-"""Victims: a trained classifier, what was done to it, and how it measures on the full test set.
+"""Victims: a trained classifier, how it was poisoned and trained, and its measures on the full test set.
 
-A victim is two files: ``<name>.safetensors`` (the network's state_dict) and ``<name>.json`` (its card). Where its
-trigger is made by networks, these are a third one, which the card names (see `trigger_file`). One that took the place
-of another has its weights in a file that the card names, too: a card and its files are replaced at once.
+A victim has two files: ``<name>.safetensors`` (the network's state_dict) and ``<name>.json`` (its card). If networks
+make its trigger, they are in a third file, which the card names (see `trigger_file`). If the victim replaced another
+one, the card also names the file of its weights. So replacing the card replaces all files at once.
 """
 
 import contextlib
@@ -41,20 +41,20 @@ MAX_CARD_BYTES = 1 << 20
 CLEAN = "clean"
 USUAL_RATIO = 0.1
 USUAL = ("cifar10", "preactresnet18w16")
-"""Data set and architecture that a victim is shown on, and embedded with every attack."""
+"""Data set and architecture that are shown by default; victims of every attack on them come with invmask."""
 
 
 @dataclass(frozen=True)
 class VictimCard:
-    """What is known of a victim. Fractions in [0, 1]; `asr`, `ra`, `target_label` are None for a clean control.
+    """The description of a victim. Shares are in [0, 1]; `asr`, `ra`, `target_label` are None for a clean control.
 
     Attributes:
-        target_label: None for all-to-all, too; what the backdoor answers to an image, `targets` knows.
+        target_label: the target label; None for all-to-all too, see `targets`.
         labels: how poisoned images were labelled (see `poison_set.LABELLINGS`).
-        n_triggered: images behind `asr` and `ra`; None where that was not noted, and for a clean control.
-        trigger_file: where the networks are that make the trigger (a `TriggerFile`); empty where none do.
-        weights_file: where the network is, by the name of a file beside the card; empty for ``<name>.safetensors``.
-        folder: where the card was read from; never part of it.
+        n_triggered: number of images behind `asr` and `ra`; None if it was not noted, and for a clean control.
+        trigger_file: the file of the networks that make the trigger (a `TriggerFile`); empty if no networks do.
+        weights_file: name of the file of the weights, beside the card; empty for ``<name>.safetensors``.
+        folder: the folder that the card was read from; not stored in the card.
     """
 
     name: str
@@ -83,7 +83,7 @@ class VictimCard:
 
     @property
     def targets(self) -> Targets | None:
-        """What the backdoor shall answer; None for a clean control."""
+        """The backdoor's target for each class; None for a clean control."""
         if self.attack == CLEAN:
             return None
         classes = len(self.dataset_info.classes)
@@ -92,11 +92,11 @@ class VictimCard:
         return None if self.target_label is None else Targets.all_to_one(self.target_label, classes)
 
     def target_of(self, true: int) -> int | None:
-        """What the backdoor shall answer to a triggered image of the class `true`; None for a clean control."""
+        """The backdoor's target for a triggered image of the class `true`; None for a clean control."""
         return None if self.targets is None else self.targets.of_class[true]
 
     def attacked(self, labels: np.ndarray) -> np.ndarray:
-        """Which images, by their true labels int64 [N], the backdoor is for, bool [N]; all for a clean control."""
+        """Which images the backdoor attacks, bool [N], from their true labels int64 [N]; all for a clean control."""
         if self.targets is None:
             return np.ones(len(labels), dtype=bool)
         return self.targets.attacked(torch.from_numpy(labels)).numpy()
@@ -105,7 +105,7 @@ class VictimCard:
         """The attack with this victim's settings and networks; None for a clean control.
 
         Raises:
-            UserError: the attack's networks are not where the card says.
+            UserError: the attack's networks are missing, or their file is not the one that the card names.
         """
         if self.attack == CLEAN:
             return None
@@ -114,7 +114,7 @@ class VictimCard:
 
 @dataclass(frozen=True)
 class Victim:
-    """A card and the model in eval mode. The model is shared: put masks on a copy (`masks.attach.sharing_copy`)."""
+    """A card and its model in eval mode. The model is shared, so put masks on a copy (`masks.attach.sharing_copy`)."""
 
     card: VictimCard
     model: Classifier
@@ -128,7 +128,7 @@ def victim_name(
     target_label: int = 0,
     labels: Labels = ALL_TO_ONE,
 ) -> str:
-    """``<dataset>-<architecture>-<attack>``, and after it whatever is not usual: ``-p5-t3-clean_label``."""
+    """``<dataset>-<architecture>-<attack>``, then every value that is not the usual one: ``-p5-t3-clean_label``."""
     unusual = [f"p{100 * poisoning_ratio:g}"] if poisoning_ratio != USUAL_RATIO else []
     unusual += [f"t{target_label}"] if target_label and labels != ALL_TO_ALL else []
     unusual += [labels.replace("-", "_")] if labels != ALL_TO_ONE else []
@@ -136,7 +136,7 @@ def victim_name(
 
 
 def new_model(dataset: str, architecture: str) -> Classifier:
-    """An untrained classifier for a data set, normalisation inside.
+    """An untrained classifier for a data set, with the input normalisation inside.
 
     Raises:
         UserError: unknown data set or architecture.
@@ -148,7 +148,7 @@ def new_model(dataset: str, architecture: str) -> Classifier:
 def measure(
     model: torch.nn.Module, test: LabelledImages, attack: Attack | None, targets: Targets | None, device: str = "cpu"
 ) -> Measures:
-    """ACC / ASR / RA of a model on all of `test` (float32)."""
+    """ACC, ASR and RA of a model on all of `test`, computed in float32."""
     model = model.eval().to(device)
     images, labels = test.tensor(), test.label_tensor()
     clean = answers(model, images.to(device))
@@ -160,13 +160,13 @@ def measure(
 
 
 def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attack | None = None) -> VictimCard:
-    """Write all files; the card last, so that a card always has its own weights.
+    """Write all files of a victim; the card comes last, so that a card always belongs to its weights.
 
-    A victim of that name that is there already stays as it is until all of the new one is on disk: whatever happens,
-    one of both is there, whole. Of two processes that store a victim under one name, one waits for the other.
+    An existing victim of that name remains until the new one is completely on disk, so there is always one complete
+    victim. If two processes store victims under one name, one waits for the other.
 
     Args:
-        attack: with the networks to store; where it has none, it is as good as the card's settings.
+        attack: the attack with the networks to store; not needed if the attack has no networks.
 
     Returns:
         The card as it was written.
@@ -195,13 +195,13 @@ def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attac
             disk.write_bytes(path, (json.dumps(said, indent=2) + "\n").encode())
         finally:
             _remove_unused(folder, card.name)
-            # The last thing done under it: who comes now takes a lock of another file.
+            # This comes last under the lock: a process that arrives now locks another file.
             lock.unlink(missing_ok=True)
     return card
 
 
 def _remove_unused(folder: Path, name: str) -> None:
-    """Remove what a victim's card does not name: files of one before it, or what an interrupted writer left."""
+    """Remove files that a victim's card does not name: those of an earlier victim or of an interrupted writer."""
     path, used = folder / f"{name}.json", set[str]()
     if path.exists():
         try:
@@ -213,13 +213,13 @@ def _remove_unused(folder: Path, name: str) -> None:
     begun = re.compile(rf"\.({own.pattern}|{re.escape(path.name)})\.\d+-[0-9a-f]+\.part")
     for file in folder.iterdir():
         if (own.fullmatch(file.name) and file.name not in used) or begun.fullmatch(file.name):
-            # What is left is removed the next time.
+            # Files that remain are removed the next time.
             with contextlib.suppress(OSError):
                 file.unlink()
 
 
 def weights_path(path: Path) -> Path:
-    """Where the weights are of the victim whose card is `path`; of a damaged card, where they usually are."""
+    """The file of the weights of the victim whose card is `path`; the usual file if the card is damaged."""
     with contextlib.suppress(UserError):
         if file := read_card(path).weights_file:
             return path.with_name(file)
@@ -227,10 +227,10 @@ def weights_path(path: Path) -> Path:
 
 
 def read_card(path: Path) -> VictimCard:
-    """A card from its JSON file.
+    """Read a card from its JSON file.
 
     Raises:
-        UserError: not a card.
+        UserError: the file is not a valid card.
     """
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
@@ -238,7 +238,7 @@ def read_card(path: Path) -> VictimCard:
         card = VictimCard(**check_values(json.loads(path.read_text())), folder=path.parent)
         if card.labels not in LABELLINGS or (card.dataset in DATASETS and not _consistent(card)):
             raise ValueError("no such target")
-        # A card from elsewhere must not send us anywhere.
+        # A card from elsewhere must not point outside its folder.
         if card.weights_file and Path(card.weights_file).name != card.weights_file:
             raise ValueError("no file beside it")
         return card
@@ -247,7 +247,7 @@ def read_card(path: Path) -> VictimCard:
 
 
 def _consistent(card: VictimCard) -> bool:
-    """Whether the backdoor that the card tells of has a target; raises ValueError or TypeError for no label at all."""
+    """Whether the card's backdoor has a target. Raises ValueError or TypeError if the target is not a label."""
     return card.attack == CLEAN or card.targets is not None
 
 
@@ -260,10 +260,10 @@ def find_cards(folders: list[Path]) -> dict[str, Path]:
 
 
 def load_victim(name: str, folders: list[Path]) -> Victim:
-    """A victim by name from the first of `folders` that has it, in eval mode on the CPU.
+    """Load a victim by name from the first of `folders` that has it, in eval mode on the CPU.
 
     Raises:
-        UserError: no victim of that name, or weights or a trigger's networks that do not fit its card.
+        UserError: there is no victim of that name, or its weights or its trigger's networks do not fit its card.
     """
     cards = find_cards(folders)
     if name not in cards:
@@ -277,7 +277,7 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
             raise ValueError("too large")
         model.network.load_state_dict(load_file(weights))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        # Another may just have taken its place.
+        # Another victim may just have replaced it.
         if read_card(cards[name]) != card:
             return load_victim(name, folders)
         raise UserError(
@@ -289,12 +289,12 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
 
 
 def versions() -> dict[str, str]:
-    """Versions that bear on the numbers."""
-    # Torchvision takes seconds to import.
+    """Versions of the software that affect the numbers."""
+    # Read from the package metadata, because importing torchvision takes seconds.
     return {"python": platform.python_version(), "torch": torch.__version__, "torchvision": _version("torchvision")}
 
 
-# A package's metadata are parsed anew each time, and a sweep asks for every case.
+# Cached, because a package's metadata are parsed at every call, and a sweep calls this for every case.
 _version = lru_cache(maxsize=None)(version)
 
 
