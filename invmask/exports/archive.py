@@ -1,4 +1,4 @@
-"""All figures of a run as files: in a folder, or in one ZIP."""
+"""All figures of a run as files, in a folder or in one ZIP file."""
 
 import json
 import zipfile
@@ -26,24 +26,24 @@ Format = Literal["svg", "pdf", "png", "html", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LIBRARY = "plotly.min.js"
 ABOUT = "about.json"
-"""What the figures are of, how wide they are, and every setting of the run."""
+"""The file that describes the figures: their run, its settings, and the figures' width."""
 OnProgress = Callable[[int, int, str], None]
-"""Called before each figure: how many are done, of how many, and the title of the one in hand."""
+"""Called before each figure with the number of finished figures, the total, and the title of the current figure."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What came of it: the files' names, and sentences about what could not be made."""
+    """The names of the files that were made, and sentences about those that could not be made."""
 
     names: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 def check_formats(formats: Sequence[str]) -> list[Format]:
-    """`formats` without repetition, in the usual order.
+    """`formats` without duplicates, in the usual order.
 
     Raises:
-        UserError: none, or one that does not exist.
+        UserError: `formats` is empty, or has an unknown format.
     """
     for name in formats:
         if name not in FORMATS:
@@ -60,9 +60,9 @@ def write_figures(
     names: Sequence[str] | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Made:
-    """Every figure (or those named) in every format into `folder`, a caption for each as text, and `ABOUT`.
+    """Write every figure (or those named) in every format to `folder`, with captions as text, and `ABOUT`.
 
-    Each HTML file stands by itself: 4.8 MB, for plotly.js is in it.
+    Each HTML file is self-contained and contains plotly.js (4.8 MB).
 
     Raises:
         UserError: no such figure or format.
@@ -70,7 +70,7 @@ def write_figures(
     """
 
     def write(name: str, content: bytes) -> None:
-        # Only now, when it is known that there is something to write.
+        # Created only now, when it is known that there is something to write.
         folder.mkdir(parents=True, exist_ok=True)
         files.write_bytes(folder / name, content)
 
@@ -84,13 +84,13 @@ def write_archive(
     names: Sequence[str] | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Made:
-    """The same as one ZIP, where all HTML files share the plotly.js beside them; it appears when it is whole.
+    """Write the same files as one ZIP, in which all HTML files share one plotly.js. The ZIP appears when complete.
 
     Raises:
         UserError: no such figure or format.
         OSError: the file cannot be written.
     """
-    # Two people may have asked at the same moment, and two threads or processes make it.
+    # Two threads or processes may make it at the same time.
     with disk.replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         return _make(archive.writestr, records, formats, names, on_progress, LIBRARY)
 
@@ -103,7 +103,7 @@ def _make(
     on_progress: OnProgress,
     library: str | None = None,
 ) -> Made:
-    """`library`: the file of plotly.js that all HTML files share; each has its own where None."""
+    """Make all files. `library` names the plotly.js file that all HTML files share; None puts it into each file."""
     problems: list[str] = []
     written: list[str] = []
 
@@ -155,7 +155,7 @@ def _contents(
         elif name == "html":
             yield name, figure_page(entry.draw(records, "light"), entry.title, words, library).encode()
         elif renderer is not None:
-            # Of what took long to make, one picture that fails shall not take the rest along.
+            # One picture that fails must not discard the others, which took long to make.
             try:
                 content = renderer.draw(printed, name)
             except OSError as error:

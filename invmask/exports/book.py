@@ -25,7 +25,7 @@ from invmask.runs.work.cut_curves import CutCurves
 
 
 def entries_of(records: RunRecords, names: Sequence[str] | None = None) -> list[Entry]:
-    """The entries that a run has, in the book's order; those named, if any are.
+    """The entries that a run has, in the book's order; only those in `names`, if given.
 
     Raises:
         UserError: the run has no figure of such a name.
@@ -62,7 +62,7 @@ def _has_triggers(records: RunRecords) -> bool:
 
 
 def _with_panels(draw: Callable[[frame.Frame, Theme, bool], go.Figure]) -> Draw:
-    """The same of a figure whose panels stand otherwise where it is wide."""
+    """Adapt a drawing function of a figure that has another layout when it is wide."""
     return lambda records, theme: draw(records.frame, theme, records.wide_in(theme))
 
 
@@ -72,7 +72,7 @@ def _in_batch(records: RunRecords) -> str | None:
 
 
 def _in_batches(records: RunRecords) -> str | None:
-    """Of all rounds, as the figure is."""
+    """The number of images for a figure over all rounds."""
     every = (entry.record.synthesis for entry in records.frame.entries)
     found = {synthesis.samples for synthesis in every if synthesis is not None}
     if not found:
@@ -98,7 +98,7 @@ def _cuts(order: Order, words: str, ties: str = "") -> Entry:
 
 
 def _every_axis() -> dict[str, str]:
-    """Of all defences; a run has those of its own."""
+    """Titles of the axes of all defences by name; a run has those of its own defence."""
     return {axis: title for defense in registry.entries().values() for axis, title in axis_titles(defense).items()}
 
 
@@ -121,7 +121,7 @@ def _sweep(axis: str, title: str) -> Entry:
         "seeds alone. Each marker is a run, each line the mean over the seeds, each bar one standard deviation.",
         draw,
         lambda records: _can_vary(records, axis) and is_curve(records.sweep(axis)),
-        # Where a run has ended it is measured on all test images.
+        # A run that has ended is measured on all test images.
         lambda records: measured_on(_ended(records.sweep(axis)[0])),
         seeds,
     )

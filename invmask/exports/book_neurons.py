@@ -131,4 +131,4 @@ NEURONS: tuple[Entry, ...] = (
         neurons.attribution_figure, _has_channels, which=neurons.which_image_and_layer,
     ),
 )  # fmt: skip
-"""In the order of the page."""
+"""The figures, in the order of the page."""

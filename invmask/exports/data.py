@@ -1,4 +1,4 @@
-"""The numbers behind a figure as a table, read from the figure itself: one row a point, pixel or cell."""
+"""The numbers behind a figure as a table, read from the figure itself: one row per point, pixel or cell."""
 
 import base64
 import html
@@ -17,15 +17,15 @@ _GRIDS = {"heatmap", "contour", "surface"}
 
 
 def figure_table(figure: go.Figure) -> pd.DataFrame:
-    """All traces below each other in long format.
+    """All traces of a figure as one table in long format.
 
     Returns:
-        Columns: `panel` (a trace's `meta`) where a figure has several, `trace` (its name), x and y (called by their
-        axes' titles where all panels that have one agree, with `%` where the ticks are in per cent), and those of the
-        rest that some trace has: `± y` (half of an error bar), `base` and `width` of bars, the colour's number
-        (called by the colour bar's title), `size`, `text`, `hovertext`, `detail 1` and so on (what the figure keeps
-        beside each point), `z` of heatmaps, `red`, `green`, `blue` of pictures. A trace whose `meta` is a dictionary
-        of columns has those instead: what is drawn for them is layout.
+        Columns: `panel` (a trace's `meta`) if the figure has several panels; `trace` (its name); x and y, named by
+            their axes' titles if all panels agree, with `%` if the ticks are in per cent. Further columns exist if a
+            trace has them: `± y` (half of an error bar), `base` and `width` of bars, the colour's number (named by the
+            colour bar's title), `size`, `text`, `hovertext`, `detail 1` and so on (custom data of each point), `z` of
+            heatmaps, and `red`, `green`, `blue` of pictures. If a trace's `meta` is a dictionary of columns, the table
+            has these columns instead, because the trace's own coordinates are only layout.
     """
     parts = [part for number, trace in enumerate(figure.data) for part in _parts(figure, trace, number)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"trace": []})
@@ -55,7 +55,7 @@ def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[pd.DataFrame]
 
 
 def _points(trace: Any) -> dict[str, Any]:
-    """What lies at each point, for the traces that are lists of points."""
+    """The values at each point, for traces that are lists of points."""
     columns: dict[str, Any] = {}
     for key in ("x", "y", "z", *_LISTS):
         values = _list(trace, key)
@@ -70,7 +70,7 @@ def _points(trace: Any) -> dict[str, Any]:
 
 
 def _placed(figure: go.Figure, columns: dict[str, Any]) -> dict[str, Any]:
-    """What x stands for where the figure says so: `layout.meta["x"]` holds what is at the places 0, 1, 2 and so on."""
+    """Replace x by its meaning if `layout.meta["x"]` gives one; it lists the values at positions 0, 1, 2, ..."""
     stands_for = (figure.layout.meta or {}).get("x")
     if stands_for is None or "x" not in columns:
         return {}
@@ -117,10 +117,10 @@ def _grid(trace: Any) -> dict[str, Any]:
 
 
 def _list(part: Any, key: str) -> Any:
-    """The values of a property that is a list; None if it is not there, or one for all points."""
+    """The values of a list property; None if it is missing, or is a single value for all points."""
     value = part[key] if key in part else None  # noqa: SIM401
     if isinstance(value, dict) and "bdata" in value:
-        # As plotly sends arrays to the browser, and keeps those that it read back.
+        # The binary form in which plotly sends arrays to the browser and keeps arrays that were read back.
         flat = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])
         return flat.reshape([int(n) for n in str(value["shape"]).split(",")]) if "shape" in value else flat
     return value if isinstance(value, tuple | list | np.ndarray | pd.Series) else None
@@ -144,5 +144,5 @@ def _last_tick(axis: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """Words without plotly's marks."""
+    """Text without plotly's markup."""
     return html.unescape(_TAGS.sub("", _BREAKS.sub("; ", text))).strip()

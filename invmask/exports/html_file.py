@@ -1,4 +1,4 @@
-"""A figure as a page by itself, which opens without a server and without a network."""
+"""A figure as a self-contained HTML page, which opens without a server and without internet access."""
 
 import html
 
@@ -14,7 +14,7 @@ def figure_page(figure: go.Figure, title: str, caption: str, library: str | None
     """A whole HTML page, the figure as wide as the window.
 
     Args:
-        library: the name of a file beside it that holds plotly.js; without one, plotly.js is in the page, 4.8 MB.
+        library: the name of a file beside the page that holds plotly.js; None puts plotly.js into the page (4.8 MB).
     """
     body = figure_part(figure, with_library=library is None)
     if library is not None:
@@ -29,7 +29,7 @@ def figure_page(figure: go.Figure, title: str, caption: str, library: str | None
 
 
 def figure_part(figure: go.Figure, with_library: bool) -> str:
-    """The figure as a `div`, with plotly.js before it or not."""
+    """The figure as a `div`; `with_library` puts plotly.js before it."""
     return plotly.io.to_html(
         figure,
         config={key: value for key, value in PLOTLY_CONFIG.items() if key != "modeBarButtonsToRemove"},

@@ -29,7 +29,7 @@ SECONDS = 60
 
 
 def find_browser() -> str | None:
-    """The program of Chrome or Chromium; None where there is none. INVMASK_CHROMIUM, where set, decides alone."""
+    """The path of Chrome or Chromium; None if there is none. If INVMASK_CHROMIUM is set, only this path is used."""
     given = os.environ.get("INVMASK_CHROMIUM")
     if given:
         return shutil.which(given)
@@ -38,7 +38,7 @@ def find_browser() -> str | None:
 
 
 class Renderer:
-    """One browser for as many figures as there are; a context manager, which may have been opened before.
+    """One browser for any number of figures. It is a context manager, and may be opened before the block.
 
     Args:
         program: from `find_browser`.
@@ -47,7 +47,7 @@ class Renderer:
     def __init__(self, program: str) -> None:
         self._program = program
         self._runner = asyncio.Runner()
-        # The thread we are called from may run an event loop already, and then no other can be run in it.
+        # Use a separate thread: the caller's thread may run an event loop already, and cannot run a second one.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="invmask-kaleido")
 
     def _run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -66,11 +66,11 @@ class Renderer:
         from kaleido import Kaleido, PageGenerator
 
         class Page(PageGenerator):
-            # Kaleido prints PDF with margins: the figure would be made smaller, and be cut off at the bottom.
+            # Kaleido prints PDF with margins, which would shrink the figure and cut off its bottom.
             header = PageGenerator.header + "<style>@page{margin:0}img{display:block}</style>"
 
         async def start() -> Kaleido:
-            # Without MathJax, which Kaleido would fetch from outside: no figure has a formula in it.
+            # Without MathJax, which Kaleido would download; no figure contains a formula.
             page = Page(mathjax=False)
             return await Kaleido(path=self._program, page_generator=page, timeout=SECONDS).__aenter__()
 
@@ -91,7 +91,7 @@ class Renderer:
             self._end()
 
     def draw(self, figure: go.Figure, image_format: ImageFormat) -> bytes:
-        """The figure, which says itself how large it is, as a file's content; PNG at 300 dots an inch.
+        """Draw the figure at its own size; returns the file's content. PNG has 300 dots per inch.
 
         Raises:
             OSError: the browser gave no picture.
@@ -106,7 +106,7 @@ class Renderer:
 
 
 def _with_dpi(content: bytes) -> bytes:
-    """A PNG that says how large it is on paper."""
+    """The PNG with its resolution, and so its size on paper, in the metadata."""
     import io
 
     from PIL import Image

@@ -1,8 +1,8 @@
-"""Exports that take a while: made by a process of their own, told of in files that any reader finds again.
+"""Export jobs: slow exports, each made by its own process, with a status in files that every reader can find.
 
-A job is a folder ``exports/<id>`` in the run's directory: what was asked for, how far it is, and what came of it. The
-id follows from what was asked for, so that asking twice finds what is there, unless what it rests on has changed. Jobs
-of all runs of a home wait in one queue (`queue`).
+A job is a folder ``exports/<id>`` in the run's directory. It holds the request, the status and the results. The id is
+derived from the request, so an equal request finds the existing results, unless what they depend on has changed. The
+jobs of all runs of a home wait in one queue (`queue`).
 """
 
 import contextlib
@@ -39,15 +39,15 @@ Kind = Literal["figures", "report", "model"]
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made of a run at a round.
+    """A request for an export of a run at a round.
 
     Attributes:
-        formats: of the figures (`archive.FORMATS`), or of the model (`safetensors`, `onnx`, `mask`).
-        figures: names in the book; None for all.
-        view, mask: of the model: which view, and the name of masks made by hand (None: the run's own).
-        stamp: tells masks of one name from later ones of the same name.
-        width_mm: of the figures in print, one of `figures.paper.WIDTHS_MM`.
-        sample, channel, draw: what figures and report show of Flip and Neurons, see `run_records.Picks`.
+        formats: formats of the figures (`archive.FORMATS`), or of the model (`safetensors`, `onnx`, `mask`).
+        figures: names of figures in the book; None for all.
+        view, mask: for a model, the view, and the name of masks made by hand (None: the run's own masks).
+        stamp: tells masks from later masks of the same name.
+        width_mm: width of the figures in print, one of `figures.paper.WIDTHS_MM`.
+        sample, channel, draw: the choices on Flip and Neurons that figures and report show, see `run_records.Picks`.
     """
 
     kind: Kind
@@ -76,15 +76,15 @@ class Request:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How far a job is.
+    """The status of a job.
 
     Attributes:
         state: `waiting` in the queue, `working`, `done` or `failed`.
-        done, total, doing: steps, and the one in hand in words.
-        files: what can be taken away, by name in the job's folder.
-        notes: sentences about it: what could not be made, whether the model agrees.
-        agrees: of a model, whether all its files agree with the masked model; None for other jobs.
-        pid, since: the process that works on it, and when that began (`living_process.began`).
+        done, total, doing: finished steps, all steps, and the current step in words.
+        files: names of the finished files in the job's folder.
+        notes: sentences about the result: what could not be made, whether the model agrees.
+        agrees: for a model, whether all its files agree with the masked model; None for other jobs.
+        pid, since: the process that works on it, and when the process began (`living_process.began`).
     """
 
     state: Literal["waiting", "working", "done", "failed"]
@@ -99,7 +99,7 @@ class JobStatus:
 
     @classmethod
     def working(cls, done: int = 0, total: int = 1, doing: str = "", pid: int | None = None) -> "JobStatus":
-        """Of a job in the hands of process `pid`, or of this one."""
+        """The status of a job on which process `pid` works; None for this process."""
         pid = os.getpid() if pid is None else pid
         return cls("working", done, total, doing, pid=pid, since=living_process.began(pid))
 
@@ -109,16 +109,16 @@ UNDER_WAY = ("waiting", "working")
 
 
 def folder_of(run: Run, request: Request) -> Path:
-    """Where the job's files are."""
+    """The folder of the job's files."""
     return run.path / FOLDER / request.id
 
 
 def read_status(run: Run, request: Request) -> JobStatus | None:
-    """How far the job is; None if it was never asked for. One that has lost its process or ticket has failed."""
+    """The status of the job; None if it was never requested. A job that lost its process or its ticket has failed."""
     folder = folder_of(run, request)
     status = _status_in(folder)
     if status is not None and status.state == "waiting" and place(run, request) is None:
-        # It may have begun just now.
+        # It may have begun just now, so read the status again.
         status = _status_in(folder)
         if status is not None and status.state == "waiting":
             return INTERRUPTED
@@ -126,12 +126,12 @@ def read_status(run: Run, request: Request) -> JobStatus | None:
 
 
 def place(run: Run, request: Request) -> int | None:
-    """Where the job is in the queue, from 1, those that are worked on included; None: it is not in it."""
+    """The job's position in the queue, from 1, counting jobs under way; None if it is not in the queue."""
     return queue.place(run.home, folder_of(run, request), _standing)
 
 
 def tend(run: Run) -> None:
-    """See that the queue goes on, where a restart of the server has left it standing."""
+    """Keep the queue going, in case a restart of the server has stopped it."""
     queue.tend(run.home, _standing, _begin)
 
 
@@ -151,7 +151,7 @@ def _status_in(folder: Path) -> JobStatus | None:
 
 
 def latest(run: Run, kind: Kind) -> tuple[Request, JobStatus] | None:
-    """What was asked for last of this kind, by whichever reader, and how far it is."""
+    """The latest request of this kind, from any reader, and its status; None if there is none."""
     found = sorted((run.path / FOLDER).glob(f"{kind}-*/{REQUEST}"), key=_changed, reverse=True)
     for path in found:
         try:
@@ -165,24 +165,24 @@ def latest(run: Run, kind: Kind) -> tuple[Request, JobStatus] | None:
 
 
 def write_status(folder: Path, status: JobStatus) -> None:
-    """Replace what is told of a job."""
+    """Store the status of a job."""
     files.write_json(folder / STATUS, asdict(status))
 
 
 def rests_on(run: Run, request: Request) -> dict[str, Any]:
-    """What else than the request decides what comes of it: the victim, and what has been measured by now.
+    """What the result depends on beside the request: the victim, and the measurements so far.
 
     Raises:
-        UserError: a damaged run, or one that was deleted.
+        UserError: the run is damaged or deleted.
     """
     victim = victim_digest(run.spec().victim, victim_folders(run.home))
     basis: dict[str, Any] = {"invmask": __version__, "victim": victim}
     if request.kind == "model":
         return basis
-    # A run gets a result at its end, evidence and cuts when they are asked for; curves are of several runs.
+    # A run gets its result at its end, and evidence and cuts on request; curves involve several runs.
     measured = [path for folder in MEASURED for path in run.path.glob(f"{folder}/*") if path.name.startswith("round-")]
     measured += [*run.path.glob(evidence.VICTIM), *run.path.parent.glob("*/result.json")]
-    # Curves and captions tell how far the run is and why it ended, whatever round they are of.
+    # Curves and captions show the run's progress and why it ended, whatever the round of the export.
     committed = run.committed()
     return basis | {
         "measured": {str(path): path.stat().st_mtime_ns for path in sorted(measured)},
@@ -191,7 +191,7 @@ def rests_on(run: Run, request: Request) -> dict[str, Any]:
 
 
 def start(run: Run, request: Request) -> None:
-    """Put it in the queue to be made in the background, unless it is there already, or done and still true.
+    """Put the job in the queue, unless it is there already, or is done and not stale.
 
     Raises:
         UserError: no process can be started, or the run's folder cannot be written to.
@@ -199,12 +199,12 @@ def start(run: Run, request: Request) -> None:
     status = read_status(run, request)
     folder, basis = folder_of(run, request), rests_on(run, request)
     if status is not None and (status.state in UNDER_WAY or (status.state == "done" and _basis(folder) == basis)):
-        # The one asked for last is the one that is shown.
+        # The latest request is the one that is shown.
         with contextlib.suppress(OSError):
             (folder / REQUEST).touch()
         return
     try:
-        # Not with parents: those of a run that was deleted just now would come back.
+        # Without parents=True, which would create the folder of a run again that was deleted just now.
         folder.parent.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
         _forget_old(folder.parent, folder)
@@ -220,13 +220,13 @@ def start(run: Run, request: Request) -> None:
 
 
 def _standing(folder: Path) -> bool | None:
-    """For the queue: whether the job is worked on (True), waits (False), or is over or gone (None)."""
+    """For the queue: True if the job is under way, False if it waits, None if it is finished or deleted."""
     status = _status_in(folder)
     return {"working": True, "waiting": False}.get(status.state) if status is not None else None
 
 
 def _begin(folder: Path) -> None:
-    """Start the process that makes it; where there is none to be had, the job has failed, and the queue goes on."""
+    """Start the job's process. If no process can be started, the job fails and the queue continues."""
     path = os.pathsep.join([str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", PARENT_VARIABLE: str(os.getpid())}
     try:
@@ -246,21 +246,21 @@ def _begin(folder: Path) -> None:
         return
     status = _status_in(folder)
     if status is not None and status.state == "waiting":
-        # It has not spoken for itself yet.
+        # The process has not written its own status yet.
         write_status(folder, JobStatus.working(doing=STARTING, pid=worker.pid))
-    # Whoever ended stays in the list of processes until somebody has waited for it.
+    # A finished process stays in the process list as a zombie until it is waited for.
     threading.Thread(target=worker.wait, daemon=True).start()
 
 
 def _basis(folder: Path) -> dict[str, Any] | None:
-    """What the job's files were made of; None where that is not known."""
+    """What the job's files depended on when they were made; None if it is not known."""
     with contextlib.suppress(OSError, ValueError):
         return files.read_json(folder / RESTS_ON)
     return None
 
 
 def _forget_old(folder: Path, but: Path) -> None:
-    """The newest few exports of a run are kept; the rest can be made again. None is taken out of the queue."""
+    """Delete all but the newest few exports of a run; they can be made again. Jobs in the queue are not deleted."""
     found = sorted((path for path in folder.iterdir() if path.is_dir() and path != but), key=_changed, reverse=True)
     for path in found[MOST_KEPT - 1 :]:
         if _standing(path) is None:

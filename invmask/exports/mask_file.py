@@ -1,4 +1,4 @@
-"""A mask by itself as a file: on the victim it gives all three views, so nothing is lost by taking it alone."""
+"""A mask alone as a file. Together with the victim it gives all three views, so no information is lost."""
 
 import json
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class MaskFile:
-    """What a mask file holds.
+    """The content of a mask file.
 
     Attributes:
-        masks: `masks.gate(view)` gives each view's gates, ones for the original.
-        layout: the layers that they lie over.
-        about: where they come from (`MaskSource.about`).
+        masks: the masks; `masks.gate(view)` gives each view's gates, ones for the original.
+        layout: the layers that the masks cover.
+        about: the origin of the masks (`MaskSource.about`).
     """
 
     masks: Masks
@@ -34,7 +34,7 @@ class MaskFile:
 
 
 def write_mask(path: Path, source: MaskSource) -> None:
-    """Tensors `mask` and `selection` (float32 [channels] in [0, 1]); steepness and layers in the metadata.
+    """Write the tensors `mask` and `selection` (float32 [channels] in [0, 1]), and steepness and layers as metadata.
 
     Raises:
         OSError: the file cannot be written.
@@ -48,10 +48,10 @@ def write_mask(path: Path, source: MaskSource) -> None:
 
 
 def read_mask(path: Path) -> MaskFile:
-    """The masks of a file that `write_mask` wrote.
+    """Read a file that `write_mask` wrote.
 
     Raises:
-        UserError: not such a file.
+        UserError: it is not such a file.
     """
     try:
         if path.stat().st_size > MOST_BYTES:

@@ -1,7 +1,7 @@
-"""The repaired model as a file: a view's gates folded into the weights, as safetensors or as ONNX, and checked.
+"""The repaired model as a checked file, safetensors or ONNX, with a view's gates folded into the weights.
 
-Both take images in [0, 1], N x C x H x W, float32, N free, and give logits, N x K. In ONNX the normalisation is
-inside; a `state_dict` has no place for it, so mean and standard deviation are in its metadata.
+Both models map images, float32 [N, C, H, W] in [0, 1] with any N, to logits [N, K]. The ONNX model contains the input
+normalisation. A `state_dict` cannot contain it, so mean and standard deviation are in its metadata.
 """
 
 import contextlib
@@ -32,14 +32,17 @@ OPSET = 20
 """ONNX operator set; read by onnxruntime 1.17 and newer."""
 INPUT, OUTPUT = "images", "logits"
 GATE_PREFIX = "gate:"
-"""Before a layer's name: gates that could not be folded, to multiply the layer's output by."""
+"""Prefix of the layer's name for gates that could not be folded and have to multiply the layer's output."""
 
 
 def write_weights(path: Path, source: MaskSource, view: View, test: LabelledImages | None = None) -> Agreement:
-    """The `state_dict` of the victim's network with the view folded in, as safetensors; checked by reading it back.
+    """Write the `state_dict` of the victim's network with the view folded in, as safetensors, and check the file.
 
     Args:
-        test: images to check on; all embedded test images if None.
+        test: images for the check; None for all embedded test images.
+
+Returns:
+    How well the outputs of the file and of the view agree.
 
     Raises:
         OSError: the file cannot be written.
@@ -58,10 +61,10 @@ def _folded(source: MaskSource, view: View) -> Folded:
 
 
 def read_weights(path: Path) -> Folded:
-    """The model in a file that `write_weights` wrote, ready to run on images in [0, 1].
+    """Read the model in a file that `write_weights` wrote, ready to run on images in [0, 1].
 
     Raises:
-        UserError: not such a file.
+        UserError: it is not such a file.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -79,10 +82,13 @@ def read_weights(path: Path) -> Folded:
 
 
 def write_onnx(path: Path, source: MaskSource, view: View, test: LabelledImages | None = None) -> Agreement:
-    """The whole classifier with the view folded in, as ONNX; checked in onnxruntime.
+    """Write the whole classifier with the view folded in, as ONNX, and check the file with onnxruntime.
 
     Args:
-        test: images to check on; all embedded test images if None.
+        test: images for the check; None for all embedded test images.
+
+Returns:
+    How well the outputs of the file and of the view agree.
 
     Raises:
         OSError: the file cannot be written.
@@ -93,7 +99,7 @@ def write_onnx(path: Path, source: MaskSource, view: View, test: LabelledImages 
 
 
 def onnx_bytes(folded: Folded, source: MaskSource, view: View) -> bytes:
-    """The file's content. Takes some seconds, and torch's exporter holds up other threads of the process."""
+    """The ONNX file's content. This takes some seconds, and torch's exporter blocks other threads of the process."""
     example = torch.zeros(2, *source.victim.card.dataset_info.shape)
     rest = folded.remaining()
     still = attached(folded.model, folded.layout, rest) if rest is not None else contextlib.nullcontext()
@@ -118,7 +124,7 @@ def onnx_bytes(folded: Folded, source: MaskSource, view: View) -> bytes:
 
 
 def onnx_model(path: Path) -> Callable[[Tensor], Tensor]:
-    """An ONNX file as a function from images [N, C, H, W] to logits [N, K], run by onnxruntime on one thread."""
+    """An ONNX file as a function from images [N, C, H, W] in [0, 1] to logits [N, K]; onnxruntime runs one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -132,7 +138,7 @@ def onnx_model(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def _forget_the_machine(proto: Any) -> None:
-    """The exporter notes with every node where in which file its source lies: nothing to hand on."""
+    """Remove the source file paths of this machine, which the exporter stores with every node."""
     del proto.metadata_props[:]
     graph = proto.graph
     del graph.metadata_props[:]
@@ -144,7 +150,7 @@ def _forget_the_machine(proto: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What the exporter tells of its progress and its own future is nothing to the reader."""
+    """Suppress the exporter's progress messages and deprecation warnings."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Whether an exported model answers as the repaired one does, image by image."""
+"""Comparison of an exported model with the repaired model, image by image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import View
 
 TOLERANCE = 1e-3
-"""The largest difference of a logit that counts as agreement."""
+"""The largest difference between logits that counts as agreement."""
 BATCH_SIZE = 250
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of `images` test images, `same` have the same arg max; `largest` is the largest difference of any logit."""
+    """For `same` of `images` test images the arg max is equal; `largest` is the largest difference between logits."""
 
     images: int
     same: int
@@ -27,11 +27,11 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Every answer is the same, and no logit differs by more than `TOLERANCE`."""
+        """Whether all answers are equal and no logit differs by more than `TOLERANCE`."""
         return self.same == self.images and self.largest <= TOLERANCE
 
     def sentence(self) -> str:
-        """For people."""
+        """The result as a sentence."""
         verdict = "It agrees" if self.holds else "It does NOT agree"
         return (
             f"{verdict} with the model on screen: same answer on {self.same:,} of {self.images:,} test images, "
@@ -43,11 +43,11 @@ class Agreement:
 def compare(
     source: MaskSource, view: View, exported: Callable[[Tensor], Tensor], images: LabelledImages | None = None
 ) -> Agreement:
-    """Hold `exported` against the victim with the view's gates attached.
+    """Compare `exported` with the victim with the view's gates attached.
 
     Args:
-        exported: from images, float32 [N, C, H, W] in [0, 1], to logits [N, K].
-        images: all embedded test images of the victim's data set if None.
+        exported: maps images, float32 [N, C, H, W] in [0, 1], to logits [N, K].
+        images: None for all embedded test images of the victim's data set.
     """
     images = images or load_embedded(source.victim.card.dataset, "test").images
     model, gates = source.parts(view)
@@ -58,6 +58,6 @@ def compare(
             wanted = model(batch)
         given = exported(batch)
         same += int((wanted.argmax(1) == given.argmax(1)).sum())
-        # A NaN has to show, and max() of Python would pass over it.
+        # Python's max() could ignore a NaN, which has to show.
         largest = float(torch.tensor([largest, float((wanted - given).abs().max())]).max())
     return Agreement(len(images), same, largest)

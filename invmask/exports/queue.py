@@ -1,8 +1,8 @@
-"""The queue of a home's exports: each is a process with torch and a browser, and they are made one after the other.
+"""The queue of a home's exports. Each export is a process with torch and a browser, so they are made one by one.
 
-A ticket is a small file in the home's folder ``exports``, named for when it was asked for; it says where the job's
-folder is. Every session of every server with this home sees the same queue. Tickets outlive a restart: the next reader
-who looks at a job that waits has the queue go on.
+A ticket is a small file in the home's folder ``exports``, named by the time of the request; it names the job's folder.
+Every session of every server with this home sees the same queue. Tickets survive a restart: the next reader who opens
+the page of a waiting job starts the queue again.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from invmask.runs.store import files
 
 FOLDER, LOCK = "exports", "queue.lock"
 AT_ONCE = 1
-"""How many exports of a home are made at the same time."""
+"""Number of exports of a home that are made at the same time."""
 LOOK_SECONDS = 0.3
 LOCK_SECONDS = 5.0
 
 Standing = Callable[[Path], bool | None]
-"""Of a job's folder: True while it is worked on, False while it waits, None when it is over or gone."""
+"""Tells from a job's folder: True if it is under way, False if it waits, None if it is finished or deleted."""
 
 _guard = threading.Lock()
 _threads: dict[Path, threading.Thread] = {}
@@ -42,7 +42,7 @@ def enter(home: Path, job: Path) -> None:
 
 
 def place(home: Path, job: Path, standing: Standing) -> int | None:
-    """Where the job is in the queue: 1 is the first, which is worked on or will be at once. None: it has no ticket."""
+    """The job's position in the queue; 1 is under way or begins at once. None if it has no ticket."""
     ahead = 0
     for _, each in _tickets(home):
         if each == job:
@@ -52,10 +52,10 @@ def place(home: Path, job: Path, standing: Standing) -> int | None:
 
 
 def proceed(home: Path, standing: Standing, begin: Callable[[Path], None]) -> bool:
-    """Throw away the tickets of jobs that are over, and begin the next ones while there is a free place.
+    """Remove the tickets of finished jobs, and begin the next jobs while there is a free place.
 
     Args:
-        begin: starts the process of a job; the job is no more waiting afterwards, whatever became of it.
+        begin: starts the process of a job; afterwards the job does not wait any more, even if the start failed.
 
     Returns:
         Whether jobs still wait.
@@ -66,7 +66,7 @@ def proceed(home: Path, standing: Standing, begin: Callable[[Path], None]) -> bo
     if not (home / FOLDER).is_dir():
         return False
     try:
-        # Two servers may have one home.
+        # Two servers may share one home.
         with FileLock(home / FOLDER / LOCK, timeout=LOCK_SECONDS):
             waiting, working = [], 0
             for ticket, job in _tickets(home):
@@ -85,7 +85,7 @@ def proceed(home: Path, standing: Standing, begin: Callable[[Path], None]) -> bo
 
 
 def tend(home: Path, standing: Standing, begin: Callable[[Path], None]) -> None:
-    """See from now on that the queue goes on, in a thread that ends when nobody waits; returns at once."""
+    """Keep the queue going in a thread that ends when no job waits; returns at once."""
     with _guard:
         if home not in _threads:
             thread = threading.Thread(target=_tend, args=(home, standing, begin), name="invmask-exports", daemon=True)
@@ -95,13 +95,13 @@ def tend(home: Path, standing: Standing, begin: Callable[[Path], None]) -> None:
 
 def _tend(home: Path, standing: Standing, begin: Callable[[Path], None]) -> None:
     while True:
-        # A disk that is full now may have room later.
+        # Try again later: a disk that is full now may have space then.
         going_on = True
         with contextlib.suppress(OSError):
             going_on = proceed(home, standing, begin)
         if not going_on:
             with _guard:
-                # What came meanwhile finds this thread, or begins another one.
+                # A job that arrived meanwhile either finds this thread or starts another.
                 if not any(standing(job) is False for _, job in _tickets(home)):
                     del _threads[home]
                     return
@@ -109,7 +109,7 @@ def _tend(home: Path, standing: Standing, begin: Callable[[Path], None]) -> None
 
 
 def _tickets(home: Path) -> list[tuple[Path, Path]]:
-    """Each ticket and its job's folder, the oldest first; what makes no sense is left out."""
+    """Each ticket and its job's folder, the oldest first. Invalid tickets are left out."""
     found = []
     for path in sorted((home / FOLDER).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""A run as one HTML file that opens without a server: results, settings, and every figure with its caption."""
+"""A report of a run as one self-contained HTML file: results, settings, and every figure with its caption."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,7 +27,7 @@ _TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a c
 def write_report(
     path: Path, records: RunRecords, on_progress: Callable[[int, int, str], None] = lambda *_: None
 ) -> None:
-    """Write the report.
+    """Write the report to `path`.
 
     Raises:
         OSError: the file cannot be written.
@@ -36,7 +36,7 @@ def write_report(
 
 
 def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = lambda *_: None) -> str:
-    """The report's HTML, about 5 MB: plotly.js is in it once."""
+    """The report's HTML, about 5 MB, because it contains plotly.js once."""
     entries, figures = entries_of(records), []
     for done, entry in enumerate(entries):
         on_progress(done, len(entries), entry.title)
@@ -73,7 +73,7 @@ def report(records: RunRecords, on_progress: Callable[[int, int, str], None] = l
 
 
 def _measured(records: RunRecords) -> tuple[Views, str]:
-    """All embedded test images where the run has ended at this round; else its probe."""
+    """Measures on all embedded test images if the run ended at this round, else on its probe; and a note on which."""
     frame, result = records.frame, records.frame.summary.result
     if result is not None and result.round == frame.round:
         return result.views, f"On all embedded test images: {measured_on(result.views.original)}."
@@ -97,7 +97,7 @@ def _outcome(records: RunRecords) -> str:
 
 
 def _verdict(records: RunRecords) -> str:
-    """A few sentences; empty where the run's defence gives no verdict, or not yet."""
+    """The verdict in a few sentences; empty if the run's defence gives no verdict, or not yet."""
     frame = records.frame
     told = None if frame.searching else verdict(frame.summary, frame.entries)
     return "" if told is None else f"{verdict_words(told, records.classes)}. {reliability(regression())}"
@@ -121,7 +121,7 @@ def _facts(records: RunRecords) -> list[tuple[str, Any]]:
 
 
 def _setting(value: float, usual: float | None) -> str:
-    """`0.5 (preset 0.2)`, or the value alone where it is the preset's."""
+    """`0.5 (preset 0.2)`, or only the value if it is the preset's."""
     return f"{value:g}" if usual is None or usual == value else f"{value:g} (preset {usual:g})"
 
 

@@ -1,4 +1,4 @@
-"""Which masks of a run are taken away, and everything that is said of them in the files that hold them."""
+"""The repair of a run that is exported, and the description of it that goes into the exported files."""
 
 import json
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from invmask.runs.store.staleness import check_victim
 from invmask.victims.victim import Victim, load_victim, versions
 
 METADATA_KEY = "invmask"
-"""Files that carry metadata carry a JSON object under this name."""
+"""Key of the JSON object in the metadata of exported files."""
 
 
 @dataclass(frozen=True)
 class MaskSource:
-    """A repair of a run.
+    """A repair of a run, with its origin.
 
     Attributes:
-        run: None where nothing is stored of it.
-        victim: what it goes on; shared, to be left as it is.
-        layout: of the victim; masks lie over it.
-        round: the round that it is of; None for masks made by hand, which belong to none.
-        name: of masks made by hand; None for what the run itself has made.
+        run: the run; None if the run is not stored.
+        victim: the victim that it repairs; shared, so it must not be changed.
+        layout: the victim's masked layers.
+        round: the round of the repair; None for masks made by hand, which belong to no round.
+        name: the name of masks made by hand; None for the run's own repair.
     """
 
     run: Run | None
@@ -43,17 +43,17 @@ class MaskSource:
 
     @property
     def masks(self) -> Masks:
-        """The masks.
+        """The masks of the repair.
 
         Raises:
-            UserError: the repair is of weights.
+            UserError: the repair changes weights.
         """
         if not isinstance(self.repair, Gates):
             raise UserError(f"This run has no masks: its defence, {self.spec.entry.title}, changes weights.")
         return self.repair.masks
 
     def parts(self, view: View) -> tuple[nn.Module, Tensor]:
-        """The network and the gates that make a view; see `Repair.parts`.
+        """The network and the gates [channels] that make a view; see `Repair.parts`.
 
         Raises:
             UserError: the repair has no such view.
@@ -68,7 +68,7 @@ class MaskSource:
         return f"mask '{self.name}'" if self.name is not None else f"round {self.round}"
 
     def about(self, view: View | None = None) -> dict[str, Any]:
-        """Victim, run, view, round, settings, seed and versions, for JSON."""
+        """Victim, run, view, round, settings, seed and versions, as JSON values."""
         card, info = self.victim.card, self.victim.card.dataset_info
         return {
             "victim": card.name,
@@ -92,15 +92,15 @@ class MaskSource:
         }
 
     def metadata(self, view: View | None = None, **more: Any) -> dict[str, str]:
-        """`about` as the string pairs that safetensors and ONNX keep."""
+        """`about` as pairs of strings, as safetensors and ONNX store metadata."""
         return {METADATA_KEY: json.dumps({**self.about(view), **more})}
 
 
 def take_masks(run: Run, round_taken: int | None = None, name: str | None = None) -> MaskSource:
-    """What a run has made of its victim after a round (the latest if None), or masks made by hand under a name.
+    """The repair of a run after a round (None: the latest), or the masks made by hand with that name.
 
     Raises:
-        UserError: no such round or name, no round yet, or the victim is not on this machine or another one by now.
+        UserError: no such round or name; no round yet; or the victim is missing or has been replaced.
     """
     committed = run.committed()
     if committed is None or committed.round == 0:

@@ -1,4 +1,4 @@
-"""The process that makes one export: ``python -m invmask.exports.work FOLDER``, started by `jobs.start`."""
+"""The process that makes one export: ``python -m invmask.exports.work FOLDER``, started by the queue of jobs."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ MODEL_STEPS = {
 
 
 def make(folder: Path) -> JobStatus:
-    """Make what is asked for in the job's folder, and say so there."""
+    """Make the export requested in the job's folder, and write its status there."""
     run, status = Run(folder.parents[1]), JobStatus.working()
     write_status(folder, status)
     try:
@@ -32,7 +32,7 @@ def make(folder: Path) -> JobStatus:
     except OSError as error:
         status = JobStatus("failed", notes=(f"The export could not be written: {error.strerror or error}.",))
     except Exception:
-        # For whoever looks after the machine; the reader gets a sentence.
+        # The traceback is for the administrator; the reader gets a sentence.
         traceback.print_exc()
         status = JobStatus("failed", notes=("The export failed; log.txt in its folder says where.",))
     if folder.is_dir():
@@ -83,10 +83,10 @@ def _model(folder: Path, run: Run, request: Request) -> JobStatus:
 
 
 def main(folder: str) -> int:
-    """Make it, politely, and no longer than whoever asked for it lives."""
+    """Make the export with low priority, and end when the parent process ends; returns the exit status."""
     parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
     threading.Thread(target=end_with, args=[parent], daemon=True).start()
-    # A run under way and the dashboard come first.
+    # Runs and the dashboard have priority.
     os.nice(10)
     return 0 if make(Path(folder)).state == "done" else 1
 

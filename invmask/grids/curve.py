@@ -54,7 +54,7 @@ def computed_alike(one: RunSpec, other: RunSpec) -> bool:
 def lay_out(
     base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], runs: Iterable[RunSummary]
 ) -> list[Place]:
-    """Every value with every seed, all else as in `base`. Of equal runs, the one in the best state is taken.
+    """Every value with every seed, all else as in `base`. Of equal runs, the most advanced one is taken.
 
     Args:
         axis: `SPC`, or one of the defence's axes.
