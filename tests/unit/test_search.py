@@ -187,9 +187,11 @@ def test_the_mask_learns_against_the_label_that_stands_out_in_every_family_that_
     assert [(each.family, each.label) for each in (first, second)] == [("patch", 2), ("smooth", 2)]
     assert torch.equal(first.found, patch.smallest[2:])
     assert torch.equal(first.kept_up.numbers, first.found)
-    # Half way to twice, and to four times as large.
-    assert first.largest == pytest.approx(2 * math.sqrt(2), rel=1e-5)
-    assert second.largest == pytest.approx(10, rel=1e-5)
+    # Four fifths of the way to twice, and to four times as large; where the next one is far away, 1.5 nats.
+    assert first.largest == pytest.approx(2 * 2**0.8, rel=1e-5)
+    assert second.largest == pytest.approx(5 * 4**0.8, rel=1e-5)
+    (far,) = hypotheses(Search({"patch": found_of("patch", [60, 40, 2])}, 8), CONFIG)
+    assert far.largest == pytest.approx(2 * math.exp(1.5), rel=1e-5)
     (only,) = hypotheses(found, replace(CONFIG, clear_lead=0.8))
     assert (only.family, only.label) == ("smooth", 2)
 
@@ -258,7 +260,7 @@ def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
 
 @pytest.mark.parametrize(
     ("patch", "channels", "share"),
-    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.2), ([6, 6, 5], [6, 6, 5], 1)],
+    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.15), ([6, 6, 5], [6, 6, 5], 1)],
     ids=["a trigger on images", "channels alone", "no label stands out"],
 )
 def test_the_inverse_view_is_pressed_less_where_no_trigger_on_images_is_known(

@@ -23,6 +23,8 @@ DROPS = ((0.4, 3, 4), (0.75, 5, 2))
 """After such a share of a family's rounds, one in so many labels is searched on, but no fewer than these."""
 TRUST_A_NAT, MOST_TRUST = 2.5, 2.0
 """See `trust`."""
+GROWTH, MOST_GROWTH = 0.8, 1.5
+"""A mended trigger may grow by so large a share of its lead, and by no more than so many nats."""
 PLAIN = 3.0
 """A lead of so many times `clear_lead` ends the search: other families need not be looked at."""
 
@@ -35,7 +37,7 @@ class Hypothesis:
         family: of the trigger, one that changes images.
         label: that it leads to.
         lead: over the next label, in nats.
-        largest: the size above which a trigger of the family leads any network astray.
+        largest: the size that it may grow to while it is mended.
         found: the numbers of the smallest trigger that the search found, [1, ...].
         kept_up: the same, mended from round to round so that it leads the pruned view too.
     """
@@ -146,8 +148,8 @@ def hypotheses(search: Search, config: IMSConfig) -> tuple[Hypothesis, ...]:
     """What the mask shall withstand.
 
     The triggers of the label that stands out, of every family on images where it leads clearly, or if it does so
-    nowhere but among channels, its smooth one. Where no label stands out, the smallest trigger of every family. They
-    may become as large as the geometric mean of their size and the next label's: that one leads any network.
+    nowhere but among channels, its smooth one. Where no label stands out, the smallest trigger of every family. Mended
+    triggers may grow, but stay smaller than the next label's: a trigger as large as that leads any network.
     """
     clear, leads, found = standing_out(search, config), search.leads(), []
     on_images = {name: of for name, of in search.inversions.items() if name in ON_IMAGES}
@@ -167,7 +169,7 @@ def _hypothesis(family: str, inversion: Inversion, label: int, lead: float) -> H
     size = best.smallest_size if best.smallest_size.isfinite() else best.size
     if not best.smallest_size.isfinite():
         best = replace(best, numbers=inversion.numbers[label : label + 1])
-    return Hypothesis(family, label, lead, float(size[0]) * math.exp(lead / 2), best.numbers, best)
+    return Hypothesis(family, label, lead, float(size[0]) * math.exp(min(GROWTH * lead, MOST_GROWTH)), best.numbers, best)
 
 
 def seen(of: tuple[Hypothesis, ...], config: IMSConfig) -> bool:

@@ -31,7 +31,7 @@ from invmask.masks.state import GATED, Masks, Sparsity, View
 EXAMPLES = 8
 LAST_RATE = 0.1
 """The share of the outer learning rate that the steps of the last phase fall towards, in a run that had a search."""
-UNSEEN = 0.2
+UNSEEN = 0.15
 """The share of its weight that the inverse view's clean term has where only channels tell the backdoor's label.
 
 No trigger on images holds the inverse view to such a backdoor: the harder it is pressed, the more of it is lost.
