@@ -1,4 +1,4 @@
-"""How many of the highest-scored channels are also the highest by each piece of evidence, beside what chance gives."""
+"""How many of the highest-scored channels are also highest by each kind of evidence, compared with chance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ ROW_HEIGHT = 34
 
 @dataclass(frozen=True)
 class Shared:
-    """Channels at the top of two rankings.
+    """The overlap of the top channels of two rankings.
 
     Attributes:
-        shared: how many are at the top of both.
-        chance: what chance gives on average.
-        most: what it exceeds in one case in a hundred.
+        shared: number of channels at the top of both.
+        chance: the number expected by chance.
+        most: the number that chance exceeds in at most 1 % of cases.
     """
 
     shared: int
@@ -27,10 +27,11 @@ class Shared:
 
 
 def shared_tops(rows: Mapping[str, Shared], size: int, theme: Theme) -> go.Figure:
-    """One row a piece of evidence, by its short name: channels shared with the score, on an axis from 0 to `size`.
+    """One row per kind of evidence: the number of channels shared with the score, on an axis from 0 to `size`.
 
     Args:
-        size: channels at the top of each ranking.
+        rows: the overlaps by the evidence's short name.
+        size: number of channels at the top of each ranking.
     """
     names, values = list(rows), list(rows.values())
     places = list(range(len(names)))

@@ -1,4 +1,4 @@
-"""What every trigger does to the same few images: a column an attack, and under each picture its change, amplified."""
+"""Every attack's trigger on the same few images: one column per attack, with the amplified change under each image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from invmask.figures.template import finish
 from invmask.figures.triggers import TriggerTiles
 
 GAP = 0.06
-"""Between pictures, as a share of a picture's side; between two images with their changes it is three times that."""
+"""Gap between pictures, as a share of a picture's side; it is three times as large between two images."""
 SIDE = 96
-"""Of a picture, in pixels."""
+"""Side of a picture, in pixels."""
 
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """One attack: its title, and the pictures of each image (`triggers.trigger_tiles` of the trigger's change)."""
+    """One attack: its title, and its pictures of the images (made by `triggers.trigger_tiles`)."""
 
     title: str
     tiles: TriggerTiles
 
 
 def attack_sheet(columns: Sequence[SheetColumn], theme: Theme) -> go.Figure:
-    """The clean images in the first column, then each attack; pixels are drawn crisp, each as one square."""
+    """The clean images in the first column, then one column per attack. Each pixel is drawn as a sharp square."""
     clean = columns[0].tiles.clean
     count, side = len(clean), clean.shape[1]
     step, pair = side * (1 + GAP), side * (2 + 4 * GAP)

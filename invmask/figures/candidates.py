@@ -1,4 +1,4 @@
-"""What a search found for each label: a picture of the synthesized trigger, its size on one scale, and the lead."""
+"""The candidates of a search: for each label a picture of the synthesized trigger and its size; and the lead."""
 
 import math
 from collections.abc import Sequence
@@ -15,37 +15,37 @@ from invmask.figures.pictures import frame
 from invmask.figures.template import finish
 
 ENOUGH = 0.8
-"""The share of images led to a label from which the size of its synthesized trigger says something."""
+"""The share of images led to a label from which the size of its synthesized trigger is meaningful."""
 STANDS_OUT, DROPPED = "stands out", "dropped"
-# What a full bar is: of a patch a share of the picture's pixels, of a smooth change of the range of a pixel's values,
-# of a warp of the picture's side, of channels what their cut costs in nats. Fixed, so that lengths compare from round
-# to round and from run to run.
+# The size of a full bar. Patch: a share of the picture's pixels. Smooth change: a share of the range of pixel values.
+# Warp: a share of the picture's side. Channels: the cost of their cut in nats. The sizes are fixed, so that bars can be
+# compared between rounds and runs.
 _FULL_PATCH, _FULL_SMOOTH, _FULL_WARP, _FULL_CHANNELS = 0.1, 0.1, 0.1, 1.0
 MARGIN, GAP = 4, 14
-"""Pixels around the figure, and between two cards."""
+"""Margin around the figure, and gap between two cards, in pixels."""
 MOST, MOST_WIDE = 5, 10
-"""Cards beside each other in one column of a paper, and across two."""
+"""Maximum number of cards per row, in one column of a paper and in two."""
 EDGE = 1.5
-"""Half the line around what stands out."""
+"""Half the width of the line around a card that stands out."""
 BAR = 6
 """Height of a bar in pixels."""
 _LINES = 3
 _DIM = 0.4
-# From here on a size has no decimals: it is far from what stands out, and there is no room for them.
+# Sizes from here on have no decimals: they are far from standing out, and there is no room for decimals.
 _LARGE = 99.95
 
 
 @dataclass(frozen=True)
 class Card:
-    """One label.
+    """The card of one label.
 
     Attributes:
         title: the label's name.
         portrait: uint8 [h, w, C], a picture of its synthesized trigger.
-        size: in the family's unit; infinite where there is none yet.
-        flips: the share in [0, 1] of the images that it leads to the label.
-        searched: whether the label is still looked at.
-        stands_out: whether it is the one whose synthesized trigger is smaller than the others' by enough.
+        size: size of the trigger in the family's unit; infinite if there is no trigger yet.
+        flips: share of images in [0, 1] that the trigger leads to the label.
+        searched: whether the label is still searched.
+        stands_out: whether the label's trigger is clearly smaller than all others.
     """
 
     title: str
@@ -57,24 +57,24 @@ class Card:
 
     @property
     def tells(self) -> bool:
-        """Whether enough images are led here for the size to say something."""
+        """Whether enough images are led to the label for the size to be meaningful."""
         return self.flips >= ENOUGH and math.isfinite(self.size)
 
     @property
     def mark(self) -> str:
-        """What is said of it in a word or two; empty for most."""
+        """A note of one or two words; empty for most labels."""
         return STANDS_OUT if self.stands_out else "" if self.searched else DROPPED
 
 
 @dataclass(frozen=True)
 class Cards:
-    """All labels that a round of a search shows.
+    """The cards of all labels that a round of a search shows.
 
     Attributes:
-        family: the kind of trigger that the round looked for, in words.
-        cards: in the order of the labels.
+        family: the texts of the family of triggers that the round searched.
+        cards: the cards in the order of the labels.
         full: the size of a full bar, in the family's unit.
-        lead: the logarithm of how many times the next label's size is the smallest one's; None where that is not known.
+        lead: log of the second smallest size over the smallest size, in nats; None if not known.
     """
 
     family: FamilyWords
@@ -83,17 +83,17 @@ class Cards:
     lead: float | None
 
     def share(self, card: Card) -> float:
-        """How much of its bar is filled, in [0, 1]; what is larger than a full bar fills it."""
+        """The filled share of the card's bar, in [0, 1]; 1 for sizes beyond a full bar."""
         return min(1.0, card.size / self.full)
 
 
 def family_words(name: str) -> FamilyWords:
-    """The family of that name in words; one that is not known goes by its name."""
+    """The texts of the family of that name; an unknown family is called by its name."""
     return FAMILY_WORDS.get(name, FamilyWords(name, "its size", "", 2))
 
 
 def full_size(name: str, height: int, width: int) -> float:
-    """What a full bar of that family is, in its unit, on pictures of so many pixels."""
+    """The size of that family's full bar, in its unit, for pictures of `height` x `width` pixels."""
     if name == "smooth":
         return 256 * _FULL_SMOOTH
     if name == "channels":
@@ -102,14 +102,14 @@ def full_size(name: str, height: int, width: int) -> float:
 
 
 def size_words(size: float, family: FamilyWords) -> str:
-    """`6.1 px`, `194 px` or `12.0/255`, with a space that does not break."""
+    """`6.1 px`, `194 px` or `12.0/255`, with a non-breaking space."""
     if not math.isfinite(size):
         return "none yet"
     return f"{size:.{family.digits if size < _LARGE else 0}f}{unit_words(family)}"
 
 
 def unit_words(family: FamilyWords) -> str:
-    """What stands behind a number: the unit, with a space that does not break before it where one belongs there."""
+    """The unit after a number, with a non-breaking space before it if it needs one."""
     return family.unit if family.unit.startswith("/") or not family.unit else f"\N{NO-BREAK SPACE}{family.unit}"
 
 
@@ -127,14 +127,14 @@ def lead_words(found: Cards) -> str:
 
 
 def candidate_pictures(found: Cards, theme: Theme, wide: bool = False) -> go.Figure:
-    """The cards as small multiples: title, picture, bar, then size, share of images and mark in words.
+    """The cards as small multiples: title, picture, bar, then size, share of images and note.
 
     Args:
         wide: for two columns of a paper.
     """
     cards, across = found.cards, (DRAWN_PAGE if wide else DRAWN_WIDTH) - 2 * MARGIN
     columns = _columns(len(cards), MOST_WIDE if wide else MOST)
-    # The pictures of few cards are not larger than those of many.
+    # Pictures have the same size for few cards as for many.
     side = (across - 2 * EDGE + GAP) / max(columns, MOST) - GAP
     line = LETTERS * LINE
     step = side + BAR + 3 * MARGIN + (1 + _LINES) * line + GAP
@@ -174,13 +174,13 @@ def candidate_pictures(found: Cards, theme: Theme, wide: bool = False) -> go.Fig
 
 
 def _columns(count: int, most: int) -> int:
-    """How many stand beside each other, so that all rows but the last are full and that one nearly."""
+    """Number of cards per row, so that all rows are full and the last one nearly full."""
     return math.ceil(count / math.ceil(count / most))
 
 
 def _picture(card: Card, left: float, top: float, side: float) -> go.Image:
     height, width, _ = card.portrait.shape
-    # Plotly knows no grey pictures.
+    # Plotly cannot draw grey pictures, so the channel is repeated.
     colours = np.broadcast_to(card.portrait, (height, width, 3))
     return go.Image(
         name=card.title,
@@ -196,7 +196,7 @@ def _picture(card: Card, left: float, top: float, side: float) -> go.Image:
 
 
 def _bar(found: Cards, card: Card, left: float, top: float, side: float, theme: Theme) -> list[dict[str, object]]:
-    """The full length, and what the size fills of it: hollow where too few images are led here."""
+    """The full bar, and the part that the size fills; hollow if too few images are led to the label."""
     colour = TEXT[theme] if card.stands_out else NEUTRAL[theme]
     of_full = {"type": "rect", "x0": left, "x1": left + side, "y0": top, "y1": top + BAR}
     filled = {**of_full, "x1": left + side * found.share(card), "line": {"color": colour, "width": 1}}
@@ -222,7 +222,7 @@ def _write(figure: go.Figure, text: str, left: float, top: float, colour: str, a
 
 
 def _numbers(found: Cards) -> go.Scatter:
-    """Nothing to see: the numbers behind the cards, for the table that can be taken away."""
+    """An invisible trace with the numbers behind the cards, for the table that can be exported."""
     cards: Sequence[Card] = found.cards
     size = f"{found.family.measure}, {found.family.unit}" if found.family.unit else found.family.measure
     columns = {

@@ -34,11 +34,11 @@ def channel_history(
     """Four lines on an axis from 0 to 1, each with its name at its end.
 
     Args:
-        spans, end: the phases, and where the axis ends.
-        shown: the round that is looked at; None for the latest.
+        spans, end: the phases, and the last round on the axis.
+        shown: the round that the reader looks at; None for the latest.
     """
     lines = (
-        # Where lines lie on each other, the broken ones on top let the others through.
+        # Dashed lines are drawn on top, so that lines below them stay visible.
         ("pruned gate m", history.pruned_gate, view_colour("pruned", theme), "solid"),
         ("inverse gate m\u0304", history.inverse_gate, view_colour("inverse", theme), "solid"),
         ("selection s", history.selection, SELECTED_COLOURS[theme], "dash"),

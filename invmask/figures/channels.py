@@ -1,4 +1,4 @@
-"""The map of all channels, layer by layer, and how many of each layer are selected, pruned, or cut in the inverse."""
+"""The map of all channels by layer, and how many of each layer are selected, pruned, or cut in the inverse view."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ QUANTITIES = {
     "pruned": "Pruned gate m",
     "inverse": "Inverse gate m\u0304",
 }
-"""What the colour of the map can show, by name."""
+"""The quantities that the map's colour can show, by name."""
 GATES = ("pruned", "inverse")
-"""Those that there are where a defence selects no channels."""
+"""The quantities that exist if a defence does not select channels."""
 
 ROW_HEIGHT = 13
 LAYER_GAP = 0.45
 LONGEST_NAME = 230
-"""Pixels, in one column of a paper: forty letters; what is longer is shortened in its middle."""
+"""Longest name in one column of a paper, in pixels (forty letters); longer names are shortened in the middle."""
 SHARE_STEPS = (10, 25, 50, 100)
 
 
 class Layer(Protocol):
-    """A masked layer: see `masks.state.MaskedLayer`."""
+    """A masked layer, see `masks.state.MaskedLayer`."""
 
     @property
     def name(self) -> str: ...
@@ -42,12 +42,12 @@ class Layer(Protocol):
 
 @dataclass(frozen=True)
 class ChannelState:
-    """Every channel of a network at one round.
+    """The state of every channel of a network at one round.
 
     Attributes:
-        layers: in module order.
+        layers: the masked layers in module order.
         mask, selection, pruned_gate, inverse_gate: a, s, m, m-bar; float [channels] in [0, 1].
-        selects: whether the defence selects channels; else s is 0 for all, and nothing is said of it.
+        selects: whether the defence selects channels; otherwise s is 0 for all channels and is not shown.
     """
 
     layers: Sequence[Layer]
@@ -64,7 +64,7 @@ class ChannelState:
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """Of one layer's channels: how many are selected (s < 0.5), pruned (m < 0.5), cut by the inverse (m-bar < 0.5)."""
+    """How many channels of one layer are selected (s < 0.5), pruned (m < 0.5), cut in the inverse (m-bar < 0.5)."""
 
     name: str
     channels: int
@@ -91,7 +91,7 @@ def layer_counts(state: ChannelState) -> list[LayerCounts]:
 
 
 def short_names(layers: Sequence[Layer]) -> list[str]:
-    """The layers' names without the modules that all of them lie in."""
+    """The layers' names without their common prefix of modules."""
     names = [layer.name for layer in layers]
     modules = names[0].split(".")[:-1]
     while modules and not all(name.startswith(".".join(modules) + ".") for name in names):
@@ -106,11 +106,11 @@ def channel_map(
     """Every channel as a small cell, coloured by one of `QUANTITIES`, and each layer's counts as bars beside it.
 
     Args:
-        columns: cells in a row; a larger layer takes several rows. Chosen by the network's size if None.
+        columns: cells per row; a larger layer takes several rows. None: chosen by the network's size.
         wide: for two columns of a paper.
 
-    On paper the cells are bars, which stay shapes when printed. On screen they are a heatmap, which a browser draws
-    several times faster: the map is redrawn every second while a run is under way.
+    On paper the cells are bars, which are vector shapes in print. On screen they are a heatmap, which a browser draws
+    several times faster, because the map is redrawn every second while a run is under way.
     """
     columns = columns or _columns(len(state.mask), wide)
     x, y, centres, bottom = cell_places(state.layers, columns)
@@ -150,7 +150,7 @@ def map_height(layers: Sequence[Layer], columns: int | None = None) -> int:
 
 
 def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.ndarray, list[float], float]:
-    """Left edge and top edge of each channel's cell, the height of each layer's middle, and the bottom of all."""
+    """Left and top edge of each channel's cell, the vertical centre of each layer, and the bottom of the map."""
     x, y, centres, top = [], [], [], 0.0
     for layer in layers:
         number = np.arange(layer.channels)
@@ -163,10 +163,10 @@ def cell_places(layers: Sequence[Layer], columns: int) -> tuple[np.ndarray, np.n
 
 
 def channel_at(layers: Sequence[Layer], across: float, down: float, columns: int | None = None) -> int | None:
-    """The channel at a place of the map that `channel_map` draws on screen; None where there is none.
+    """The channel at a position on the map that `channel_map` draws on screen; None if there is none.
 
     Args:
-        across, down: from 0 at the left and the top of the map to 1 at its other end.
+        across, down: the position, from 0 at the left and top edge of the map to 1 at the right and bottom edge.
         columns: as in `channel_map`.
     """
     columns = columns or _columns(sum(layer.channels for layer in layers))
@@ -178,7 +178,7 @@ def channel_at(layers: Sequence[Layer], across: float, down: float, columns: int
 
 
 def _ranges(columns: int, bottom: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Of the map's two axes; the second is read from the top."""
+    """The ranges of the map's two axes; the second one runs from top to bottom."""
     return (-0.3, columns + 0.3), (bottom - 0.1, -0.35)
 
 
@@ -206,7 +206,7 @@ def _bars(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> g
 
 
 def _heatmap(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray, columns: int) -> go.Heatmap:
-    """Rows of cells between edges; a row of nothing lies between two layers, and what is left of a row is nothing."""
+    """The cells as a heatmap. An empty row separates two layers, and the unused end of a row is empty."""
     tops = np.unique(y)
     edges = np.sort(np.concatenate([tops, tops + 1]))
     edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6])]
@@ -251,11 +251,11 @@ def _add_counts(
     narrow: bool,
     selects: bool,
 ) -> None:
-    """Bars of each layer in the right-hand panel: shares of the layer's channels on an axis that grows in steps.
+    """Bars of each layer in the right panel: shares of the layer's channels, on an axis that grows in steps.
 
     Args:
-        narrow: one column of a paper, which leaves little room for words.
-        selects: whether the share of selected channels is one of them.
+        narrow: whether the figure is for one column of a paper, which has little room for words.
+        selects: whether the share of selected channels is shown.
     """
     kinds = (
         ("selected", SELECTED_COLOURS[theme], [c.selected for c in counts]),
@@ -287,7 +287,7 @@ def _add_counts(
         )
         figure.add_annotation(
             text=f"{sum(values):,} {title}",
-            # A column of a paper, and a phone, leave less room than the words need: they reach out to the left.
+            # One column of a paper, and a phone, have too little room for the words, so they extend to the left.
             x=1,
             y=1,
             xref="x2 domain",

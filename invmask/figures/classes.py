@@ -1,4 +1,4 @@
-"""Which classes a chart shows, and how they are named in it: many do not fit."""
+"""Which classes a chart shows, and their names in it, because many classes do not fit."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 ALL_UP_TO = 20
 OF_MANY = 12
 LONGEST = 24
-"""Characters of a name that have room before the bars."""
+"""Longest name, in characters, that fits beside the bars."""
 
 
 def shown_classes(weights: Sequence[float], always: Iterable[int | None]) -> list[int]:
-    """Places of the classes that a chart has room for, in the data set's order.
+    """Indices of the classes that a chart has room for, in the data set's order.
 
-    All of at most 20; of more the dozen of the greatest weights, and with them, in place of the least of these, those
-    that are `always` shown.
+    Up to 20 classes are all shown. Of more classes, the dozen with the largest weights are shown; classes in `always`
+    replace those with the smallest of these weights.
 
     Args:
-        weights: one a class.
-        always: places; None stands for none.
+        weights: one weight per class.
+        always: indices of classes; None entries are ignored.
     """
     if len(weights) <= ALL_UP_TO:
         return list(range(len(weights)))
@@ -27,14 +27,14 @@ def shown_classes(weights: Sequence[float], always: Iterable[int | None]) -> lis
 
 
 def short(title: str) -> str:
-    """A class's name, cut where it is too long."""
+    """A class's name, shortened if it is too long."""
     return title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
 
 
 def axis_of(names: Sequence[str]) -> dict[str, Any]:
-    """The axis of bars at the places 0, 1, 2 and so on, from top to bottom.
+    """The axis of bars at the positions 0, 1, 2 and so on, from top to bottom.
 
-    By places and not by names: names that are numbers would make an axis of numbers, and equal ones one bar.
+    Positions are used instead of names: with names, numeric names would make a numeric axis, and equal names one bar.
     """
     places = list(range(len(names)))
     steady = {"fixedrange": True, "showgrid": False, "zeroline": False}
@@ -42,5 +42,5 @@ def axis_of(names: Sequence[str]) -> dict[str, Any]:
 
 
 def of_many(shown: int, classes: int) -> str:
-    """`; 12 of 43 classes`, or nothing where all are shown."""
+    """`; 12 of 43 classes`; empty if all are shown."""
     return "" if shown == classes else f"; {shown} of {classes} classes"

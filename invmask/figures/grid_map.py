@@ -1,4 +1,4 @@
-"""Measures of many cases side by side, as clickable cells: a row a victim, a column a data budget."""
+"""Measures of many cases as clickable cells: one row per victim, one column per data budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from invmask.figures.template import finish, panel_title
 
 PITCH = 34
 GAP = 0.06
-"""Between cells, as a share of one."""
+"""Gap between cells, as a share of a cell."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class GridCell:
 
     Attributes:
         row: the victim's name.
-        spc: clean images a class.
-        shares: in [0, 1], one a measure; None where there is no result.
-        hovers: what each stands for, in a line or more.
+        spc: clean images per class.
+        shares: one share in [0, 1] per measure; None without a result.
+        hovers: the hover text of each measure, in one or more lines.
     """
 
     row: str
@@ -35,12 +35,12 @@ class GridCell:
 
 
 def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, chosen: int | None = None) -> go.Figure:
-    """A panel a measure, its cells coloured by their shares and with the number on them, in per cent.
+    """One panel per measure. Cells are coloured by their shares and carry the number in per cent.
 
-    Points of every trace are `cells`, in order, so that a click's point number is the cell.
+    The points of every trace are the `cells` in order, so a click's point number is the index of the cell.
 
     Args:
-        cells: rows appear in the order in which they come first, budgets in that of their size.
+        cells: rows are in the order of their first cell, budgets in the order of size.
         measures: titles of the panels as HTML, in the order of a cell's `shares`.
         chosen: the cell with a frame around it.
     """
@@ -50,10 +50,10 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
     still = {"showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True}
     for place, title in enumerate(measures):
         shares = [cell.shares[place] for cell in cells]
-        # Bars and no heat map: of those Streamlit tells no clicks.
+        # Bars instead of a heatmap, because Streamlit reports no clicks on heatmaps.
         figure.add_bar(
             name=title,
-            # Where bars lie and how long they are is layout; the saved table has what they stand for.
+            # The position and length of bars are layout; the saved table has the values behind them.
             meta={
                 "victim": [cell.row for cell in cells],
                 "SPC": [cell.spc for cell in cells],
@@ -116,7 +116,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
 
 
 def ink(share: float | None, theme: Theme) -> str:
-    """Of the number on a cell: black or white, whichever stands out more from the cell's colour (WCAG 2's contrast)."""
+    """Colour of the number on a cell: black or white, whichever has more contrast with the cell's colour (WCAG 2)."""
     if share is None:
         return TEXT[theme]
     luminance = float(linear(colour_at(share, colour_scale("amount", theme))) @ (0.2126, 0.7152, 0.0722))

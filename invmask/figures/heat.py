@@ -1,4 +1,4 @@
-"""Feature maps and attributions as small pictures: numbers in colours that are even to the eye."""
+"""Feature maps and attributions as small pictures, in perceptually uniform colours."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def heat_pixels(maps: np.ndarray, limit: float, theme: Theme) -> np.ndarray:
 
     Args:
         maps: float [N, H, W].
-        limit: the number, above 0, that has the full colour; the same for all pictures that are to compare.
+        limit: the number, above 0, that has the full colour; use the same one for all pictures that are compared.
 
     Returns:
         uint8 [N, H, W, 3].
@@ -23,12 +23,11 @@ def heat_pixels(maps: np.ndarray, limit: float, theme: Theme) -> np.ndarray:
 
 
 def overlay_pixels(images: np.ndarray, maps: np.ndarray, theme: Theme) -> np.ndarray:
-    """Attributions over their images: grey where nothing speaks for the class, violet where the most does.
+    """Attributions over their images: grey where nothing supports the class, violet where the support is strongest.
 
     Args:
         images: uint8 [N, H, W, C].
-        maps: float [N, H, W]; each is scaled to the number that one place in a hundred exceeds, and what is negative
-            left out.
+        maps: float [N, H, W]; each map is scaled by its 99th percentile, and negative values are left out.
 
     Returns:
         uint8 [N, H, W, 3].
@@ -37,7 +36,7 @@ def overlay_pixels(images: np.ndarray, maps: np.ndarray, theme: Theme) -> np.nda
     share = np.clip(maps / limits, 0, 1)[..., None]
     grey = images.mean(-1, keepdims=True).repeat(3, -1)
     vivid = _colours(share[..., 0], ramp(RECEDING_COLOURS[theme], VIVID[theme])).astype(np.float64)
-    # A veil, so that the picture is still to be seen where the attribution is highest.
+    # Translucent, so that the picture stays visible where the attribution is highest.
     return (grey * (1 - VEIL * share) + vivid * VEIL * share).round().astype(np.uint8)
 
 

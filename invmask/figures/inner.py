@@ -1,4 +1,4 @@
-"""How well the inner problem does: what the perturbations flip, to which labels, and what the views make of it."""
+"""How well the inner problem is solved: what the perturbations flip, to which labels, and how views respond."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ _DASHES = {"original": "dot", "pruned": "solid", "inverse": "dash"}
 def flip_labels(
     flipped_to: Sequence[int], samples: int, classes: Sequence[str], theme: Theme, target_label: int | None = None
 ) -> go.Figure:
-    """To which labels the perturbation flips the reference's answers: one bar a class, in the data set's order.
+    """The labels to which the perturbation flips the reference's answers: one bar per class, in the data set's order.
 
-    Of many classes those that most are flipped to.
+    If there are many classes, those with the most flipped images are shown.
 
     Args:
-        flipped_to: images flipped to each label, [K].
-        samples: images in the round's batch; the axis ends there.
+        flipped_to: number of images flipped to each label, [K].
+        samples: number of images in the round's batch, where the axis ends.
         classes: the classes' names, [K].
-        target_label: what the attacker aims at, marked for the reader; the defence does not know it.
+        target_label: the attacker's target, marked for the reader; the defence does not know it.
     """
     places = shown_classes(flipped_to, (target_label,))
     titles, counts = [classes[place] for place in places], [flipped_to[place] for place in places]
@@ -82,9 +82,9 @@ def inner_curves(
 
     Args:
         rounds: int [R], from 1.
-        shares: by name, fractions [R]; NaN in a phase without inner problem.
+        shares: shares [R] in [0, 1] by name; NaN in a phase without an inner problem.
         spans: the phases so far.
-        end: where the axis of rounds ends.
+        end: the last round on the axis.
         shown: the round that the reader looks at; None while the latest is followed.
     """
     figure = go.Figure()

@@ -1,4 +1,4 @@
-"""How much room words take in a figure, before anything draws them; and words made to fit."""
+"""The width of text in a figure, computed before it is drawn, and text shortened to fit."""
 
 import math
 import re
@@ -6,10 +6,10 @@ import unicodedata
 from collections.abc import Sequence
 
 LINE = 1.3
-"""From one line to the next, in heights of the letters."""
+"""Line spacing, as a multiple of the letters' height."""
 ELLIPSIS = "…"
 
-# Of DejaVu Sans, in heights of the letters: the widest of the fonts on paper, which stands in where no other is there.
+# Letter widths of DejaVu Sans, as multiples of the height. It is the widest font on paper, and the fallback font.
 _WIDTHS = {
     letter: width
     for width, letters in (
@@ -26,28 +26,28 @@ _WIDTHS = {
 }
 _OTHER, _WIDE = 0.8, 1.0
 _BOLD = 1.14
-# What a line ends with and has to keep: a probability, or what becomes of a sample.
+# The end of a line that must be kept: a probability, or the fate of a sample.
 _END = re.compile(r"(,\s[\d.]+\s?%|;\s[^;]*)$")
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Pixels that a line of letters `size` pixels high takes at most.
+    """The largest possible width, in pixels, of a line with letters `size` pixels high.
 
-    Counted letter by letter: figures are laid out where no font is at hand.
+    It is summed letter by letter, because no font is available when figures are laid out.
     """
     return sum(map(_width, text)) * size * (_BOLD if bold else 1)
 
 
 def room_for(names: Sequence[str], size: float, bold: bool = False) -> int:
-    """The margin in pixels that names beside an axis take, in letters `size` pixels high, with a little air."""
+    """The margin in pixels for names beside an axis, in letters `size` pixels high, with a little space."""
     return 10 + math.ceil(max(text_width(name, size, bold) for name in names))
 
 
 def shortened(text: str, room: float, size: float, bold: bool = False) -> str:
-    """The line, with an ellipsis for its middle where it is longer than `room` pixels.
+    """The line; if it is longer than `room` pixels, an ellipsis replaces its middle.
 
-    A probability at its end, or what becomes of the sample, stays; so do the first words and the last letters of a
-    name, by which names that begin alike are told apart.
+    A probability or a sample's fate at its end is kept. So are the first words and the last letters of a name, which
+    distinguish names with the same beginning.
     """
     if text_width(text, size, bold) <= room:
         return text

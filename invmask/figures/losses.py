@@ -20,10 +20,10 @@ class TermWords:
     """How a term is drawn.
 
     Attributes:
-        title: on screen.
-        share: whether it is a share in [0, 1] rather than nats.
-        view: whose colour it has; `selected` for that of selected channels, empty for none.
-        since: from when on it is there, where it is empty at first.
+        title: its title on screen.
+        share: whether it is a share in [0, 1]; otherwise it is in nats.
+        view: the view that gives its colour; `selected` for the colour of selected channels, empty for none.
+        since: for a term that starts later, when it starts; else empty.
     """
 
     title: str
@@ -34,7 +34,7 @@ class TermWords:
 
 PANEL_HEIGHT = 118
 PAPER_PANEL_HEIGHT = 96
-"""In one column of a paper, where all panels stand below each other."""
+"""Height of a panel, in pixels, in one column of a paper, where all panels are below each other."""
 
 
 def loss_curves(
@@ -47,14 +47,15 @@ def loss_curves(
     shown: int | None = None,
     wide: bool = False,
 ) -> go.Figure:
-    """One panel a term, two beside each other (in one column of a paper one); the total above them over the full width.
+    """One panel per term, two per row (in one column of a paper one); the total above them over the full width.
 
     Args:
         rounds: int [R], from 1.
-        terms: by name, [R] in nats or shares; NaN where a stage does without. `total` is their sum.
-        words: of the terms by name; each has a panel, values or not, so that no panel moves when a new stage begins.
+        terms: values [R] by name, in nats or shares; NaN in a stage without the term. `total` is the weighted sum.
+        words: the texts of the terms by name. Each term has a panel, even without values, so that no panel moves when a
+            new stage begins.
         spans: the stages so far.
-        end: where the axis of rounds ends (`rounds.axis_end`).
+        end: the last round on the axis (`rounds.axis_end`).
         shown: the round that the reader looks at; None while the latest is followed.
         wide: for two columns of a paper.
     """
@@ -133,7 +134,7 @@ def _say_why_empty(figure: go.Figure, row: int, axis: str, since: str, theme: Th
 
 
 def _colour(term: TermWords, theme: Theme) -> str:
-    """Terms about a view have its colour."""
+    """The colour of a term; a term about a view has the view's colour."""
     if term.view == "selected":
         return SELECTED_COLOURS[theme]
     return view_colour(term.view, theme) if term.view else TEXT[theme]

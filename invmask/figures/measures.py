@@ -20,13 +20,13 @@ MEASURE_TITLES = {
 
 PANEL_HEIGHT = 142
 WIDE_HEIGHT = 170
-"""Of the panels beside each other, on two columns of a paper."""
+"""Height in pixels of panels side by side, in two columns of a paper."""
 BESIDE = 112
-"""Pixels beside a panel for the names of its lines."""
+"""Room in pixels beside a panel for the names of its lines."""
 WIDE_LEAST = 0.18
-"""Of a panel beside others: the share of the axis on which the name of a phase has room."""
+"""Smallest share of a narrow panel's axis on which the name of a phase has room."""
 _LABEL_GAP = 15.0
-"""Labels so many per cent of a panel apart do not touch."""
+"""Distance, in per cent of a panel's height, at which labels do not touch."""
 
 
 def measure_curves(
@@ -38,16 +38,16 @@ def measure_curves(
     shown: int | None = None,
     wide: bool = False,
 ) -> go.Figure:
-    """One panel a measure, one line a view, 0 to 100 %.
+    """One panel per measure, one line per view, 0 to 100 %.
 
     Args:
         rounds: int [R], from 0 (before the first round) upwards.
-        values: by measure (of `MEASURE_TITLES`) and view, fractions [R]; NaN where there is none. A control
-            without a trigger has `acc` only.
+        values: shares [R] in [0, 1] by measure (of `MEASURE_TITLES`) and view; NaN if not measured. A control without a
+            trigger has `acc` only.
         spans: the phases so far.
-        end: where the axis of rounds ends (`rounds.axis_end`).
+        end: the last round on the axis (`rounds.axis_end`).
         shown: the round that the reader looks at; None while the latest is followed.
-        wide: for two columns of a paper: the panels beside each other.
+        wide: for two columns of a paper, with the panels side by side.
     """
     measures = [name for name in MEASURE_TITLES if name in values]
     figure = measure_panels(len(measures), 0.2, wide)
@@ -67,7 +67,7 @@ def measure_curves(
 
 
 def measure_panels(panels: int, spacing: float, wide: bool) -> go.Figure:
-    """Panels below each other, with `spacing` of one's height between two; `wide`, beside each other."""
+    """Panels below each other, with gaps of `spacing` times a panel's height; side by side if `wide`."""
     if not wide:
         return make_subplots(rows=panels, cols=1, shared_xaxes=True, vertical_spacing=spacing / max(1, panels))
     between = BESIDE / (DRAWN_PAGE - 52 - BESIDE)
@@ -88,7 +88,7 @@ def _add_panel(
         figure.add_trace(
             go.Scatter(
                 name=VIEW_TITLES[view],
-                # Tells the three lines of one view apart where the numbers are taken away as a table.
+                # Distinguishes the three lines of one view in the exported table.
                 meta=MEASURE_TITLES[measure],
                 x=rounds,
                 y=np.round(100 * shares, 2),

@@ -1,4 +1,4 @@
-"""All layers and channels of a network in one picture of clickable squares, coloured by any number."""
+"""All layers and channels of a network as clickable squares, coloured by any number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
 from invmask.figures.template import finish
 
 COLUMNS, WIDE_COLUMNS = 32, 64
-"""Squares in a row; on two columns of a paper."""
+"""Squares per row; the second number is for two columns of a paper."""
 SIDE = 9
 FILLED = 0.86
-"""At most so much of the room from one square to the next is the square."""
+"""The largest share of the distance between squares that a square fills."""
 RIGHT = 8
 LEAST_MAP = 140
-"""Pixels that the squares have on paper at least: names of more than about forty letters lose their middle for it."""
+"""Minimum width of the squares on paper, in pixels; for it, names of more than about forty letters are shortened."""
 Scale = Literal["fraction", "amount", "signed"]
 
 
@@ -31,10 +31,10 @@ class ChannelValues:
 
     Attributes:
         values: float [channels]; NaN where not known.
-        title: what it is, with its unit.
+        title: the name of the number, with its unit.
         scale: a fraction in [0, 1], an amount from 0 up, or signed.
-        digits: as many as the number deserves.
-        n, of: how many images it is a mean over, and which; None where there are none behind it.
+        digits: number of decimals.
+        n, of: number and kind of images that the number is a mean over; None if it does not come from images.
     """
 
     values: np.ndarray
@@ -46,12 +46,12 @@ class ChannelValues:
 
     @property
     def sample(self) -> str:
-        """`n = 90 test images`; nothing where there are none behind it."""
+        """`n = 90 test images`; empty if the number does not come from images."""
         return "" if self.n is None else f"n\u00a0=\u00a0{self.n:,} {self.of}"
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The ends of the colour scale; one channel in a hundred may lie beyond, so that the others can be told."""
+        """The ends of the colour scale. 1 % of channels may be beyond them, so that the others can be distinguished."""
         known = self.values[np.isfinite(self.values)]
         if self.scale == "fraction" or not len(known):
             return 0.0, 1.0
@@ -68,14 +68,15 @@ def network_map(
     restored: Sequence[int] = (),
     wide: bool = False,
 ) -> go.Figure:
-    """One square a channel; a layer takes as many rows as it needs.
+    """One square per channel; a layer takes as many rows as it needs.
 
     Args:
         picked: channels with a frame around them.
-        cut, restored: channels with a cross on them, that are cut; with a dot, that were restored by hand.
+        cut: channels with a cross, which are cut.
+        restored: channels with a dot, which were restored by hand.
         wide: for two columns of a paper.
 
-    Points of the first trace are channels, in order, so that a click's point number is the channel.
+    The points of the first trace are the channels in order, so a click's point number is the channel.
     """
     columns = WIDE_COLUMNS if wide else COLUMNS
     x, y, centres, bottom = cell_places(layers, columns)
@@ -86,7 +87,7 @@ def network_map(
         names = [shortened(name, across - LEAST_MAP, LETTERS) for name in names]
     left, side = room_for(names, LETTERS), float(SIDE)
     if theme == "paper":
-        # Names are whole, and squares have the room that is left.
+        # Names are written in full, and squares get the remaining room.
         side = min(side, FILLED * (across - left) / (columns + 0.4))
     low, high = values.limits
     known = np.isfinite(values.values)
@@ -107,7 +108,7 @@ def network_map(
             "line": {"width": 0},
             "colorbar": _colour_bar(values, low, high),
         },
-        # A click says which channel; it is no selection that dims the others.
+        # A click opens a channel; it must not be a selection that dims the others.
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
         hovertext=_hover(layers, values),
@@ -148,7 +149,7 @@ def network_map(
 
 
 def colour_scale(scale: Scale, theme: Theme) -> list[tuple[float, str]]:
-    """Violet for what the run believes, as on the other pages; teal for evidence, and magenta for its other sign."""
+    """Violet for the run's own values, as on the other pages; teal for evidence, and magenta for negative evidence."""
     rest, teal, magenta = RECEDING_COLOURS[theme], SEQUENCE[theme][0], SEQUENCE[theme][3]
     if scale == "fraction":
         return ramp(rest, SELECTED_COLOURS[theme])

@@ -1,13 +1,13 @@
-"""The colours that mean the same on every screen and in every figure; safe for colour-blind eyes.
+"""Colours with one meaning on every screen and in every figure; safe for colour-blind readers.
 
-Meaning is never carried by colour alone: each view has a title, a marker and a line style of its own as well.
+Colour alone never carries meaning: each view also has its own title, marker and line style.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
 Theme = Literal["light", "dark", "paper"]
-"""`light` and `dark` lie on the page's own background; `paper` is for print, on white."""
+"""`light` and `dark` are for the page's own background; `paper` is for print, on white."""
 
 VIEW_COLOURS: Mapping[str, str] = {
     "original": "#6B7280",
@@ -23,7 +23,7 @@ VIEW_COLOURS_DARK: Mapping[str, str] = {
     "inverse": "#FB8B4B",
     "repaired": "#2DD4BF",
 }
-"""The same hues, lighter, at 4.5 : 1 or better on the dark theme's background."""
+"""The same hues, lighter, with a contrast of at least 4.5 : 1 on the dark theme's background."""
 
 VIEW_TITLES: Mapping[str, str] = {
     "original": "Original",
@@ -44,15 +44,15 @@ VIEW_MARKERS: Mapping[str, str] = {"original": "circle", "pruned": "square", "in
 VIEW_DASHES: Mapping[str, str] = {"original": "dot", "pruned": "solid", "inverse": "dash", "repaired": "solid"}
 
 NEUTRAL: Mapping[str, str] = {"light": "#6B7280", "dark": "#A8B0BD", "paper": "#4B5563"}
-"""Quiet things: rules, second lines, what is not one of the views."""
+"""The colour of secondary elements: rules, second lines, and lines that are not views."""
 
 TEXT: Mapping[str, str] = {"light": "#1F2937", "dark": "#E5E7EB", "paper": "#111827"}
 GROUND: Mapping[str, str] = {"light": "#FFFFFF", "dark": "#0F131A", "paper": "#FFFFFF"}
-"""What a figure lies on: words on a line of the grid stand before it."""
+"""The background of figures, also used behind words that cross a grid line."""
 GRID: Mapping[str, str] = {"light": "#E5E7EB", "dark": "#30363F", "paper": "#E5E7EB"}
 
 SEQUENCE: Mapping[str, tuple[str, ...]] = {
-    # For series that are not views (loss terms and the like); Okabe and Ito's colours less the views' own hues.
+    # For series that are not views, such as loss terms: Okabe and Ito's colours without the views' hues.
     "light": ("#0F766E", "#7C3AED", "#B45309", "#BE185D", "#0369A1", "#4D7C0F"),
     "dark": ("#2DD4BF", "#B794F6", "#FBBF24", "#F472B6", "#38BDF8", "#A3E635"),
     "paper": ("#0F766E", "#7C3AED", "#B45309", "#BE185D", "#0369A1", "#4D7C0F"),

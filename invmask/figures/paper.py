@@ -1,4 +1,4 @@
-"""Figures for print: as wide as one column of a paper or as two, with type that can be read there."""
+"""Figures for print: as wide as one or two columns of a paper, with readable letters."""
 
 from functools import lru_cache, partial
 from typing import Any
@@ -15,20 +15,20 @@ COLUMN_MM = 88.0
 PAGE_MM = 180.0
 """Both columns, with the gap between them."""
 WIDTHS_MM = (88, 180)
-"""What there is to choose from: `COLUMN_MM` and `PAGE_MM`."""
+"""The widths to choose from: `COLUMN_MM` and `PAGE_MM`."""
 PIXELS_PER_MM = 96 / 25.4
 DRAWN_WIDTH = 420
-"""A figure for one column is laid out so many pixels wide, where type has its size on screen, then made smaller."""
+"""Width in pixels at which a one-column figure is laid out, with letters as on screen, before it is scaled down."""
 FACTOR = round(COLUMN_MM * PIXELS_PER_MM) / DRAWN_WIDTH
-"""By how much, whatever the width: letters are as high in a wide figure as in a narrow one."""
+"""The scale factor, the same for both widths, so that letters have the same height in all figures."""
 DRAWN_PAGE = round(PAGE_MM * PIXELS_PER_MM / FACTOR)
-"""The same of a figure for two columns."""
+"""Width in pixels at which a two-column figure is laid out."""
 LETTERS = 12
-"""Height of the smallest letters in pixels, as they are laid out: 7 points in print, the least that can be read."""
+"""Height of the smallest letters in pixels in the layout: 7 points in print, the smallest readable size."""
 DPI = 300
 
 _FONTS = ("font", "tickfont", "textfont", "insidetextfont", "outsidetextfont", "grouptitlefont")
-# Lengths in pixels wherever they stand; the rest of a figure is in the units of its data or in shares.
+# Properties that are always lengths in pixels. Other properties are in the units of the data or are shares.
 _LENGTHS = {
     "xshift", "yshift", "standoff", "ticklen", "tickwidth", "linewidth", "gridwidth", "zerolinewidth", "thickness",
     "xpad", "ypad", "outlinewidth", "borderwidth", "borderpad", "arrowwidth", "startstandoff", "ticklabelstandoff",
@@ -41,14 +41,14 @@ _WITH_SIDES = ("margin", "pad")
 
 
 def scale_to_dpi() -> float:
-    """Pixels of a picture for each pixel of a figure `for_column`, at 300 dpi."""
+    """Pixels of the image per pixel of a figure made by `for_column`, at 300 dpi."""
     return DPI / 96
 
 
 def on_paper(figure: go.Figure) -> go.Figure:
-    """A figure of the screen, light or dark, in the colours of paper; `figure` is left as it is.
+    """A light or dark figure of the screen in the colours of paper; `figure` is left unchanged.
 
-    Colours of the palette and of its ramps change to their counterparts; others stay.
+    Colours of the palette and of its ramps are replaced by their counterparts; other colours stay.
     """
     spec = _recoloured(figure.to_plotly_json(), _paper_colours())
     spec["layout"]["template"] = template("paper")
@@ -57,7 +57,7 @@ def on_paper(figure: go.Figure) -> go.Figure:
 
 @lru_cache(maxsize=1)
 def _paper_colours() -> dict[str, str]:
-    """Each colour of the dark and the light theme, in capitals, and what it is on paper."""
+    """Each colour of the dark and the light theme, in capitals, with its counterpart on paper."""
     pairs: list[tuple[str, str]] = []
     screens: tuple[Theme, ...] = ("light", "dark")
     for theme in screens:
@@ -68,7 +68,7 @@ def _paper_colours() -> dict[str, str]:
         scales = [selection_scale, *(partial(gate_scale, view) for view in VIEW_TITLES)]
         for scale in scales:
             pairs += [(old, new) for (_, old), (_, new) in zip(scale(theme), scale("paper"), strict=True)]
-    # A grey may be the neutral of one thing and a view of another: the first meaning stays.
+    # One grey may be both neutral and the colour of a view; the first meaning is kept.
     return {old.upper(): new for old, new in reversed(pairs)}
 
 
@@ -81,14 +81,14 @@ def _recoloured(part: Any, colours: dict[str, str]) -> Any:
 
 
 def for_column(figure: go.Figure, width_mm: float = COLUMN_MM) -> go.Figure:
-    """A figure of the theme `paper` at its width in print: the same picture, every length and letter smaller.
+    """A figure of the theme `paper` scaled to its width in print, with every length and letter smaller.
 
     Args:
-        figure: left as it is. Its type is 12 to 14 pixels high, as on screen.
-        width_mm: how wide it is printed. Letters and height do not depend on it.
+        figure: left unchanged. Its letters are 12 to 14 pixels high, as on screen.
+        width_mm: the printed width in millimetres. Letters and height do not depend on it.
 
     Returns:
-        A figure `width_mm` wide at 96 pixels an inch, so that SVG and PDF have that size, with letters of 7 to 9
+        A figure `width_mm` wide at 96 pixels per inch, so that SVG and PDF have this size, with letters of 7 to 9
         points.
     """
     width = round(width_mm * PIXELS_PER_MM)
@@ -116,7 +116,7 @@ def _value(key: str, value: Any, factor: float, inside: str) -> Any:
         or (key in ("l", "r", "t", "b") and inside in _WITH_SIDES)
     )
     if number and length:
-        # Plotly takes only whole pixels for some.
+        # Plotly accepts only whole pixels for some properties.
         return round(value * factor) if key in _WHOLE else value * factor
     if key == "size" and inside == "marker" and isinstance(value, list | tuple | np.ndarray):
         return [each * factor for each in value]

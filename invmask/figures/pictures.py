@@ -1,7 +1,7 @@
-"""Tiny images as a figure: a row for each sample, its pictures side by side, and what was said of them beside.
+"""Tiny images as a figure: a row for each sample, with its pictures side by side and text beside them.
 
-A picture may be numbers instead: a feature map in colours that are even to the eye, or an attribution as a veil over
-its image. They stay numbers in the figure, so that they can be taken away with it.
+A picture may consist of numbers: a feature map in perceptually uniform colours, or an attribution as a translucent
+layer over its image (a veil). The figure keeps the numbers, so that they can be exported.
 """
 
 import itertools
@@ -20,22 +20,22 @@ from invmask.figures.ramps import RECEDING_COLOURS, SELECTED_COLOURS, ramp
 from invmask.figures.template import finish
 
 GAP = 0.08
-"""Between two pictures, as a share of a picture's side."""
+"""Gap between two pictures, as a share of a picture's side."""
 SIDE, LEAST_SIDE = 76, 40
-"""From one picture to the next in pixels, where there is room for it, and where the words are long."""
+"""Distance from one picture to the next in pixels: usually, and at least (if the words are long)."""
 MARGIN = 4
 WIDE_SIDE = 150
-"""As `SIDE`, of few rows across two columns of a paper."""
+"""Like `SIDE`, for few rows across two columns of a paper."""
 BETWEEN = 26
-"""Pixels between two blocks of rows beside each other."""
+"""Gap in pixels between two blocks of rows side by side."""
 FRAME = 0.75
-"""Pixels of the line around each picture: a white corner would else be a notch on white paper."""
+"""Width in pixels of the line around each picture, which keeps white corners visible on white paper."""
 BESIDE = 4
-"""Pixels between the last picture, with its gap, and the words; and least between two titles of columns."""
+"""Pixels between the last picture's gap and the words; also the minimum between two column titles."""
 TITLES, BAR = 24, 54
-"""Pixels over the pictures for the columns' titles, and over these for the colour bar."""
+"""Height in pixels of the column titles above the pictures, and of the colour bar above the titles."""
 VEIL = 0.75
-"""How thick a veil is where its number is highest."""
+"""Opacity of a veil where its number is highest."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Heat:
 
     Attributes:
         values: float [h, w].
-        over: the image that they lie over as a veil, uint8 [H, W, 3]; then each picture has its own scale, from 0 to
-            the number that one place in a hundred exceeds. Without it all of a figure have one, about 0.
+        over: the image under the veil, uint8 [H, W, 3]; then each picture has its own scale, from 0 to its 99th
+            percentile. If None, all such pictures of a figure share one scale, symmetric about 0.
     """
 
     values: np.ndarray
@@ -61,9 +61,9 @@ class PictureRow:
     """One sample.
 
     Attributes:
-        title: over what is said, such as its true class.
-        pictures: as many as there are columns; the first of them is an image, uint8 [H, W, 3] or, grey, [H, W, 1].
-        lines: what is said of them, one line each.
+        title: heading of the text, such as the true class.
+        pictures: one per column; the first is an image, uint8 [H, W, 3] or, for grey images, [H, W, 1].
+        lines: the lines of text beside the pictures.
     """
 
     title: str
@@ -74,16 +74,16 @@ class PictureRow:
 def picture_rows(
     rows: Sequence[PictureRow], columns: Sequence[str], theme: Theme, numbers: str | None = None, wide: bool = False
 ) -> go.Figure:
-    """All rows under the columns' titles; pixels are drawn crisp, each as one square with a thin frame around all.
+    """All rows under the columns' titles. Each pixel is drawn as a sharp square, with a thin frame around each picture.
 
-    Words have the room that the longest line takes. Pictures are smaller for it, down to `LEAST_SIDE`; lines that are
-    longer even then are shortened in their middle. Titles of columns that would touch are on two lines by turns.
+    The text gets the room of its longest line, and pictures shrink for it down to `LEAST_SIDE`. Lines that are still
+    too long are shortened in the middle. Column titles that would touch alternate between two lines.
 
     Args:
         columns: a title for each picture of a row.
-        numbers: what `Heat` without an image shows, with its unit: the title of their colour bar.
-        wide: for two columns of a paper: rows in two blocks beside each other, and large pictures where three rows or
-            one make no two blocks.
+        numbers: title of the colour bar for `Heat` pictures without an image: what they show, with its unit.
+        wide: for two columns of a paper: rows are in two blocks side by side; one row or three rows stay in one block
+            with larger pictures.
     """
     figure = go.Figure()
     blocks = 2 if wide and (len(rows) > 3 or len(rows) == 2) else 1
@@ -94,7 +94,7 @@ def picture_rows(
     side = rows[0].pictures[0].shape[0]
     step = side * (1 + GAP)
     room, across, down = _layout(rows, len(columns), width, WIDE_SIDE if wide and blocks == 1 else SIDE)
-    # The rest of the figure is in pixels of the pictures.
+    # From here on, the unit is a pixel of the pictures.
     row_step, block_step = step * down / across, step * (width + BETWEEN) / across
     frames = []
     for number, row in enumerate(rows):
@@ -121,7 +121,7 @@ def picture_rows(
         figure.add_annotation(
             text=title,
             x=place // len(columns) * block_step + column * step + side / 2,
-            # None begins left of the figure.
+            # Shifted so that no title begins left of the figure.
             xshift=max(0.0, text_width(title, LETTERS) / 2 - (column + 0.5) * across),
             y=0,
             yanchor="bottom",
@@ -137,7 +137,7 @@ def picture_rows(
         fixedrange=True,
     )
     figure.update_yaxes(
-        # The words of the first and the last row may be higher than its picture.
+        # The text of the first and the last row may be higher than its pictures.
         range=[high * row_step - (row_step - step) / 2, (step - row_step) / 2],
         visible=False,
         scaleanchor="x",
@@ -163,7 +163,7 @@ def frame(left: float, top: float, side: float, theme: Theme) -> dict[str, objec
 
 
 def _layout(rows: Sequence[PictureRow], columns: int, width: float, side: float) -> tuple[float, float, float]:
-    """Pixels for the words, from one picture to the next, and from one row to the next, in a block so wide."""
+    """Width of the text, and distances between pictures and between rows, in pixels, for a block of this width."""
     longest = max(
         max(text_width(row.title, LETTERS, bold=True), *(text_width(line, LETTERS) for line in row.lines), 0)
         for row in rows
@@ -174,7 +174,7 @@ def _layout(rows: Sequence[PictureRow], columns: int, width: float, side: float)
 
 
 def _raised(columns: Sequence[str], across: float) -> set[int]:
-    """The columns whose titles are a line higher: every other one, where else one would touch the next or the words."""
+    """The columns whose titles are a line higher: every other column, if titles would touch each other or the text."""
     widths = [text_width(title, LETTERS) for title in columns]
     touch = any((one + other) / 2 + BESIDE > across for one, other in itertools.pairwise(widths))
     last = len(columns) - 1
@@ -203,19 +203,19 @@ def _traces(picture: Tile, name: str, left: float, top: float, side: int, theme:
 
 
 def _image(pixels: np.ndarray, name: str, left: float, top: float) -> go.Image:
-    # Plotly knows no grey pictures.
+    # Plotly cannot draw grey pictures, so the channel is repeated.
     colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     return go.Image(name=name, z=colours.tolist(), x0=left + 0.5, y0=top + 0.5, hoverinfo="skip", zsmooth=False)
 
 
 def veil_limit(values: np.ndarray) -> float:
-    """The number, above 0, from which on a veil has its full colour: one place in a hundred exceeds it."""
+    """The number, above 0, from which a veil has its full colour: the 99th percentile."""
     limit = float(np.quantile(values, 0.99))
     return limit if limit > 0 else max(float(values.max()), 1e-12)
 
 
 def _veil(theme: Theme) -> list[tuple[float, str]]:
-    """From nothing to the strongest colour."""
+    """The colour scale of a veil, from transparent to the strongest colour."""
     scale = []
     for place, colour in ramp(RECEDING_COLOURS[theme], SELECTED_COLOURS[theme], 9):
         red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
@@ -226,7 +226,7 @@ def _veil(theme: Theme) -> list[tuple[float, str]]:
 def _shared_scale(
     rows: Sequence[PictureRow], title: str, bottom: float, share: float, theme: Theme
 ) -> dict[str, object]:
-    """`share`: the part of the figure's width that one column of a paper is."""
+    """The shared colour bar. `share` is the width of one column of a paper as a share of the figure's width."""
     every = [abs(p.values).max() for row in rows for p in row.pictures if isinstance(p, Heat) and p.over is None]
     limit = float(max(every, default=0.0)) or 1.0
     words = [f"{value:.3g}".replace("-", "−") for value in (-limit, 0.0, limit)]

@@ -1,4 +1,4 @@
-"""Class probabilities of one picture as bars, a panel for each view."""
+"""Class probabilities of one image as bars, with a panel for each view."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from invmask.figures.template import finish
 
 TRUE_MARK, TARGET_MARK = "✓", "◎"
 LABELLED_FROM = 0.05
-"""Bars from this share on carry their number."""
+"""Bars from this probability on are labelled with their number."""
 INSIDE_FROM = 0.5
-"""Bars longer than this have room for it inside."""
+"""Bars longer than this have room for the number inside."""
 
 
 def class_probabilities(
@@ -26,11 +26,11 @@ def class_probabilities(
     theme: Theme,
     height: int = 400,
 ) -> go.Figure:
-    """One panel a view, one bar a class, on a shared axis from 0 to 100 %; of many classes the most probable ones.
+    """One panel per view, one bar per class, on a shared axis from 0 to 100 %; of many classes, the most probable.
 
     Args:
-        probabilities: by view, each K shares in [0, 1].
-        classes: K names, top to bottom.
+        probabilities: K probabilities in [0, 1] by view.
+        classes: the K class names, from top to bottom.
         true: the true class.
         target: the backdoor's target label; None without a trigger.
         height: in pixels.

@@ -1,6 +1,6 @@
-"""Colour scales that are even to the eye: straight lines in OKLab (Ottosson 2020), from receding to vivid.
+"""Perceptually uniform colour scales: straight lines in OKLab (Ottosson 2020), from pale to vivid.
 
-A scale that climbs in lightness reads the same to colour-blind eyes, in print and on a poor projector.
+A scale whose lightness changes steadily can be read by colour-blind readers, in print and on a poor projector.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ import numpy as np
 from invmask.figures.palette import Theme, view_colour
 
 SELECTED_COLOURS: Mapping[Theme, str] = {"light": "#7C3AED", "dark": "#B794F6", "paper": "#7C3AED"}
-"""Channels that the defence has selected, in whichever view."""
+"""The colour of channels that the defence has selected, in any view."""
 
 RECEDING_COLOURS: Mapping[Theme, str] = {"light": "#E5E7EB", "dark": "#333845", "paper": "#E5E7EB"}
-"""What a channel that is left alone looks like on either background."""
+"""The colour of channels that are left alone, by theme."""
 
 _TO_LMS = np.array(
     [
@@ -59,12 +59,12 @@ def ramp(start: str, end: str, stops: int = 9) -> list[tuple[float, str]]:
 
 
 def selection_scale(theme: Theme) -> list[tuple[float, str]]:
-    """For the selection 1 - s in [0, 1]: what is left alone recedes, what is selected stands out."""
+    """The scale for the selection 1 - s in [0, 1]: pale if left alone, vivid if selected."""
     return ramp(RECEDING_COLOURS[theme], SELECTED_COLOURS[theme])
 
 
 def gate_scale(view: str, theme: Theme) -> list[tuple[float, str]]:
-    """For the gate of `pruned` or `inverse` in [0, 1]: what passes recedes, what is cut has the view's colour."""
+    """The scale for the gate of `pruned` or `inverse` in [0, 1]: pale if it passes, the view's colour if it is cut."""
     return ramp(view_colour(view, theme), RECEDING_COLOURS[theme])
 
 

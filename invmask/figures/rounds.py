@@ -1,4 +1,4 @@
-"""What every curve over rounds shares: an axis that stays still, the phases' boundaries, labels at the lines' ends."""
+"""Common parts of curves over rounds: a stable axis, the boundaries of phases, and labels at the lines' ends."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ MOST_POINTS = 400
 
 @dataclass(frozen=True)
 class PhaseSpan:
-    """One stage as far as a run has come: its name, its first round and its last one so far, and its titles."""
+    """One stage of a run so far: its name, its first round, its last round so far, and its titles."""
 
     phase: str
     first: int
@@ -29,7 +29,7 @@ def phase_spans(phases: Sequence[str], titles: Mapping[str, tuple[str, str]] | N
 
     Args:
         phases: the stage of each round, from round 1.
-        titles: of each stage its title, and a short one; stages that are not named go by their names.
+        titles: the title and the short title of each stage; a stage without titles is called by its name.
     """
     spans: list[PhaseSpan] = []
     for number, phase in enumerate(phases, 1):
@@ -41,14 +41,14 @@ def phase_spans(phases: Sequence[str], titles: Mapping[str, tuple[str, str]] | N
 
 
 def axis_end(last: int, most: int) -> int:
-    """Where the axis of rounds ends: it grows in a few large steps, so that it rarely moves, and stops at `most`."""
+    """The last round on the axis. It grows in a few large steps, so that it rarely changes, and stops at `most`."""
     if last >= most:
         return max(1, last)
     return min(next((step for step in STEPS if step > last), last), most)
 
 
 def nice_ceiling(value: float) -> float:
-    """The smallest of 1, 2, 5, 10 times a power of ten that is not below `value`; 1 for what is not positive."""
+    """The smallest 1, 2, 5 or 10 times a power of ten that is at least `value`; 1 if `value` is not positive."""
     if not value > 0 or math.isinf(value):
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -56,9 +56,9 @@ def nice_ceiling(value: float) -> float:
 
 
 def thinned(count: int, most: int = MOST_POINTS) -> np.ndarray:
-    """Which of `count` points to draw, int64: every one up to `most`, then every second, fourth, ... and the last.
+    """Indices of the points to draw, int64: all points up to `most`, then every second, fourth, ... and the last.
 
-    The stride is a power of two: points once drawn stay where they are while a run goes on.
+    The stride is a power of two, so that drawn points do not move while a run goes on.
     """
     stride = 1
     while count / stride > most:
@@ -68,7 +68,7 @@ def thinned(count: int, most: int = MOST_POINTS) -> np.ndarray:
 
 
 def spread_labels(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Heights for labels at `values`, in the same order, at least `gap` apart and within [low, high] where they fit."""
+    """Heights for labels at `values`, in the same order, at least `gap` apart, within [low, high] if they fit."""
     order = sorted(range(len(values)), key=lambda place: values[place])
     heights = [min(max(values[place], low), high) for place in order]
     for i in range(1, len(heights)):
@@ -91,11 +91,11 @@ def mark_phases(
     narrow: bool = False,
     least: float = 0.1,
 ) -> None:
-    """Draw a line where a phase gives way to the next in every panel, and name the phases above the first one.
+    """Draw a line between two phases in every panel, and name the phases above the first panel.
 
     Args:
-        narrow: the figure has but a part of the page's width; names are short then, as on paper.
-        least: a phase that takes a smaller share of the axis goes unnamed, for a name needs room.
+        narrow: whether the figure is only a part of the page wide; then names are short, as on paper.
+        least: a phase with a smaller share of the axis is not named, because a name needs room.
     """
     for span in spans[1:]:
         line = {"color": NEUTRAL[theme], "width": 1, "dash": "dot"}

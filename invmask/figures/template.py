@@ -1,4 +1,4 @@
-"""One look for all figures: on the light page, on the dark page, and on paper."""
+"""The common style of all figures: on the light page, on the dark page, and on paper."""
 
 from functools import lru_cache
 from typing import Any
@@ -13,14 +13,14 @@ MARGIN = {"l": 56, "r": 16, "t": 36, "b": 44}
 
 PLOTLY_CONFIG: dict[str, Any] = {
     "displaylogo": False,
-    # Plotly offers to upload figures to a cloud unless told not to.
+    # Without this, plotly offers to upload figures to a cloud service.
     "showSendToCloud": False,
     "displayModeBar": "hover",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
     "toImageButtonOptions": {"format": "svg", "filename": "invmask", "scale": 1},
     "responsive": True,
 }
-"""What every chart on screen is given; the camera button saves SVG."""
+"""The options of every chart on screen; the camera button saves SVG."""
 
 
 @lru_cache(maxsize=3)
@@ -60,8 +60,8 @@ def panel_title(figure: go.Figure, text: str, row: int, axis: str, theme: Theme,
     """Write a panel's title over its left end.
 
     Args:
-        row: from 1; the first row leaves room for names of phases below the title.
-        axis: the end of the panel's axes' names, "" for the first.
+        row: the panel's row, from 1; the first row leaves room for names of phases below the title.
+        axis: suffix of the panel's axis names, "" for the first panel.
         size: of the letters, in pixels.
     """
     figure.add_annotation(
@@ -81,6 +81,6 @@ def panel_title(figure: go.Figure, text: str, row: int, axis: str, theme: Theme,
 def finish(figure: go.Figure, theme: Theme, height: int) -> go.Figure:
     """Give a figure the look of `theme` and a fixed height in pixels; changed in place and returned.
 
-    A redrawn figure keeps the reader's zoom, and its height does not depend on the data.
+    A redrawn figure keeps the reader's zoom. Its height does not depend on the data.
     """
     return figure.update_layout(template=template(theme), height=height, autosize=True, uirevision="keep")

@@ -1,4 +1,4 @@
-"""ACC, ASR and RA of the original network against how many of a ranking's first channels are cut."""
+"""ACC, ASR and RA of the original network against the number of a ranking's first channels that are cut."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from invmask.figures.template import finish, panel_title
 
 PANEL_HEIGHT = 118
 _LABEL_GAP = 17.0
-"""Per cent of a panel: labels so far apart do not touch."""
+"""Distance, in per cent of a panel's height, at which labels do not touch."""
 _TICKS = (0, 1, 2, 3, 5, 7, 10, 20, 50, 100)
-"""Numbers that have room on a phone's axis."""
+"""Tick labels that fit on a phone's axis."""
 _CUT = "pruned"
-"""A network with channels cut and all others whole is a pruned view: it has that colour, marker and line."""
+"""A network with some channels cut is a pruned view, so it has that view's colour, marker and line."""
 
 
 @dataclass(frozen=True)
 class TopLine:
-    """One measure, in fractions.
+    """One measure, as shares in [0, 1].
 
     Attributes:
-        original: nothing cut.
-        top: with the first channels cut, [P] for the first P numbers of channels; P may grow.
-        random: with random sets cut, [R, D]: D draws for each of the first R numbers of channels.
+        original: the value with nothing cut.
+        top: values with the first channels cut, [P], for the first P numbers of channels; P may grow.
+        random: values with random sets cut, [R, D]: D draws for each of the first R numbers of channels.
     """
 
     original: float
@@ -44,14 +44,14 @@ def top_curves(
     shown: int | None = None,
     wide: bool = False,
 ) -> go.Figure:
-    """One panel a measure, 0 to 100 %: the first n channels cut, random sets as large, and nothing cut.
+    """One panel per measure, 0 to 100 %: the first n channels cut, random sets of the same size cut, and nothing cut.
 
     Args:
-        counts: how many channels are cut, rising; evenly spaced on the axis.
-        lines: by measure (of `MEASURE_TITLES`).
-        name: of the ranking, short.
-        shown: one of `counts` that the reader looks at: a line through all panels, and the numbers beside them.
-        wide: for two columns of a paper: the panels beside each other.
+        counts: numbers of channels that are cut, rising; evenly spaced on the axis.
+        lines: the lines by measure (of `MEASURE_TITLES`).
+        name: short name of the ranking.
+        shown: the entry of `counts` that the reader looks at, marked by a line through all panels and by numbers.
+        wide: for two columns of a paper, with the panels side by side.
     """
     measures = [measure for measure in MEASURE_TITLES if measure in lines]
     figure = measure_panels(len(measures), 0.3, wide)
@@ -60,7 +60,7 @@ def top_curves(
         where = (1, number) if wide else (number, 1)
         _add_lines(figure, where, MEASURE_TITLES[measure], lines[measure], name, theme)
         axis = "" if number == 1 else str(number)
-        # Below no names of phases, and so as close in the first row as in the others.
+        # There are no names of phases, so the title of the first row is as close to its panel as in the other rows.
         panel_title(figure, f"<b>{MEASURE_TITLES[measure]}</b>", 2, axis, theme)
         _name_lines(figure, axis, lines[measure], counts, theme, place)
     if place is not None:
@@ -72,7 +72,7 @@ def top_curves(
     figure.update_yaxes(range=[-5, 105], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"])
     figure.update_yaxes(zeroline=False, ticklabelstandoff=6)
     figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": BESIDE, "t": 24, "b": 46})
-    # Numbers stand at the places 0, 1, 2 and so on; for tables, what these stand for.
+    # Numbers are at the positions 0, 1, 2 and so on; this gives tables the numbers behind the positions.
     figure.update_layout(meta={"x": list(counts)}, dragmode=False, clickmode="event+select")
     return finish(figure, theme, 70 + (WIDE_HEIGHT if wide else PANEL_HEIGHT * len(measures)))
 
@@ -85,7 +85,7 @@ def _add_lines(figure: go.Figure, where: tuple[int, int], panel: str, line: TopL
         figure.add_trace(
             go.Scatter(
                 name=title,
-                # Tells the lines of one name apart where the numbers are taken away as a table.
+                # Distinguishes lines with the same name in the exported table.
                 meta=panel,
                 x=list(range(len(y))),
                 y=np.round(100 * y, 2),
@@ -97,7 +97,7 @@ def _add_lines(figure: go.Figure, where: tuple[int, int], panel: str, line: TopL
         )
 
     if len(line.random):
-        # Of no channel there is no random set: the grey begins where the line does.
+        # There is no random set of 0 channels, so the grey area begins at the start of the line.
         random = np.vstack([np.full((1, line.random.shape[1]), line.original), line.random])
         thin = {"mode": "lines", "hoverinfo": "skip"}
         add("random sets, lowest", random.min(1), line={"width": 0}, **thin)
@@ -131,7 +131,7 @@ def _add_lines(figure: go.Figure, where: tuple[int, int], panel: str, line: TopL
 def _name_lines(
     figure: go.Figure, axis: str, line: TopLine, counts: Sequence[int], theme: Theme, place: int | None
 ) -> None:
-    """The lines' names with the numbers at `place`, or at their ends."""
+    """Write the lines' names with the numbers at position `place`, or at the lines' ends."""
     labels: list[tuple[str, float, str]] = [("original", line.original, view_colour("original", theme))]
     if len(line.top):
         at = min(len(line.top) - 1 if place is None else place, len(line.top) - 1)

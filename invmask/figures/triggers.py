@@ -13,9 +13,9 @@ class TriggerTiles:
 
     Attributes:
         clean: the clean images.
-        perturbation: mid grey where nothing changes, brighter or darker by `factor` times the change.
-        perturbed: image and perturbation added, clipped to what a screen can show.
-        factor: the same for all examples, so that they compare.
+        perturbation: mid grey without a change, brighter or darker by `factor` times the change.
+        perturbed: the sum of image and perturbation, clipped to [0, 255].
+        factor: the amplification, the same for all examples, so that they can be compared.
         largest: the largest absolute change of a pixel, [E], in the units of [0, 1].
     """
 
@@ -31,7 +31,7 @@ def trigger_tiles(images: np.ndarray, perturbations: np.ndarray) -> TriggerTiles
 
     Args:
         images: the clean images, float [E, C, H, W] in [0, 1].
-        perturbations: of the same shape and units; may be negative.
+        perturbations: float [E, C, H, W] in the units of [0, 1]; may be negative.
     """
     changes = perturbations.astype(np.float32)
     factor = amplification(float(np.abs(changes).max()) if changes.size else 0.0)
@@ -45,7 +45,7 @@ def trigger_tiles(images: np.ndarray, perturbations: np.ndarray) -> TriggerTiles
 
 
 def amplification(largest: float) -> int:
-    """The largest round factor that keeps a change of `largest` within the half of the range from mid grey."""
+    """The largest round factor for which a change of `largest` stays within the range around mid grey."""
     return max((factor for factor in FACTORS if factor * largest <= 0.5), default=1)
 
 

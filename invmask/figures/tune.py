@@ -1,4 +1,4 @@
-"""Curves to tune by: measures against the channels cut, and against a setting of the defence over several runs."""
+"""Curves for tuning: measures against the number of channels cut, and against a setting over several runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,16 +35,16 @@ def cut_curves(
     labels: Sequence[str] = (),
     wide: bool = False,
 ) -> go.Figure:
-    """One panel a measure, one line a view, over the number of channels cut; 0 to 100 %.
+    """One panel per measure, one line per view, over the number of channels cut; 0 to 100 %.
 
     Args:
         channels: int [P], rising.
-        values: by measure (of `MEASURE_TITLES`) and view, fractions [P].
-        end: where the axis of channels ends.
-        shown: the cut that the reader looks at, one of `channels`: a line, and its values beside the names.
+        values: shares [P] in [0, 1] by measure (of `MEASURE_TITLES`) and view.
+        end: the end of the axis of channels.
+        shown: the cut that the reader looks at, one of `channels`; marked by a line, with its values beside the names.
         proposed: the cut that the rule proposes.
-        labels: [P], said of each point beside its number; none if empty.
-        wide: for two columns of a paper: the panels beside each other.
+        labels: [P], a text for each point beside its number; empty for no texts.
+        wide: for two columns of a paper, with the panels side by side.
     """
     figure = _panels(values, "channels cut", [0, end], theme, wide)
     at = int(np.flatnonzero(channels == shown)[0]) if shown is not None and shown in channels else len(channels) - 1
@@ -94,19 +94,19 @@ def cut_curves(
 def sweep_curves(
     points: Sequence[SweepPoint], order: Sequence[float], title: str, theme: Theme, wide: bool = False
 ) -> go.Figure:
-    """One panel a measure: mean over seeds as a line, the spread as bars, every run a marker that can be clicked.
+    """One panel per measure: the mean over seeds as a line, the standard deviation as bars, runs as clickable markers.
 
     Args:
         points: the finished runs; `customdata` of a marker is the run's id.
         order: all values of the setting on the axis, rising, with or without runs; evenly spaced.
-        title: of the setting.
-        wide: for two columns of a paper: the panels beside each other.
+        title: title of the setting.
+        wide: for two columns of a paper, with the panels side by side.
     """
     measures = [name for name in MEASURE_TITLES if points and name in points[0].shares] or ["acc"]
     views = [view for view in VIEW_TITLES if points and view in points[0].shares[measures[0]]]
     figure = _panels(measures, title, [-0.4, len(order) - 0.6], theme, wide)
     figure.update_xaxes(tickvals=list(range(len(order))), ticktext=[f"{value:g}" for value in order])
-    # Markers stand beside each other at the places 0, 1, 2 and so on; for tables, what these stand for.
+    # Markers are side by side at the positions 0, 1, 2 and so on; this gives tables the values behind the positions.
     figure.update_layout(meta={"x": list(order)})
     for number, measure in enumerate(measures, 1):
         place_of = (1, number) if wide else (number, 1)
@@ -129,12 +129,12 @@ def _add_means(
     order: Sequence[float],
     theme: Theme,
 ) -> float | None:
-    """The last mean, in per cent; `place_of`: row and column of the panel."""
+    """Draw means and bars; returns the last mean in per cent. `place_of` is the row and column of the panel."""
     row, column = place_of
     by_value = [[100 * p.shares[measure][view] for p in points if p.value == value] for value in order]
     places = [place for place, shares in enumerate(by_value) if shares]
     means = [float(np.mean(by_value[place])) for place in places]
-    # Of a sample: with one seed there is no spread to speak of.
+    # The sample standard deviation, which needs at least two seeds.
     spread = [float(np.std(by_value[p], ddof=1)) if len(by_value[p]) > 1 else np.nan for p in places]
     colour = view_colour(view, theme)
     figure.add_trace(
@@ -184,7 +184,7 @@ def _panels(
     figure.update_yaxes(
         range=[-4, 104], fixedrange=True, tickvals=[0, 50, 100], ticktext=["0 %", "50 %", "100 %"], zeroline=False
     )
-    # A marker at the left end reaches out to the words.
+    # A marker at the left end extends towards the words.
     figure.update_yaxes(ticklabelstandoff=6)
     figure.update_layout(showlegend=False, hovermode="closest", margin={"l": 52, "r": BESIDE, "t": 46, "b": 46})
     return finish(figure, theme, 92 + (WIDE_HEIGHT if wide else PANEL_HEIGHT * len(names)))
