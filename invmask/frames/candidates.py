@@ -1,4 +1,4 @@
-"""What a run's search had found by a round, as the page Defend and the book of figures show it."""
+"""The candidates of a run's search at a round, as shown on the page Defend and in the book of figures."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from invmask.frames.run_records import RunRecords
 
 
 def search_cards(frame: Frame, classes: Sequence[str]) -> Cards | None:
-    """The cards of the frame's round, or of the last round of the search before it; None where there was none."""
+    """The cards of the frame's round, or of the last search round before it; None if there was none."""
     if not frame.capabilities.searches:
         return None
     found, shapes = frame.run.candidates_at(frame.round), frame.run.shapes()
@@ -33,7 +33,7 @@ def search_cards(frame: Frame, classes: Sequence[str]) -> Cards | None:
 
 
 def has_candidates(records: RunRecords) -> bool:
-    """Whether the run had searched by its round."""
+    """Whether the run has candidates at its round."""
     return search_cards(records.frame, records.classes) is not None
 
 

@@ -1,4 +1,4 @@
-"""What has to be said under a figure: victim, preset and what differs from it, seed, versions, n."""
+"""Captions of figures: victim, preset, settings that differ from it, seed, versions and n."""
 
 import contextlib
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from invmask.models import is_transformer
 
 
 def caption(entry: Entry, records: RunRecords) -> str:
-    """A paragraph that stands by itself under the figure."""
+    """A self-contained paragraph for a figure."""
     parts = [f"{entry.title}.", entry.words(records)]
     n = entry.measured(records)
     if n is not None:
@@ -26,7 +26,7 @@ def caption(entry: Entry, records: RunRecords) -> str:
 
 
 def provenance(records: RunRecords) -> list[str]:
-    """Sentences on the victim, the defence with what differs from its preset, the round, and the versions."""
+    """Sentences about the victim, the defence, its settings that differ from the preset, the round and the versions."""
     card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
     info = card.dataset_info
     victim = f"Victim {card.name} ({info.title}, {card.architecture})"
@@ -55,7 +55,7 @@ def provenance(records: RunRecords) -> list[str]:
 
 
 def settings(records: RunRecords) -> list[tuple[Setting, float, float | None]]:
-    """Every setting of the run's defence, its value, and the preset's; None where there is no such preset any more."""
+    """Every setting of the run's defence, its value and the preset's value; None if the preset no longer exists."""
     spec, architecture = records.frame.summary.spec, records.victim.card.architecture
     config, usual, every = spec.config.as_json(), None, spec.entry.config.settings()
     with contextlib.suppress(UserError):
@@ -64,12 +64,12 @@ def settings(records: RunRecords) -> list[tuple[Setting, float, float | None]]:
 
 
 def setting_title(setting: Setting) -> str:
-    """Its title and symbol: `Sparsity weight λ`."""
+    """The setting's title and symbol: `Sparsity weight λ`."""
     return f"{setting.title} {setting.symbol}".strip()
 
 
 def about(records: RunRecords) -> dict[str, Any]:
-    """What figures of a run are of, how wide they are in print, and every setting: for JSON."""
+    """The description of a run's figures as JSON values: run, width in print, and every setting."""
     card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
     return {
         "width_mm": round(PAGE_MM if records.wide else COLUMN_MM),

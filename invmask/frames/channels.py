@@ -1,4 +1,4 @@
-"""What is known of each channel of a run at a round, by name; for the page Neurons and for the book alike."""
+"""Everything known about each channel of a run at a round, by name, for the page Neurons and for the book."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,19 +33,19 @@ RANKED_BY = {
     "synthesized": "synthesized change",
     "asr": "effect alone",
 }
-"""What channels are ranked by, in a word or two; the score first."""
+"""Short names of the rankings of channels; the score first."""
 OF_THE_MASKS = ("selection", "pruned", "inverse")
-"""Numbers that are the masks themselves, and no evidence."""
+"""Numbers that come from the masks themselves and are not evidence."""
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Every channel of a run at one round.
+    """Everything known about every channel of a run at one round.
 
     Attributes:
         layout: the masked layers.
-        masks: after the round.
-        values: what is known of each channel, by name; the score first. NaN where it is not known (yet).
+        masks: the masks after the round.
+        values: the numbers known for each channel, by name; the score first. NaN if not known (yet).
     """
 
     layout: MaskLayout
@@ -54,7 +54,7 @@ class Channels:
 
     @property
     def scores(self) -> np.ndarray:
-        """float [channels] in [0, 1]."""
+        """The channel scores, float [channels] in [0, 1]."""
         return self.values["score"].values
 
     @property
@@ -63,7 +63,7 @@ class Channels:
         return ranking(torch.from_numpy(self.scores)).tolist()
 
     def first_by(self, name: str) -> list[int]:
-        """The first channels by one of `RANKINGS`, see `first_of`; none where that is not known."""
+        """The first channels of one of `RANKINGS`, see `first_of`; empty if the numbers are not known."""
         column = self.values.get(name)
         return [] if column is None else first_of(name, column.values)
 
@@ -77,12 +77,13 @@ def known_channels(
     found: VictimEvidence | None,
     triggered: bool,
 ) -> Channels:
-    """Put together what is known.
+    """Put together everything known about the channels.
 
     Args:
-        scores: float32 [channels], see `run_scores`.
-        budget: clean images that the run has.
-        found: evidence about the victim, as far as it is.
+        scores: float32 [channels] in [0, 1), see `run_scores`.
+        budget: number of clean images in the run's budget.
+        synthesized: activation changes under the round's synthesized triggers; None if the round made none.
+        found: evidence about the victim gathered so far; None if there is none.
         triggered: whether the victim has a trigger.
     """
     unknown = np.full(layout.channels, np.nan, np.float32)
@@ -120,7 +121,7 @@ def channel_name(layers: Sequence[Layer], channel: int) -> str:
 
 
 def find_channel(layers: Sequence[Layer], name: str) -> int | None:
-    """The channel of that name; None where there is none."""
+    """The channel of that name; None if there is none."""
     short, _, number = name.rpartition(":")
     known = number.isascii() and number.isdecimal() and len(number) <= 6
     for layer, title in zip(layers, short_names(layers), strict=True):

@@ -1,4 +1,4 @@
-"""Curves over several runs as numbers for a figure, on the page Tune and in the book alike."""
+"""Curves over several runs as numbers for a figure, for the page Tune and the book."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,11 +13,11 @@ from invmask.grids.curve import SPC, Place, computed_alike
 from invmask.runs.store.records import RunState, RunSummary
 
 LEAST_VALUES = 2
-"""Of a setting, or there is no curve to speak of."""
+"""Minimum number of values of a setting for a curve."""
 
 
 def axis_titles(defense: Entry) -> dict[str, str]:
-    """What curves of a defence's runs may be drawn against, by name: the data budget first."""
+    """Titles of the settings for the axis of a defence's curves, by name; the data budget first."""
     titles = {SPC: "Data budget, SPC"}
     for setting in defense.config.settings():
         if setting.name in defense.axes:
@@ -26,7 +26,7 @@ def axis_titles(defense: Entry) -> dict[str, str]:
 
 
 def sweep_point(value: float, run: RunSummary) -> SweepPoint:
-    """A finished run on a curve."""
+    """A finished run as a point of a curve."""
     assert run.result is not None
     views = run.result.views
     measures = [name for name in MEASURE_TITLES if getattr(views.original, name) is not None]
@@ -35,9 +35,9 @@ def sweep_point(value: float, run: RunSummary) -> SweepPoint:
 
 
 def finished_along(base: RunSummary, axis: str, runs: Iterable[RunSummary]) -> list[Place]:
-    """The finished runs that differ from `base` in one setting and in their seeds alone, one for each of both.
+    """The finished runs that differ from `base` only in one setting and in the seed; one per value and seed.
 
-    What was computed in another precision or on another kind of device is on no curve with it.
+    Runs with another precision or on another kind of device are left out.
     """
     found: dict[tuple[float, int], Place] = {}
     for run in sorted(runs, key=lambda run: -run.created):
@@ -58,7 +58,7 @@ def finished_along(base: RunSummary, axis: str, runs: Iterable[RunSummary]) -> l
 
 
 def is_curve(places: Sequence[Place]) -> bool:
-    """Whether there are enough values."""
+    """Whether there are enough values for a curve."""
     return len({place.value for place in places}) >= LEAST_VALUES
 
 
@@ -68,7 +68,7 @@ def sweep_figure(
     """ACC, ASR and RA of finished runs against a setting.
 
     Args:
-        values: of the setting on the axis, rising.
+        values: values of the setting on the axis, rising.
         wide: for two columns of a paper.
     """
     points = [sweep_point(place.value, place.run) for place in places if place.run is not None]

@@ -17,14 +17,14 @@ class Entry:
     """One figure of the book.
 
     Attributes:
-        name: in file names and on the command line.
+        name: its name in file names and on the command line.
         page: the page of the dashboard that shows it.
-        title: a few words.
-        caption: what it shows, in a sentence or two; victim, settings and n are added to it by `captions.caption`.
-        draw: the figure of a run's records in a theme.
-        exists: whether a run has it.
-        n: on how many images it is measured, in words; None where nothing is measured, of any run or of this one.
-        which: a sentence that says which sample, channel or runs it is about; None where there is one choice only.
+        title: its title, a few words.
+        caption: what it shows, in one or two sentences; `captions.caption` adds victim, settings and n.
+        draw: draws the figure from a run's records in a theme.
+        exists: whether a run has the figure.
+        n: gives the number of images behind the figure, in words; None if nothing is measured, for this run or for any.
+        which: gives a sentence about the sample, channel or runs that it shows; None if there is no choice.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Entry:
     which: Callable[[RunRecords], str] | None = None
 
     def words(self, records: RunRecords) -> str:
-        """The caption, and which one it is about."""
+        """The caption, and the sentence about what it shows."""
         return self.caption if self.which is None else f"{self.caption} {self.which(records)}"
 
     def measured(self, records: RunRecords) -> str | None:
-        """`n = 200 clean test images`: on how many it is measured; None where nothing is."""
+        """`n = 200 clean test images`, the number of images behind the figure; None if nothing is measured."""
         return None if self.n is None else self.n(records)
 
 
@@ -52,7 +52,7 @@ def measured_on(measures: Measures) -> str:
 
 
 def on_probe(records: RunRecords) -> str:
-    """`n` of what is measured on the run's probe."""
+    """`n` for measures on the run's probe."""
     return measured_on(records.frame.views.original)
 
 

@@ -1,4 +1,4 @@
-"""A run as it stood after one of its rounds, and the figures of the page Defend made of it."""
+"""The state of a run after one of its rounds, and the figures of the page Defend made from it."""
 
 from dataclasses import dataclass
 
@@ -26,13 +26,13 @@ EXAMPLES = 8
 
 @dataclass(frozen=True)
 class Frame:
-    """A run as it stood after round `round`, of `last` rounds recorded.
+    """The state of a run after round `round`; `last` rounds are recorded.
 
     Attributes:
         shown: `round` if the reader went back to it, None while the latest is followed.
-        entry: that round; None for round 0, before the first.
-        views: the views on the run's probe; before the first round all of them answer as the original.
-        repair_views: which views there are, in order.
+        entry: the record of the round; None for round 0.
+        views: measures of the views on the run's probe; at round 0 all views equal the original.
+        repair_views: the names of the views, in order.
     """
 
     run: Run
@@ -50,37 +50,39 @@ class Frame:
 
     @property
     def synthesis(self) -> Synthesis | None:
-        """How well the perturbations of that round did; None where it made none."""
+        """How well the perturbations of the round work; None if it made none."""
         return self.entry.record.synthesis if self.entry else None
 
     @property
     def searching(self) -> bool:
-        """Whether a search for label and trigger goes on after the round."""
+        """Whether a search for label and trigger is under way after the round."""
         following = self.entries[self.round].record.stage if self.round < self.last else self.summary.stage
         ended = self.round == self.last and self.summary.result is not None
         return self.capabilities.searches and following == self.defense.stages[0].name and not ended
 
     @property
     def defense(self) -> Entry:
-        """What the defence says of itself."""
+        """The defence's description in the registry."""
         return self.summary.spec.entry
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the defence has to show."""
+        """What the defence can show."""
         return self.defense.capabilities
 
     @property
     def quantities(self) -> tuple[str, ...]:
-        """What the map of all channels can show: of a defence that selects none, its gates."""
+        """The quantities that the map of all channels can show; only gates if the defence does not select channels."""
         return tuple(QUANTITIES) if self.capabilities.invertible else GATES
 
 
 def read_frame(run: Run, asked: int | None = None) -> Frame | None:
-    """The run at round `asked` (the latest if None, or if it has not come so far); None before it was taken up.
+    """Read the run at round `asked`; None before work on the run began.
+
+    The latest round is read if `asked` is None or has not been reached.
 
     Raises:
-        UserError: a damaged run, or one that was deleted.
+        UserError: the run is damaged or deleted.
     """
     summary = run.summary()
     if summary.original is None:
@@ -104,7 +106,7 @@ def read_frame(run: Run, asked: int | None = None) -> Frame | None:
 
 
 def most_rounds(spec: RunSpec, entries: tuple[RoundEntry, ...]) -> int:
-    """The most rounds that the run can still come to: stages that ended early count as long as they were."""
+    """The maximum total number of rounds of the run. Stages that ended early count with their real length."""
     names = [stage.name for stage in spec.entry.stages]
     taken = dict.fromkeys(names, 0)
     ended = set()
@@ -116,12 +118,12 @@ def most_rounds(spec: RunSpec, entries: tuple[RoundEntry, ...]) -> int:
 
 
 def stage_titles(defense: Entry) -> dict[str, tuple[str, str]]:
-    """Of each stage its title, and a short one, as figures take them."""
+    """The title and the short title of each stage, for figures."""
     return {stage.name: (stage.title, stage.short) for stage in defense.stages}
 
 
 def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, theme: Theme) -> go.Figure:
-    """The labels that the frame's round flipped to."""
+    """The labels to which the perturbations of the frame's round flip answers."""
     found = frame.synthesis
     if found is None:
         return flip_labels([0] * len(classes), _batch(frame, len(classes)), classes, theme, target)
@@ -187,9 +189,10 @@ class Examples:
 
     Attributes:
         images: the clean images, with their true classes.
-        perturbations: float [E, C, H, W] in the units of [0, 1], may be negative; zeros where the round made none.
-        probabilities: answers of the views to the perturbed images, float [V, E, K]; None where it made none.
-        views: which views these are.
+        perturbations: float [E, C, H, W] in the units of [0, 1], may be negative; zeros if the round made none.
+        probabilities: softmax probabilities of the views for the perturbed images, float [V, E, K]; None if it made
+            none.
+        views: the names of the V views.
     """
 
     images: LabelledImages
@@ -204,7 +207,7 @@ class Examples:
 
 
 def examples(frame: Frame, dataset: str) -> Examples:
-    """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
+    """The examples of the frame's round; if the round made none, the same images without a perturbation."""
     spec, stored = frame.summary.spec, frame.run.examples_at(frame.round)
     budget = clean_budget(dataset, spec.spc, spec.seed)
     chosen = budget.take(np.arange(min(EXAMPLES, len(budget))) if stored is None else stored.indices)

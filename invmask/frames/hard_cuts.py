@@ -1,4 +1,4 @@
-"""Curves of hard cuts as numbers for a figure, on a page and in the book alike."""
+"""Curves of hard cuts as numbers for a figure, for the page Tune and the book."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,7 +19,7 @@ def cut_words(point: CutPoint) -> str:
 def cut_figure(
     curves: CutCurves, order: Order, theme: Theme, shown: int | None = None, wide: bool = False
 ) -> go.Figure:
-    """The curves of one order as far as they are measured; the cut shown and the proposed one marked."""
+    """The curves of one order as far as measured, with the shown cut and the proposed cut marked."""
     points = curves.points[order]
     measures = [name for name in MEASURE_TITLES if getattr(curves.original, name) is not None]
     values = {
@@ -31,7 +31,7 @@ def cut_figure(
         for name in measures
     }
     channels = np.array([point.cut.channels for point in points], int)
-    # Both curves end at the same number of channels, and it is measured second of all.
+    # The curves of both orders end at the same number of channels, which is measured second.
     end = max((point.cut.channels for each in curves.points.values() for point in each), default=0) or 1
     found = propose(points) if curves.complete else None
     proposed = found.point.cut.channels if found is not None else None

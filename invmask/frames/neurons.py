@@ -1,4 +1,4 @@
-"""Figures of the page Neurons: all channels of a run, and one of them."""
+"""Figures of the page Neurons: about all channels of a run, and about one channel."""
 
 from collections.abc import Mapping
 
@@ -29,9 +29,9 @@ from invmask.runs.work.bench import ProbeImages
 from invmask.runs.work.top_cuts import Ranked
 
 FIRST_SHOWN = 10
-"""Channels cut where nobody has picked another number."""
+"""Number of channels cut if the reader has not picked another one."""
 COMPARED = 20
-"""Channels at the top of two rankings that are held against each other."""
+"""Number of top channels in which two rankings are compared."""
 
 _EVIDENCE = {
     "trigger": "trigger_change",
@@ -42,13 +42,13 @@ _EVIDENCE = {
 
 
 def map_figure(records: RunRecords, quantity: str, theme: Theme) -> go.Figure:
-    """The map of the network in one of the colours of the page."""
+    """The map of the network, coloured by one of the page's quantities."""
     channels = records.channels
     return network_map(channels.layout.layers, channels.values[quantity], theme, wide=records.wide_in(theme))
 
 
 def knows(records: RunRecords, quantity: str) -> bool:
-    """Whether that number is known of the channels."""
+    """Whether this quantity is known for the channels."""
     if quantity in ("score", "selection"):
         return True
     if quantity == "synthesized":
@@ -57,14 +57,14 @@ def knows(records: RunRecords, quantity: str) -> bool:
 
 
 def top_known(records: RunRecords, name: str) -> bool:
-    """Whether it has been measured what cutting the first channels of that ranking does, and there are any."""
+    """Whether the ranking has first channels and the effect of cutting them has been measured."""
     found = records.top_cuts
     ranked = None if found is None else found.of.get(name)
     return ranked is not None and ranked.complete and bool(ranked.channels)
 
 
 def top_figure(records: RunRecords, name: str, theme: Theme) -> go.Figure:
-    """The first channels of a ranking, cut together, beside random sets; marked where the page begins."""
+    """The effect of cutting a ranking's first channels, compared with random sets; the page's default is marked."""
     assert records.top_cuts is not None
     ranked = records.top_cuts.of[name]
     shown = nearest_count(FIRST_SHOWN, len(ranked.channels))
@@ -74,7 +74,7 @@ def top_figure(records: RunRecords, name: str, theme: Theme) -> go.Figure:
 def top_cuts_figure(
     original: Measures, ranked: Ranked, name: str, theme: Theme, shown: int | None = None, wide: bool = False
 ) -> go.Figure:
-    """The curves of one ranking as far as they are measured; of a clean control, of ACC alone."""
+    """The curves of one ranking as far as measured; only ACC for a clean control."""
     lines = {}
     for measure in MEASURE_TITLES:
         whole = getattr(original, measure)
@@ -86,7 +86,7 @@ def top_cuts_figure(
 
 
 def agreement_rows(channels: Channels) -> dict[str, Shared]:
-    """Of each ranking by evidence that is known, by its short name: what it shares with the score at the top."""
+    """For each known ranking by evidence, by its short name: the overlap of its top channels with the score's."""
     rows, by_score = {}, channels.first_by("score")[:COMPARED]
     for name, title in RANKED_BY.items():
         first = channels.first_by(name)[:COMPARED]
@@ -97,12 +97,12 @@ def agreement_rows(channels: Channels) -> dict[str, Shared]:
 
 
 def shared_figure(rows: Mapping[str, Shared], theme: Theme) -> go.Figure:
-    """What the score shares with each piece of evidence at the top."""
+    """The overlap of the score's top channels with those of each kind of evidence."""
     return shared_tops(rows, COMPARED, theme)
 
 
 def agreement_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The same of a run's records."""
+    """The overlap figure for a run's records."""
     return shared_figure(agreement_rows(records.channels), theme)
 
 
@@ -119,25 +119,25 @@ def which_channel(records: RunRecords) -> str:
 
 
 def which_channel_and_images(records: RunRecords) -> str:
-    """The channel, and which test images it is shown on."""
+    """The channel, and the test images on which it is shown."""
     return f"{which_channel(records)} Test images drawn with seed {records.picks.draw}."
 
 
 def which_image(records: RunRecords) -> str:
-    """Which image the attributions are of."""
+    """The image that the attributions are for."""
     kind = "triggered" if records.has_trigger else "clean"
     name = records.classes[int(records.channel_images.labels[0])]
     return f"The image: {kind}, true class {name}, the first of the test images drawn with seed {records.picks.draw}."
 
 
 def which_image_and_layer(records: RunRecords) -> str:
-    """Which image the attributions are of, and which layer Grad-CAM."""
+    """The image that the attributions are for, and the layer of Grad-CAM."""
     layer = "encoder block but one" if is_transformer(records.victim.model) else "convolution"
     return f"Grad-CAM is of the last {layer}. {which_image(records)}"
 
 
 def history_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """One channel's mask, selection and gates through the rounds."""
+    """One channel's mask, selection and gates over the rounds."""
     frame = records.frame
     return channel_history(
         one_channel.history(records.run, frame.last, records.channel),
@@ -149,26 +149,26 @@ def history_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 
 def maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The channel's feature maps of test images: clean, triggered, and with a synthesized trigger that all share."""
+    """The channel's feature maps for test images: clean, triggered, and with a synthesized trigger that all share."""
     shared = one_channel.shared_trigger(records.run, records.frame.round)
     rows = one_channel.test_rows(records.victim, records.channel_images, records.channel, shared)
     return _maps(rows, records, theme)
 
 
 def has_own_triggers(records: RunRecords) -> bool:
-    """Whether the round synthesized a trigger for each image."""
+    """Whether the round synthesized a separate trigger for each image."""
     stored = records.run.examples_at(records.frame.round)
     return records.capabilities.channels and stored is not None and stored.shared is None
 
 
 def synthesized_maps_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The same of the budget's images, clean and with the synthesized trigger."""
+    """The channel's feature maps for images of the budget, clean and with their synthesized triggers."""
     rows = one_channel.synthesized_rows(records.run, records.frame.round, records.victim, records.channel)
     return _maps(rows, records, theme)
 
 
 def excited_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The images that excite the channel most, and its feature maps of them."""
+    """The images that excite the channel most, and its feature maps for them."""
     images = ProbeImages.of(
         probe(records.victim.card.dataset, records.frame.summary.spec.probe_per_class), records.victim
     )
@@ -195,7 +195,7 @@ def attribution_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 
 def conductance_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """What flows through the channel toward the target label, neuron by neuron and pixel by pixel."""
+    """The channel's conductance toward the target label, by neuron and by pixel."""
     found = one_channel.conducted(records.victim, records.channel_images, records.channel)
     rows = []
     for i, caption in enumerate(found.captions):
@@ -224,7 +224,7 @@ def _maps(rows: list[MapRow], records: RunRecords, theme: Theme) -> go.Figure:
             f"{caption}: mean {_number(float(m.mean()))}" for caption, m in zip(row.captions, row.maps, strict=True)
         ]
         if len(row.captions) > 2:
-            # Rows are low where there are many pictures.
+            # Rows are lower if there are many pictures.
             means = ["means, left to right:", ", ".join(_number(float(m.mean())) for m in row.maps)]
         drawn_rows.append(PictureRow(_true(records, row.label), pictures, means))
     many = len(rows[0].captions) > 2

@@ -1,4 +1,4 @@
-"""What one channel does on a handful of images: the pictures of its page, and of the figures made of them."""
+"""What one channel does on a few images: the pictures for its page and for figures."""
 
 from dataclasses import dataclass
 
@@ -25,13 +25,13 @@ EXCITED = 8
 
 @dataclass(frozen=True)
 class MapRow:
-    """Versions of one image and the channel's feature map of each.
+    """V versions of one image, and the channel's feature map for each.
 
     Attributes:
         label: the true class.
-        captions: of each version.
-        pixels: uint8 [V, H, W, C].
-        maps: float32 [V, h, w], in the layer's units.
+        captions: a caption for each version.
+        pixels: the versions, uint8 [V, H, W, C].
+        maps: the feature maps, float32 [V, h, w], in the units of the layer's output.
     """
 
     label: int
@@ -42,9 +42,9 @@ class MapRow:
 
 @dataclass(frozen=True)
 class Excited:
-    """Images that excite a channel most, the strongest first: pixels uint8 [E, H, W, C], maps float32 [E, h, w].
+    """The images that excite a channel most, the strongest first: pixels uint8 [E, H, W, C], maps float32 [E, h, w].
 
-    `values` are means over the map, in the layer's units; `n` is of how many images they are.
+    `values` are means over each map, in the units of the layer's output. `n` is the number of images searched.
     """
 
     pixels: np.ndarray
@@ -72,16 +72,17 @@ class Attributed:
 
 @dataclass(frozen=True)
 class Conducted:
-    """What flows through the channel toward one class, in versions of one image; in the original network.
+    """The channel's conductance toward one class, for V versions of one image, in the original network.
 
     Attributes:
-        captions: of each version.
-        pixels: uint8 [V, H, W, C].
-        maps: of each of the channel's neurons, in logits, float32 [V, h, w].
-        inputs: of each pixel, through the neuron that carries most, in logits, float32 [V, H, W].
+        captions: a caption for each version.
+        pixels: the versions, uint8 [V, H, W, C].
+        maps: conductance of each of the channel's neurons, in logits, float32 [V, h, w].
+        inputs: conductance of each pixel through the neuron with the largest conductance, in logits, float32 [V, H, W].
         neurons: row and column of that neuron, int [V, 2].
         wanted: the class.
-        class_token: of a transformer's class token, which is in no map, float32 [V]; None where there is none.
+        class_token: conductance of a transformer's class token, which is not in `maps`, float32 [V]; None if there is
+            none.
     """
 
     captions: tuple[str, ...]
@@ -94,25 +95,25 @@ class Conducted:
 
     @property
     def sums(self) -> np.ndarray:
-        """Of the whole channel, the class token included, float32 [V]."""
+        """Conductance of the whole channel, the class token included, in logits, float32 [V]."""
         sums = self.maps.sum((1, 2))
         return sums if self.class_token is None else sums + self.class_token
 
 
 def drawn(victim: Victim, test: LabelledImages, seed: int, number: int = SAMPLES) -> LabelledImages:
-    """Some test images drawn by `seed`; none that is of its own target class, whose trigger tells nothing."""
+    """`number` test images drawn by `seed`. Images that have their target class already are left out."""
     candidates = np.flatnonzero(victim.card.attacked(test.labels))
     return test.take(np.random.default_rng(seed).choice(candidates, min(number, len(candidates)), replace=False))
 
 
 def shared_trigger(run: Run, round_taken: int) -> np.ndarray | None:
-    """The synthesized trigger of a round that goes on any image, float32 [C, H, W]; None where there is none."""
+    """A round's synthesized trigger that all images share, float32 [C, H, W]; None if there is none."""
     stored = run.examples_at(round_taken)
     return None if stored is None else stored.shared
 
 
 def test_rows(victim: Victim, images: LabelledImages, channel: int, shared: np.ndarray | None) -> list[MapRow]:
-    """Test images clean, triggered where the trigger is known, and with the synthesized one where it goes on any image.
+    """Test images: clean, triggered if the trigger is known, and with the shared synthesized trigger if there is one.
 
     Args:
         shared: see `shared_trigger`.
@@ -125,7 +126,7 @@ def test_rows(victim: Victim, images: LabelledImages, channel: int, shared: np.n
 
 
 def synthesized_rows(run: Run, round_taken: int, victim: Victim, channel: int) -> list[MapRow]:
-    """A few of the budget's images clean and with their own synthesized triggers; none if they have none."""
+    """A few images of the budget, clean and with their own synthesized triggers; empty if they have none."""
     stored, spec = run.examples_at(round_taken), run.spec()
     if stored is None or stored.shared is not None:
         return []
@@ -136,7 +137,7 @@ def synthesized_rows(run: Run, round_taken: int, victim: Victim, channel: int) -
 
 
 def excited(victim: Victim, probe: ProbeImages, channel: int) -> Excited:
-    """Of the probe's clean and triggered images, those with the highest mean activation of the channel."""
+    """The probe's clean and triggered images with the highest mean activation of the channel."""
     images, labels = probe.images, probe.labels
     if probe.triggered_labels is not None:
         labels = torch.cat([labels, probe.triggered_labels])
@@ -154,9 +155,9 @@ def excited(victim: Victim, probe: ProbeImages, channel: int) -> Excited:
 
 
 def attributed(victim: Victim, masks: Masks, images: LabelledImages) -> Attributed:
-    """The first image, triggered where that is possible, under the three views: what speaks for the target label.
+    """Attributions of the target label for the first image, triggered if possible, under the three views.
 
-    Of a clean control: what speaks for the image's own class.
+    For a clean control they are those of the image's own class.
     """
     image, label = _versions(victim, images.tensor()[:1])[0][-1], int(images.labels[0])
     wanted = _wanted(victim, label)
@@ -168,9 +169,9 @@ def attributed(victim: Victim, masks: Masks, images: LabelledImages) -> Attribut
 
 
 def conducted(victim: Victim, images: LabelledImages, channel: int) -> Conducted:
-    """The first image clean and, where the trigger is known, triggered: what flows through the channel to the target.
+    """The channel's conductance toward the target for the first image, clean and, if the trigger is known, triggered.
 
-    Of a clean control: to the image's own class.
+    For a clean control it is that toward the image's own class.
     """
     versions, captions = _versions(victim, images.tensor()[:1])
     wanted = _wanted(victim, int(images.labels[0]))
@@ -187,7 +188,7 @@ def conducted(victim: Victim, images: LabelledImages, channel: int) -> Conducted
 
 
 def history(run: Run, rounds: int, channel: int) -> ChannelHistory:
-    """One channel after each round from 0 to `rounds`."""
+    """One channel's mask, selection and gates after each round from 0 to `rounds`."""
     both = torch.from_numpy(np.array(run.mask_history()[: rounds + 1, :, channel]))
     masks = Masks(both[:, 0], both[:, 1], run.masks_at(0).steepness)
     pruned, inverse = masks.gate(View.PRUNED), masks.gate(View.INVERSE)
@@ -195,7 +196,7 @@ def history(run: Run, rounds: int, channel: int) -> ChannelHistory:
 
 
 def _wanted(victim: Victim, true: int) -> int:
-    """The image's target; of a clean control, its own class."""
+    """The image's target; for a clean control, the image's own class."""
     target = victim.card.target_of(true)
     return true if target is None else target
 
@@ -218,5 +219,5 @@ def _rows(
 
 
 def _pixels(images: Tensor) -> np.ndarray:
-    """float [N, C, H, W] as uint8 [N, H, W, C]; what lies outside [0, 1] is clipped."""
+    """Convert float [N, C, H, W] to uint8 [N, H, W, C]; values outside [0, 1] are clipped."""
     return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

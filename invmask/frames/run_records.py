@@ -1,4 +1,4 @@
-"""What figures for export are drawn from: a run at one round, its victim, and what a reader has picked on the pages."""
+"""The data of figures for export: a run at one round, its victim, and the reader's choices on the pages."""
 
 import re
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ from invmask.runs.work.top_cuts import TopCuts
 from invmask.victims.victim import Victim, load_victim
 
 SAMPLES_PER_CLASS = 1
-"""Test images of each class that stand for all where pictures are shown."""
+"""Number of test images of each class that are shown as pictures."""
 CLEAN_SAMPLE = "clean-"
 _SAMPLE = re.compile(rf"({CLEAN_SAMPLE})?(\d{{1,6}})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Picks:
-    """What a reader has picked on the pages; None where the figure chooses by its own rule.
+    """The reader's choices on the pages; None if the figure shall choose by its own rule.
 
     Attributes:
-        sample: on Flip: `17` is a place among the poisoned samples, `clean-17` one among the clean ones.
-        channel: on Neurons, by name: `layer4.1.conv1:12`.
-        draw: which test images that channel is shown on.
+        sample: the sample on Flip: `17` is an index of the poisoned samples, `clean-17` one of the clean samples.
+        channel: the channel on Neurons, by name: `layer4.1.conv1:12`.
+        draw: number of the draw of test images on which the channel is shown.
     """
 
     sample: str | None = None
@@ -53,12 +53,12 @@ class Picks:
 
 @dataclass(frozen=True)
 class Samples:
-    """Some embedded test images, and what the views say of them.
+    """Some embedded test images, and the views' answers to them.
 
     Attributes:
-        clean, triggered: float32 [N, C, H, W] in [0, 1]; `triggered` is None where they are shown clean.
-        answers: to the triggered images, or to the clean ones.
-        clean_answers: of the original view, float [N, K].
+        clean, triggered: float32 [N, C, H, W] in [0, 1]; `triggered` is None if the images are shown clean.
+        answers: the views' answers to the triggered images, or else to the clean ones.
+        clean_answers: softmax probabilities of the original view for the clean images, float [N, K].
     """
 
     clean: np.ndarray
@@ -68,16 +68,16 @@ class Samples:
 
     @property
     def shown(self) -> np.ndarray:
-        """The images that `answers` is about."""
+        """The images behind `answers`, float32 [N, C, H, W] in [0, 1]."""
         return self.clean if self.triggered is None else self.triggered
 
 
 @dataclass(frozen=True)
 class RunRecords:
-    """A run at one round. What takes forward passes is made when first asked for, and then kept.
+    """A run at one round. Results that need forward passes are computed on first use and then kept.
 
     Attributes:
-        wide: figures in the theme `paper` are laid out for two columns.
+        wide: whether figures in the theme `paper` are laid out for two columns.
     """
 
     frame: Frame
@@ -93,12 +93,12 @@ class RunRecords:
         return load_victim(self.frame.summary.spec.victim, settings.victim_folders(self.run.home))
 
     def wide_in(self, theme: Theme) -> bool:
-        """Whether a figure in this theme is laid out for two columns: on screens there are none."""
+        """Whether a figure in this theme is laid out for two columns; never on screen."""
         return self.wide and theme == "paper"
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the run's defence has to show."""
+        """What the run's defence can show."""
         return self.frame.capabilities
 
     @property
@@ -107,7 +107,7 @@ class RunRecords:
 
     @property
     def target(self) -> int | None:
-        """The target label; None for a clean control, and where each class has its own."""
+        """The target label; None for a clean control, and if each class has its own target."""
         return self.victim.card.target_label
 
     @property
@@ -121,23 +121,23 @@ class RunRecords:
 
     @cached_property
     def cuts(self) -> CutCurves | None:
-        """Curves of hard cuts of this round's masks, as far as the page Tune has had them measured."""
+        """Curves of hard cuts of this round's masks, as far as the page Tune has requested and got them."""
         return read_curves(self.run, self.frame.round)
 
     @cached_property
     def evidence(self) -> VictimEvidence | None:
-        """Evidence about the victim's channels, once the page Neurons has had all of it gathered."""
+        """Evidence about the victim's channels; None until all of it has been gathered for the page Neurons."""
         found = victim_evidence(self.run)
         return found if found is not None and found.complete else None
 
     @cached_property
     def top_cuts(self) -> TopCuts | None:
-        """What cutting the first channels of each ranking does, as far as it has been measured."""
+        """The effect of cutting the first channels of each ranking, as far as measured."""
         return top_cuts(self.run, self.frame.round)
 
     @cached_property
     def channels(self) -> Channels:
-        """What is known of every channel."""
+        """Everything known about every channel."""
         run, number = self.run, self.frame.round
         scores = run_scores(run, number, self.victim).numpy()
         synthesized = synthesized_change(run, number, self.victim)
@@ -147,7 +147,7 @@ class RunRecords:
 
     @cached_property
     def channel(self) -> int:
-        """The channel picked on Neurons; else the highest-scored one.
+        """The channel picked on Neurons, or else the channel with the highest score.
 
         Raises:
             UserError: the network has no such channel.
@@ -164,11 +164,11 @@ class RunRecords:
 
     @cached_property
     def channel_images(self) -> LabelledImages:
-        """The test images that the channel is shown on, drawn as on Neurons."""
+        """The test images on which the channel is shown, drawn as on Neurons."""
         return drawn(self.victim, load_embedded(self.victim.card.dataset, "test").images, self.picks.draw)
 
     def sweep(self, axis: str) -> list[Place]:
-        """The finished runs that differ from this one in a setting (of `AXES`) and in their seeds alone."""
+        """The finished runs that differ from this one only in one setting (an axis of the defence) and in the seed."""
         return finished_along(self.frame.summary, axis, self._all_runs)
 
     @cached_property
@@ -178,18 +178,18 @@ class RunRecords:
 
     @cached_property
     def samples(self) -> Samples:
-        """One test image of every class, triggered where the victim has a trigger."""
+        """One test image of every class, triggered if the victim has a trigger."""
         return self._samples(SAMPLES_PER_CLASS, self.has_trigger)
 
     @cached_property
     def flip_samples(self) -> Samples:
-        """The samples of the page Flip; clean ones where such a one is picked there."""
+        """The samples of the page Flip; clean samples if a clean sample is picked there."""
         clean = (self.picks.sample or "").startswith(CLEAN_SAMPLE)
         return self._samples(self.frame.summary.spec.probe_per_class, self.has_trigger and not clean)
 
     @cached_property
     def picked_sample(self) -> int | None:
-        """The place in `flip_samples` of the one picked there; None where none is.
+        """The index in `flip_samples` of the sample picked on Flip; None if none is picked.
 
         Raises:
             UserError: there is no such sample.
@@ -205,10 +205,10 @@ class RunRecords:
         return int(found[2])
 
     def check_picks(self) -> None:
-        """See that what was picked is there, before any figure is made.
+        """Check that the picked sample and channel exist, before any figure is made.
 
         Raises:
-            UserError: it is not.
+            UserError: one of them does not exist.
         """
         _ = self.picked_sample
         if self.picks.channel is not None:
@@ -236,10 +236,10 @@ class RunRecords:
 def read_records(
     run: Run, round_taken: int | None = None, picks: Picks | None = None, wide: bool = False
 ) -> RunRecords:
-    """A run at a round, the latest if None; `wide`: its figures are for two columns of a paper.
+    """Read a run at a round (None: the latest). `wide` lays its figures out for two columns of a paper.
 
     Raises:
-        UserError: no such round, no round yet, a damaged run, or a victim that is another one by now.
+        UserError: no such round, no round yet, the run is damaged, or the victim has been replaced.
     """
     check_victim(run)
     committed = run.committed()

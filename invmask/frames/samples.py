@@ -1,4 +1,4 @@
-"""Figures of pictures: what the trigger does, what the defence synthesizes, and what the views say of one sample."""
+"""Figures with pictures: the trigger, the defence's synthesized triggers, and the views' answers to one sample."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ SHOWN = 6
 
 
 def trigger_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The same test images clean and triggered, and what the victim answers."""
+    """The same test images clean and triggered, with the victim's answers."""
     found = records.samples
     triggered = found.triggered is not None
     return trigger_pictures(
@@ -41,10 +41,13 @@ def trigger_pictures(
     theme: Theme,
     wide: bool = False,
 ) -> go.Figure:
-    """Images clean and triggered, uint8 [H, W, C], and what the victim answers to each, [N, K] in [0, 1].
+    """Images clean and triggered, with the victim's answers.
 
     Args:
-        triggered, triggered_answers: None for a clean control.
+        clean, triggered: images, uint8 [H, W, C]; `triggered` is None for a clean control.
+        labels: the true classes.
+        clean_answers, triggered_answers: softmax probabilities [N, K] in [0, 1]; the second is None for a clean
+            control.
     """
     rows = []
     for place, pixels in enumerate(clean):
@@ -58,7 +61,7 @@ def trigger_pictures(
 
 
 def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """The round's example perturbations, amplified, and what the views answer to the perturbed images."""
+    """The round's example perturbations, amplified, and the views' answers to the perturbed images."""
     found, classes = records.examples, records.classes
     tiles = trigger_tiles(found.clean, found.perturbations)
     rows = []
@@ -73,7 +76,7 @@ def synthesized_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 
 def flip_figure(records: RunRecords, theme: Theme) -> go.Figure:
-    """Samples of the page Flip with the views' answers: the one picked, then the classes by turns."""
+    """Samples of the page Flip with the views' answers: the picked sample, then one class after the other."""
     found = records.flip_samples
     first = flip_sample(records)
     places = [first, *(place for place in by_turns(found.answers.labels.tolist()) if place != first)][:SHOWN]
@@ -98,7 +101,7 @@ def flip_pictures(
     """Images, uint8 [H, W, C], with the views' answers to them.
 
     Args:
-        places: of the images in `answers`.
+        places: the images' indices in `answers`.
     """
     labels, fates = answers.labels.tolist(), answers.fates(answers.defended)
     rows = []
@@ -125,7 +128,7 @@ def probabilities_figure(records: RunRecords, theme: Theme) -> go.Figure:
 
 
 def flip_sample(records: RunRecords) -> int:
-    """The sample picked; else the first that the view to take away recovers; where it recovers none, the first."""
+    """The picked sample; else the first sample recovered by the view without the backdoor; else the first sample."""
     if records.picked_sample is not None:
         return records.picked_sample
     answers = records.flip_samples.answers
@@ -146,7 +149,7 @@ def which_sample(records: RunRecords) -> str:
 
 
 def by_turns(labels: Sequence[int]) -> list[int]:
-    """All places with the classes by turns: the first of each class, then the second of each, and so on."""
+    """All indices in rotation over the classes: the first of each class, then the second of each, and so on."""
     seen: dict[int, int] = {}
     rank = []
     for place, label in enumerate(labels):
@@ -161,5 +164,5 @@ def _answer(probabilities: np.ndarray, classes: Sequence[str]) -> str:
 
 
 def _pixels(image: np.ndarray) -> np.ndarray:
-    """float [C, H, W] in [0, 1] as uint8 [H, W, C]."""
+    """Convert float [C, H, W] in [0, 1] to uint8 [H, W, C]."""
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
