@@ -1,14 +1,14 @@
 """Start: what a backdoor is, on a real victim. The same pictures clean and triggered, and what the model says."""
 
-import numpy as np
 import streamlit as st
 
 from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.frames.samples import trigger_pictures
-from invmask.ui.parts.samples import Answer, Kind, Picture, Sample, amplified, sample_grid
+from invmask.ui.parts.samples import sample_grid
 from invmask.ui.parts.save_figure import save_pictures
 from invmask.ui.shell import address, cache, model_answers, widgets
 from invmask.ui.shell.names import count, target_title
+from invmask.ui.start import examples, steps
 from invmask.victims.victim import VictimCard
 
 SAMPLES = 6
@@ -16,46 +16,13 @@ SIDE = 92
 ANY = "any"
 
 
-def _kind(answer: int, true: int, target: int | None) -> Kind:
-    return "true" if answer == true else "target" if answer == target else "other"
-
-
-def _answer(probabilities: np.ndarray, true: int, card: VictimCard) -> tuple[Answer]:
-    """The model's answer from its K class probabilities in [0, 1]."""
-    best = int(probabilities.argmax())
-    title = card.dataset_info.classes[best]
-    return (Answer(title, float(probabilities[best]), _kind(best, true, card.target_of(true))),)
-
-
-def _samples(card: VictimCard, found: model_answers.CleanAndTriggered) -> list[Sample]:
-    classes, labels = card.dataset_info.classes, found.labels
-    clean_only = found.triggered is None
-    if found.triggered is None or found.triggered_probabilities is None:
-        pictures = [
-            (Picture(pixels, answers=_answer(said, int(true), card)),)
-            for pixels, said, true in zip(found.clean, found.clean_probabilities, labels, strict=True)
-        ]
-    else:
-        difference = (found.triggered.astype(np.float32) - found.clean.astype(np.float32)).transpose(0, 3, 1, 2) / 255
-        visible, factor = amplified(difference, signed=False)
-        pictures = [
-            (
-                Picture(found.clean[i], "clean", _answer(found.clean_probabilities[i], int(true), card)),
-                Picture(found.triggered[i], "triggered", _answer(found.triggered_probabilities[i], int(true), card)),
-                Picture(visible[i], f"difference ×{factor:.1f}"),
-            )
-            for i, true in enumerate(labels)
-        ]
-    prefix = "" if clean_only else "true class: "
-    return [Sample(prefix + classes[true], row) for true, row in zip(labels, pictures, strict=True)]
-
-
 def _introduce(card: VictimCard) -> None:
     attack, target = card.make_attack(), target_title(card)
     if attack is None or target is None:
         st.title("A control without a backdoor")
         st.write(
-            "This network was trained on clean images alone. There is no trigger, so ASR and RA do not exist for it."
+            "This network, the *victim*, was trained on clean images alone. There is no trigger, so ASR and RA do not "
+            "exist for it."
         )
         return
     st.title("A backdoor, on a real victim")
@@ -69,8 +36,8 @@ def _introduce(card: VictimCard) -> None:
     else:
         done = f"put a trigger on {share} of the training images and labelled them **{target}**"
     st.write(
-        f"Whoever trained this network {done}. On clean images it answers well. Where it sees the trigger, it answers "
-        f"{answer}. {attack.title}: {explanation}"
+        f"Whoever trained this network, the *victim*, {done}. On clean images it answers well. Where it sees the "
+        f"trigger, it answers {answer}. {attack.title}: {explanation}"
     )
 
 
@@ -115,11 +82,13 @@ def _page() -> None:
     if card is None:
         return
     _introduce(card)
+    steps.show(card)
     widgets.card_measures(card)
     true_class, seed = _controls(card)
     places = model_answers.draw(card, true_class, seed, SAMPLES)
     found = model_answers.clean_and_triggered(card.name, cache.victim_stamp(card.name), places)
-    sample_grid(_samples(card, found), SIDE)
+    found = found.take(examples.right_first(found, card.target_label))
+    sample_grid(examples.samples(card, found), SIDE)
     save_pictures(
         "start-trigger",
         lambda: trigger_pictures(
@@ -134,13 +103,8 @@ def _page() -> None:
     )
     st.caption(
         f"{len(places)} of {count(len(cache.test_images(card.dataset)))} embedded test images, drawn at random "
-        f"(draw {seed}), each with the model's answer and its probability."
-    )
-    task = "see what a mask does where there is no backdoor" if found.triggered is None else "cut the backdoor out"
-    st.page_link(
-        "pages/defend.py",
-        label=f"Go on to Defend: {task}",
-        icon=":material/arrow_forward:",
+        f"(draw {seed}), each with the model's answer and its probability. Those that it answers right "
+        f"{'' if found.triggered is None else 'without the trigger, and wrong with it, '}come first."
     )
 
 

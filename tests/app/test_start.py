@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from invmask import settings
@@ -46,6 +47,29 @@ def test_the_numbers_are_those_of_the_card():
     assert captions.count("n\u00a0=\u00a09,000") == 2
 
 
+def _pair(clean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return clean, make_attack("badnets").apply(clean)
+
+
+def test_the_first_example_shows_the_backdoor_and_the_trigger_is_shown_enlarged(monkeypatch):
+    monkeypatch.setattr(settings, "victim_folders", lambda *_: [settings.ASSETS / "victims"])
+    for draw in range(3):
+        html = grid(visit(victim="cifar10-preactresnet18w16-badnets", draw=str(draw)))
+        first = html.split("<figcaption>")[1]
+        true, (clean, _), (triggered, _) = first.split("<")[0].removeprefix("true class: "), *answers(first)[:2]
+        assert (clean, triggered) == (true, "airplane")
+        assert "trigger, enlarged" in first
+    blended = grid(visit(victim="cifar10-preactresnet18w16-blended"))
+    assert "difference ×" in blended
+    assert "enlarged" not in blended
+
+
+def test_three_steps_say_what_to_do_and_lead_on():
+    app = visit(victim=VICTIM)
+    steps = [text.value.split("  \n")[0] for text in app.markdown if text.value.startswith("**")]
+    assert steps[:3] == ["**1 See**", "**2 Defend**", "**3 Flip**"]
+
+
 def test_every_picture_has_the_victims_own_answer(tiny_victims):
     app = visit(victim=VICTIM, draw="3")
     html = grid(app)
@@ -55,8 +79,11 @@ def test_every_picture_has_the_victims_own_answer(tiny_victims):
 
     images = load_embedded("cifar10", "test").images
     places = np.random.default_rng(3).choice(np.flatnonzero(images.labels != 0), 6, replace=False)
-    assert titles == [CIFAR10.classes[label] for label in images.labels[places]]
     model = load_victim(VICTIM, [tiny_victims]).model
+    said = [model(these).argmax(1).numpy() for these in _pair(images.take(places).tensor())]
+    # Those that the backdoor is seen on come first.
+    places = places[np.argsort((said[0] != images.labels[places]) | (said[1] != 0), kind="stable")]
+    assert titles == [CIFAR10.classes[label] for label in images.labels[places]]
     clean = images.take(places).tensor()
     expected = []
     for pair in zip(model(clean).softmax(1), model(make_attack("badnets").apply(clean)).softmax(1), strict=True):

@@ -43,6 +43,16 @@ class CleanAndTriggered:
     triggered: np.ndarray | None
     triggered_probabilities: np.ndarray | None
 
+    def take(self, places: list[int]) -> "CleanAndTriggered":
+        """The images at `places`, in that order."""
+        return CleanAndTriggered(
+            self.clean[places],
+            self.labels[places],
+            self.clean_probabilities[places],
+            None if self.triggered is None else self.triggered[places],
+            None if self.triggered_probabilities is None else self.triggered_probabilities[places],
+        )
+
 
 @dataclass(frozen=True)
 class FlipAnswers:
