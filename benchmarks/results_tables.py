@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     heldout,
@@ -166,8 +167,21 @@ def held_out_table() -> str:
     machines = "; ".join(sorted({case["machine"] for case in cases}))
     head = (
         "In per cent, mean ± standard deviation over seeds, on the embedded test images that no choice was made on "
-        f"(`benchmarks/split.py`); {machines}; SPC {heldout.SPC}. Looks at this set so far: {len(looks)}, the last on "
-        f"{looks[-1]['date'].partition(' ')[0]}. Raw results: `benchmarks/results/heldout`, made by "
+        f"(`benchmarks/split.py`); {machines}; SPC {heldout.SPC}. Raw results: `benchmarks/results/heldout`, made by "
         "`python -m benchmarks.heldout`."
     )
-    return f"{head}\n\n{heldout_table.table(cases)}"
+    return f"{head}\n\n{heldout_table.table(cases)}\n\n{looks_table(looks)}"
+
+
+def looks_table(looks: Sequence[dict[str, Any]]) -> str:
+    """Every look at the held-out set, the first one first: so a reader sees what was chosen after an earlier one."""
+    count = len(looks)
+    intro = f"Looks at this set so far: {count}. What was asked for held in so many cases."
+    if count > 1:
+        intro += f" `default` was changed between them. The tables above are of look {count}."
+    titles = ["asked for", *(f"look {place}, {look['date'].partition(' ')[0]}" for place, look in enumerate(looks, 1))]
+    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
+    for asked in zip(*(look["asked_for"] for look in looks), strict=True):
+        cells = [asked[0]["what"], *(f"{of['held']} of {of['cases']}" for of in asked)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return f"{intro}\n\n" + "\n".join(lines)

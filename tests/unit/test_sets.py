@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmarks import heldout, heldout_table, sets, signs, split, unlike
+from benchmarks import heldout, heldout_table, results_tables, sets, signs, split, unlike
 from benchmarks.sets import HELD_OUT, SETS, TUNED_ON, VALIDATION, Network, Victim, twins_of
 from benchmarks.triggers import TRIGGERS, WHITE_SQUARE
 from invmask import settings
@@ -358,3 +358,16 @@ def test_a_victim_is_trained_once_kept_in_half_precision_and_given_to_every_home
     assert {of.dtype for of in load_file(given / f"{victim.name}.safetensors").values()} == {torch.float16, torch.int64}
     measured = sets.measure(found.model, images, found.card.make_attack(), found.card.targets)
     assert (found.card.acc, found.card.asr, found.card.ra) == (measured.acc, measured.asr, measured.ra)
+
+
+def test_every_look_at_the_held_out_set_is_told_of() -> None:
+    asked = [{"what": "pruned ASR under 10 %", "held": 25, "cases": 33}, {"what": "kept", "held": 18, "cases": 18}]
+    first = {"date": "2026-11-30 11:19 UTC", "asked_for": asked}
+    once = results_tables.looks_table([first])
+    assert "Looks at this set so far: 1." in once
+    assert "changed" not in once
+    second = {"date": "2026-12-01 08:00 UTC", "asked_for": [{**asked[0], "held": 30}, asked[1]]}
+    twice = results_tables.looks_table([first, second])
+    assert "`default` was changed between them. The tables above are of look 2." in twice
+    assert "| pruned ASR under 10 % | 25 of 33 | 30 of 33 |" in twice.splitlines()
+    assert "| asked for | look 1, 2026-11-30 | look 2, 2026-12-01 |" in twice.splitlines()
