@@ -1,4 +1,4 @@
-"""Step, Run, Pause, Stop, Reset: what each does, and when it makes sense."""
+"""The buttons Step, Run, Pause, Stop and Reset: what each does, and when it is enabled."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _PROBLEM, _MOVED = "defend/problem", "defend/moved"
 
 
 def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
-    """The five buttons in a row; those that would do nothing are grey."""
+    """Draw the five buttons in a row; buttons that would do nothing are disabled."""
     state = summary.state if summary else None
     under_way = state in UNDER_WAY
     may_go = not under_way and state is not RunState.FINISHED and (summary is not None or draft.config is not None)
@@ -60,13 +60,13 @@ def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
 
 
 def show_problem() -> None:
-    """One sentence about the last button, if it could not do its work."""
+    """Show one sentence about the last button if its action failed."""
     if (problem := st.session_state.pop(_PROBLEM, None)) is not None:
         st.error(problem)
 
 
 def take_moved() -> bool:
-    """Whether a button went to another run since this was last asked: the whole page has to follow."""
+    """Whether a button has switched to another run since the last call; then the whole page has to be redrawn."""
     return bool(st.session_state.pop(_MOVED, False))
 
 

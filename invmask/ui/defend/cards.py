@@ -1,4 +1,4 @@
-"""Cards, one a view: ACC, ASR and RA large, the change since the original small."""
+"""Cards, one per view: ACC, ASR and RA in large type, the change from the original in small type."""
 
 import html
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _SMALL = "Small numbers: the change since the original, in percentage points."
 
 
 def views_help(views: Sequence[View]) -> str:
-    """What is to be seen in the cards of these views."""
+    """Help text for the cards of these views."""
     good = f"A good defence keeps the {views[1]} view's ACC high while its ASR falls and its RA rises"
     if View.INVERSE not in views:
         return f"The network as it came, and with the weights that the defence has changed. {good}. {_SMALL}"
@@ -34,10 +34,10 @@ RESULT_HELP = (
 
 
 def show_cards(views: Views, note: str = "") -> None:
-    """The views side by side, on the run's probe of the test images.
+    """Draw the views side by side, with measures on the run's probe of the test images.
 
     Args:
-        note: a further sentence below them.
+        note: a further sentence below the cards.
     """
     shown = views.present()
     cards = "".join(_card(view, measures, views.original) for view, measures in shown.items())
@@ -46,7 +46,7 @@ def show_cards(views: Views, note: str = "") -> None:
 
 
 def probe_words(original: Measures) -> str:
-    """What the cards' numbers are shares of."""
+    """The images behind the cards' numbers, in words."""
     clean = f"ACC over {count(original.n_clean)} probe images of the test set"
     if original.asr is None:
         return f"{clean}. This victim has no backdoor, so there is no ASR and no RA."
@@ -59,13 +59,13 @@ def probe_words(original: Measures) -> str:
 
 
 def show_result(result: RunResult) -> None:
-    """The views at the end, on all embedded test images."""
+    """Draw the views at the end of the run, with measures on all embedded test images."""
     st.subheader("The result, on all embedded test images", anchor=False, help=RESULT_HELP)
     show_table(result.views)
 
 
 def show_table(views: Views) -> None:
-    """The views as a small table, with n below: where three cards have no room."""
+    """Draw the views as a small table, with n below, for places without room for three cards."""
     rows = "".join(
         f'<tr><th style="color:{view_hex(view)}">{VIEW_TITLES[view]}</th>'
         + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))

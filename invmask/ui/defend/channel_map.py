@@ -1,7 +1,7 @@
-"""Clicks on Defend's map of all channels: each opens a channel's page on Neurons.
+"""Clicks on Defend's map of all channels; each opens a channel's page on Neurons.
 
-Streamlit tells of a click on a chart only as long as the chart is the one drawn last, and this one is drawn anew with
-every round; of heatmaps it tells nothing at all. So a part of its own listens, which stays while charts come and go.
+Streamlit reports a click only if the chart has not been redrawn since, and this chart is redrawn with every round. It
+reports no clicks on heatmaps at all. So a separate component listens for clicks; it stays while charts are redrawn.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _KEY, _OPEN = "defend-map-clicks", "defend/open-channel"
 
 
 def listen(layers: Sequence[MaskedLayer]) -> None:
-    """Hear clicks on the chart under the key `CHART`, which shows these layers. It takes a little room of its own."""
+    """Listen for clicks on the chart with the key `CHART`, which shows these layers. Takes a little room."""
 
     def clicked() -> None:
         place = st.session_state[_KEY]["clicked"]
@@ -37,7 +37,7 @@ def listen(layers: Sequence[MaskedLayer]) -> None:
 
 
 def go_to_opened() -> None:
-    """Leave for Neurons where a channel was opened: a callback cannot switch pages itself."""
+    """Switch to Neurons if a channel was opened; a callback cannot switch pages itself."""
     if st.session_state.pop(_OPEN, False):
         st.switch_page("pages/neurons.py")
 

@@ -1,4 +1,4 @@
-"""What the Defend page shows of a run at one round, drawn once for all who look at it."""
+"""What the page Defend shows of a run at one round, computed once for all readers."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,12 @@ from invmask.ui.shell import cache, shared_results
 
 
 def read_frame(run_id: str, asked: int | None) -> Frame | None:
-    """The run at round `asked` (the latest if None, or if it has not come so far); None before it was taken up.
+    """Read the run at round `asked`; None before work on the run began.
+
+    The latest round is read if `asked` is None or has not been reached.
 
     Raises:
-        UserError: no such run, or a damaged one.
+        UserError: no such run, or it is damaged.
     """
     return frames.read_frame(cache.store().run(run_id), asked)
 
@@ -29,10 +31,10 @@ class Gallery:
     """Examples of one round.
 
     Attributes:
-        true_labels: the images' classes, int64 [E].
-        probabilities: answers of the views to the perturbed images, float [V, E, K]; None where the round made no
-            perturbation, and the tiles show none.
-        views: which views these are.
+        true_labels: the images' true classes, int64 [E].
+        probabilities: softmax probabilities of the views for the perturbed images, float [V, E, K]; None if the round
+            made no perturbation, and then the tiles show none.
+        views: the names of the V views.
     """
 
     tiles: TriggerTiles
@@ -51,7 +53,7 @@ def _curve_key(frame: Frame, *how: str) -> tuple[object, ...]:
 
 @shared_results.shared(key=_round_key)
 def gallery(frame: Frame, dataset: str) -> Gallery:
-    """The examples of the frame's round; in a phase that makes none, the same images without a perturbation."""
+    """The examples of the frame's round; if the round made none, the same images without a perturbation."""
     found = frames.examples(frame, dataset)
     return Gallery(
         trigger_tiles(found.clean, found.perturbations), found.images.labels, found.probabilities, found.views
@@ -60,7 +62,7 @@ def gallery(frame: Frame, dataset: str) -> Gallery:
 
 @shared_results.shared(key=_round_key)
 def search_cards(frame: Frame, classes: tuple[str, ...]) -> Cards | None:
-    """What the search had found by the frame's round; None where there was none."""
+    """The cards of the search at the frame's round; None if there was no search."""
     return candidates.search_cards(frame, classes)
 
 

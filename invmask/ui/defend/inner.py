@@ -1,4 +1,4 @@
-"""How well the perturbations of one round do, in one line."""
+"""How well the perturbations of one round work, in one line."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ INNER_HELP = (
 
 
 def show_shares(inner: Synthesis | None) -> None:
-    """The three shares, each with what it is a share of."""
+    """Draw the three shares, each with the images that it is a share of."""
     flipped = round(inner.flipped * inner.samples) if inner else 0
     of_images = f"of {inner.samples:,} clean images flipped" if inner else "of the clean images flipped"
     of_flipped = f"of those {flipped:,}" if inner else "of those"

@@ -1,4 +1,4 @@
-"""What the page says before there is a run to look at."""
+"""The text of the page before a run is chosen."""
 
 import streamlit as st
 
@@ -7,11 +7,12 @@ from invmask.ui.defend.controls import Draft
 
 
 def show_intro(begun: bool, draft: Draft | None, defense: Entry) -> None:
-    """What to press, and what will happen then; or what to change before anything can be pressed.
+    """Explain which button to press and what it does, or what to change before a run can begin.
 
     Args:
-        draft: of the run that would begin; None where there is one, whose state says what to press.
-        defense: of that run.
+        begun: whether a run has begun.
+        draft: the settings of the run that would begin; None if a run exists, whose state says which button to press.
+        defense: the defence of that run.
     """
     if begun:
         st.info(

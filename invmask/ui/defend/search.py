@@ -1,4 +1,4 @@
-"""Which label, and which trigger: a card a label with the smallest synthesized trigger that the search has found."""
+"""The search for label and trigger: one card per label with the smallest synthesized trigger found so far."""
 
 import html
 
@@ -22,7 +22,7 @@ def show_search(found: Cards, going_on: bool) -> None:
     """Draw the cards; they take the same space in every round.
 
     Args:
-        going_on: whether a round of the search is shown, not one after it.
+        going_on: whether the shown round belongs to the search, rather than to a later stage.
     """
     st.subheader(TITLE, anchor=False, help=SEARCH_HELP)
     theme = current_theme()
@@ -44,7 +44,7 @@ def search_words(found: Cards, going_on: bool) -> tuple[str, str]:
 
 
 def reading_words(found: Cards) -> str:
-    """How the cards are to be read."""
+    """How to read the cards."""
     return (
         f"One card a label, with the smallest synthesized trigger found for it: a {found.family.title}. "
         f"The bar is its size: {found.family.measure}; a full bar is {found.full:,.4g}{unit_words(found.family)}. "

@@ -1,4 +1,4 @@
-"""One line about where a run is, what happens next, and a bar for its stages."""
+"""One line about the state of a run and what happens next, and a bar of its stages."""
 
 import html
 import math
@@ -13,11 +13,11 @@ from invmask.ui.shell import cache
 
 UNDER_WAY = frozenset({RunState.WAITING, RunState.RUNNING})
 RECENT = 5
-"""Rounds that the pace of a run is taken from: few, for it changes with what else the machine has to do."""
+"""Number of rounds from which the pace is computed; few, because it changes with the load of the machine."""
 
 
 def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
-    """Draw the line and the bar. Takes the same height whatever the run does."""
+    """Draw the line and the bar. They have the same height in every state of the run."""
     most = most_rounds(summary.spec, entries)
     first, second = state_words(summary, entries, most, classes, _others_under_way(summary))
     pace = pace_words(summary, entries, most)
@@ -32,10 +32,11 @@ def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Se
 def state_words(
     summary: RunSummary, entries: tuple[RoundEntry, ...], most: int, classes: Sequence[str], others: bool = False
 ) -> tuple[str, str]:
-    """What is said of a run: where it is, and what happens next (or why nothing does).
+    """Two sentences about a run: its state, and what happens next (or why nothing does).
 
     Args:
-        others: whether other runs are under way, so that this one may have to wait for its turn.
+        most: the maximum number of rounds of the run.
+        others: whether other runs are under way, so that this run may have to wait.
     """
     taken = len(entries)
     defense = summary.spec.entry
@@ -47,7 +48,7 @@ def state_words(
         case RunState.NEW:
             return f"Not begun, at most {most:,} rounds", "Step takes one round, Run goes on to the end."
         case RunState.WAITING:
-            # On a slow machine it takes a while from one unit of work to the next.
+            # On a slow machine there is a pause between two units of work.
             why = "between two rounds" if taken and not others else "waiting for a worker"
             return f"{place} · {why}", f"Next: {coming}"
         case RunState.RUNNING if taken >= most:
@@ -84,10 +85,10 @@ def _sentence(text: str | None) -> str:
 
 
 def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> str:
-    """How long rounds take, and how long it goes on at most; nothing where nobody knows yet.
+    """How long a round takes, and how long the run takes at most from now on; empty if it is not known yet.
 
     Args:
-        most: rounds that the run can come to.
+        most: the maximum number of rounds of the run.
     """
     if summary.state in (RunState.NEW, RunState.WAITING, RunState.FAILED):
         return ""
@@ -99,7 +100,7 @@ def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) 
     if seconds is None:
         return ""
     words = f"{_seconds(seconds)} a round"
-    # How long rounds of a later stage will take, nobody knows yet.
+    # The duration of rounds in a later stage is not known yet.
     left = max(0, summary.spec.config.rounds(summary.stage) - len(here))
     if summary.state is not RunState.RUNNING or not left:
         return words
@@ -108,16 +109,16 @@ def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) 
 
 
 def recent_seconds(seconds: Sequence[float]) -> float | None:
-    """How long a round takes at present: the median of the last `RECENT`, in seconds; None of none.
+    """The present duration of a round in seconds: the median of the last `RECENT` rounds; None without rounds.
 
     Args:
-        seconds: of the rounds so far, of one stage: those of another take much less or more.
+        seconds: durations of one stage's rounds so far; rounds of another stage may differ much.
     """
     return median(seconds[-RECENT:]) if seconds else None
 
 
 def mean_seconds(seconds: Sequence[float]) -> float | None:
-    """How long a round took on average, in seconds; None of none."""
+    """The mean duration of a round in seconds; None without rounds."""
     return fmean(seconds) if seconds else None
 
 

@@ -1,4 +1,4 @@
-"""The slider that goes back through every recorded round; which one is shown is in the page address."""
+"""The slider that goes back through all recorded rounds. The shown round is in the page address."""
 
 import streamlit as st
 
@@ -22,10 +22,10 @@ def asked_round() -> int | None:
 
 
 def go_to_round(number: int | None, ceiling: tuple[str, int] | None = None) -> None:
-    """Show that round, or follow the latest if None; best called in a callback.
+    """Show a round (None: follow the latest); best called in a callback.
 
     Args:
-        ceiling: the run, and the last round that the slider reaches from now on.
+        ceiling: the run, and the last round on the slider from now on.
     """
     address.choose(_CHOICE, None if number is None else str(number))
     st.session_state[_TURN] = _turn() + 1
@@ -36,16 +36,17 @@ def go_to_round(number: int | None, ceiling: tuple[str, int] | None = None) -> N
 def show_timeline(frame: Frame) -> None:
     """Draw slider, arrows and switch.
 
-    A browser reports with every poll where sliders and switches stand, and on a busy machine those that are gone by
-    then, too; Streamlit takes that for a change. A slider whose range changes lets go of the thumb. So nothing but
-    the reader's hand moves one: the slider rests while a run under way is followed and keeps its range while the
-    reader scrubs; whatever else changes the round makes new ones, and of others than those drawn last nothing is heard.
+    With every poll the browser reports the positions of sliders and switches, on a busy machine also of widgets that no
+    longer exist, and Streamlit treats this as a change. And a slider whose range changes drops the reader's drag. So
+    only the reader may move a widget. The slider is fixed while the reader follows a run under way, and keeps its range
+    while the reader drags it. Any other change of the round creates new widgets, and only the widgets drawn last are
+    heard.
     """
     following = frame.shown is None
     ceiling = frame.last if following else max(frame.round, min(frame.last, _ceiling(frame)))
     at_rest = frame.last == 0 or (following and frame.summary.state in UNDER_WAY)
     here = (frame.run.id, frame.last)
-    # It stays in sight while the page scrolls: what it changes is further down.
+    # It stays visible while the page scrolls, because the content that it changes is further down.
     st.html(_STYLE.replace("PAGE", str(st.get_option(f"theme.{current_theme()}.backgroundColor") or "Canvas")))
     with st.container(key="defend-timeline"):
         slider, arrows, switch = st.columns([2.8, 0.95, 1.15], vertical_alignment="center", gap="small")

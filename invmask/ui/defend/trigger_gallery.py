@@ -1,4 +1,4 @@
-"""Synthesized triggers as small multiples: clean image, perturbation, sum, and what the views answer."""
+"""Synthesized triggers as small multiples: clean image, perturbation, sum, and the views' answers."""
 
 import html
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ SIDE = 64
 
 
 def show_gallery(gallery: Gallery, classes: Sequence[str]) -> None:
-    """Draw the examples; the same space is taken whether or not the round made perturbations."""
+    """Draw the examples. They take the same space whether or not the round made perturbations."""
     cells = "".join(_example(gallery, place, classes) for place in range(len(gallery.true_labels)))
-    # Above: in the first phase the cards are empty, and this says why.
+    # Above the cards, because they are empty in the first phase, and this says why.
     st.caption(gallery_words(gallery))
     st.html(f'{_STYLE}<div class="dv-gallery">{cells}</div>')
 
 
 def gallery_words(gallery: Gallery) -> str:
-    """How the pictures are to be read."""
+    """How to read the pictures."""
     if gallery.probabilities is None:
         return "No perturbations in this round: they begin with a later stage."
     largest = 255 * float(gallery.tiles.largest.max())

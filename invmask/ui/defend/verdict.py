@@ -1,4 +1,4 @@
-"""The verdict of the search, on a scale from no backdoor to surely one."""
+"""The verdict of the search, on a scale of the probability of a backdoor."""
 
 import html
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from invmask.ui.shell.theme import current_theme
 
 TITLE = "The verdict"
 ROOM = 0.15
-"""Of the scale, for a word to have room below its zone."""
+"""Smallest share of the scale at which a zone has room for its word."""
 _SHORT = {NO_SIGN: "no sign", UNDECIDED: "undecided", LIKELY: "likely"}
 
 
 def show_verdict(verdict: Verdict, classes: Sequence[str]) -> None:
-    """Draw it: the sentence, and the probability between the bounds of what the words mean."""
+    """Draw the sentence, and the probability on a scale with the bounds of the three words."""
     known, theme = regression(), current_theme()
     about = f"From the lead that the search found, on clean images alone. {reliability(known)}"
     st.subheader(TITLE, anchor=False, help=about)

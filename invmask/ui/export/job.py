@@ -1,4 +1,4 @@
-"""One export on the page: making it in the background, how far it is, and what can be downloaded."""
+"""One export on the page: its button, its progress in the background, and its downloads."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ _SIZES = ("bytes", "kB", "MB", "GB")
 
 
 def make_button(label: str, run: Run, request: Request, disabled: bool = False, help: str | None = None) -> None:  # noqa: A002
-    """A button that starts the export, or shows it again where it was made before."""
+    """A button that starts the export, or shows it again if it was made before."""
     st.button(
         label,
         key=f"export/make/{request.kind}",
@@ -31,10 +31,10 @@ def make_button(label: str, run: Run, request: Request, disabled: bool = False, 
 
 
 def show_job(run: Run, kind: Kind, words: Callable[[Request], str]) -> None:
-    """The latest export of this kind of this run, whoever asked for it; nothing where there is none.
+    """Draw the run's latest export of this kind, from any reader; nothing if there is none.
 
     Args:
-        words: what it is made of, in a few words.
+        words: describes a request in a few words.
     """
     problem = st.session_state.pop(f"{_PROBLEM}/{kind}", None)
     if problem:
@@ -61,7 +61,7 @@ def _draw(run: Run, kind: Kind, words: Callable[[Request], str], working: bool) 
         st.rerun()
     with st.container(border=True, key=f"export-job-{kind}"):
         if status.state == "waiting":
-            # After a restart of the dashboard nobody else has the queue go on.
+            # After a restart of the dashboard, only this call continues the queue.
             jobs.tend(run)
             st.progress(0.0, text=_waiting(jobs.place(run, request)))
         elif status.state == "working":
@@ -74,7 +74,7 @@ def _draw(run: Run, kind: Kind, words: Callable[[Request], str], working: bool) 
 
 
 def _waiting(place: int | None) -> str:
-    """`2nd in the queue: exports are made one after the other`; nobody is there to wait for where it is the first."""
+    """`2nd in the queue: exports are made one after the other`; the first job does not wait for others."""
     if place is None or place == 1:
         return STARTING
     return f"{ordinal(place)} in the queue: exports are made one after the other"

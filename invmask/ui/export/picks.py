@@ -1,4 +1,4 @@
-"""Which sample of Flip and which channel of Neurons the figures show: what was picked there, or is chosen here."""
+"""The sample of Flip and the channel of Neurons that figures show: picked on those pages, or chosen here."""
 
 import streamlit as st
 
@@ -13,20 +13,20 @@ _SAMPLE, _CHANNEL, _DRAW = "sample", "channel", "draw"
 
 
 def keep_sample(place: int | None, clean: bool) -> None:
-    """Tell Export which sample is picked on Flip; where none is (None), the one before stays."""
+    """Tell Export which sample is picked on Flip; None keeps the previous one."""
     if place is not None:
         address.choose(_SAMPLE, f"{CLEAN_SAMPLE if clean else ''}{place}", PAGE)
 
 
 def keep_channel(channel: str | None, draw: int) -> None:
-    """Tell Export which channel's page is open on Neurons, and which images it shows; on the overview, None."""
+    """Tell Export which channel's page is open on Neurons (None: the overview), and which images it shows."""
     if channel is not None:
         address.choose(_CHANNEL, channel, PAGE)
         address.choose(_DRAW, str(draw) if draw else None, PAGE)
 
 
 def choose_picks(run: Run) -> Picks:
-    """Two boxes; what they say is in the address."""
+    """Draw two select boxes, whose values are in the address; returns the choices."""
     left, right = st.columns(2)
     with left:
         sample = _box(

@@ -1,4 +1,4 @@
-"""The three things that the page Export makes: an archive of figures, a report, and the repaired model."""
+"""The three sections of the page Export: an archive of figures, a report, and the repaired model."""
 
 from dataclasses import asdict
 
@@ -30,7 +30,7 @@ NEEDS_BROWSER = (
 )
 
 
-# For seconds alone: a run gets more figures while cuts are measured, evidence is gathered, and other runs end.
+# Cached for seconds only: a run gets more figures as cuts are measured, evidence is gathered and other runs end.
 @st.cache_data(ttl=5, max_entries=64, show_spinner=False)
 def _figures(run: str, round_taken: int, stamp: int) -> list[tuple[str, str]]:  # noqa: ARG001  (of the victim)
     """Name and page of every figure that the run has."""
@@ -38,7 +38,7 @@ def _figures(run: str, round_taken: int, stamp: int) -> list[tuple[str, str]]:  
 
 
 def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
-    """Choose figures and formats, and have them packed; returns what they show of Flip and Neurons."""
+    """Choose figures and formats, and start the archive; returns the choices on Flip and Neurons."""
     st.subheader("Figures", anchor=False, help="For print: white ground, letters of 7 points or more, PNG at 300 dpi.")
     found = _figures(run.id, round_taken, victim_stamp)
     _all_or_none("All pages", "", [name for name, _ in found])
@@ -97,9 +97,9 @@ def figures(run: Run, round_taken: int, victim_stamp: int) -> Picks:
 
 
 def _left_half(pages: list[str]) -> list[str]:
-    """Of each figure's page, those that stand in the left column: the first few, so that both are about as high.
+    """The pages in the left column: the first few pages, so that both columns are about equally high.
 
-    In a narrow window the right column follows below the left one, and the pages are in their order all the same.
+    `pages` has the page of each figure. In a narrow window the right column follows below, so the order is kept.
     """
     names = list(dict.fromkeys(pages))
     heights = {name: 1 + pages.count(name) for name in names}
@@ -114,9 +114,9 @@ def _tick(name: str) -> str:
 
 
 def _all_or_none(title: str, page: str, names: list[str]) -> None:
-    """A title and two buttons that tick all of these figures or none; every one is ticked at first."""
+    """A title and two buttons that tick all of these figures or none. Initially all are ticked."""
     for name in names:
-        # Before its box is drawn: what a button has set may not have a default beside it.
+        # Set before the box is drawn, because a value set by a button must not have a default as well.
         st.session_state.setdefault(_tick(name), True)
 
     def tick(value: bool) -> None:
@@ -132,14 +132,14 @@ def _all_or_none(title: str, page: str, names: list[str]) -> None:
 
 
 def report(run: Run, round_taken: int, picks: Picks) -> None:
-    """The run in one HTML file."""
+    """The section for the report, one HTML file."""
     st.subheader("Report", anchor=False, help="Results, settings and every figure in one file that opens offline.")
     make_button("Make the report", run, Request("report", round_taken, **asdict(picks)))
     show_job(run, "report", lambda made: f"After round {made.round:,}.")
 
 
 def model(run: Run, round_taken: int) -> None:
-    """The network with a view folded into its weights."""
+    """The section for the model with a view folded into its weights."""
     st.subheader(
         "Repaired model",
         anchor=False,
@@ -165,7 +165,7 @@ def model(run: Run, round_taken: int) -> None:
         names = [named_masks.LEARNED, *named_masks.list_names(run)]
         key = f"export/mask/{run.id}"
         if st.session_state.get(key) not in names:
-            # Deleted by now.
+            # The masks were deleted meanwhile.
             st.session_state.pop(key, None)
         mask = st.selectbox(
             "Mask",

@@ -1,4 +1,4 @@
-"""What people chose on the page Flip. All of it lives in the address, so that a link shows the same."""
+"""The reader's choices on the page Flip. All are in the address, so that a link shows the same page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ SHOWN: dict[str, Fate | None] = {
     "otherwise-wrong": Fate.OTHERWISE_WRONG,
     "picked": None,
 }
-"""The filters, by their name in the address; a fate is that under the pruned (or repaired) view."""
+"""The filters by their name in the address. Fates are those under the pruned (or repaired) view."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class FlipChoice:
     """The page's choices.
 
     Attributes:
-        view: whose answers are shown.
+        view: the view whose answers are shown.
         images: the poisoned samples or the clean ones.
-        show: one of `SHOWN`.
-        round: the round whose masks are looked at; None for the latest.
-        picked: places of picked samples, the last picked last.
-        page: of the gallery, from 0.
+        show: the filter, one of `SHOWN`.
+        round: the round whose masks are shown; None for the latest.
+        picked: indices of picked samples, the last picked last.
+        page: the page of the gallery, from 0.
         mask: the name of a mask made by hand; None for the learned one.
     """
 
@@ -49,11 +49,11 @@ class FlipChoice:
 
 
 def read(masks: Sequence[str], run: RunSummary, views: Sequence[View] = GATED) -> FlipChoice:
-    """The choices in the address; defaults for what is missing or makes no sense.
+    """Read the choices from the address; missing or invalid ones get defaults.
 
     Args:
-        masks: names of the run's masks beside the learned one.
-        run: the one looked at.
+        masks: names of the run's masks made by hand.
+        run: the chosen run.
         views: the views that it has.
     """
     return FlipChoice(
@@ -79,11 +79,11 @@ def _picked() -> tuple[int, ...]:
 
 
 def among(choice: FlipChoice, samples: int, poisoned: bool) -> FlipChoice:
-    """The choices as far as there is something to them.
+    """The choices, limited to existing samples and filters.
 
     Args:
-        samples: how many there are.
-        poisoned: whether they have the trigger on; without it none is still fooled.
+        samples: number of samples.
+        poisoned: whether the samples carry the trigger; without it no sample can be still fooled.
     """
     picked = tuple(place for place in choice.picked if place < samples)
     if picked != choice.picked:
@@ -97,35 +97,35 @@ def among(choice: FlipChoice, samples: int, poisoned: bool) -> FlipChoice:
 
 
 def set_view(view: str) -> None:
-    """Look through another view."""
+    """Choose another view."""
     address.choose("view", None if view == View.ORIGINAL else view)
 
 
 def set_images(images: str) -> None:
-    """Other images, other places: picks and page do not carry over."""
+    """Choose other images; picks and page are reset, because their indices would mean other images."""
     address.choose("images", None if images == "poisoned" else images)
     address.choose("pick", None)
     set_show("all")
 
 
 def set_show(show: str) -> None:
-    """Another filter, from its first page."""
+    """Choose another filter, from its first page."""
     address.choose("show", None if show == "all" else show)
     set_page(0)
 
 
 def set_mask(mask: str | None) -> None:
-    """Look through a mask made by hand; None for the learned one."""
+    """Choose a mask made by hand; None for the learned one."""
     address.choose("mask", mask)
 
 
 def set_page(page: int) -> None:
-    """Another page of the gallery, from 0."""
+    """Choose another page of the gallery, from 0."""
     address.choose("page", None if page == 0 else str(page + 1))
 
 
 def toggle_pick(place: int) -> None:
-    """Pick a sample to look at; the one that is looked at already is let go."""
+    """Pick a sample for the detailed view; a second click on the shown sample unpicks it."""
     before = _picked()
     picked = [known for known in before if known != place]
     if place not in before or before[-1] != place:
@@ -134,11 +134,12 @@ def toggle_pick(place: int) -> None:
 
 
 def chosen(show: str, fates: list[Fate], picked: tuple[int, ...], order: list[int]) -> list[int]:
-    """Places that the filter `show` lets through, in `order`.
+    """Indices of the samples that pass the filter `show`, in `order`.
 
     Args:
-        fates: of all samples under the pruned (or repaired) view.
-        order: all places, see `frames.samples.by_turns`.
+        fates: fates of all samples under the pruned (or repaired) view.
+        picked: indices of picked samples.
+        order: all indices, see `frames.samples.by_turns`.
     """
     if show == "picked":
         return list(picked)

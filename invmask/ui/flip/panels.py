@@ -1,4 +1,4 @@
-"""The pieces of the page Flip, top to bottom: switch, counts, filter, gallery, and one sample in detail."""
+"""The parts of the page Flip from top to bottom: switch, counts, filter, gallery, and one sample in detail."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ from invmask.victims.victim import VictimCard
 
 GALLERY_HEIGHT = 560
 FIGURE_HEIGHT = 350
-# Of an inverse view. About as many answers in ten classes would be the target label without any backdoor.
+# For an inverse view. With ten classes, about this share of answers is the target label even without a backdoor.
 LACKS_BELOW = 0.2
 
 _FATE_TITLES = {
@@ -46,16 +46,16 @@ _FILTER_TITLES = {
 
 
 def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View]) -> None:
-    """The one control that matters, and which images it acts on."""
+    """The main control: the view, and the images that it is applied to."""
     st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
     colour = view_hex(choice.view)
     st.html(
         "<style>.st-key-flip-view [role=radio]{padding:.55rem 1.2rem;font-size:1.1rem}"
         f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{colour}!important;"
         f"background:color-mix(in srgb,{colour} 14%,transparent)}}"
-        # Room for two lines, so that the gallery stays where it is when the other view has more to say.
+        # Room for two lines, so that the gallery does not move if the other view has a longer text.
         ".st-key-flip-measures{min-height:3rem}"
-        # In a narrow window they take two lines, not three.
+        # So that they take two lines in a narrow window, not three.
         ".st-key-flip-show [role=radio]{padding-inline:.6rem}</style>"
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -98,7 +98,7 @@ def mask_choice(choice: FlipChoice, names: list[str]) -> None:
 
 
 def counts(card: VictimCard, found: FlipAnswers, view: View) -> None:
-    """How many samples the view recovers, leaves fooled and spoils, and over how many."""
+    """How many samples the view recovers, leaves fooled and spoils, and the number of samples."""
     answers, fates = found.answers, found.answers.fates(view)
     triggered = answers.targets is not None
     columns = st.columns(4)
@@ -127,14 +127,14 @@ def _measures(card: VictimCard, found: FlipAnswers, view: View) -> str:
     )
     if view is not View.INVERSE or measured.asr is None or measured.asr >= LACKS_BELOW:
         return sentence
-    # Whoever expects the backdoor alone of this view has to learn that the page is not broken.
+    # A reader who expects only the backdoor in this view has to learn that the page is not broken.
     most = int(said.bincount(minlength=len(card.dataset_info.classes)).argmax())
     share, label = percent(float((said == most).float().mean())), card.dataset_info.classes[most]
     return f"{sentence} Its most frequent answer is {label} ({share}): this inverse view does not contain the backdoor."
 
 
 def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: View) -> None:
-    """Which samples to show, each with how many there are, by their fates under `view`."""
+    """The filters with the number of samples in each, by the samples' fates under `view`."""
     every = list(range(len(fates)))
     numbers = {name: len(flip_choice.chosen(name, fates, choice.picked, every)) for name in _FILTER_TITLES}
     names = [name for name in _FILTER_TITLES if triggered or name != "still-fooled"]
@@ -156,7 +156,7 @@ def filter_pills(choice: FlipChoice, fates: list[Fate], triggered: bool, view: V
 def sample_gallery(
     choice: FlipChoice, card: VictimCard, found: FlipAnswers, places: list[int], current: int | None
 ) -> None:
-    """A page of the samples under the view; a click picks one. `current` is the one shown in detail."""
+    """A page of samples under the view; a click picks a sample. `current` is the sample shown in detail."""
     pages = max(1, -(-len(places) // flip_choice.PER_PAGE))
     page = choice.page
     if page >= pages:
@@ -205,7 +205,7 @@ def sample_gallery(
         first = page * flip_choice.PER_PAGE
         st.caption(f"{first + 1} to {first + len(shown)} of {len(places)}" if shown else "0 of 0")
     if shown:
-        # What the reader looks at in detail comes first.
+        # The sample shown in detail comes first.
         printed = sorted(shown, key=lambda place: place != current)[:SHOWN]
         save_pictures(
             "flip-samples",
@@ -216,7 +216,7 @@ def sample_gallery(
 
 
 def detail(card: VictimCard, found: FlipAnswers, place: int | None) -> None:
-    """One sample under all views; where the filter lets none through and none is picked, that there is none."""
+    """One sample under all views; a note if no sample passes the filter and none is picked."""
     if place is None:
         st.caption("No sample to look at: the filter finds none.")
         return

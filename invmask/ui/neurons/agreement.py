@@ -1,4 +1,4 @@
-"""The part of Neurons that holds the score against evidence: how far it finds the channels that matter."""
+"""The part of Neurons that compares the score with evidence: how well it finds the important channels."""
 
 import numpy as np
 import streamlit as st
@@ -20,7 +20,7 @@ AGREEMENT_HELP = (
 
 
 def show_agreement(found: Channels) -> None:
-    """How well the score and each piece of evidence agree: at the top, and among the channels that score at all."""
+    """How well the score agrees with each kind of evidence: at the top, and among the channels with a score above 0."""
     st.subheader("Does the evidence point at the same channels?", anchor=False, help=AGREEMENT_HELP)
     scores, rows = found.scores, agreement_rows(found)
     if (scores == 0).all():
@@ -45,7 +45,7 @@ def show_agreement(found: Channels) -> None:
 
 
 def _ranks(found: Channels, among: np.ndarray) -> str:
-    """The score's rank correlations with each piece of evidence among some channels, bool [channels]."""
+    """The score's rank correlations with each kind of evidence; `among` selects channels, bool [channels]."""
     said = []
     for name, title in RANKED_BY.items():
         column = found.values.get(name)

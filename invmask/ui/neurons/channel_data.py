@@ -1,4 +1,4 @@
-"""What the page Neurons knows of a run's channels: read or computed once for all sessions, and bounded."""
+"""The data of the page Neurons about a run's channels, read or computed once for all sessions, in bounded caches."""
 
 from dataclasses import dataclass
 
@@ -26,13 +26,13 @@ from invmask.victims.victim import CLEAN, VictimCard
 
 HIGH_SCORE = 0.25
 CUT_BELOW = 0.5
-"""A channel with a lower gate counts as cut, as everywhere."""
+"""A channel whose gate is below this counts as cut, as everywhere."""
 _UNTOUCHED = Decided((), ())
 
 
 @dataclass(frozen=True)
 class Base:
-    """What cuts by hand start from: `TOP`, `LEARNED`, `NOTHING` or the name of a mask; of `TOP` the channels cut."""
+    """The start of cuts by hand: `TOP`, `LEARNED`, `NOTHING` or the name of a mask; for `TOP`, the cut channels too."""
 
     name: str
     top: tuple[int, ...] = ()
@@ -43,12 +43,12 @@ _ORIGINAL = Base(NOTHING)
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What the pruned view does on the run's probe before and after cuts by hand.
+    """The pruned view's measures on the run's probe before and after cuts by hand.
 
     Attributes:
-        original, base, now: nothing masked; the mask that the cuts start from; with the cuts.
-        original_answers, now_answers: softmax answers, float32 [N + M, K], clean images first.
-        gates: of the pruned view with the cuts, float32 [channels] in [0, 1].
+        original, base, now: measures of the original network, of the mask that the cuts start from, and with the cuts.
+        original_answers, now_answers: softmax probabilities, float32 [N + M, K], clean images first.
+        gates: gates of the pruned view with the cuts, float32 [channels] in [0, 1].
     """
 
     original: Measures
@@ -66,7 +66,7 @@ class WhatIf:
 
 @dataclass(frozen=True)
 class ControlScores:
-    """Scores that a clean control's run got: its summary, how many are high, of how many, and the highest."""
+    """The scores of a clean control's run: its summary, the number of high scores, of how many, and the highest."""
 
     run: RunSummary
     high: int
@@ -75,10 +75,10 @@ class ControlScores:
 
 
 def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Channels:
-    """All that is known of the channels at a round; evidence that is still being gathered as far as it is.
+    """Everything known about the channels at a round, with the evidence gathered so far.
 
     Args:
-        stamp: of the victim.
+        stamp: the victim's stamp.
         target: whether the victim has a trigger.
 
     Raises:
@@ -121,7 +121,7 @@ def base_masks(run_id: str, round_taken: int, base: Base) -> Masks:
 
 
 def what_if(run_id: str, round_taken: int, base: Base, by_hand: Decided) -> WhatIf:
-    """The pruned view's measures and answers, recomputed exactly for any set of channels.
+    """The pruned view's measures and answers, computed exactly for any set of channels.
 
     Raises:
         UserError: no such run, round or mask.
@@ -133,7 +133,7 @@ def what_if(run_id: str, round_taken: int, base: Base, by_hand: Decided) -> What
 
 
 def probe_images(victim: str, per_class: int) -> tuple[LabelledImages, ProbeImages]:
-    """The images that a what-if is measured on, and the same with the victim's trigger."""
+    """The images on which a what-if is measured, and the same images with the victim's trigger."""
     found = cache.victim(victim)
     images = probe(found.card.dataset, per_class)
     return images, ProbeImages.of(images, found)
@@ -146,9 +146,9 @@ def has_control(card: VictimCard) -> bool:
 
 
 def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | None:
-    """Scores of a clean control of the same data set and architecture; of a run with the same settings if there is one.
+    """Scores of a clean control with the same data set and architecture, preferably of a run with the same settings.
 
-    None where there is no such run.
+    None if there is no such run.
     """
     cards = cache.victim_cards()
     runs = [
@@ -175,7 +175,7 @@ def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa:
     """The channel scores after a round, float32 [channels] in [0, 1).
 
     Args:
-        stamp: of the victim.
+        stamp: the victim's stamp.
     """
     run = cache.store().run(run_id)
     return run_scores(run, round_taken, cache.victim(run.spec().victim)).numpy()
@@ -189,7 +189,7 @@ def _what_if(run_id: str, round_taken: int, base: Base, base_stamp: int, by_hand
     before = _answers(run_id, round_taken, base, base_stamp, _UNTOUCHED, stamp)
     recorded: dict[Base, Measures | None] = {}
     if cache.another_victim(run_id) is None:
-        # What the run has measured is said as on the other pages: measured again, an answer may be rounded otherwise.
+        # Use the run's own measurements, as other pages do: a new measurement may be rounded differently.
         learned = run.entry(round_taken).views.pruned if round_taken else None
         recorded = {Base(LEARNED): learned, _ORIGINAL: run.summary().original}
     untouched = _answers(run_id, round_taken, _ORIGINAL, 0, _UNTOUCHED, stamp)
@@ -214,7 +214,7 @@ def _answers(
     by_hand: Decided,
     stamp: int,  # noqa: ARG001
 ) -> Tensor:
-    """Softmax answers of the pruned view, float32 [N + M, K], by the computation that measures a run's views."""
+    """Softmax probabilities of the pruned view, float32 [N + M, K], computed as in the measurement of a run's views."""
     spec = cache.store().run(run_id).spec()
     model, masks = cache.victim(spec.victim).model, by_hand.apply(base_masks(run_id, round_taken, base))
     _, images = probe_images(spec.victim, spec.probe_per_class)

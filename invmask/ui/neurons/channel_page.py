@@ -1,4 +1,4 @@
-"""One channel's page: what it does on images, what is known of it, and what the run made of it."""
+"""One channel's page: what it does on images, what is known about it, and what the run did with it."""
 
 import numpy as np
 import streamlit as st
@@ -27,7 +27,7 @@ from invmask.ui.shell.theme import chart, current_theme
 from invmask.victims.victim import VictimCard
 
 WHOLE = 0.999
-"""A gate above it lets the channel pass: there is nothing to restore."""
+"""A channel whose gate is above this passes, so there is nothing to restore."""
 MAPS_HELP = (
     "The channel's output in the original network, place by place. Teal: positive; magenta: negative; the same scale "
     "for all of them."
@@ -48,7 +48,7 @@ ATTRIBUTION_HELP = (
 
 
 def show(card: VictimCard, found: Channels, choice: NeuronsChoice, result: WhatIf) -> int | None:
-    """The head of the page: its name, where it stands, and what can be done. The channel, or None if there is none."""
+    """Draw the head of the page: the channel's name, rank and actions. Returns the channel; None if there is none."""
     layers = found.layout.layers
     channel = None if choice.channel is None else find_channel(layers, choice.channel)
     if channel is None:
@@ -124,7 +124,7 @@ def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: 
 def body(
     card: VictimCard, run: RunSummary, round_taken: int, shown: int | None, choice: NeuronsChoice, channel: int
 ) -> None:
-    """Everything below the head."""
+    """Draw everything below the head."""
     stamp = cache.victim_stamp(card.name)
     classes = card.dataset_info.classes
     st.subheader("Through the rounds", anchor=False)
@@ -219,10 +219,10 @@ def _conductance(card: VictimCard, stamp: int, channel: int, draw: int) -> None:
 
 
 def conductance_note(found: Conducted, place: int) -> str:
-    """What flows through the channel in one of its images, in logits: all of it, and where most does."""
+    """The channel's conductance for one of its images, in logits: the sum, and the place of the maximum."""
     line, column = found.neurons[place].tolist()
     most = f"most in row {line + 1}, column {column + 1}: {found.maps[place, line, column]:.2f}"
-    # It has no place in the picture.
+    # The class token has no place in the picture.
     token = f", class token {found.class_token[place]:+.2f}" if found.class_token is not None else ""
     return f"channel {found.sums[place]:+.2f} logits{token}; {most}".replace("-", "−")
 

@@ -1,4 +1,4 @@
-"""The part of Neurons where channels are cut by hand: what that starts from, and what the pruned view says then."""
+"""The part of Neurons where channels are cut by hand: the starting mask, and the pruned view's answers."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ _HELP = (
 def show(
     run: RunSummary, round_taken: int, base: Base, choice: NeuronsChoice, by_hand: Decided, names: Sequence[str]
 ) -> None:
-    """What cuts by hand start from, and what has been decided."""
+    """Draw the choice of the starting mask, and the decisions made by hand."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             _base(base, choice, names, round_taken)
@@ -40,7 +40,7 @@ def show(
 
 def _base(base: Base, choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None:
     st.session_state["neurons-base"] = choice.base
-    # While another one is shown, the top channels are as many as the slider says.
+    # While another mask is shown, the number of top channels is that of the slider.
     titles = {TOP: base_words(base, choice.by, round_taken) if base.top else "the top channels"}
     st.selectbox(
         "Cut by hand: start from",
@@ -93,7 +93,7 @@ def _save(run: RunSummary, round_taken: int, base: Base, by_hand: Decided, chang
 
 
 def _delete(run: str, name: str, base: str) -> None:
-    # Somebody else may have been quicker.
+    # Another user may have done it first.
     if name in named_masks.list_names(cache.store().run(run)):
         named_masks.delete(cache.store().run(run), name)
     if base == name:
@@ -115,7 +115,7 @@ def _said(run: RunSummary, by_hand: Decided) -> str:
 
 
 def show_samples(card: VictimCard, run: RunSummary, found: WhatIf) -> None:
-    """The same few samples, what the original says of them, and what the pruned view says now."""
+    """A few samples with the original's answers and the pruned view's present answers."""
     spec, classes = run.spec, card.dataset_info.classes
     images, measured = channel_data.probe_images(spec.victim, spec.probe_per_class)
     triggered = measured.triggered is not None and measured.triggered_labels is not None

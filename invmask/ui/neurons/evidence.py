@@ -1,4 +1,4 @@
-"""Evidence that takes a while: asked for when somebody looks, carried by the workers, and told of while it grows."""
+"""Slow evidence: requested when a reader opens the page, gathered by the workers, with its progress on the page."""
 
 import streamlit as st
 
@@ -15,11 +15,11 @@ LOOK_SECONDS = 1.0
 
 
 def ask(run: RunSummary, round_taken: int, follows: bool) -> None:
-    """Have the evidence about this round gathered, unless it is there, or was asked for and failed.
+    """Request the evidence about this round, unless it exists, or was requested and failed.
 
     Args:
-        follows: the reader looks at the latest round. While a run goes on, that is another every second, and only what
-            concerns the victim is asked for, once.
+        follows: whether the reader follows the latest round. It changes every second while a run is under way; then
+            only the evidence about the victim is requested, once.
     """
     directory = cache.store().run(run.id)
     if evidence.problem(directory) is not None:
@@ -32,12 +32,12 @@ def ask(run: RunSummary, round_taken: int, follows: bool) -> None:
     if not complete and asked != round_taken:
         cache.executor().gather_evidence(run.id, round_taken)
     elif not complete:
-        # Asked for before, perhaps by a dashboard that has ended: there has to be somebody who does it.
+        # Requested before, perhaps by a dashboard that has ended. Start the executor, so that the work is done.
         cache.executor()
 
 
 def show_progress(run_id: str) -> None:
-    """How far the gathering is, and a new look at the page whenever something new can be shown."""
+    """Show the progress of the gathering, and redraw the page whenever something new can be shown."""
     directory = cache.store().run(run_id)
     problem = evidence.problem(directory)
     if problem is not None:
@@ -57,7 +57,7 @@ def _progress(run_id: str, shown: tuple[int, ...]) -> None:
             st.rerun()
         found, cuts = evidence.victim_evidence(cache.store().run(run_id)), _cuts_of(run_id)
     except UserError:
-        # Gone or damaged: the whole page says so.
+        # The run is deleted or damaged; the whole page reports this.
         st.rerun()
     share, doing = _doing(cuts, found)
     st.progress(share, f"Gathering evidence in the background: {doing}")
@@ -66,14 +66,14 @@ def _progress(run_id: str, shown: tuple[int, ...]) -> None:
 
 
 def _cuts_of(run_id: str) -> TopCuts | None:
-    """The curves that were last asked for, as far as they are."""
+    """The curves that were requested last, as far as measured."""
     directory = cache.store().run(run_id)
     asked = evidence.wanted(directory)
     return None if asked is None else evidence.top_cuts(directory, asked)
 
 
 def _doing(cuts: TopCuts | None, found: VictimEvidence | None) -> tuple[float, str]:
-    """The share of what is being gathered now that is there, in [0, 1], and what it is."""
+    """The finished share, in [0, 1], of the evidence that is being gathered now, and its name."""
     of_victim = 0.0 if found is None else found.done / max(1, found.total)
     first = cuts is not None and all(name in cuts.of and cuts.of[name].complete for name in _first(cuts))
     if cuts is None or not first:
@@ -84,12 +84,12 @@ def _doing(cuts: TopCuts | None, found: VictimEvidence | None) -> tuple[float, s
 
 
 def _first(cuts: TopCuts) -> list[str]:
-    """The rankings that need no evidence about the victim, and are measured first."""
+    """The rankings that need no evidence about the victim; they are measured first."""
     return [name for name in OF_THE_ROUND if name in cuts.wanted]
 
 
 def _stage(run_id: str) -> tuple[int, ...]:
-    """Changes whenever there is something new worth drawing the page again: few times in all."""
+    """A value that changes when the page should be redrawn because of new results; it changes only a few times."""
     directory = cache.store().run(run_id)
     cuts, found = _cuts_of(run_id), evidence.victim_evidence(directory)
     quarters = 0 if found is None else 1 + 4 * found.done // max(1, found.total)

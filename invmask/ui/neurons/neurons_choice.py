@@ -1,8 +1,9 @@
-"""What people chose on the page Neurons. All of it lives in the address, so that a link shows the same.
+"""The reader's choices on the page Neurons. All are in the address, so that a link shows the same page.
 
-`cut` holds what was decided by hand, one action after the other so that it can be undone: actions are separated by
-dots, the channels of one by commas, those in a row as `8-11`, and an `r` before an action restores instead of cutting:
-`cut=12,40-43.r7`.
+`cut` holds the decisions made by hand as a list of actions, so that each can be undone. Actions are separated by dots,
+and the channels of an action by commas. Consecutive channels are written `8-11`. An `r` before an action restores
+instead of
+cutting: `cut=12,40-43.r7`.
 """
 
 import re
@@ -24,7 +25,7 @@ _ACTION = re.compile(r"r?\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", re.ASCII)
 
 @dataclass(frozen=True)
 class Action:
-    """Channels cut by hand, or restored."""
+    """One action: channels cut or restored by hand."""
 
     channels: tuple[int, ...]
     restore: bool = False
@@ -35,13 +36,13 @@ class NeuronsChoice:
     """The page's choices.
 
     Attributes:
-        by: what channels are ranked by, one of `RANKED_BY`.
-        n: how many of the first are cut; of those measured the nearest is shown.
-        colour: the quantity on the map, by its name.
-        channel: the channel whose page is open, as the address names it; None for the overview.
-        base: what the cuts by hand start from: `TOP`, `LEARNED`, `NOTHING`, or the name of a mask.
-        actions: in order.
-        draw: which samples are drawn.
+        by: the ranking, one of `RANKED_BY`.
+        n: number of first channels that are cut; the nearest measured number is shown.
+        colour: name of the quantity on the map.
+        channel: the channel whose page is open, as named in the address; None for the overview.
+        base: the start of cuts by hand: `TOP`, `LEARNED`, `NOTHING`, or the name of a mask.
+        actions: the actions in order.
+        draw: number of the draw of samples.
     """
 
     by: str
@@ -55,29 +56,29 @@ class NeuronsChoice:
 
 @dataclass(frozen=True)
 class Decided:
-    """What all actions together come to: channels in order; none is in both."""
+    """The combined effect of all actions: cut and restored channels, each in order; no channel is in both."""
 
     cut: tuple[int, ...]
     restored: tuple[int, ...]
 
     def apply(self, masks: Masks) -> Masks:
-        """The masks with all this decided by hand."""
+        """The masks after these decisions."""
         return edit.restored(edit.cut(masks, self.cut), self.restored)
 
 
 def read(colours: Sequence[str], names: Sequence[str], channels: int) -> NeuronsChoice:
-    """The choices in the address; defaults for what is missing or makes no sense.
+    """Read the choices from the address; missing or invalid ones get defaults.
 
     Args:
-        colours: quantities that the map can show, the default first; some of them channels are ranked by.
-        names: masks that the run has beside its own.
-        channels: how many the network has.
+        colours: quantities that the map can show, the default first; some are also rankings.
+        names: names of the run's masks made by hand.
+        channels: number of channels of the network.
     """
     text = address.choice("cut", "")
     actions, wrong = parse_actions(text, channels)
     if wrong:
         address.leave_out("cut", "no channels of this network", ".".join(wrong), write_actions(actions) or None)
-    # Rounds of the first phase make no triggers: the next one that does shows them again.
+    # Rounds of the first phase make no triggers; the choice applies again at a round that does.
     colour = address.choice("colour", colours[0], [*colours, "synthesized"])
     by = address.choice("by", next(iter(RANKED_BY)), [name for name in RANKED_BY if name in (*colours, "synthesized")])
     n = address.number("n", channels, why="more channels than the network has")
@@ -93,9 +94,9 @@ def read(colours: Sequence[str], names: Sequence[str], channels: int) -> Neurons
 
 
 def parse_actions(text: str, channels: int) -> tuple[tuple[Action, ...], list[str]]:
-    """Actions as the address holds them, in a network of so many channels, and what makes no sense in it."""
+    """Parse the actions in the address, for a network with `channels` channels; also returns the invalid parts."""
     actions, wrong = [], []
-    # Numbers that all actions share: an address can name a whole network hundreds of times over.
+    # All actions share these numbers, because an address can name a whole network hundreds of times.
     every = tuple(range(channels))
     for part in text.split(".") if text else []:
         found = _channels(part.removeprefix("r"), every) if _ACTION.fullmatch(part) else None
@@ -107,7 +108,7 @@ def parse_actions(text: str, channels: int) -> tuple[tuple[Action, ...], list[st
 
 
 def _channels(text: str, every: Sequence[int]) -> tuple[int, ...] | None:
-    """The channels of one action; None where it names some that are not there, or more than there are."""
+    """The channels of one action; None if it names channels that do not exist, or more than exist."""
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -119,12 +120,12 @@ def _channels(text: str, every: Sequence[int]) -> tuple[int, ...] | None:
 
 
 def write_actions(actions: Sequence[Action]) -> str:
-    """What `parse_actions` reads."""
+    """Write actions in the format that `parse_actions` reads."""
     return ".".join(("r" if action.restore else "") + _in_short(action.channels) for action in actions)
 
 
 def _in_short(channels: Sequence[int]) -> str:
-    """A few in the order in which they were picked; of many, those in a row as a range, for addresses are short."""
+    """A few channels in the order of picking; many channels sorted, with ranges, to keep the address short."""
     if len(channels) <= FEW:
         return ",".join(map(str, channels))
     rows: list[list[int]] = []
@@ -137,7 +138,7 @@ def _in_short(channels: Sequence[int]) -> str:
 
 
 def decided(actions: Sequence[Action], channels: int) -> Decided:
-    """What all actions come to in a network of so many channels; a later one wins."""
+    """The combined effect of all actions in a network with `channels` channels; a later action wins."""
     state: dict[int, bool] = {}
     for action in actions:
         state |= {channel: action.restore for channel in action.channels if channel < channels}
@@ -150,7 +151,7 @@ def decided(actions: Sequence[Action], channels: int) -> Decided:
 def act(channels: Sequence[int], restore: bool = False) -> None:
     """Cut or restore channels by hand.
 
-    What was just done is not done again: a click that arrives twice would have to be undone twice.
+    An action equal to the last one is ignored, because a click that arrives twice would have to be undone twice.
     """
     before, new = _parts(), write_actions([Action(tuple(channels), restore)])
     if channels and before[-1:] != [new]:
@@ -163,9 +164,9 @@ def _parts() -> list[str]:
 
 
 def _with_room(parts: list[str]) -> list[str]:
-    """No more actions than the address holds: of very many the older half, or else all, become what they come to.
+    """Limit the actions to the length of an address: the older half, or else all, are merged into their effect.
 
-    What has become one with others cannot be undone by itself.
+    Merged actions cannot be undone one by one.
     """
     for past in (0, len(parts) // 2, len(parts)):
         shorter = [*_in_one(parts[:past]), *parts[past:]] if past else parts
@@ -182,30 +183,30 @@ def _in_one(parts: Sequence[str]) -> list[str]:
 
 
 def undo() -> None:
-    """Take the last action back."""
+    """Undo the last action."""
     address.choose("cut", ".".join(_parts()[:-1]) or None)
 
 
 def set_base(base: str) -> None:
-    """Start from another mask, with nothing decided by hand."""
+    """Start from another mask, without decisions made by hand."""
     address.choose("base", None if base == TOP else base)
     address.choose("cut", None)
 
 
 def set_ranking(by: str) -> None:
-    """Rank channels by another number, and start from the first of these."""
+    """Choose another ranking, and start from its first channels."""
     address.choose("by", None if by == next(iter(RANKED_BY)) else by)
     address.choose("base", None)
 
 
 def set_number(n: int) -> None:
-    """Cut so many of the first channels; what is decided by hand stays on top of it."""
+    """Cut the first `n` channels; decisions made by hand still apply on top."""
     address.choose("n", None if n == FIRST_SHOWN else str(n))
     address.choose("base", None)
 
 
 def reset() -> None:
-    """Back to the top channels, with nothing decided by hand."""
+    """Go back to the top channels, without decisions made by hand."""
     set_base(TOP)
 
 

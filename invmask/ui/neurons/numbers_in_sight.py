@@ -1,4 +1,4 @@
-"""The line of Neurons that stays in sight: ACC, ASR and RA as the channels are cut now, beside the original's."""
+"""The line of Neurons that stays visible: ACC, ASR and RA with the present cuts, beside the original's."""
 
 import html
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _KEY = "neurons-numbers"
 
 
 def base_words(base: Base, by: str, round_taken: int, names: Sequence[str] = ()) -> str:
-    """What cuts by hand start from: `the top 10 by score`.
+    """The start of cuts by hand in words: `the top 10 by score`.
 
     Args:
-        by: what channels are ranked by.
-        names: of masks; others than these are called by their names all the same.
+        by: the ranking.
+        names: names of the run's masks; other masks are also called by their names.
     """
     if base.name == TOP:
         many = len(base.top)
@@ -32,7 +32,7 @@ def base_words(base: Base, by: str, round_taken: int, names: Sequence[str] = ())
 
 
 def show_numbers(found: WhatIf, base: Base, choice: NeuronsChoice, by_hand: Decided, round_taken: int) -> None:
-    """The numbers, in a line that stays at the top of the window while one scrolls."""
+    """Draw the numbers, in a line that stays at the top of the window while the page scrolls."""
     words = base_words(base, choice.by, round_taken)
     said = f"{len(base.top)} channels cut: {words}" if base.top else words[0].upper() + words[1:]
     if len(base.top) == 1:
@@ -74,7 +74,7 @@ def _points(change: float) -> str:
 
 def _style() -> str:
     theme = current_theme()
-    # Streamlit lays a frame around every container, and it is that frame which has to stay.
+    # Streamlit wraps every container in a frame, and this frame has to stay at the top.
     return (
         f"<style>[data-testid='stLayoutWrapper']:has(>.st-key-{_KEY}){{background:{GROUND[theme]}}}"
         f".nn{{border-top:3px solid {view_hex('pruned')}}}{_STYLE}</style>"

@@ -1,4 +1,4 @@
-"""The overview of Neurons: the map and the table of all channels, linked, and how far their numbers can be trusted."""
+"""The overview of Neurons: the linked map and table of all channels, and how reliable their numbers are."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from invmask.victims.victim import VictimCard
 TABLE_HEIGHT = 570
 MAP_WIDTH, TABLE_WIDTH = 472, 542
 _WIDTHS = {"conductance": 50, "asr": 50, "acc": 50}
-"""Of columns that need more or less than others; all evidence is in sight where map and table stand side by side."""
+"""Widths of some columns, so that all evidence is visible if map and table are side by side."""
 _MAP, _DRAWN = "neurons-map", "neurons-table-drawn"
 COLUMN_TITLES = {
     "selection": "1 − s",
@@ -61,7 +61,7 @@ def overview(
         cut: the channels that are cut now, by hand or not.
     """
     st.subheader("All channels", anchor=False, help=MAP_HELP)
-    # Of a fixed width, for the squares have one; where there is no room beside it, the table goes below.
+    # The map has a fixed width, because its squares have one. Without room beside it, the table is below.
     with st.container(horizontal=True, gap="small"):
         left, right = st.container(width=MAP_WIDTH), st.container(width=TABLE_WIDTH)
     with right:
@@ -106,7 +106,7 @@ def _map(found: Channels, colour: str, picked: Sequence[int], cut: Collection[in
 
 
 def _table(run: RunSummary, round_taken: int, found: Channels, cut: Collection[int]) -> list[int]:
-    """The ranked table and what can be done with its rows; returns the channels picked in it."""
+    """Draw the ranked table and the actions for its rows; returns the channels picked in it."""
     names = [channel_name(found.layout.layers, c) for c in range(found.layout.channels)]
     order = found.order
     wanted = st.text_input(
@@ -118,7 +118,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, cut: Collection[i
     )
     shown = [channel for channel in order if wanted.strip().lower() in names[channel].lower()]
     frame = _frame(found, names, order, shown, cut)
-    # Rows are named by their places: with another choice or order of rows it is another table.
+    # Rows are identified by position, so another choice or order of rows needs a new table.
     key = f"neurons-table/{run.id}/{round_taken}/{wanted}"
     event = st.dataframe(
         frame,
@@ -166,7 +166,7 @@ def _table(run: RunSummary, round_taken: int, found: Channels, cut: Collection[i
 
 
 def _picked_words(names: Sequence[str], cut: int) -> str:
-    """How many rows are picked, and whether they are cut already."""
+    """The number of picked rows, and how many of them are cut, in words."""
     if not names:
         return "Pick rows to open, cut or restore channels."
     if len(names) == 1:
@@ -177,7 +177,7 @@ def _picked_words(names: Sequence[str], cut: int) -> str:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A table as it was drawn: its run, its key, the channels in its rows and the rows picked from the start."""
+    """A drawn table: its run, its key, the channels in its rows, and the rows picked initially."""
 
     run: str
     key: str
@@ -186,9 +186,9 @@ class _Drawn:
 
 
 def _carried_over(key: str, run: str, shown: list[int]) -> list[int]:
-    """The rows of the channels that were picked in the run's last table, which had other rows or another order.
+    """The rows of the channels that were picked in the run's previous table, which had other rows or another order.
 
-    While a run goes on, there is another table every second: what somebody picks must not be gone with the click.
+    While a run is under way, there is a new table every second, and a pick must not be lost with the old table.
     """
     before: _Drawn | None = st.session_state.get(_DRAWN)
     rows: list[int] = []
@@ -216,7 +216,7 @@ def _frame(
 
 
 def _in_order(frame: pd.DataFrame) -> list[str]:
-    """Evidence first: the map shows the masks as well."""
+    """Column order with evidence first, because the map also shows the masks."""
     return sorted(frame, key=lambda name: name in OF_THE_MASKS)
 
 
@@ -239,7 +239,7 @@ def _columns(found: Channels) -> dict[str, Any]:
 
 
 def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
-    """How high the scores are, and what a network without a backdoor gets."""
+    """How high the scores are, compared with those of a network without a backdoor."""
     scores = found.scores
     high, total = int((scores > HIGH_SCORE).sum()), len(scores)
     here = f"{count(high)} of {count(total)} channels score above {HIGH_SCORE}, the highest {scores.max():.2f}"

@@ -1,4 +1,4 @@
-"""The pictures of one channel's page: computed once for all sessions, for a handful of images at a time."""
+"""The pictures of one channel's page, computed once for all sessions, for a few images at a time."""
 
 from invmask.figures.channel_history import ChannelHistory
 from invmask.frames import one_channel
@@ -9,7 +9,7 @@ from invmask.ui.shell import cache, shared_results
 
 @shared_results.copied(spinner="Asking the channel")
 def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int) -> list[MapRow]:  # noqa: ARG001
-    """A few test images clean, triggered, and with the round's synthesized trigger, as far as there are such."""
+    """A few test images: clean, triggered, and with the round's synthesized trigger, as far as these exist."""
     run = cache.store().run(run_id)
     found = cache.victim(run.spec().victim)
     images = one_channel.drawn(found, cache.test_images(found.card.dataset), draw)
@@ -18,21 +18,21 @@ def test_rows(run_id: str, round_taken: int, stamp: int, channel: int, draw: int
 
 @shared_results.copied()
 def synthesized_rows(run_id: str, round_taken: int, stamp: int, channel: int) -> list[MapRow]:  # noqa: ARG001
-    """A few of the budget's images clean and with their own synthesized triggers; none if they have none."""
+    """A few images of the budget, clean and with their own synthesized triggers; empty if they have none."""
     run = cache.store().run(run_id)
     return one_channel.synthesized_rows(run, round_taken, cache.victim(run.spec().victim), channel)
 
 
 @shared_results.copied()
 def excited(victim: str, stamp: int, channel: int, per_class: int) -> Excited:  # noqa: ARG001
-    """Of the probe's clean and triggered images, those with the highest mean activation of the channel."""
+    """The probe's clean and triggered images with the highest mean activation of the channel."""
     _, probe = channel_data.probe_images(victim, per_class)
     return one_channel.excited(cache.victim(victim), probe, channel)
 
 
 @shared_results.copied(spinner="Attributing")
 def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attributed:  # noqa: ARG001
-    """One drawn image, triggered where that is possible, under the three views of the run's masks."""
+    """Attributions for one drawn image, triggered if possible, under the three views of the run's masks."""
     run = cache.store().run(run_id)
     victim = cache.victim(run.spec().victim)
     images = one_channel.drawn(victim, cache.test_images(victim.card.dataset), draw)
@@ -41,12 +41,12 @@ def attributed(run_id: str, round_taken: int, stamp: int, draw: int) -> Attribut
 
 @shared_results.copied()
 def conducted(victim: str, stamp: int, channel: int, draw: int) -> Conducted:  # noqa: ARG001
-    """What flows through the channel toward the target label, in the same image."""
+    """The channel's conductance toward the target label, for the same image."""
     found = cache.victim(victim)
     return one_channel.conducted(found, one_channel.drawn(found, cache.test_images(found.card.dataset), draw), channel)
 
 
 @shared_results.copied()
 def history(run_id: str, rounds: int, channel: int) -> ChannelHistory:
-    """One channel after each round from 0 to `rounds`."""
+    """One channel's mask, selection and gates after each round from 0 to `rounds`."""
     return one_channel.history(cache.store().run(run_id), rounds, channel)

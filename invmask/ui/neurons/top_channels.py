@@ -1,4 +1,4 @@
-"""The first part of Neurons: what cutting the first few channels of a ranking does to the original network."""
+"""The first part of Neurons: the effect on the original network of cutting the first few channels of a ranking."""
 
 import streamlit as st
 
@@ -28,20 +28,20 @@ _HELP = (
 
 
 def first_channels(found: Channels, cuts: TopCuts | None, by: str) -> list[int]:
-    """The first channels of a ranking: those of the measured curve, or before it is there, of what is known."""
+    """The first channels of a ranking: those of the measured curve, or, before it exists, from the known numbers."""
     ranked = None if cuts is None else cuts.of.get(by)
     return found.first_by(by) if ranked is None else list(ranked.channels)
 
 
 def base_of(choice: NeuronsChoice, first: list[int]) -> Base:
-    """What cuts by hand start from."""
+    """The start of cuts by hand."""
     if choice.base != TOP:
         return Base(choice.base)
     return Base(TOP, tuple(first[: nearest_count(choice.n, len(first))]))
 
 
 def show(run: RunSummary, round_taken: int, found: Channels, cuts: TopCuts | None, choice: NeuronsChoice) -> None:
-    """Ranking, number of channels, and the curves."""
+    """Draw the choice of ranking and number of channels, and the curves."""
     first = first_channels(found, cuts, choice.by)
     ranked = None if cuts is None else cuts.of.get(choice.by)
     n = nearest_count(choice.n, len(first))
@@ -105,7 +105,7 @@ def _slider(run: RunSummary, round_taken: int, by: str, ranked: int, n: int) -> 
 
 
 def _said(original: Measures, ranked: Ranked, by: str, n: int) -> str:
-    """What the curves say at `n` channels, in words."""
+    """The values of the curves at `n` channels, in words."""
     place = ranked.counts.index(n)
     if not n or place >= len(ranked.top):
         return _sizes(original).capitalize() + "."

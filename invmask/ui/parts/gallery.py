@@ -1,4 +1,4 @@
-"""A gallery of tiny images that people can pick, with mouse or keyboard; tiles stay in place while answers change."""
+"""A gallery of tiny images that can be picked with mouse or keyboard. Tiles stay in place while answers change."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Tile:
     """One picture of the gallery.
 
     Attributes:
-        place: names the picture in the gallery and in the address.
+        place: the sample's index, which identifies the picture in the gallery and in the address.
         pixels: uint8 [H, W, C].
-        title: over the picture, the true class.
-        answer, probability, kind: what the view says of it; the probability in [0, 1].
+        title: the true class, shown above the picture.
+        answer, probability, kind: the view's answer, its probability in [0, 1], and its relation to truth and target.
     """
 
     place: int
@@ -40,16 +40,16 @@ def gallery(
     height: int,
     smallest: int = 100,
 ) -> None:
-    """Draw the tiles in a field of fixed height that scrolls.
+    """Draw the tiles in a scrolling field of fixed height.
 
     Args:
-        picked: the places that are picked.
-        current: the place that is looked at in detail.
-        colour: of the view whose answers are shown, #RRGGBB.
-        on_pick: called with the place of a picture that was clicked.
-        height: of the field, in pixels.
-        smallest: width of a tile on screen, in pixels, from which tiles grow to fill the rows; at least 84, so that
-            pictures are 64 or more.
+        picked: the picked places.
+        current: the place shown in detail; None for none.
+        colour: colour of the view whose answers are shown, #RRGGBB.
+        on_pick: called with the place of a clicked picture.
+        height: height of the field, in pixels.
+        smallest: minimum width of a tile in pixels; tiles grow to fill the rows. At least 84, so that pictures are at
+            least 64 pixels wide.
     """
     data: dict[str, Any] = {
         "smallest": max(smallest, 84),

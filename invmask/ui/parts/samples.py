@@ -1,6 +1,6 @@
-"""Tiny images drawn crisp, with what a network says of them under each. Legible in both themes.
+"""Tiny images with sharp pixels, and a network's answers under each. Legible in both themes.
 
-Colours come from the page's own text colour, so a switch of theme needs no new run of the page.
+Colours are derived from the page's text colour, so a switch of theme does not require a rerun of the page.
 """
 
 import base64
@@ -21,12 +21,12 @@ SMALLEST_SIDE = 64
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of a picture.
+    """A network's answer to a picture.
 
     Attributes:
         title: the class name, or any other short word.
-        probability: in [0, 1]; None where there is none.
-        kind: how the answer relates to the truth and the target, in words under it; None writes no word.
+        probability: probability in [0, 1]; None if there is none.
+        kind: how the answer relates to the truth and the target, in words below it; None for no words.
         view: original, pruned, inverse or repaired; its colour marks the line.
     """
 
@@ -66,20 +66,20 @@ def image_data_uri(pixels: np.ndarray) -> str:
 
 
 def to_pixels(images: np.ndarray) -> np.ndarray:
-    """Images float [N, C, H, W] in [0, 1] as uint8 [N, H, W, C]; what lies outside is clipped."""
+    """Convert images float [N, C, H, W] in [0, 1] to uint8 [N, H, W, C]; other values are clipped."""
     return np.ascontiguousarray((np.clip(images, 0, 1) * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
 
 
 def amplified(differences: np.ndarray, signed: bool = True) -> tuple[np.ndarray, float]:
-    """Differences made visible: the largest change of all spans the range.
+    """Make differences visible, scaled so that the largest change spans the range.
 
     Args:
         differences: float [N, C, H, W], in the units of [0, 1].
-        signed: no change is mid grey, and lighter and darker tell the sign; otherwise no change is black,
-            and brightness tells how much.
+        signed: if true, no change is mid grey, and lighter or darker shows the sign; otherwise no change is black, and
+            brightness shows the size of the change.
 
     Returns:
-        uint8 [N, H, W, C], and by how much the differences were multiplied (1 where nothing differs).
+        uint8 [N, H, W, C], and the factor by which differences were multiplied (1 if nothing differs).
     """
     largest = float(np.abs(differences).max()) if differences.size else 0.0
     factor = (0.5 if signed else 1.0) / largest if largest > 0 else 1.0
@@ -87,16 +87,16 @@ def amplified(differences: np.ndarray, signed: bool = True) -> tuple[np.ndarray,
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share in [0, 1] as people read it: `95.3 %`; a dash where there is none."""
+    """A share in [0, 1] in per cent: `95.3 %`; a dash for None."""
     return "–" if share is None or share != share else f"{100 * share:.{digits}f} %"
 
 
 def sample_grid(samples: Sequence[Sample], side: int = 96, empty: str = "Nothing to show.") -> None:
-    """Samples as a grid that wraps with the width of the page.
+    """Draw samples as a grid that wraps with the width of the page.
 
     Args:
-        side: of a picture on screen, in pixels; at least 64.
-        empty: the sentence shown where there are no samples: what to do next.
+        side: side of a picture on screen, in pixels; at least 64.
+        empty: the sentence shown if there are no samples: what to do next.
     """
     if not samples:
         st.info(empty)
@@ -107,7 +107,7 @@ def sample_grid(samples: Sequence[Sample], side: int = 96, empty: str = "Nothing
 
 
 def sample_in_detail(sample: Sample, view_titles: dict[str, str], side: int = 128) -> None:
-    """One sample large: its first picture on the left, and beside it a row for each view's answer."""
+    """Draw one sample large: its first picture on the left, and beside it a row for each view's answer."""
     picture = sample.pictures[0]
     rows = "".join(
         f'<div class="im-row3 im-{answer.view}">'

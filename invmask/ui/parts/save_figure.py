@@ -1,7 +1,7 @@
-"""The menu under every figure that saves it: PNG and SVG for paper, drawn by the reader's own browser, and CSV.
+"""The save menu under every figure: PNG and SVG for paper, drawn by the reader's browser, and CSV.
 
-Nothing but the closed menu is sent with a figure; what it needs follows when it is opened, so that pages that redraw
-twice a second stay as light as they were.
+Only the closed menu is sent with a figure. Its contents are sent when it is opened, so that pages that are redrawn
+twice a second stay light.
 """
 
 import re
@@ -26,10 +26,10 @@ SAVE_STYLE = """
 
 
 def save_menu(figure: go.Figure, key: str, paper: Callable[[], go.Figure] | None = None) -> None:
-    """Draw the menu for the chart under `key`, which shows `figure`.
+    """Draw the menu for the chart with the key `key`, which shows `figure`.
 
     Args:
-        paper: draws the figure in the theme `paper`; without it, `figure` in the colours of paper.
+        paper: draws the figure in the theme `paper`; None to save `figure` in the colours of paper.
     """
     name = _name(key)
     is_open, menu = _menu(name)
@@ -39,18 +39,18 @@ def save_menu(figure: go.Figure, key: str, paper: Callable[[], go.Figure] | None
 
 
 def save_pictures(key: str, paper: Callable[[], go.Figure]) -> None:
-    """Draw the same menu under pictures that are no chart; open, it shows the figure that it saves.
+    """Draw the menu under pictures that are not a chart. When open, it shows the figure that it saves.
 
     Args:
-        key: names the figure; its own on the page.
-        paper: draws the pictures as a figure in the theme `paper`; called once the menu is open.
+        key: the figure's name, unique on the page.
+        paper: draws the pictures as a figure in the theme `paper`; called only when the menu is open.
     """
     name = _name(key)
     is_open, menu = _menu(name)
     if is_open:
         with menu:
             figure, shown = paper(), f"save-shown-{name}"
-            # First, as a tall figure would push them out of sight.
+            # The buttons come first, because a tall figure would push them out of sight.
             _buttons(name, shown, for_column(figure), figure)
             preview = go.Figure(figure).update_layout(width=DRAWN_WIDTH)
             st.plotly_chart(preview, key=shown, config=PLOTLY_CONFIG, theme=None, width="content")
@@ -61,7 +61,7 @@ def _name(key: str) -> str:
 
 
 def _menu(name: str) -> tuple[bool, DeltaGenerator]:
-    """Whether the menu is open, and where its contents go."""
+    """Draw the menu; returns whether it is open, and the container of its contents."""
     with st.container(key=f"save-menu-{name}", horizontal=True, horizontal_alignment="right"):
         menu = st.popover(
             "Save figure",
@@ -75,11 +75,11 @@ def _menu(name: str) -> tuple[bool, DeltaGenerator]:
 
 
 def _buttons(name: str, chart: str, printed: go.Figure, figure: go.Figure) -> None:
-    """PNG, SVG and CSV of the figure `name`; `chart` is the key of a chart on the page, which draws it."""
+    """Buttons for PNG, SVG and CSV of the figure `name`; `chart` is the key of the chart on the page that draws it."""
     _BUTTONS(
         key=f"save-body-{name}",
         data={
-            # As text: what is no object of Streamlit's is not taken apart by it.
+            # As JSON text, so that Streamlit does not convert the parts of the object.
             "figure": printed.to_json(),
             "csv": figure_csv(figure),
             "chart": chart,

@@ -11,10 +11,10 @@ from invmask.ui.shell import cache
 
 
 def show(page: str, run: str, masks: Callable[[], Masks]) -> None:
-    """A field, a button that says so where it replaces something, and what came of it.
+    """Draw the field, the button (which says if it replaces a mask), and the result.
 
     Args:
-        page: tells one page's form from another's.
+        page: distinguishes the forms of different pages.
         masks: makes the masks to save.
     """
     written = st.text_input("Name", key=f"{page}-name", max_chars=40, help="Letters, digits, spaces, - and _.")
@@ -38,7 +38,7 @@ def _store(page: str, run: str, masks: Callable[[], Masks], shown: str) -> None:
     name = st.session_state[f"{page}-name"].strip(" ")
     try:
         directory = cache.store().run(run)
-        # Pressed straight out of the field, the button could not say yet what it would replace.
+        # If it is pressed directly from the field, the button could not yet say what it replaces.
         if name == shown or name not in named_masks.list_names(directory):
             st.session_state[f"{page}/saved"] = named_masks.save(directory, name, masks())
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The pieces of Results: the map of all victims with the runs behind a cell, and the table."""
+"""The parts of Results: the map of all victims with the runs behind a cell, and the table."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ _SHORT_VIEWS = {
     "inverse": ("inv.", 71),
     "repaired": ("repaired", 95),
 }
-"""Of each view its name in the table, and how wide the columns below it are."""
+"""For each view, its name in the table and the width of its columns."""
 MEANS, SPREADS = "Means", "Standard deviations"
 TABLE_HELP = (
     "Over seeds, in per cent; one seed has no standard deviation. What is the same in every row is left out here and "
@@ -45,13 +45,13 @@ TABLE_HELP = (
 
 
 def go_to_opened() -> None:
-    """Leave for Defend where a run was opened: a callback cannot switch pages itself."""
+    """Switch to Defend if a run was opened; a callback cannot switch pages itself."""
     if st.session_state.pop(_OPEN, False):
         st.switch_page("pages/defend.py")
 
 
 def watch(name: str) -> None:
-    """Draw the page again when another case of the sweep has ended."""
+    """Redraw the page when another case of the sweep has ended."""
     st.fragment(_look, run_every=LOOK_SECONDS)(name, results_data.stamp(name))
 
 
@@ -61,10 +61,10 @@ def _look(name: str, shown: tuple[int, int]) -> None:
 
 
 def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
-    """A cell for each victim and budget; below, the runs behind the one that was clicked.
+    """Draw a cell for each victim and budget; below, the runs behind the clicked cell.
 
     Args:
-        alike: what is said of all victims elsewhere, of `results_data.said_once`.
+        alike: the values shared by all cases, from `results_data.said_once`.
     """
     st.subheader(f"All victims, {view} view", anchor=False, help=MAP_HELP)
     cells, members = results_data.cells(results, view, alike)
@@ -95,18 +95,18 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
 
 
 def _title(measure: str, view: View) -> str:
-    """`ASR, % ↓` where a good defence makes it low."""
+    """`ASR, % ↓`, with the arrow if a good defence makes the measure low."""
     arrow = _GOOD.get((view, measure), "")
     return f"<b>{measure.upper()}</b>, %{arrow and f' {arrow}'}"
 
 
 def _cell(group: list[CaseResult], apart: list[str]) -> str:
-    """The cell's name in the address; `apart` as `results_data.apart` has it."""
+    """The cell's name in the address; `apart` as returned by `results_data.apart`."""
     return "/".join([group[0].victim, str(group[0].spc), *(getattr(group[0], key) for key in apart)])
 
 
 def _runs(group: list[CaseResult], apart: list[str]) -> None:
-    """A line for each seed, with a way to its run."""
+    """Draw a line for each seed, with a link to its run."""
     st.markdown(f"**{results_data.case_title(group[0], apart)}**")
     known, victims = {run.id for run in cache.listing().runs}, cache.victim_cards()
     for result in group:
@@ -155,7 +155,7 @@ def _open(run: str) -> None:
 
 
 def _why_not(result: CaseResult) -> str:
-    """Why a case leads nowhere."""
+    """Why a case has no run to open, as a sentence."""
     if result.run is None:
         return "No run was begun for it."
     if result.victim not in cache.victim_cards():
@@ -171,7 +171,7 @@ def _set_up(result: CaseResult, config: DefenseConfig) -> None:
 
 
 def show_table(results: list[CaseResult], name: str) -> None:
-    """Mean or spread of everything, as wide as the page at most, and all of it as CSV."""
+    """Draw the table of means or standard deviations, at most as wide as the page, and offer all of it as CSV."""
     st.subheader("Table", anchor=False, help=TABLE_HELP)
     table = summarise(results)
     options = [MEANS, SPREADS]
@@ -215,7 +215,7 @@ def show_table(results: list[CaseResult], name: str) -> None:
 
 
 def _share_column(column: str) -> Any:
-    """As narrow as its heading lets it be: all three views shall be in sight beside each other."""
+    """A column as narrow as its heading allows, so that all three views are visible side by side."""
     view, measure, *_ = column.split()
     short, width = _SHORT_VIEWS[view]
     return st.column_config.NumberColumn(

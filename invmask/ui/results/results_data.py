@@ -1,4 +1,4 @@
-"""What the page Results reads: the sweeps of this machine's home, and those measured beforehand."""
+"""The data of the page Results: the sweeps in this machine's home, and sweeps that come with invmask."""
 
 from pathlib import Path
 
@@ -24,43 +24,43 @@ from invmask.ui.shell.names import architecture_title, count, dataset_title
 from invmask.victims.victim import CLEAN
 
 _MEASURED = settings.BENCHMARKS / "results"
-# No sweep of one's own has a dot in its name.
+# The user's own sweeps never have a dot in their names.
 BUILT_IN = {
     "built.attacks": ("Built in: attacks", _MEASURED / "sweep" / "cases"),
     "built.networks": ("Built in: networks", _MEASURED / "unlike" / "cases"),
 }
-"""Sweeps that come with invmask, by their names in the address: title, and where their cases lie."""
+"""Sweeps that come with invmask, by their names in the address: title, and folder of their cases."""
 
 
 def built_in() -> list[str]:
-    """Names of those that are there."""
+    """Names of the built-in sweeps that exist on this machine."""
     return [name for name, (_, folder) in BUILT_IN.items() if folder.is_dir()]
 
 
 def title(name: str) -> str:
-    """What a sweep is called on screen."""
+    """The title of a sweep on screen."""
     return BUILT_IN[name][0] if name in BUILT_IN else name
 
 
 def names() -> list[str]:
-    """Directories of sweeps in the home, the one last written to first."""
+    """Names of the sweeps' directories in the home, the last written first."""
     folder = settings.sweeps_folder()
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     return [path.name for path in sorted(found, key=lambda path: (-path.stat().st_mtime, path.name))]
 
 
 def read(name: str) -> tuple[list[CaseResult], list[str]]:
-    """Every case of a sweep, and a sentence for each file that is none."""
+    """Every case of a sweep, and a sentence for each file that is not a case."""
     return _read(str(_folder(name)), stamp(name))
 
 
 def cells(results: list[CaseResult], view: View, alike: list[str]) -> tuple[list[GridCell], list[list[CaseResult]]]:
-    """A cell for each victim and budget with its ACC, ASR and RA, and the cases behind each.
+    """A cell for each victim and budget with its ACC, ASR and RA, and the cases behind each cell.
 
-    Victims stand in the order of the attacks, those of unknown ones after them and clean controls last.
+    Victims are in the order of their attacks; unknown attacks come after the known ones, clean controls last.
 
     Args:
-        alike: what rows need not say, of `said_once`.
+        alike: the values that rows leave out, from `said_once`.
     """
     order = [*ATTACKS, CLEAN]
     results = sorted(
@@ -94,10 +94,10 @@ def _seeds(number: int) -> str:
 
 
 def victim_row(result: CaseResult, alike: list[str], told: list[str]) -> str:
-    """`BadNets 10 %, vgg19bnw16, CIFAR-10`, without what is `alike` in all rows: short enough for an axis.
+    """`BadNets 10 %, vgg19bnw16, CIFAR-10`, without the values in `alike`, so that it is short enough for an axis.
 
     Args:
-        told: what tells rows of one victim apart, of `apart`.
+        told: the values that distinguish rows of one victim, from `apart`.
     """
     architecture = [] if "architecture" in alike else [result.architecture]
     dataset = [] if "dataset" in alike else [dataset_title(result.dataset)]
@@ -105,14 +105,14 @@ def victim_row(result: CaseResult, alike: list[str], told: list[str]) -> str:
 
 
 def apart(results: list[CaseResult]) -> list[str]:
-    """In which of precision and device cases of one victim differ: such cases are in rows of their own."""
+    """Which of precision and device differ between cases of one victim; such cases get separate rows."""
     pairs = {key: {(of.victim, getattr(of, key)) for of in results} for key in ARITHMETIC}
     victims = {of.victim for of in results}
     return [key for key in ARITHMETIC if len(pairs[key]) > len(victims)]
 
 
 def _arithmetic(result: CaseResult, told: list[str]) -> list[str]:
-    """Precision and device, as far as they are to be `told`; where a file does not say, which of both."""
+    """Precision and device in words, as far as they are in `told`; names the value that a file does not say."""
     values = {key: getattr(result, key) for key in told}
     return [f"{key} unknown" if value == UNKNOWN else value for key, value in values.items()]
 
@@ -121,14 +121,14 @@ def case_title(result: CaseResult, told: list[str]) -> str:
     """In full: `BadNets 10 % · CIFAR-10 · PreActResNet-18, quarter width · SPC 10 · default`.
 
     Args:
-        told: what tells cases of one victim apart, of `apart`; it is said at the end.
+        told: the values that distinguish cases of one victim, from `apart`; they come at the end.
     """
     victim = (_attack(result), dataset_title(result.dataset), architecture_title(result.architecture))
     return " · ".join([*victim, f"SPC {result.spc}", result.method, *_arithmetic(result, told)])
 
 
 def attack_title(attack: str) -> str:
-    """`BadNets` for `badnets`; one that is not known as it is."""
+    """`BadNets` for `badnets`; an unknown name is returned unchanged."""
     if attack == CLEAN:
         return "Clean control"
     return ATTACKS[attack].title if attack in ATTACKS else attack
@@ -140,7 +140,7 @@ def _attack(result: CaseResult) -> str:
 
 
 def settings_of(result: CaseResult) -> DefenseConfig | None:
-    """The settings of the case's run, for another like it; None where the file does not hold them."""
+    """The settings of the case's run, for a similar new run; None if the file does not hold them."""
     found = result.details.get("settings")
     if not 1 <= result.spc <= MAX_SPC or not isinstance(found, dict) or not found:
         return None
@@ -158,7 +158,7 @@ def said_once(results: list[CaseResult]) -> list[str]:
 
 
 def in_common(results: list[CaseResult]) -> str:
-    """` All: CIFAR-10 · PreActResNet-18, quarter width · default.`, or as much of it as holds."""
+    """` All: CIFAR-10 · PreActResNet-18, quarter width · default.`, with only the values that all cases share."""
     first = results[0]
     titles = {
         "dataset": dataset_title(first.dataset),
@@ -170,7 +170,7 @@ def in_common(results: list[CaseResult]) -> str:
 
 
 def sizes(results: list[CaseResult]) -> str:
-    """` n = 2,000 clean and 1,800 triggered test images a case.`; of each data set where they differ."""
+    """` n = 2,000 clean and 1,800 triggered test images a case.`; for each data set if the numbers differ."""
     by_dataset: dict[str, list[CaseResult]] = {}
     for result in results:
         if result.problem is None:
@@ -185,7 +185,7 @@ def sizes(results: list[CaseResult]) -> str:
 
 
 def _sizes(results: list[CaseResult]) -> str:
-    # A clean control has none with a trigger.
+    # A clean control has no triggered images.
     triggered = {result.n_triggered for result in results} - {0}
     parts = [f"{_span({result.n_clean for result in results})} clean"]
     parts += [f"{_span(triggered)} triggered"] if triggered else []
@@ -198,7 +198,7 @@ def _span(numbers: set[int]) -> str:
 
 
 def stamp(name: str) -> tuple[int, int]:
-    """Changes whenever a case of the sweep is written."""
+    """A value that changes whenever a case of the sweep is written."""
     times = [path.stat().st_mtime_ns for path in _folder(name).glob("*.json")]
     return len(times), max(times, default=0)
 
