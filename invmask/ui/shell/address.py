@@ -1,10 +1,10 @@
-"""What the page address holds, so that a refresh, a second screen or a whole class sees the same.
+"""The page address holds the reader's choices, so that a refresh, a second screen or a whole class sees the same page.
 
-`?victim=...&run=...` on every page, and each page's own choices beside them. Streamlit drops the query
-when people switch pages; what was there is kept in the session and written back on arrival.
+Every page has `?victim=...&run=...`, and its own choices after these. Streamlit drops the query when a reader switches
+pages, so the session keeps the choices and writes them back when a page is opened.
 
-An address may come from anywhere. A word of it that makes no sense, or names what is gone, is left out, and one
-sentence says so: what stands in the address is what is shown.
+An address may come from anywhere. Invalid values, and names of deleted things, are removed from the address, and one
+sentence says so. So the page always shows what its address says.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from invmask.ui.shell import cache, navigation
 from invmask.ui.shell.names import quoted
 
 MOST_LETTERS = 30_000
-"""Of one choice. More than any that a page writes; a server takes no link that is much longer."""
+"""Longest value of one choice. Pages write shorter ones; servers accept no links that are much longer."""
 _KEY = "address"
 VICTIM, RUN = "victim", "run"
 _OF_A_NETWORK = {"Neurons": ("channel", "cut"), "Export": ("channel",)}
-"""Choices by page that name channels: in another network they would be others."""
+"""Choices by page that name channels; in another network they would mean other channels."""
 _MASKS = {"Flip": "mask", "Neurons": "base"}
-"""Choices by page that name a mask of the run: another run need not have one of that name."""
+"""Choices by page that name a mask of the run; another run may have no mask of that name."""
 _WORDS = {
     "Start": ("class", "draw"),
     "Defend": ("round",),
@@ -33,7 +33,7 @@ _WORDS = {
     "Export": ("round", "sample", "channel", "draw"),
     "Results": ("sweep", "preset", "view", "cell", "values"),
 }
-"""Every choice by page; an address that says anything else is told so."""
+"""All choices by page; anything else in the address gives a message."""
 _NOT_UNDERSTOOD = "not understood"
 _NAMED = 4
 
@@ -43,15 +43,15 @@ class _Address:
     """The session's memory of the address.
 
     Attributes:
-        victim, run: what every page looks at; valid names, or None.
+        victim, run: the victim and run of every page; valid names, or None.
         page: the page shown.
         choices: each page's own choices by name.
-        last_runs: the run looked at last of each victim.
-        complaint: one sentence about a wrong name in the address, until people choose something else.
-        damaged: the run that it is about, where that is there and cannot be read.
-        asked: choices that this page was asked for from outside, until it has been drawn with them. Of others that do
-            not fit any more nothing is said: people moved on themselves, and know.
-        left_out: what was left out of the address of this page, and why, until people choose something else.
+        last_runs: the last chosen run of each victim.
+        complaint: one sentence about a wrong name in the address, until the reader chooses something else.
+        damaged: the run that the complaint is about, if it exists but cannot be read.
+        asked: choices in the address with which the page was opened, until it has been drawn with them. If other
+            choices become invalid, no message is shown, because the reader's own action caused this.
+        left_out: values removed from this page's address, and why, until the reader chooses something else.
     """
 
     victim: str | None = None
@@ -70,13 +70,13 @@ class _Address:
 
 
 def arrive(page: str) -> None:
-    """Bring the address and the session into line. Called once at the top of every run of app.py.
+    """Synchronise the address and the session. Called once at the start of every run of app.py.
 
-    What the address says wins; what it leaves out, after a switch of pages, is written back from the session.
+    Values in the address win. Values missing after a switch of pages are written back from the session.
     """
     address: _Address = st.session_state.setdefault(_KEY, _Address())
     asked = st.query_params.to_dict()
-    # Choices of the page that was left, where the address still holds them, are not choices of this one.
+    # The address may still hold choices of the previous page; they are not choices of this page.
     left = address.choices.get(address.page, {}) if address.page != page else {}
     own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN) and left.get(name) != value}
     if address.page != page:
@@ -96,21 +96,21 @@ def arrive(page: str) -> None:
 
 
 def current_victim() -> str | None:
-    """The victim that every page looks at; None only where there is no victim at all.
+    """The victim of every page; None only if there is no victim at all.
 
-    A page asks this first of all: where its script was run without app.py, it begins again with it.
+    Every page calls this first: if its script was run without app.py, the run starts again through app.py.
     """
     navigation.come_in_through_app()
     return _address().victim
 
 
 def current_run() -> str | None:
-    """The run that every page looks at, one of `current_victim`; None where none is chosen."""
+    """The run of every page, a run of `current_victim`; None if none is chosen."""
     return _address().run
 
 
 def complaint() -> str | None:
-    """What was wrong in the address: a sentence about victim or run, one about all choices; None when all is well."""
+    """What was wrong in the address: a sentence about victim or run, and one about choices; None if all is well."""
     address = _address()
     sentences = [address.complaint] if address.complaint else []
     if address.left_out:
@@ -121,20 +121,21 @@ def complaint() -> str | None:
 
 
 def drawn() -> None:
-    """The page has been drawn with all that it was asked for. Called once at the end of every run of app.py."""
+    """Note that the page was drawn with its requested choices. Called once at the end of every run of app.py."""
     _address().asked.clear()
 
 
 def leave_out(
     name: str, why: str = _NOT_UNDERSTOOD, part: str | None = None, kept: str | None = None, told: bool = False
 ) -> None:
-    """Take this page's own choice, or a part of it, out of the address, and say so where people were sent here with it.
+    """Remove a choice of this page, or a part of it, from the address; show a message if the page was opened with it.
 
     Args:
-        why: a few words.
-        part: what of it is left out; all of it if None.
-        kept: what stays; nothing if None.
-        told: say so in any case, for somebody else may be the reason.
+        name: name of the choice.
+        why: the reason, in a few words.
+        part: the part that is removed; None for the whole choice.
+        kept: the value that remains; None for nothing.
+        told: show a message in any case, because another user may be the cause.
     """
     address = _address()
     choices = address.choices.setdefault(address.page, {})
@@ -147,12 +148,12 @@ def leave_out(
 
 
 def damaged_run() -> str | None:
-    """The run that the address named and nobody can read, which the complaint is about; None when all is well."""
+    """The unreadable run that the address named and the complaint is about; None if all is well."""
     return _address().damaged
 
 
 def set_victim(name: str) -> None:
-    """Look at another victim, and at the run of it that was looked at last. Best called in a widget's callback."""
+    """Choose another victim, and its last chosen run. Best called in a widget's callback."""
     address = _address()
     if name != address.victim:
         address.last_runs[address.victim or ""] = address.run
@@ -160,16 +161,16 @@ def set_victim(name: str) -> None:
 
 
 def set_run(run: str | None) -> None:
-    """Look at another run (its victim comes with it), or at none. Best called in a widget's callback.
+    """Choose another run (with its victim), or none. Best called in a widget's callback.
 
-    Called later in a page than that, it has to be followed by `st.rerun()`, for the sidebar is drawn already.
+    If it is called later in a page, `st.rerun()` has to follow, because the sidebar is drawn already.
     """
     address = _address()
     _change(address, address.victim, run)
 
 
 def forget_run(run: str) -> None:
-    """Look at no run where that one is looked at, for it is deleted; go back to it never."""
+    """Forget a deleted run: choose no run if it is the chosen one, and never return to it."""
     address = _address()
     for victim in [victim for victim, last in address.last_runs.items() if last == run]:
         address.last_runs[victim] = None
@@ -178,11 +179,11 @@ def forget_run(run: str) -> None:
 
 
 def number(name: str, most: int | None = None, least: int = 0, why: str = "not there") -> int | None:
-    """A choice that is a whole number from 0 to 999,999; None where the address says nothing that makes sense.
+    """A choice that is a whole number from 0 to 999,999; None if the address has no valid one.
 
     Args:
-        least, most: where it makes sense, as far as that is known.
-        why: what is said of a number outside of that.
+        least, most: the valid range, as far as it is known.
+        why: the reason given for a number out of this range.
     """
     text = _address().choices.get(_address().page, {}).get(name)
     if text is None:
@@ -197,12 +198,12 @@ def number(name: str, most: int | None = None, least: int = 0, why: str = "not t
 
 
 def is_number(text: str) -> bool:
-    """Whether it is a whole number from 0 to 999,999, in plain digits."""
+    """Whether the text is a whole number from 0 to 999,999, in plain digits."""
     return text.isascii() and text.isdecimal() and len(text) <= 6
 
 
 def choice(name: str, default: str, allowed: Sequence[str] | None = None) -> str:
-    """This page's own choice from the address; the default where there is none, or one that is not allowed."""
+    """This page's choice from the address; the default if there is none or it is not allowed."""
     address = _address()
     value = address.choices.get(address.page, {}).get(name)
     if value is None:
@@ -214,20 +215,20 @@ def choice(name: str, default: str, allowed: Sequence[str] | None = None) -> str
 
 
 def mask(name: str, default: str, names: Sequence[str]) -> str:
-    """This page's own choice of a mask; the default, and a sentence, where it is not one of `names`."""
+    """This page's choice of a mask; the default, with a message, if it is not one of `names`."""
     value = choice(name, default)
     if value == default or value in names:
         return value
-    # Whoever else looks at the run may have deleted it.
+    # Another user may have deleted the mask.
     leave_out(name, "the run has no such mask, or no longer", told=True)
     return default
 
 
 def choose(name: str, value: str | None, page: str | None = None) -> None:
-    """Put this page's own choice into the address; None takes it out.
+    """Put a choice of this page into the address; None removes it.
 
     Args:
-        page: the title of another page, into whose address it is put when people go there.
+        page: the title of another page; the choice is put into its address when the reader goes there.
     """
     address = _address()
     choices = address.choices.setdefault(page or address.page, {})
@@ -246,7 +247,7 @@ def _address() -> _Address:
 
 
 def _change(address: _Address, victim: str | None, run: str | None) -> None:
-    """Look at another victim or run; choices that are of another network go."""
+    """Choose another victim or run; choices that belong to another network are removed."""
     before, address.complaint, address.damaged, address.left_out = address.victim, None, None, {}
     _settle(address, victim, run)
     known = [named_masks.LEARNED, named_masks.NOTHING, named_masks.TOP]
@@ -263,7 +264,7 @@ def _change(address: _Address, victim: str | None, run: str | None) -> None:
 
 
 def _settle(address: _Address, victim: str | None, run: str | None) -> None:
-    """Take over valid names; a wrong one gives a complaint and the nearest thing that exists."""
+    """Take over valid names. A wrong name gives a complaint and the nearest existing choice."""
     cards = cache.victim_cards()
     found = cache.run_victim(run) if run is not None else None
     if run is not None and found is None:

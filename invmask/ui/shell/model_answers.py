@@ -1,7 +1,6 @@
-"""What networks say of embedded test images: small forward passes, each made once for all sessions.
+"""Networks' answers to embedded test images: small forward passes, each made once for all sessions.
 
-Everything here is bounded: the caches forget the oldest when they hold too much, and no pass takes more than a few
-hundred images.
+The caches are bounded and drop the oldest results. No pass has more than a few hundred images.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from invmask.ui.shell import cache, shared_results
 from invmask.victims.victim import VictimCard
 
 ANSWER_BYTES = 64 * MIB
-"""Of the answers at some rounds: with their images, half a mebibyte each on CIFAR-10."""
+"""Bound of the cache of answers; with their images, they take half a mebibyte per round on CIFAR-10."""
 
 
 @dataclass(frozen=True)

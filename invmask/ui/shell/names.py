@@ -1,4 +1,4 @@
-"""How victims and runs are called on screen, and the words that every page explains in the same way."""
+"""Titles of victims and runs on screen, and explanations of terms that all pages share."""
 
 import re
 from collections import Counter
@@ -32,11 +32,11 @@ def attack_title(card: VictimCard) -> str:
 
 
 def dataset_title(dataset: str) -> str:
-    """`CIFAR-10` for `cifar10`, `pets` for `folder:pets@32`; a name that is not known as it is."""
+    """`CIFAR-10` for `cifar10`, `pets` for `folder:pets@32`; an unknown name is returned unchanged."""
     try:
         return dataset_info(dataset).title
     except UserError:
-        # A folder that is not on this machine, as where only results were taken along.
+        # A user's folder that is not on this machine, for example if only results were copied.
         return dataset.removeprefix(FOLDER).partition("@")[0]
 
 
@@ -51,7 +51,7 @@ def architecture_title(architecture: str) -> str:
 
 
 def variant_title(card: VictimCard) -> str:
-    """`BadNets`, and after it what is unusual about how it was poisoned: `BadNets, 1 %, all-to-all`."""
+    """`BadNets`, and what is unusual about the poisoning: `BadNets, 1 %, all-to-all`."""
     parts = [attack_title(card)]
     if card.attack != CLEAN:
         parts += [f"{100 * card.poisoning_ratio:.3g}\u00a0%"] if card.poisoning_ratio != USUAL_RATIO else []
@@ -61,20 +61,20 @@ def variant_title(card: VictimCard) -> str:
 
 
 def victim_title(card: VictimCard) -> str:
-    """In full: `CIFAR-10 · PreActResNet-18, quarter width · BadNets`."""
+    """The full title: `CIFAR-10 · PreActResNet-18, quarter width · BadNets`."""
     return f"{dataset_title(card.dataset)} · {architecture_title(card.architecture)} · {variant_title(card)}"
 
 
 def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
-    """Short enough for a chooser, told apart from the others: `SIG · PreActResNet-18`, or `BadNets · Fashion-MNIST`.
+    """A short and unique title for a chooser: `SIG · PreActResNet-18`, or `BadNets · Fashion-MNIST`.
 
-    Of the data set that most were trained on the network is named, of others the data set. More than that, and the
-    network's width, only where they are needed. Those that are of one kind in everything go by their own names.
+    For the data set that most victims share, the network is named; for other data sets, the data set. Both, and the
+    network's width, are named only if needed. Victims that are equal in all of this are called by their own names.
     """
     usual = Counter(other.dataset for other in among).most_common(1)[0][0]
 
     def forms(of: VictimCard) -> list[str]:
-        # Without what explains a title, as in `IAB (input-aware)`: there is no room for it.
+        # Without the explanation in a title such as `IAB (input-aware)`, because there is no room for it.
         kind, dataset = re.sub(r" \(.*?\)", "", variant_title(of)), dataset_title(of.dataset)
         short, full = (architecture_title(name) for name in (split_width(of.architecture)[0], of.architecture))
         if of.dataset == usual:
@@ -84,7 +84,7 @@ def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
     for form in forms(card):
         if sum(form in forms(other) for other in among) < 2:
             return form
-    # A browser knows options by their titles alone: no two may be alike.
+    # A browser identifies options by their titles, so no two titles may be equal.
     return f"{variant_title(card)} · {card.name}"
 
 
@@ -97,7 +97,7 @@ def target_title(card: VictimCard) -> str | None:
 
 
 def plain(text: str) -> str:
-    """Text that somebody wrote, as Markdown that shows just that."""
+    """Escape a user's text, so that Markdown shows it unchanged."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
@@ -107,6 +107,6 @@ def count(number: int) -> str:
 
 
 def quoted(text: str) -> str:
-    """What somebody wrote, as it may stand in a sentence: at most 40 letters, and none of it taken for Markdown."""
+    """A user's text for use in a sentence: at most 40 letters, escaped for Markdown."""
     text = " ".join(text.replace("`", "'").split())
     return f"`{text[:_QUOTED]}…`" if len(text) > _QUOTED else f"`{text}`"

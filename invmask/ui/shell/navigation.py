@@ -1,4 +1,4 @@
-"""The pages of the dashboard, and the way in for a visitor who comes by a link to one of them."""
+"""The pages of the dashboard, and the entry for a visitor who follows a link to one of them."""
 
 from threading import Event
 from typing import Any
@@ -23,24 +23,25 @@ _ENTERED = Event()
 
 
 def entered() -> bool:
-    """Whether somebody has come in through app.py since the server began."""
+    """Whether app.py has been run since the server began."""
     return _ENTERED.is_set()
 
 
 def menu() -> Any:
-    """The menu of all pages. Returns the one that the visitor is on, for app.py to run."""
+    """Draw the menu of all pages; returns the visitor's page, for app.py to run."""
     page = st.navigation(pages())
     _ENTERED.set()
     return page
 
 
 def come_in_through_app() -> None:
-    """Begin again with app.py, if a page's script was run without it.
+    """Start again through app.py if a page's script was run without it.
 
-    Until somebody has called `st.navigation` in a server, Streamlit takes pages/ for pages of their own: a link to
-    one of them, opened first of all, runs its script alone. Calling it here ends that for good.
+    Until `st.navigation` has been called once in a server, Streamlit treats the scripts in pages/ as separate pages. So
+    if a link to a page is the first thing opened, only the page's script runs. Calling `st.navigation` here ends this
+    for good.
     """
     if not entered():
-        # Without icons: with no page config before it, the browser would fetch the tab's icon from Google's servers.
+        # Without icons: there is no page config yet, so the browser would fetch the tab's icon from Google's servers.
         st.navigation(pages(icons=False))
         st.rerun()

@@ -1,4 +1,4 @@
-"""Runs in the sidebar: all of a victim's as a list, and a run's name and its deletion."""
+"""Runs in the sidebar: the list of a victim's runs, and renaming and deleting a run."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
@@ -14,7 +14,7 @@ from invmask.ui.shell import address, cache
 from invmask.ui.shell.names import plain
 
 _SURE, _PROBLEM = "run-menu/sure", "run-menu/problem"
-# As wide as a telephone has room for.
+# As wide as fits on a phone.
 _WIDTH = 270
 MOST_LISTED = 40
 
@@ -30,10 +30,10 @@ STATE_WORDS: dict[RunState, str] = {
 
 
 def run_title(run: RunSummary) -> str:
-    """Its name, or `default, SPC 10, seed 0`; and the end of its id: `… · 7e2a`. Text, not Markdown.
+    """The run's name, or `default, SPC 10, seed 0`, and the end of its id: `… · 7e2a`. Text, not Markdown.
 
-    The end of the id tells apart what is called alike: the browser knows options by their titles alone. For the same
-    reason nothing that changes while the run goes on may be in it.
+    A browser identifies options by their titles. So the end of the id makes the title unique, and nothing that changes
+    during the run may be in it.
     """
     spec = run.spec
     name = run.name or f"{spec.brief}, SPC {spec.spc}, seed {spec.seed}"
@@ -55,7 +55,7 @@ def run_facts(run: RunSummary) -> str:
 
 
 def show(runs: Sequence[RunSummary], current: str | None) -> None:
-    """The list of `runs`, newest first, and what can be done to the current one."""
+    """Draw the list of `runs`, newest first, and the actions for the current run."""
     with st.container(horizontal=True, gap="xsmall"):
         if runs:
             _list(runs, current)
@@ -66,7 +66,7 @@ def show(runs: Sequence[RunSummary], current: str | None) -> None:
 
 
 def delete_button(run: str, label: str = "Delete this run") -> None:
-    """A button that deletes a run, damaged or not, once it was pressed and answered a question."""
+    """A button that deletes a run, damaged or not, after a confirmation."""
     place = f"{_SURE}/{run}/{label}"
     if not st.session_state.get(place):
         st.button(label, icon=":material/delete:", key=f"{place}/ask", on_click=_set, args=(place, True))
@@ -106,7 +106,7 @@ def _edit(run: str, summary: RunSummary | None) -> None:
         st.container(width=_WIDTH),
     ):
         if summary is not None:
-            # Another name is another field, which begins with it.
+            # With another name, the field gets a new key and starts with that name.
             key = f"run-menu/name/{run}/{summary.name}"
             st.text_input(
                 "Name",
@@ -141,7 +141,7 @@ def _set(key: str, value: bool) -> None:
 
 
 class _Told:
-    """What goes wrong within is told below the menu."""
+    """Within the block, errors are shown below the menu."""
 
     def __enter__(self) -> None:
         pass
@@ -155,7 +155,7 @@ class _Told:
 
 
 def _zone() -> tzinfo | None:
-    """The reader's; the server's where the browser does not say."""
+    """The reader's time zone, or the server's if the browser does not report one."""
     try:
         return ZoneInfo(st.context.timezone or "")
     except (ValueError, OSError, TypeError):

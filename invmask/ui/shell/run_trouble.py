@@ -1,4 +1,4 @@
-"""What a page does when its run is gone or damaged: one sentence, and the way on."""
+"""What a page does if its run is deleted or damaged: one sentence, and a way to continue."""
 
 import contextlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from invmask.ui.shell import address, cache, run_menu
 
 
 def show(error: UserError) -> None:
-    """Say what is wrong. Of a run that is gone the page is drawn anew without it, also from a fragment."""
+    """Show the error. If the run was deleted, the whole page is redrawn without it, even from a fragment."""
     run = address.current_run()
     if run is not None and is_gone(run):
         st.rerun()
@@ -33,7 +33,7 @@ def show(error: UserError) -> None:
 
 
 def is_gone(run: str) -> bool:
-    """Whether the run was deleted, here or by somebody else."""
+    """Whether the run was deleted, here or by another user."""
     try:
         cache.store().run(run)
     except RunDamagedError:
@@ -44,13 +44,13 @@ def is_gone(run: str) -> bool:
 
 
 def follow(run: str | None) -> None:
-    """In a fragment: draw the whole page anew where it is about another run than `run` by now, or that is gone."""
+    """In a fragment: redraw the whole page if it now shows another run than `run`, or if the run was deleted."""
     if address.current_run() != run or (run is not None and is_gone(run)):
         st.rerun()
 
 
 def unless_gone(act: Callable[..., Any]) -> Callable[..., None]:
-    """A widget's callback that does nothing where the run is gone or damaged: the page, drawn next, says so."""
+    """Wrap a widget's callback so that it does nothing if the run is deleted or damaged; the page then reports it."""
 
     def run(*args: Any) -> None:
         with contextlib.suppress(UserError):

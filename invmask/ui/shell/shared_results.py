@@ -1,4 +1,4 @@
-"""What the pages compute once for all sessions, bounded by what it holds in memory."""
+"""Caches of results that pages compute once for all sessions, with a bound in bytes."""
 
 import functools
 import pickle
@@ -15,20 +15,21 @@ from invmask.memory import MIB, bounded
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_BYTES = 32 * MIB
-"""Of what one function keeps, where it does not say another bound: so many have one that all together fit."""
+"""Default bound of one function's cache, chosen so that all caches together fit into memory."""
 
 
 def copied(most_bytes: int = MOST_BYTES, spinner: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """As `st.cache_data`, with a bound in bytes: what was not asked for for longest is forgotten first.
+    """Like `st.cache_data`, with a bound in bytes: the least recently used results are dropped first.
 
-    Each caller has a copy. The arguments have to be hashable.
+    Each caller gets a copy. The arguments have to be hashable.
 
     Args:
-        spinner: said while the function is at work.
+        most_bytes: the bound.
+        spinner: the message while the function runs.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        # Their length is what they hold, and nobody changes them.
+        # Results are kept pickled, as bytes, whose length is their size and which cannot be changed.
         @cached(LRUCache(most_bytes, len), condition=threading.Condition())
         def pickled(*given: P.args, **named: P.kwargs) -> bytes:
             return pickle.dumps(_said(spinner, function)(*given, **named), pickle.HIGHEST_PROTOCOL)
@@ -48,11 +49,12 @@ def shared(
     spinner: str = "",
     latest_stays: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """As `st.cache_resource`, with a bound in bytes: all callers have the same, which nobody may change.
+    """Like `st.cache_resource`, with a bound in bytes: all callers share one result, which they must not change.
 
     Args:
-        key: of the arguments; they themselves by default.
-        spinner: said while the function is at work.
+        most_bytes: the bound.
+        key: computes the cache key from the arguments; the arguments themselves by default.
+        spinner: the message while the function runs.
         latest_stays: see `memory.least_recent_first`.
     """
 

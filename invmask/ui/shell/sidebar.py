@@ -1,4 +1,4 @@
-"""The sidebar that every page shares: which victim, which of its runs, and a link to exactly this."""
+"""The sidebar of every page: the victim, one of its runs, and a link to exactly this page."""
 
 import contextlib
 from urllib.parse import urlencode
@@ -30,7 +30,7 @@ _NONE = ""
 
 
 def show() -> DeltaGenerator:
-    """Draw it; returns the place on top of the page for what was wrong in the address."""
+    """Draw the sidebar; returns the container at the top of the page for messages about the address."""
     st.logo(ASSETS / "wordmark.svg", size="large", icon_image=ASSETS / "logo.svg")
     cards = cache.victim_cards()
     with st.sidebar:
@@ -49,7 +49,7 @@ def show() -> DeltaGenerator:
 
 
 def tell(told: DeltaGenerator) -> None:
-    """Say what was wrong in the address; once more when the page is drawn, for then all of it has been read."""
+    """Show what was wrong in the address; called again after the page is drawn, when all of it has been read."""
     if (sentence := address.complaint()) is not None:
         told.warning(sentence, icon=":material/link_off:")
 
@@ -77,18 +77,18 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
 
 
 def _run(victim: str) -> list[RunSummary]:
-    """The chooser and what it chose; returns the victim's runs, newest first."""
+    """Draw the chooser of runs; returns the victim's runs, newest first."""
     runs = {run.id: run for run in cache.listing().runs if run.spec.victim == victim}
     current = address.current_run()
     if current is not None:
-        # Of a damaged one the page tells.
+        # The page reports a damaged run.
         with contextlib.suppress(UserError):
             runs = {**runs, current: cache.summary(current)}
     known = [*runs] if current is None or current in runs else [*runs, current]
     newest_first = sorted(known, reverse=True)
     shown, options = current or _NONE, [_NONE, *newest_first]
-    # The key is of what it shows: a browser that has not yet seen the run change says the old one once more, and
-    # that must not be taken for a choice.
+    # The key depends on the run shown: a browser that has not yet seen the run change reports the old run once more,
+    # which must not count as a choice.
     key = f"{_RUN_KEY}/{shown}"
     st.session_state[key] = shown
 
@@ -120,7 +120,7 @@ def _title(run: str, runs: dict[str, RunSummary]) -> str:
 
 
 def _how_far(run: str) -> None:
-    """Name, rounds, state and result of the run; of a damaged one its id alone."""
+    """Show name, rounds, state and result of the run; for a damaged run only its id."""
     run_trouble.follow(run)
     lines = ["Damaged"]
     with contextlib.suppress(UserError):
@@ -136,7 +136,7 @@ def _share() -> None:
         icon=":material/link:",
         width="stretch",
         key="sidebar/link",
-        # Parts of a page change the address without the sidebar: whoever opens this sees it as it is now.
+        # Parts of a page change the address without redrawing the sidebar, so the link is made when this is opened.
         on_change="rerun",
         help="The same screen for somebody else.",
     ):

@@ -1,4 +1,4 @@
-"""The page's theme, and the one way in which charts reach the screen."""
+"""The page's theme, and the only function that draws charts on screen."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,18 +12,17 @@ from invmask.ui.parts.save_figure import SAVE_STYLE, save_menu
 
 
 def current_theme() -> Theme:
-    """`light` or `dark`, as the reader's browser shows the page; `light` until it has told."""
+    """`light` or `dark`, as shown by the reader's browser; `light` until the browser has reported it."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def page_style() -> None:
-    """Less empty rim around the page than Streamlit leaves: a projector has no room to give away.
+    """Reduce Streamlit's empty margin around the page, because a projector has little room.
 
-    Streamlit's own Stop beside the running sign is not shown: it ends the page half drawn, and a run goes on all the
-    same.
+    Streamlit's own Stop button is hidden: it would leave the page half drawn, and would not stop a run.
     """
     dark = _DARK_STYLE if current_theme() == "dark" else ""
-    # Not styles alone: Streamlit keeps those apart and takes them away for a frame whenever it draws the page anew.
+    # Not only a style element: Streamlit handles these separately and removes them for a moment at each redraw.
     with st.container(key="page-style"):
         st.html(f"<i hidden></i><style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
 
@@ -31,14 +30,14 @@ def page_style() -> None:
 def chart(
     figure: go.Figure, key: str, alt: str | None = None, paper: Callable[[], go.Figure] | None = None, **more: Any
 ) -> Any:
-    """Show a figure finished with `figures.template.finish`, and below it the menu that saves it.
+    """Show a figure finished with `figures.template.finish`, and the save menu below it.
 
     Args:
-        key: stays the same for the same place on the page, or the chart would be made anew and flicker.
+        key: stays the same for the same place on the page; otherwise the chart would be created again and flicker.
         alt: what the figure shows, for screen readers.
-        paper: draws the same figure in the theme `paper`, where its layout is another there; without it the saved
-            figure is this one in the colours of paper.
-        more: for `st.plotly_chart`, such as `on_select`.
+        paper: draws the figure in the theme `paper`, if its layout differs there; None to save this figure in the
+            colours of paper.
+        more: further arguments of `st.plotly_chart`, such as `on_select`.
 
     Returns:
         What `st.plotly_chart` returns.
@@ -64,7 +63,7 @@ _PAGE_STYLE = """
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 """
-# The primary colour suits buttons, where the text on it is white; as the colour of text it needs more light.
+# The primary colour suits buttons with white text; as a text colour it has to be lighter.
 _DARK_STYLE = """
 [role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"],[data-testid="stSliderThumbValue"],
 [class*="st-key-save-menu-"] button:is(:hover,[aria-expanded=true]){color:#93C5FD!important}

@@ -1,4 +1,4 @@
-"""Pieces of pages that several pages share."""
+"""Widgets that several pages share."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,11 @@ from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count, target_t
 from invmask.victims.victim import VictimCard
 
 _BALANCED = ("cifar10", "cifar100", "fashionmnist", "tinyimagenet")
-"""Data sets with equally many test images of every class, for cards that do not say how many were triggered."""
+"""Data sets with equally many test images per class, for cards without the number of triggered images."""
 
 
 def open_card() -> VictimCard | None:
-    """The card of the victim that the page is about; where there is none on this machine, what to do and None."""
+    """The card of the page's victim. If there is no victim on this machine, show what to do and return None."""
     victim = address.current_victim()
     if victim is not None:
         return cache.victim_cards()[victim]
@@ -30,11 +30,11 @@ def open_card() -> VictimCard | None:
 
 
 def open_run(card: VictimCard, nothing_yet: str, no_round: str) -> RunSummary | None:
-    """The run that the page is about, once it has taken a round; before that, what to do and None.
+    """The page's run, once it has taken a round. Before that, show what to do and return None.
 
     Args:
-        nothing_yet: a sentence for a victim that has no run with a round.
-        no_round: a sentence for a run that has taken none.
+        nothing_yet: a sentence for a victim without a run that has taken a round.
+        no_round: a sentence for a run that has taken no round.
     """
     run = chosen_run()
     if run is None:
@@ -48,20 +48,20 @@ def open_run(card: VictimCard, nothing_yet: str, no_round: str) -> RunSummary | 
 
 
 def chosen_run() -> RunSummary | None:
-    """The run that the address names, with rounds or without."""
+    """The run named in the address, with or without rounds; None if there is none."""
     run = address.current_run()
     return None if run is None else cache.summary(run)
 
 
 def title_and_slider(title: str, words: str | None = None) -> DeltaGenerator:
-    """The page's title with a hint, as high as on every page; returns the place beside it for a slider over rounds."""
+    """Draw the page's title with a hint, in the common height; returns the container beside it for a slider."""
     left, right = st.columns([10, 3], gap="medium")
     left.title(title, anchor=False, help=words)
     return right
 
 
 def card_measures(card: VictimCard) -> None:
-    """ACC, ASR and RA of a victim as its card has them, large, each with its n."""
+    """Show ACC, ASR and RA from a victim's card in large type, each with its n."""
     others = _triggered(card)
     of = "" if others is None else f", n\u00a0=\u00a0{count(others)}"
     target = target_title(card)
@@ -80,7 +80,7 @@ def card_measures(card: VictimCard) -> None:
 
 
 def _triggered(card: VictimCard) -> int | None:
-    """How many test images ASR and RA are shares of: those not of their own target. None if that is unknown."""
+    """Number of test images behind ASR and RA: those whose class is not their target. None if unknown."""
     if card.n_triggered is not None or card.targets is None or card.dataset not in _BALANCED:
         return card.n_triggered
     own = sum(label == wanted for label, wanted in enumerate(card.targets.of_class))
@@ -88,13 +88,13 @@ def _triggered(card: VictimCard) -> int | None:
 
 
 def _no_run(sentence: str, victim: str) -> None:
-    """What to do where no run is chosen: open the victim's latest, or begin one.
+    """Show what to do if no run is chosen: open the victim's latest run, or begin one.
 
     Args:
-        sentence: for a victim that has no run with a round.
+        sentence: the sentence for a victim without a run that has taken a round.
     """
     found = (run for run in cache.listing().runs if run.spec.victim == victim and run.round)
-    # The list may be a second old.
+    # The list may be up to a second old.
     latest = next((run for run in found if not run_trouble.is_gone(run.id)), None)
     if latest is None:
         st.info(sentence)
@@ -112,7 +112,7 @@ def _no_run(sentence: str, victim: str) -> None:
 
 
 def only_channels(run: RunSummary, capable: bool, words: str) -> bool:
-    """Whether the run's defence has what the page shows; where not, what to do instead.
+    """Whether the run's defence has what the page shows. If not, show what to do instead.
 
     Args:
         words: what the page shows, as the end of a sentence.
@@ -130,35 +130,36 @@ def _to_defend() -> None:
 
 
 def asked_round(run: RunSummary, first: int = 0) -> int | None:
-    """The round in the address of this page; None where it follows the latest.
+    """The round in this page's address; None if the page follows the latest round.
 
     Args:
-        first: the earliest that the page can show.
+        first: the earliest round that the page can show.
     """
     why = f"the run has rounds {first:,} to {run.round:,}"
     return address.number("round", run.round, first, why)
 
 
 def moved_by_hand(name: str, key: str, value: object) -> Callable[[], bool]:
-    """For a slider that moves by itself as well: asked in its callback, whether a reader has moved it.
+    """For a slider that the page moves too: returns a function for its callback that tells whether the reader moved it.
 
-    A browser that has not yet seen a slider change says with the next click on anything where it stood, and Streamlit
-    takes that for a choice. So a slider gets another key with everything else that moves it, and of others than the
-    one drawn last nothing is heard, nor of that one where it stands as it was drawn.
+    If the page moves a slider, a browser that has not seen this yet reports the old position with its next click, and
+    Streamlit treats that as a choice. So every other cause that moves the slider has to give it a new key. A report
+    counts only if it comes from the slider drawn last and differs from the value drawn.
 
     Args:
-        name: of the slider, whatever its key.
-        value: as it is drawn.
+        name: the slider's name, whatever its key.
+        key: the slider's present key.
+        value: the value drawn.
     """
     st.session_state[f"drawn/{name}"] = key, value
     return lambda: st.session_state[f"drawn/{name}"] == (key, value) and st.session_state[key] != value
 
 
 def round_slider(run: RunSummary, key: str, disabled: bool = False, first: int = 0) -> None:
-    """Which round's masks to look at, from `first` on; at the right end it follows the run.
+    """A slider for the round whose masks are shown, from `first` on; at its right end the page follows the run.
 
     Args:
-        key: names the page's slider.
+        key: the name of the page's slider.
     """
     if run.round <= first:
         return

@@ -1,4 +1,4 @@
-"""The part of Tune that makes a hard cut of the soft masks: the slider, three cards, the curves, and saving."""
+"""The part of Tune that turns the soft masks into a hard cut: slider, three cards, curves, and saving."""
 
 import streamlit as st
 import torch
@@ -39,7 +39,7 @@ _ORDER_HELP = (
     "channels with the highest score, as on Neurons. Where scores are equal or missing, the lowest m goes first."
 )
 _WELL = 0.8
-"""A share of restored answers under which the page warns."""
+"""The page warns if the share of restored answers is below this."""
 _LEAST = f"{100 * LEAST_AGREEMENT:.0f} %"
 HELP = (
     "A learned mask is soft: it turns channels down by anything between 0 and 1. Here it becomes a hard cut: some "
@@ -49,7 +49,7 @@ HELP = (
 
 
 def round_to_show(run: RunSummary, asked: int | None) -> int:
-    """The round asked for; while a run goes on, the one whose cuts are measured; else the latest."""
+    """The requested round; else, while a run is under way, the round whose cuts are measured; else the latest."""
     if asked is not None:
         return min(asked, run.round)
     wanted = cut_curves.ERRAND.wanted(cache.store().run(run.id))
@@ -57,7 +57,7 @@ def round_to_show(run: RunSummary, asked: int | None) -> int:
 
 
 def ask(run: RunSummary, round_taken: int) -> None:
-    """Have the cuts of a round measured, unless they are, or were asked for and failed."""
+    """Request the measurement of a round's cuts, unless it is done, or was requested and failed."""
     directory = cache.store().run(run.id)
     found = cut_curves.read_curves(directory, round_taken)
     if cut_curves.ERRAND.problem(directory) is not None or (found is not None and found.complete):
@@ -65,12 +65,12 @@ def ask(run: RunSummary, round_taken: int) -> None:
     if cut_curves.ERRAND.wanted(directory) != round_taken:
         cache.executor().measure_cuts(run.id, round_taken)
     else:
-        # Asked for before, perhaps by a dashboard that has ended: there has to be somebody who does it.
+        # Requested before, perhaps by a dashboard that has ended. Start the executor, so that the work is done.
         cache.executor()
 
 
 def show(card: VictimCard, run: RunSummary, round_taken: int) -> None:
-    """Everything about hard cuts of the masks after a round."""
+    """Draw everything about hard cuts of the masks after a round."""
     ask(run, round_taken)
     if (layout := cache.store().run(run.id).layout()) is not None:
         tune_choice.asked_channels(layout.channels)
@@ -80,13 +80,13 @@ def show(card: VictimCard, run: RunSummary, round_taken: int) -> None:
 
 def _body(card: VictimCard, run: str, round_taken: int) -> None:
     if st.session_state.pop(_MOVED, False):
-        # What is pinned is shown outside this fragment.
+        # Pins are shown outside this fragment.
         st.rerun()
     run_trouble.follow(run)
     try:
         _parts(card, run, round_taken)
     except UserError as error:
-        # In a fragment: what the page says of a damaged run is not reached from here.
+        # In a fragment, the page's own message about a damaged run cannot be reached.
         run_trouble.show(error)
 
 
@@ -130,7 +130,7 @@ def _order(order: Order) -> None:
 
 def _slider(run: str, round_taken: int, curves: CutCurves, order: Order, point: CutPoint) -> None:
     points = {each.cut.channels: each for each in curves.points[order]}
-    # With more points, or another proposal, it is a new one: see `widgets.moved_by_hand`.
+    # With more points, or another proposal, it is a new slider; see `widgets.moved_by_hand`.
     key = f"tune-cut-{order.value}/{run}/{round_taken}/{len(points)}/{curves.complete}/{tune_choice.turn()}"
     st.session_state[key] = point.cut.channels
     moved = widgets.moved_by_hand("tune-cut", key, point.cut.channels)
@@ -172,7 +172,7 @@ def _proposal(card: VictimCard, curves: CutCurves, order: Order, point: CutPoint
 
 
 def _rule(found: Proposal) -> str:
-    """By what a cut was proposed, in a sentence."""
+    """The criterion by which a cut was proposed, in a sentence."""
     kept = f"{_LEAST} of the original's answers to the clean images"
     if found.grounds is Grounds.PLATEAU:
         return (
@@ -257,7 +257,7 @@ def _progress(run: str, round_taken: int, shown: int) -> None:
             st.rerun()
         found = cut_curves.read_curves(cache.store().run(run), round_taken)
     except UserError:
-        # Gone or damaged: the whole page says so.
+        # The run is deleted or damaged; the whole page reports this.
         st.rerun()
     done, total = (0, 0) if found is None else (found.done, found.total)
     words = f"{done} of {total}" if total else "about to begin"
@@ -267,7 +267,7 @@ def _progress(run: str, round_taken: int, shown: int) -> None:
 
 
 def _stage(run: str, round_taken: int) -> int:
-    """Changes when there is something worth drawing the page again: the first point, then every few."""
+    """A value that changes when the page should be redrawn: at the first point, then at every few points."""
     directory = cache.store().run(run)
     found = cut_curves.read_curves(directory, round_taken)
     if cut_curves.ERRAND.problem(directory) is not None:

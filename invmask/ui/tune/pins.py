@@ -1,4 +1,4 @@
-"""The part of Tune that keeps two cuts in sight, of one run or of two, side by side."""
+"""The part of Tune that shows two pinned cuts, of one or two runs, side by side."""
 
 import streamlit as st
 
@@ -17,7 +17,7 @@ from invmask.ui.tune.tune_choice import Pin
 
 
 def show() -> None:
-    """What is pinned; nothing where nothing is."""
+    """Draw the pinned cuts; nothing if none is pinned."""
     pins = tune_choice.pins()
     if not pins:
         return

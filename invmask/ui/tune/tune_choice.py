@@ -1,4 +1,4 @@
-"""What the page Tune has in its address: the cut looked at, what is pinned, and which runs are laid out."""
+"""The choices of the page Tune in its address: the shown cut, the pins, and the runs of the curve."""
 
 import math
 import re
@@ -25,7 +25,7 @@ _TURN = "tune/turn"
 
 @dataclass(frozen=True)
 class Pin:
-    """A hard cut that the reader keeps in sight."""
+    """A hard cut that the reader has pinned."""
 
     run: str
     round: int
@@ -37,43 +37,43 @@ class Pin:
 
 
 def order() -> Order:
-    """By threshold, or by score."""
+    """The chosen order of cuts: by threshold or by score."""
     return Order(address.choice("by", Order.MASK.value, [each.value for each in Order]))
 
 
 def set_order(chosen: Order) -> None:
-    """Another order is another curve: the place on the old one means nothing there."""
+    """Choose the order. The shown cut is reset, because another order has another curve."""
     address.choose("by", None if chosen is Order.MASK else chosen.value)
     set_proposed()
 
 
 def asked_channels(most: int | None = None) -> int | None:
-    """The number of channels cut in the address; None where the page begins with its own.
+    """The number of channels cut, from the address; None to begin with the page's own choice.
 
     Args:
-        most: as many as the network has, where that is known.
+        most: number of channels of the network, if known.
     """
     return address.number("n", most, why="more channels than the network has")
 
 
 def set_channels(channels: int) -> None:
-    """Look at another cut."""
+    """Choose another cut."""
     address.choose("n", str(channels))
 
 
 def set_proposed() -> None:
-    """Look at the cut that the rule proposes."""
+    """Choose the cut that the rule proposes."""
     address.choose("n", None)
     st.session_state[_TURN] = turn() + 1
 
 
 def turn() -> int:
-    """Grows whenever something else than its slider changes the cut that is looked at."""
+    """A counter that grows whenever something other than the slider changes the shown cut."""
     return st.session_state.get(_TURN, 0)
 
 
 def point_shown(curves: CutCurves, chosen: Order) -> CutPoint | None:
-    """The point measured that is nearest to the one asked for, else the proposed one; None where there is none yet."""
+    """The measured point nearest to the requested one, else the proposed point; None if there is none yet."""
     points, asked = curves.points[chosen], asked_channels()
     if not points:
         return None
@@ -84,7 +84,7 @@ def point_shown(curves: CutCurves, chosen: Order) -> CutPoint | None:
 
 
 def pins() -> list[Pin]:
-    """What is pinned, in the order in which it was; what makes no sense is left out."""
+    """The pinned cuts in the order of pinning; invalid ones are left out."""
     text = address.choice("pins", "")
     texts = text.split("~") if text else []
     found = dict.fromkeys(known for each in texts if (known := _pin(each)) is not None)
@@ -106,21 +106,21 @@ def _pin(text: str) -> Pin | None:
 
 
 def pin(new: Pin) -> None:
-    """Keep a cut in sight; a third takes the place of the second."""
+    """Pin a cut; a third pin replaces the second."""
     kept = [each for each in pins() if each != new]
     address.choose("pins", "~".join(each.text() for each in [*kept[: MOST_PINS - 1], new]))
 
 
 def unpin(old: Pin) -> None:
-    """Let a cut go."""
+    """Unpin a cut."""
     address.choose("pins", "~".join(each.text() for each in pins() if each != old) or None)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0-2, 7` as 0, 1, 2, 7: each once, rising.
+    """Parse `0-2, 7` as 0, 1, 2, 7: each once, rising.
 
     Raises:
-        UserError: not seeds, or more than 20.
+        UserError: the text does not hold seeds, or holds more than 20.
     """
     found: set[int] = set()
     for part in text.replace(" ", "").split(","):
@@ -138,21 +138,22 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def plain(value: float) -> str:
-    """A value as it is read again: no exponent, at most six digits after the point; `0` where it is smaller."""
+    """A value as text that can be read again: no exponent, at most six decimals; `0` for smaller values."""
     text = f"{value:.{MOST_DECIMALS}f}"
     return text.rstrip("0").rstrip(".")
 
 
 def parse_values(text: str, title: str, least: float, most: float, whole: bool) -> tuple[float, ...]:
-    """`3, 7.5` as numbers: each once, rising.
+    """Parse `3, 7.5` as numbers: each once, rising.
 
     Args:
-        title: of the setting that they are values of.
-        least, most: what it can be.
-        whole: it is a whole number.
+        title: title of the setting.
+        least, most: range of the setting.
+        whole: whether the setting is a whole number.
 
     Raises:
-        UserError: not numbers, out of range, finer than the address keeps them, or more than 20.
+        UserError: the text does not hold numbers; or they are out of range, have too many decimals for the address, or
+            are more than 20.
     """
     found: set[float] = set()
     for part in re.split(r"[,;\s]+", text.strip(" ,;")):
@@ -171,9 +172,10 @@ def parse_values(text: str, title: str, least: float, most: float, whole: bool) 
 
 
 def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...] | None:
-    """The values laid out by the address, rising; None where it says nothing of them, or nothing that makes sense.
+    """The curve's values from the address, rising; None if there are no valid ones.
 
-    What is above `most` becomes that: what it is can differ between victims, and the address goes on to another one.
+    Values above `most` become `most`, because `most` differs between victims, and the address is kept for another
+    victim.
     """
     text = address.choice("values", "")
     try:
@@ -186,5 +188,5 @@ def asked_values(least: float, most: float, whole: bool) -> tuple[float, ...] | 
 
 
 def set_values(values: Sequence[float]) -> None:
-    """Lay out other values."""
+    """Choose other values for the curve."""
     address.choose("values", "~".join(plain(value) for value in sorted(set(values))) or NO_VALUES)
