@@ -25,6 +25,6 @@ try:
     sidebar.tell(told)
     address.drawn()
     # Workers take seconds to come up: let them, while the reader looks at whatever page this is.
-    cache.executor()
+    cache.warm_up(address.current_victim() if address.current_run() is None else None)
 except UserError as error:
     run_trouble.show(error)

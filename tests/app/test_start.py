@@ -13,6 +13,7 @@ from invmask import settings
 from invmask.attacks.registry import make_attack
 from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
+from invmask.runs.cluster.executor import Executor
 from invmask.ui.shell import cache, widgets
 from invmask.victims.victim import load_victim, new_model, save_victim
 from tests.app.conftest import address_of, make_run, sentences, visit
@@ -33,9 +34,13 @@ def answers(html):
 
 def test_the_workers_come_up_while_the_reader_looks(monkeypatch):
     asked = []
-    monkeypatch.setattr(cache, "executor", lambda: asked.append(True))
+    monkeypatch.setattr(Executor, "prepare", lambda _, spec: asked.append((spec.victim, spec.preset, spec.spc)))
     assert not visit(victim=VICTIM).exception
-    assert asked
+    assert asked == [(VICTIM, "default", 10)]
+    run = make_run()
+    assert not visit(victim=CONTROL).exception
+    assert not visit(victim=VICTIM, run=run.id).exception
+    assert [victim for victim, *_ in asked] == [VICTIM, CONTROL]
 
 
 def test_the_numbers_are_those_of_the_card():

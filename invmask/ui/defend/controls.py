@@ -19,7 +19,6 @@ from invmask.victims.victim import VictimCard
 
 DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"
 _LOADED_KEY, _KIND_KEY = "defend/loaded", "defend/transformer"
-FIRST_SPC = 10
 SPC_HELP = (
     "Samples per class: how many clean images of each class the defender holds. They come from the training set, "
     "never from the images that the results are measured on."
@@ -213,7 +212,7 @@ def _load(run: str | None, transformer: bool) -> None:
     else:
         first = registry.entry(registry.DEFAULT if spec is None else spec.defense)
         config = spec.config if spec else first.preset(first.first_preset, transformer)
-        set_up(first.name, first.first_preset, spec.spc if spec else FIRST_SPC, config, transformer)
+        set_up(first.name, first.first_preset, spec.spc if spec else cache.FIRST_SPC, config, transformer)
     st.session_state[_LOADED_KEY] = run
 
 

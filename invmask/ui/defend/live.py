@@ -28,7 +28,8 @@ from invmask.ui.shell import address, cache, run_trouble
 from invmask.ui.shell.theme import chart, current_theme
 from invmask.victims.victim import VictimCard
 
-LIVE_SECONDS = 1.0
+LIVE_SECONDS, FIRST_SECONDS = 1.0, 0.3
+"""Between two looks at a run under way: usually, and until its first round, while there is little to draw."""
 WATCH_SECONDS = 4.0
 MEASURES_HELP = (
     "The views after every round, on the same probe of the test images. The defence never sees these images; "
@@ -41,7 +42,9 @@ def show(card: VictimCard, draft: Draft) -> None:
     run = address.current_run()
     state = _state(run)
     under_way = state in UNDER_WAY
-    st.fragment(_draw, run_every=LIVE_SECONDS if under_way else None)(card, draft, run, under_way)
+    begins = under_way and run is not None and _rounds(run) == 0
+    every = (FIRST_SECONDS if begins else LIVE_SECONDS) if under_way else None
+    st.fragment(_draw, run_every=every)(card, draft, run, under_way, begins)
     if run is not None and not under_way:
         st.fragment(_watch, run_every=WATCH_SECONDS)(run, state)
 
@@ -53,27 +56,37 @@ def _state(run: str | None) -> RunState | None:
         return None
 
 
+def _rounds(run: str) -> int:
+    try:
+        return cache.summary(run).round
+    except UserError:
+        return 0
+
+
 def _watch(run: str, state: RunState | None) -> None:
     """Somebody else may let a run go on that this reader looks at."""
     if _state(run) is not state:
         st.rerun()
 
 
-def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> None:
+def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begins: bool) -> None:
     if take_moved():
         st.rerun()
     run_trouble.follow(run)
     channel_map.go_to_opened()
     try:
-        _parts(card, draft, run, under_way)
+        _parts(card, draft, run, under_way, begins)
     except UserError as error:
         # In a fragment: what a page says of a damaged run is not reached from here.
         run_trouble.show(error)
 
 
-def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool) -> None:
+def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begins: bool) -> None:
     summary = cache.summary(run) if run is not None else None
     if summary is not None and (summary.state in UNDER_WAY) != under_way:
+        st.rerun()
+    if begins and summary is not None and summary.round:
+        # From now on there is more to draw, and less often.
         st.rerun()
     frame = _frame(run) if run is not None else None
     show_buttons(draft, summary)

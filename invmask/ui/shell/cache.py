@@ -3,6 +3,7 @@
 A cached model is everybody's: never put a hook on it; take a `masks.attach.sharing_copy` for every use.
 """
 
+import contextlib
 from pathlib import Path
 
 import streamlit as st
@@ -10,6 +11,7 @@ import streamlit as st
 from invmask import settings
 from invmask.data.embedded import drawn_files, load_embedded, stamp
 from invmask.data.images import LabelledImages
+from invmask.defenses import registry
 from invmask.errors import UserError
 from invmask.masks.state import MaskLayout
 from invmask.memory import MIB
@@ -18,11 +20,14 @@ from invmask.runs.store import built_in, staleness
 from invmask.runs.store.all_runs import Listing, RunStore
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import RunDamagedError
+from invmask.runs.work.bench import spec_of
 from invmask.ui.shell import shared_results
 from invmask.victims.victim import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
 
 VICTIM_BYTES = 256 * MIB
 """Of all loaded victims: five ResNet-18 of full width."""
+FIRST_SPC = 10
+"""What Defend offers first."""
 
 
 def victim_cards() -> dict[str, VictimCard]:
@@ -88,6 +93,13 @@ def built_in_runs() -> None:
 def executor() -> Executor:
     """The one carrier of the work in this server, started when first asked for."""
     return _executor(str(settings.runs_folder()))
+
+
+def warm_up(victim: str | None) -> None:
+    """Start the workers, and let one load `victim`, of which a run may be requested soon. Once a victim."""
+    carrier = executor()
+    if victim is not None:
+        _warm_up(carrier, str(settings.runs_folder()), victim)
 
 
 def listing() -> Listing:
@@ -158,6 +170,12 @@ def _built_in_runs(folder: str) -> None:
 @st.cache_resource(show_spinner=False)
 def _executor(folder: str) -> Executor:
     return Executor(RunStore(Path(folder))).start()
+
+
+@st.cache_resource(show_spinner=False)
+def _warm_up(_carrier: Executor, folder: str, victim: str) -> None:  # noqa: ARG001  (of another folder, another carrier)
+    with contextlib.suppress(UserError):
+        _carrier.prepare(spec_of(victim, registry.entry(registry.DEFAULT).first_preset, FIRST_SPC, seed=0))
 
 
 # Not as data: these would be copied for everyone who asks, the more the more runs there are.

@@ -21,7 +21,7 @@ from invmask.runs.store.all_runs import Listing
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.bench import spec_with
-from invmask.ui.defend.controls import FIRST_SPC, spc_offered
+from invmask.ui.defend.controls import spc_offered
 from invmask.ui.shell import address, cache
 from invmask.ui.shell.run_menu import STATE_WORDS
 from invmask.ui.shell.theme import chart, current_theme
@@ -110,7 +110,7 @@ def _choose_base(card: VictimCard, run: RunSummary | None, defense: Entry) -> Ru
         on_change=lambda: address.choose("base", st.session_state["tune-base"]),
         help="What all runs of the curve have in common. SPC, where it is not varied, is that of the run shown.",
     )
-    spc = min(run.spec.spc if run is not None else FIRST_SPC, spc_offered(card))
+    spc = min(run.spec.spc if run is not None else cache.FIRST_SPC, spc_offered(card))
     if chosen == _THIS and run is not None:
         of = run.spec
         return spec_with(card.name, card.architecture, of.preset, spc, of.config, of.precision, of.defense)
