@@ -1,4 +1,4 @@
-"""The settings of a new run, in the sidebar below victim and run, in the order in which one decides."""
+"""The settings of a new run, in the sidebar below victim and run, in the order in which a user decides on them."""
 
 import contextlib
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Draft:
     """The settings shown, for the next new run.
 
     Attributes:
-        config: None where they make no sense; `problem` then says why in one sentence.
+        config: None if the settings are not valid; `problem` then says why in one sentence.
     """
 
     card: VictimCard
@@ -42,14 +42,14 @@ class Draft:
 
     @property
     def entry(self) -> Entry:
-        """What the defence says of itself."""
+        """The defence's description in the registry."""
         return registry.entry(self.defense)
 
     def spec(self) -> RunSpec:
-        """What a run with these settings is made of, on this machine.
+        """The specification of a run with these settings on this machine.
 
         Raises:
-            UserError: the settings, or the machine's own, make no sense.
+            UserError: the settings, or the machine's settings, are not valid.
         """
         if self.config is None:
             raise UserError(self.problem or "These settings make no sense.")
@@ -63,7 +63,7 @@ class Draft:
 
 
 def show(card: VictimCard, run: str | None) -> Draft:
-    """Draw the controls. They start from the run that is looked at, or from the default defence's first preset."""
+    """Draw the controls. They start with the settings of the chosen run, or the default defence's first preset."""
     transformer = is_transformer(card.architecture)
     _load(run, transformer)
     with st.sidebar:
@@ -88,7 +88,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
 
 
 def spc_offered(card: VictimCard) -> int:
-    """The largest data budget that can be asked for; where the images are not here, running says so."""
+    """The largest data budget that can be chosen; if the images are missing, starting the run reports it."""
     try:
         return most_spc(card.dataset)
     except UserError:
@@ -96,10 +96,10 @@ def spc_offered(card: VictimCard) -> int:
 
 
 def set_up(defense: str, preset_name: str, spc: int, config: DefenseConfig, transformer: bool) -> None:
-    """Fill the controls for a new run, before the page Defend is gone to without a run.
+    """Fill the controls for a new run, before the page Defend is opened without a run.
 
     Args:
-        transformer: whether the settings are for one.
+        transformer: whether the settings are for a network whose encoder blocks are masked.
     """
     st.session_state[_LOADED_KEY] = None
     st.session_state[_KIND_KEY] = transformer
@@ -146,13 +146,13 @@ def _choose_spc(most: int) -> int:
         st.session_state[SPC_KEY] = 1
         st.caption("**SPC, samples per class**: 1, for a class of this data set has no more.", help=SPC_HELP)
         return 1
-    # What was set for another data set, or by a run made elsewhere, may be more than there is.
+    # A value set for another data set, or by a run from another machine, may be larger than the maximum here.
     st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], most)
     return st.slider("SPC, samples per class", 1, most, key=SPC_KEY, help=SPC_HELP, persist_state="session")
 
 
 def _fields(defense: Entry, every: list[Setting], start: DefenseConfig) -> dict[str, float | None]:
-    """A control for each, those of a group side by side below its heading."""
+    """Draw a control for each setting; the settings of a group are side by side below its heading."""
     values: dict[str, float | None] = {}
     for group, found in groupby(every, key=lambda setting: setting.group):
         members = list(found)
@@ -168,7 +168,7 @@ def _fields(defense: Entry, every: list[Setting], start: DefenseConfig) -> dict[
 
 
 def _note(draft: Draft, run: str | None) -> str:
-    """What the settings are for, or why they make no sense."""
+    """What the settings are for, or why they are not valid."""
     if draft.problem is not None:
         return f":red[{draft.problem}]"
     if run is None:
@@ -193,9 +193,10 @@ def _draft(card: VictimCard, defense: Entry, preset: str, spc: int, values: dict
 
 
 def _load(run: str | None, transformer: bool) -> None:
-    """Fill the controls: at first, whenever another run is looked at, and for another kind of network.
+    """Fill the controls: at the start, when another run is chosen, and for another kind of network.
 
-    A preset is not the same on transformers: what is set for the one kind would go by the preset's name on the other.
+    A preset has other values on transformers, so values set for one kind of network must not appear under the preset's
+    name for the other kind.
     """
     loaded = st.session_state.get(_LOADED_KEY, "nothing")
     if loaded == run or (run is None and loaded != "nothing"):
@@ -204,7 +205,7 @@ def _load(run: str | None, transformer: bool) -> None:
         return
     spec = None
     if run is not None:
-        # Of a damaged run the page tells; the controls are there for another one.
+        # The page reports a damaged run; the controls are there for a new run.
         with contextlib.suppress(UserError):
             spec = cache.summary(run).spec
     if spec is not None and spec.preset in spec.entry.presets:
@@ -227,7 +228,7 @@ def _take_preset(transformer: bool) -> None:
     seed = st.session_state.get(key)
     st.session_state[_KIND_KEY] = transformer
     _fill(defense, defense.preset(st.session_state[PRESET_KEY], transformer))
-    # The seed is the reader's, whatever the preset.
+    # The reader chooses the seed; presets do not change it.
     if seed is not None:
         st.session_state[key] = seed
 
@@ -243,7 +244,7 @@ def _key(defense: Entry, name: str) -> str:
 
 
 def _control(defense: Entry, setting: Setting, start: DefenseConfig) -> float | None:
-    """A slider for what is always on screen and no whole number, else a field."""
+    """A slider for a basic setting that is not a whole number; otherwise a field."""
     if not setting.basic or setting.whole:
         return _number(defense, setting, start)
     return st.slider(
@@ -259,7 +260,7 @@ def _control(defense: Entry, setting: Setting, start: DefenseConfig) -> float | 
 
 
 def _number(defense: Entry, setting: Setting, start: DefenseConfig, in_group: bool = False) -> float | None:
-    """A field without an upper limit of its own: too much is answered by a sentence, not silently refused."""
+    """A field without an upper limit: a value that is too large gives a message instead of being silently refused."""
     return st.number_input(
         _label(defense, setting, start),
         0 if setting.whole else 0.0,
@@ -272,7 +273,7 @@ def _number(defense: Entry, setting: Setting, start: DefenseConfig, in_group: bo
 
 
 def _label(defense: Entry, setting: Setting, start: DefenseConfig) -> str:
-    """The title and its symbol, and the preset's value where the setting has left it."""
+    """The title and its symbol, and the preset's value if the setting differs from it."""
     label = setting.short
     if setting.symbol:
         label += f", {setting.symbol}"

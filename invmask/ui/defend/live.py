@@ -1,4 +1,4 @@
-"""The Defend page below its title: redrawn every second while the run is under way, by itself alone."""
+"""The page Defend below its title, a fragment that is redrawn every second while the run is under way."""
 
 import streamlit as st
 
@@ -38,7 +38,7 @@ MEASURES_HELP = (
 
 
 def show(card: VictimCard, draft: Draft) -> None:
-    """Draw the page for the run in the address, or what to do where there is none."""
+    """Draw the page for the run in the address, or what to do if there is none."""
     run = address.current_run()
     state = _state(run)
     under_way = state in UNDER_WAY
@@ -64,7 +64,7 @@ def _rounds(run: str) -> int:
 
 
 def _watch(run: str, state: RunState | None) -> None:
-    """Somebody else may let a run go on that this reader looks at."""
+    """Watch the run, because another user may continue it."""
     if _state(run) is not state:
         st.rerun()
 
@@ -77,7 +77,7 @@ def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begi
     try:
         _parts(card, draft, run, under_way, begins)
     except UserError as error:
-        # In a fragment: what a page says of a damaged run is not reached from here.
+        # In a fragment, the page's own message about a damaged run cannot be reached.
         run_trouble.show(error)
 
 
@@ -109,7 +109,7 @@ def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool, beg
 
 
 def _frame(run: str) -> Frame | None:
-    """The round asked for; the latest where the run has not come so far."""
+    """The requested round, or the latest round if the run has not reached it."""
     asked = asked_round()
     frame = read_frame(run, asked)
     if frame is None or asked is None or asked <= frame.last:
@@ -132,7 +132,7 @@ def _trouble(summary: RunSummary | None) -> None:
 def _body(card: VictimCard, frame: Frame) -> None:
     theme = current_theme()
     found = drawings.search_cards(frame, card.dataset_info.classes) if frame.capabilities.searches else None
-    # While the search goes on the views stay as they are, so the cards come first.
+    # The views do not change during the search, so the cards come first.
     if found is not None and frame.searching:
         _search(frame, found)
     if not frame.searching and (told := verdict(frame.summary, frame.entries)) is not None:

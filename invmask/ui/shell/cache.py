@@ -1,6 +1,6 @@
-"""What all sessions of one server share: victims, images, and the carrier of the work.
+"""What all sessions of one server share: victims, images, and the executor.
 
-A cached model is everybody's: never put a hook on it; take a `masks.attach.sharing_copy` for every use.
+A cached model is shared by all sessions: never put a hook on it; take a `masks.attach.sharing_copy` for every use.
 """
 
 import contextlib
@@ -25,16 +25,17 @@ from invmask.ui.shell import shared_results
 from invmask.victims.victim import USUAL, Victim, VictimCard, find_cards, load_victim, read_card
 
 VICTIM_BYTES = 256 * MIB
-"""Of all loaded victims: five ResNet-18 of full width."""
+"""Bound of the cache of loaded victims: five ResNet-18 of full width."""
 FIRST_SPC = 10
 """What Defend offers first."""
 
 
 def victim_cards() -> dict[str, VictimCard]:
-    """The cards of all victims on this machine by name: those of the usual network and data set before others.
+    """The cards of all victims on this machine by name; those of the usual network and data set come first.
 
-    Of each, BadNets comes first, as the plainest, and clean controls last. One whose card is damaged, or whose data
-    set is gone or has fewer classes by now, is left out: no page could show it.
+    For each network and data set, BadNets comes first, as the simplest attack, and clean controls last. Victims are
+    left out if their card is damaged, or if their data set is missing or now has fewer classes, because no page could
+    show them.
     """
     found = find_cards(settings.victim_folders())
     cards = {}
@@ -54,7 +55,7 @@ def victim_cards() -> dict[str, VictimCard]:
 
 
 def victim(name: str) -> Victim:
-    """A victim by name, loaded once for all sessions, in eval mode on the CPU.
+    """Load a victim by name, once for all sessions, in eval mode on the CPU.
 
     Raises:
         UserError: no victim of that name, or damaged weights.
@@ -63,9 +64,9 @@ def victim(name: str) -> Victim:
 
 
 def victim_stamp(name: str) -> int:
-    """Changes when the victim is trained again, or the images of its data set are drawn again; 0 where there is none.
+    """A value that changes when the victim is trained again or its data set's images are drawn again; 0 without one.
 
-    Caches of its answers are keyed by it.
+    Caches of the victim's answers use it as a key.
     """
     path = find_cards(settings.victim_folders()).get(name)
     if path is None:
@@ -91,7 +92,7 @@ def built_in_runs() -> None:
 
 
 def executor() -> Executor:
-    """The one carrier of the work in this server, started when first asked for."""
+    """The server's only executor, started on first use."""
     return _executor(str(settings.runs_folder()))
 
 
@@ -103,26 +104,26 @@ def warm_up(victim: str | None) -> None:
 
 
 def listing() -> Listing:
-    """Every run at a glance, at most a second old: read once for all sessions that ask at the same time."""
+    """The summaries of all runs, at most a second old; read once for sessions that ask at the same time."""
     return _listing(str(settings.runs_folder()))
 
 
 def forget_listing() -> None:
-    """Have the next `listing` read anew: a run was begun, named or deleted."""
+    """Make the next `listing` read again, after a run was begun, named or deleted."""
     _listing.clear()
 
 
 def summary(run: str) -> RunSummary:
-    """One run at a glance, as it is now.
+    """The present summary of one run.
 
     Raises:
-        UserError: no such run, or a damaged one.
+        UserError: no such run, or it is damaged.
     """
     return store().run(run).summary()
 
 
 def run_victim(run: str) -> str | None:
-    """The name of the victim that a run is about; None where there is no such run, or it cannot be read."""
+    """The name of a run's victim; None if there is no such run, or it cannot be read."""
     try:
         return store().run(run).spec().victim
     except UserError:
@@ -130,7 +131,7 @@ def run_victim(run: str) -> str | None:
 
 
 def is_damaged(run: str) -> bool:
-    """Whether there is such a run, and what it is made of cannot be read."""
+    """Whether the run exists but its specification cannot be read."""
     try:
         store().run(run).spec()
     except RunDamagedError:
@@ -141,7 +142,7 @@ def is_damaged(run: str) -> bool:
 
 
 def another_victim(run: str) -> str | None:
-    """See `staleness.another_victim`; of a damaged run its page tells."""
+    """See `staleness.another_victim`; None for a damaged run, which its page reports."""
     try:
         return staleness.another_victim(store().run(run))
     except UserError:
@@ -149,7 +150,7 @@ def another_victim(run: str) -> str | None:
 
 
 def fits_victim(run: str) -> bool:
-    """Whether the network that has the name of the run's victim now has the same layers, images and classes."""
+    """Whether the network that now has the victim's name has the same layers, images and classes as in the run."""
     try:
         found = store().run(run)
         shapes, today = found.shapes(), victim(found.spec().victim)
@@ -178,7 +179,7 @@ def _warm_up(_carrier: Executor, folder: str, victim: str) -> None:  # noqa: ARG
         _carrier.prepare(spec_of(victim, registry.entry(registry.DEFAULT).first_preset, FIRST_SPC, seed=0))
 
 
-# Not as data: these would be copied for everyone who asks, the more the more runs there are.
+# Not with st.cache_data, which would copy the whole list for every caller.
 @st.cache_resource(ttl=1.0, max_entries=4, show_spinner=False)
 def _listing(folder: str) -> Listing:
     return RunStore(Path(folder)).listing()

@@ -1,4 +1,4 @@
-"""The part of Tune that lays out runs by data budget, sparsity and the like, and starts those that are missing."""
+"""The part of Tune that shows runs over the data budget or a setting, and starts missing runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,7 +42,7 @@ _HELP = (
 
 
 def show(card: VictimCard, run: RunSummary | None) -> None:
-    """What to sweep, the button that starts what is missing, and the curve."""
+    """Draw the choice of setting and values, the button that starts missing runs, and the curve."""
     st.subheader("Data budget and sparsity", anchor=False, help=_HELP)
     defense = registry.entry(registry.DEFAULT) if run is None else run.spec.entry
     titles = axis_titles(defense)
@@ -67,13 +67,13 @@ def show(card: VictimCard, run: RunSummary | None) -> None:
 
 
 def _watch(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int], shown: tuple[int, ...]) -> None:
-    """Somebody else may start or delete runs that this reader looks at."""
+    """Watch the runs, because another user may start or delete some."""
     if _numbers(lay_out(base, axis, values, seeds, _runs(base, cache.listing()))) != shown:
         st.rerun()
 
 
 def _numbers(places: Sequence[Place]) -> tuple[int, int, int]:
-    """How many runs are finished, under way and missing."""
+    """The numbers of finished runs, runs under way and missing runs."""
     finished, under_way = sum(place.finished for place in places), sum(place.under_way for place in places)
     return finished, under_way, len(places) - finished - under_way
 
@@ -139,7 +139,7 @@ def _choose_values(axis: str, base: RunSpec, most_spc: int) -> list[float]:
     proposed = PROPOSED_SPC if axis == SPC else base.entry.axes[axis]
     own = float(base.spc if axis == SPC else getattr(base.config, axis))
     asked = tune_choice.asked_values(least, most, whole)
-    # By their text, for pills with the same words are one; the run's own value, which may have more digits, comes last.
+    # By their text, because pills with equal text are one; the run's own value, perhaps with more digits, comes last.
     values = {plain(value): float(value) for value in (*proposed, *(asked or ())) if value <= most}
     too_small = own > 0 and plain(own) == "0"
     if not too_small:
@@ -191,7 +191,7 @@ def _setting(defense: Entry, axis: str) -> Setting:
 
 
 def _range(defense: Entry, axis: str, most_spc: int) -> tuple[str, float, float, bool]:
-    """Title, least and greatest value, and whether it is a whole number."""
+    """The setting's title, smallest and largest value, and whether it is a whole number."""
     if axis == SPC:
         return "SPC", 1, most_spc, True
     setting = _setting(defense, axis)
@@ -203,7 +203,7 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
         st.rerun()
     places = lay_out(base, axis, values, seeds, _runs(base, cache.listing()))
     if polled != any(place.under_way for place in places):
-        # Begin to look again and again, or end it.
+        # Start or stop the periodic check.
         st.rerun()
     finished = [place for place in places if place.finished]
     _, under_way, missing = _numbers(places)
@@ -271,12 +271,12 @@ def _table(places: Sequence[Place], title: str) -> pd.DataFrame:
 
 
 def _runs(base: RunSpec, listing: Listing) -> list[RunSummary]:
-    """Those of the same victim; not those of another network that had its name."""
+    """The runs of the same victim, without those of another network that had its name."""
     return staleness.of_todays_victim(listing.runs, base.victim, settings.runs_folder())
 
 
 def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int]) -> None:
-    """Create what is missing and go on with what was left; looked up afresh, for somebody may have been quicker."""
+    """Create missing runs and continue paused ones. The runs are read again, as another user may have acted."""
     executor = cache.executor()
     try:
         places = lay_out(base, axis, values, seeds, _runs(base, cache.store().listing()))
