@@ -2,5 +2,5 @@
 
 from invmask.waiting import choose_waiting
 
-# Before torch, which many of them load before invmask.
+# This must run before torch is loaded, which many scripts import before invmask.
 choose_waiting()

@@ -1,6 +1,6 @@
 """Measure speed and quality again, and write the tables of README and docs/: python -m benchmarks, or make bench.
 
-Speed is measured afresh every time, with nothing else running; of quality, whatever has no result yet.
+Speed is measured again every time; nothing else may run meanwhile. Quality is measured only for cases without a result.
 """
 
 import subprocess
@@ -21,5 +21,5 @@ PAGES = ("whatif", "clicks", "moves")
 QUALITY = ("quality run", "quality run --presets paper --seeds 0", "sweep", "unlike", "tables")
 
 for words in (*SPEED, *PAGES, *QUALITY):
-    # A process each: what one has loaded or cached shall not be in the other's times.
+    # One process per benchmark, so that what one has loaded or cached does not affect the times of another.
     subprocess.run([sys.executable, "-m", *f"benchmarks.{words}".split()], check=True)

@@ -1,10 +1,10 @@
-"""IMS as it was published, plainly: the yardstick that the engine's speed is held against.
+"""A plain implementation of IMS as published: the baseline for the engine's speed.
 
-Written from the paper's formulas (Dunnett et al. 2025, arXiv 2509.15497), in float32 and in the order in which one
-would write it down, with the needless passes that the authors' schedule has: the inner problem is solved in the first
-phase too, where its result is not used; every inner step asks the reference about the clean images again, and the
-pruned view about the perturbed ones; each view is a pass of its own. In the yardstick's favour, the weights are frozen,
-and passes without use make no graph. It shares no code with the engine.
+It follows the paper's formulas (Dunnett et al. 2025, arXiv 2509.15497) directly, in float32, with the redundant passes
+of the authors' schedule. The inner problem is solved in the first phase too, where its result is not used. Every inner
+step runs the reference on the clean images again, and the pruned view on the perturbed images. Each view is a separate
+pass. In favour of this baseline, the weights are frozen and unused passes build no graph. It shares no code with the
+engine.
 """
 
 import torch
@@ -43,11 +43,11 @@ class AsPublished:
         self.begin_phase()
 
     def begin_phase(self) -> None:
-        """A fresh optimiser."""
+        """Create a new optimiser for a phase."""
         self.optimizer = torch.optim.AdamW([*self.mask, *self.selection], lr=OUTER_RATE)
 
     def answers(self, view: str, images: Tensor) -> Tensor:
-        """Softmax answers of the `reference`, the `pruned` or the `inverse` view."""
+        """Softmax probabilities [N, K] of the `reference`, `pruned` or `inverse` view for images [N, C, H, W]."""
         if view == "reference":
             self.gates = None
         else:
@@ -57,7 +57,7 @@ class AsPublished:
         return self.model(images).softmax(1)
 
     def round(self, phase: int) -> float:
-        """One round of phase 1, 2 or 3; the outer loss before its step."""
+        """Take one round of phase 1, 2 or 3; returns the outer loss before its step."""
         batch = self.images[torch.randperm(len(self.images))[:BATCH_SIZE]]
         perturbed = batch + self.perturbation(batch)
         with torch.no_grad():
@@ -82,7 +82,7 @@ class AsPublished:
         return loss.item()
 
     def perturbation(self, batch: Tensor) -> Tensor:
-        """The inner problem: 20 AdamW steps on a perturbation an image."""
+        """Solve the inner problem: 20 AdamW steps on one perturbation per image."""
         for vector in [*self.mask, *self.selection]:
             vector.requires_grad_(False)
         d = torch.zeros_like(batch).requires_grad_()

@@ -1,7 +1,7 @@
 """The contact sheet of all attacks in the manual: python -m benchmarks.attack_sheet [FOLDER OF VICTIMS ...].
 
-A trigger is that of the victim named cifar10-preactresnet18w16-<attack> where there is one, which an attack with
-networks of its own needs; else it is what the attack's settings make.
+The trigger is that of the victim cifar10-preactresnet18w16-<attack> if it exists; an attack with its own networks needs
+this victim. Otherwise the trigger follows from the attack's settings.
 """
 
 import io
@@ -21,17 +21,17 @@ from invmask.figures.triggers import trigger_tiles
 from invmask.victims.victim import find_cards, read_card, victim_name
 
 FILE = settings.ASSETS / "screenshots" / "attacks.png"
-# Of the embedded test images: a horse on a meadow, a cat seen closely, a ship under a plain sky.
+# Indices of embedded test images: a horse on a meadow, a close view of a cat, a ship under a plain sky.
 PLACES = (7, 63, 105)
 LEFT_OUT = ("picture",)
 WIDTH = 1100
 
 
 def attack_of(name: str, folders: list[Path]) -> Attack:
-    """The attack as the victim has it, or by itself.
+    """The attack with the victim's settings, or with its default settings if there is no victim.
 
     Raises:
-        UserError: its networks are trained with a victim, and there is none.
+        UserError: the attack's networks are trained with a victim, and there is no victim.
     """
     victim = victim_name("cifar10", "preactresnet18w16", name)
     path = find_cards(folders).get(victim)

@@ -37,7 +37,7 @@ RESULT = RESULTS / "beside" / "fashionmnist.json"
 VICTIM = "fashionmnist-cnn4-badnets"
 ROUNDS = 8
 BUSY = [sys.executable, "-c", "while True: pass"]
-# What each has beside it: processes of one thread that never rest.
+# The load beside each defence: processes with one thread that never sleeps.
 LOADS: dict[str, list[list[str]]] = {
     "idle": [],
     "one niced process": [["nice", "-n", "10", *BUSY]],
@@ -45,7 +45,7 @@ LOADS: dict[str, list[list[str]]] = {
     "three processes": [BUSY] * 3,
 }
 SETTINGS: dict[str, dict[str, str]] = {
-    # What GNU's OpenMP does where nobody says anything.
+    # The default of GNU's OpenMP.
     "before": {waiting.VARIABLE: "300000"},
     "after": {},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
@@ -83,7 +83,7 @@ def main() -> None:
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     for victim, rounds, load, repeat, limit in cells:
         taken: dict[str, list[float | None]] = {name: [] for name in asked.settings}
-        # In turn, so that what else the machine does meets each alike.
+        # In turn, so that other load of the machine affects all settings equally.
         for _ in range(repeat):
             for name, found in taken.items():
                 with beside(LOADS[load]):
@@ -97,14 +97,14 @@ def main() -> None:
 
 
 def setting(name: str) -> dict[str, str]:
-    """The variables of a setting by its name; a number is how often a thread looks before it sleeps."""
+    """The environment variables of a setting by its name; a number is how often a thread checks before it sleeps."""
     return {waiting.VARIABLE: name} if name.isdecimal() else SETTINGS[name]
 
 
 def summary(found: list[float | None], limit: float) -> dict[str, Any]:
-    """Each reading (None where it was cut off), and of them the median, the range and how many were cut off.
+    """All readings (None if cut off) with their median, range and number of cut-off readings.
 
-    One that was cut off counts as longer than all others: the median may be one of them, and is None then.
+    A cut-off reading counts as longer than all others. If the median is a cut-off reading, it is None.
     """
     ordered = sorted(limit if one is None else one for one in found)
     middle = statistics.median_high(ordered)
@@ -121,14 +121,14 @@ def summary(found: list[float | None], limit: float) -> dict[str, Any]:
 
 
 def defence(victim: str, rounds: int | None) -> list[str]:
-    """The command that a user would give."""
+    """The command as a user would type it."""
     most = [] if rounds is None else ["--rounds-max", str(rounds)]
     return [sys.executable, "-m", "invmask", "defend", victim, *most, "--json"]
 
 
 @contextlib.contextmanager
 def beside(commands: list[list[str]]) -> Iterator[None]:
-    """These run as long as the block, each in a session of its own."""
+    """Run these commands during the block, each in its own session."""
     with contextlib.ExitStack() as running:
         for command in commands:
             child = running.enter_context(subprocess.Popen(command, start_new_session=True))
@@ -137,10 +137,10 @@ def beside(commands: list[list[str]]) -> Iterator[None]:
 
 
 def seconds(command: list[str], variables: dict[str, str], limit: float) -> float | None:
-    """How long a command takes in a session of its own, with a home of its own; None where it was cut off.
+    """Duration of a command in seconds, in its own session and with its own home; None if it was cut off.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     inherited = {name: of for name, of in os.environ.items() if not name.startswith(("GOMP_", "OMP_", "INVMASK_"))}
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile("w+") as said:

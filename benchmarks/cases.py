@@ -1,4 +1,4 @@
-"""What the benchmarks that sweep keep of their cases."""
+"""What benchmarks based on sweeps store about their cases."""
 
 import json
 import re
@@ -16,16 +16,16 @@ from invmask.victims.victim import find_cards, read_card
 
 MACHINES = "machines.json"
 TOLD = ("label", "lead", "family", "stands out", "leads")
-"""Notes of a search."""
+"""Names of a search's notes."""
 JUDGED = RIGHT, WRONG, NONE = "right", "wrong", "none"
-"""Of a search: the label that stands out is the backdoor's, is another, or no label stands out."""
+"""Judgements of a search: the label that stands out is the backdoor's, another one, or none."""
 
 
 def keep(cases: Iterable[Case], folder: Path, results: Path) -> None:
-    """Copy the results of the cases that are done from a sweep's folder into ``results``/cases, and name their machine.
+    """Copy the results of finished cases from a sweep's folder to ``results``/cases, and note their machine.
 
-    Others that lie in the folder stay there: they may be of earlier settings, or of other victims. What was copied
-    before keeps the name of the machine that it was made on.
+    Other files in the folder are not copied; they may have earlier settings or other victims. Results copied before
+    keep the machine noted then.
     """
     (results / "cases").mkdir(parents=True, exist_ok=True)
     told = results / MACHINES
@@ -40,14 +40,14 @@ def keep(cases: Iterable[Case], folder: Path, results: Path) -> None:
 
 
 def machines_of(results: Path) -> dict[str, str]:
-    """What each case, by the name of its file, was computed on."""
+    """The machine of each case, by the name of the case's file."""
     return json.loads((results / MACHINES).read_text())
 
 
 def search_of(details: Mapping[str, Any]) -> dict[str, Any]:
-    """What a case's search told last: `label`, `lead` in nats, `family`, `stands out`, and `leads` by family.
+    """The last notes of a case's search: `label`, `lead` in nats, `family`, `stands out`, and `leads` by family.
 
-    Empty where nothing was searched, and in files of before there was a search.
+    Empty if there was no search, and for older files from before there was a search.
     """
     notes = details.get("notes") or {}
     return {name: notes[name] for name in TOLD} if "stands out" in notes else {}
@@ -61,13 +61,13 @@ def judged(found: Mapping[str, Any], victim: str) -> str:
 
 
 def in_words(details: Mapping[str, Any], victim: str) -> str:
-    """`right 1.53`: whether the label is right, and the lead of a case; a dash where nothing was searched."""
+    """`right 1.53`: whether a case's label is right, and its lead; a dash if there was no search."""
     found = search_of(details)
     return f"{judged(found, victim)} {found['lead']:.2f}" if found else "–"
 
 
 def target_of(victim: str) -> int | None:
-    """The backdoor's label, from the card or, where none comes along, from the name; None for a clean control."""
+    """The backdoor's target label, from the victim's card or, without one, from its name; None for a clean control."""
     cards = _targets()
     if victim in cards:
         return cards[victim]

@@ -1,9 +1,7 @@
-"""What no mask can pass: the answers to triggered images of a network that never saw the trigger.
+"""Upper bounds for any mask: RA of a network that never saw the trigger, and of an oracle mask.
 
-And of the victim under a mask that is learned with the trigger in hand.
-
-RA is bounded by what the trigger hides of the image, whatever is cut. The control is the embedded clean victim. The
-oracle mask is learned on SPC 100 with the attack itself, which no defender has; nothing of it enters the defence:
+The trigger hides a part of the image, which bounds RA whatever is cut. The control is the embedded clean victim. The
+oracle mask is learned on SPC 100 with the attack itself, which no defender has; the defence uses nothing of it:
 
     agree(pruned(x), ref(x)) + agree(pruned(trigger(x)), ref(x))
 
@@ -58,14 +56,14 @@ def main() -> None:
 
 
 def as_control(control: Victim, victim: Victim, precision: Precision) -> dict[str, Any]:
-    """ACC / ASR / RA of the clean network on the images that `victim`'s attacker sends."""
+    """ACC, ASR and RA of the clean network on the triggered images of `victim`."""
     images = ProbeImages.of(load_embedded("cifar10", "test").images, victim)
     layout = MaskLayout.of(control.model)
     return measures(control.model, Masks.initial(layout), View.ORIGINAL, images, precision)
 
 
 def measures(model: nn.Module, masks: Masks, view: View, images: ProbeImages, precision: Precision) -> dict[str, Any]:
-    """ACC / ASR / RA of a view, and its ACC on the clean versions of the triggered images."""
+    """ACC, ASR and RA of a view, and its ACC on the clean versions of the triggered images."""
     others = images.attacked
     same = ProbeImages(images.clean[others], images.labels[others], None, None, None)
     whole, part = (measure_views(model, Gates(masks), (view,), given, precision)[view] for given in (images, same))
@@ -73,7 +71,7 @@ def measures(model: nn.Module, masks: Masks, view: View, images: ProbeImages, pr
 
 
 def oracle(victim: Victim, precision: Precision) -> dict[str, Any]:
-    """The pruned view of a mask that was learned with the trigger in hand (seed 0)."""
+    """The pruned view of a mask that is learned with knowledge of the trigger (seed 0)."""
     attack = victim.card.make_attack()
     assert attack is not None
     model, layout = victim.model.to(memory_format=torch.channels_last), MaskLayout.of(victim.model)  # type: ignore[call-overload]

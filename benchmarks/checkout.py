@@ -1,4 +1,4 @@
-"""Which state of the repository a result was made from."""
+"""The state of the repository from which a result was made."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def commit(checkout: Path = ROOT) -> str:
-    """A checkout's commit, and whether code was changed since; empty where there is no repository."""
+    """A checkout's commit, and whether code was changed since; empty if there is no repository."""
 
     def git(*words: str) -> str:
         run = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, check=False)

@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def click(page: Page, name: str) -> dict[str, float]:
-    """Go to a page; seconds from the click to its heading and until it is at rest."""
+    """Go to a page; returns the seconds from the click to its heading and until the page is at rest."""
     _, words, _ = PAGES[name]
     page.evaluate("window.headings = []")
     go_to(page, name.title())

@@ -49,7 +49,7 @@ sys.exit(errand.problem(run))
 
 
 def main() -> int:
-    """Measure both, compare, print and store; 2 where this machine lacks a device."""
+    """Measure both devices, compare, print and store; returns 2 if this machine lacks a device."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--against", default="cpu")
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def on(device: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Every step on a device: its seconds, and what was measured."""
+    """Run every step on a device; returns its seconds and its measurements."""
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
@@ -134,7 +134,7 @@ def on(device: str, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def lay_out(data: Path) -> None:
-    """The embedded images of CIFAR-10 as a data set of one's own: enough for a brief training."""
+    """Write the embedded images of CIFAR-10 as a user's data set, for a short training."""
     for part, stored in (("train", load_embedded("cifar10", "budget")), ("val", load_embedded("cifar10", "test"))):
         images = stored.images
         for place, (pixels, label) in enumerate(zip(images.pixels, images.labels.tolist(), strict=True)):
@@ -144,7 +144,7 @@ def lay_out(data: Path) -> None:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """First minus second: ACC, ASR and RA in percentage points; of evidence, the largest difference of a channel."""
+    """First minus second: ACC, ASR and RA in percentage points; for evidence, the largest difference of any channel."""
     found: dict[str, Any] = {}
     pairs = {"trained": (one["trained"], other["trained"])}
     pairs |= {view: (one["views"][view], other["views"][view]) for view in one["views"]}

@@ -39,7 +39,7 @@ print(json.dumps({
 
 
 def main() -> None:
-    """Measure, print, and store; what is stored already is measured again only with `--again`."""
+    """Measure, print, and store; stored results are measured again only with `--again`."""
     parser = speed.parser(__doc__, "defence")
     parser.add_argument("--victim", default=VICTIM)
     parser.add_argument("--preset", default="default")
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace, spc: int, precision: str) -> dict[str, Any]:
-    """One kind of defence, several times; with another checkout, in turn with its own."""
+    """Measure one kind of defence several times; with another checkout, in turn with that checkout's defence."""
     taken, before = [], []
     for _ in range(arguments.times):
         taken.append(_one(arguments, spc, precision, ROOT))

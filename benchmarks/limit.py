@@ -32,7 +32,7 @@ aten = torch.ops.aten
 
 
 class Convolutions(TorchDispatchMode):
-    """Counts the convolutions computed within, by direction, shapes, type and settings."""
+    """Counts the convolutions computed within the block, by direction, shapes, dtype and settings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def flops(
     how: tuple[Any, ...],
     wanted: tuple[bool, bool],
 ) -> int:
-    """Floating-point operations, two a multiplication and addition."""
+    """Floating-point operations; a multiplication with an addition counts as two."""
     (stride, padding, dilation, _), (_, _, height, width) = how, x
     out = [
         (size + 2 * pad - step * (kernel - 1) - 1) // over + 1
@@ -139,7 +139,7 @@ def fastest(
     times: int,
     device: str,
 ) -> float:
-    """Seconds of one such convolution: the median of `times`, in the better memory format."""
+    """Seconds of one such convolution: the median of `times` runs, in the faster memory format."""
     stride, padding, dilation, groups = how
     found = []
     for memory in FORMATS:

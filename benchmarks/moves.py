@@ -124,7 +124,7 @@ def seconds(page: Page) -> float:
 
 
 def loads(browser: Browser, served: Dashboard, run: Run, name: str, times: int) -> list[float]:
-    """A page opened by its address, by a new reader each time."""
+    """Seconds to open a page by its address, with a new reader each time."""
     path, words, _ = PAGES[name]
     found = []
     for _turn in range(times + 1):
@@ -139,7 +139,7 @@ def loads(browser: Browser, served: Dashboard, run: Run, name: str, times: int) 
 
 
 def cuts(browser: Browser, served: Dashboard, run: Run, times: int) -> list[float]:
-    """A channel cut on its own page."""
+    """Seconds to cut a channel on its page."""
     found = []
     for channel in range(times + 1):
         name = f"conv1:{channel}"
@@ -155,7 +155,7 @@ def cuts(browser: Browser, served: Dashboard, run: Run, times: int) -> list[floa
 
 
 def moves(browser: Browser, served: Dashboard, run: Run, times: int) -> list[float]:
-    """The slider of the hard cut, from one end to the other and back."""
+    """Seconds to move the slider of the hard cut, from one end to the other and back."""
     page = opened(browser, f"{served.url}/tune?victim={VICTIM}&run={run.id}&round={ROUNDS}&by=score&n=0")
     slider = page.get_by_role("slider", name="Hard cut")
     expect(slider).to_be_visible()

@@ -39,7 +39,7 @@ STEM = "cifar10-preactresnet18w16"
 
 
 def main(words: list[str] | None = None) -> None:
-    """Do cases, or print the table of those done; `words` as on the command line."""
+    """Run cases, or print the table of finished cases; `words` are the command line's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="do the cases that are not done yet")
@@ -66,7 +66,7 @@ def main(words: list[str] | None = None) -> None:
 def run_case(
     victim: str, preset_name: str, spc: int, seed: int, threads: int, results: Path, unlike: dict[str, Any]
 ) -> None:
-    """Do one case unless its file is there, with the very settings that it would have now."""
+    """Run one case, unless its file exists and has the settings that the case would have now."""
     file = results / f"{victim}_{preset_name}_spc{spc}_seed{seed}.json"
     spec = replace(spec_of(victim, preset_name, spc, seed, unlike), threads=threads)
     if is_done(file, spec):
@@ -87,7 +87,7 @@ def run_case(
 
 
 def is_done(file: Path, spec: RunSpec) -> bool:
-    """Whether a case was measured with the settings that it would have now; not if these are of another version."""
+    """Whether a case was measured with the settings that it would have now; False for another version's settings."""
     if not file.exists():
         return False
     with contextlib.suppress(UserError):
@@ -96,14 +96,14 @@ def is_done(file: Path, spec: RunSpec) -> bool:
 
 
 def is_of(run: Run, spec: RunSpec) -> bool:
-    """Whether a run is what `spec` says; one that cannot be read is not."""
+    """Whether a run has the specification `spec`; False for a run that cannot be read."""
     with contextlib.suppress(UserError):
         return run.exists() and run.spec() == spec
     return False
 
 
 def describe(run: Run, bench: Bench) -> dict[str, Any]:
-    """A case as JSON: what it is, and the views after each phase but the search, which leaves them as they were."""
+    """A case as JSON: its description, and the views' measures after each phase except the search."""
     images = bench.all_test_images()
     start = bench.measure(images, run.repair_at(0), (View.ORIGINAL,))[View.ORIGINAL]
     entries, phases = run.entries(), []
@@ -148,7 +148,7 @@ def describe(run: Run, bench: Bench) -> dict[str, Any]:
 
 
 def measure(bench: Bench, images: ProbeImages, repair: Repair) -> dict[str, Any]:
-    """Both views, and for the pruned one its ACC on the clean versions of the very images that are triggered."""
+    """Measures of both views, and the pruned view's ACC on the clean versions of the triggered images."""
     views = bench.measure(images, repair, (View.PRUNED, View.INVERSE))
     found: dict[str, Any] = {view.value: asdict(views[view]) for view in views}
     if images.triggered is not None:
@@ -166,12 +166,12 @@ def measure(bench: Bench, images: ProbeImages, repair: Repair) -> dict[str, Any]
 
 
 def read_cases(results: Path) -> list[dict[str, Any]]:
-    """All cases done, in a stable order."""
+    """All finished cases, in a stable order."""
     return [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
 
 
 def make_table(cases: list[dict[str, Any]]) -> str:
-    """Markdown: a row for each victim, preset and phase; mean and standard deviation over seeds, in per cent."""
+    """The table as Markdown: a row per victim, preset and phase; mean and standard deviation in per cent."""
     groups: dict[tuple[str, str, int, str], list[dict[str, Any]]] = defaultdict(list)
     several = len({case["precision"] for case in cases}) > 1
     for case in cases:

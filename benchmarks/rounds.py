@@ -32,7 +32,7 @@ from invmask.masks.state import MaskLayout
 from invmask.victims.victim import find_cards, load_victim, new_model
 
 PHASES = (Phase.INITIALISE, Phase.MINIMISE, Phase.SPARSIFY)
-"""The published ones, 1 to 3."""
+"""The published phases, 1 to 3."""
 
 
 def main() -> None:
@@ -56,10 +56,10 @@ def main() -> None:
 
 
 def measure(width: int, spc: int, times: int, device: str) -> dict[str, Any]:
-    """Seconds of every round timed, and the ratios of their medians.
+    """Seconds of every timed round, and the ratios of their medians.
 
     Raises:
-        SystemExit: the two do not compute the same.
+        SystemExit: the two implementations do not compute the same losses.
     """
     subject, plain = contestants(width, spc, device)
     check(subject, plain)
@@ -92,8 +92,8 @@ def measure(width: int, spc: int, times: int, device: str) -> dict[str, Any]:
 def contestants(width: int, spc: int, device: str) -> tuple[Subject, AsPublished]:
     """The engine's subject and the plain implementation, with networks of the same weights.
 
-    Width 16 is the embedded BadNets victim; for other widths, whose speed does not depend on what they have learned,
-    the weights are random.
+    Width 16 is the embedded BadNets victim. For other widths the weights are random, because speed does not depend on
+    them.
     """
     torch.manual_seed(0)
     name = f"cifar10-preactresnet18w{width}-badnets"
@@ -111,7 +111,7 @@ def contestants(width: int, spc: int, device: str) -> tuple[Subject, AsPublished
 def state_in(subject: Subject, ims: IMS, phase: Phase) -> IMSState:
     """A state at the beginning of a phase, with masks and selections drawn at random.
 
-    Behind a search it has a trigger to withstand: the smallest patch of a single round.
+    If the preset searches, the state has a trigger to withstand: the smallest patch after a single round of the search.
     """
     generator = torch.Generator().manual_seed(1)
     mask, selection = torch.rand(2, MaskLayout.of(subject.model).channels, generator=generator).to(subject.device)
@@ -130,7 +130,7 @@ def engine_round(subject: Subject) -> Callable[[Phase], Any]:
 
 
 def check(subject: Subject, plain: AsPublished) -> None:
-    """Both have to find the same outer loss in every phase, for the clean images and the same masks."""
+    """Check that both find the same outer loss in every phase, for the clean images and the same masks."""
     ims = IMS(preset("paper"))
     for number, phase in enumerate(PHASES, 1):
         state = state_in(subject, ims, phase)
@@ -147,7 +147,7 @@ def check(subject: Subject, plain: AsPublished) -> None:
 
 
 def clocked(take: Callable[[Phase], Any], phase: Phase, device: str) -> float:
-    """Seconds of one round, the accelerator's work included."""
+    """Seconds of one round, including the accelerator's work."""
     started = time.perf_counter()
     take(phase)
     if device.startswith("cuda"):
@@ -156,7 +156,7 @@ def clocked(take: Callable[[Phase], Any], phase: Phase, device: str) -> float:
 
 
 def words(width: int, found: dict[str, Any]) -> str:
-    """One line for people."""
+    """The result as one line of text."""
     ratios = ", ".join(f"{key[6:]} {value:.2f}x" for key, value in found.items() if isinstance(value, float))
     medians = {name: sum(statistics.median(taken) for taken in of.values()) for name, of in found["seconds"].items()}
     return f"width {width}: {ratios}; " + ", ".join(f"{name} {taken:.2f} s" for name, taken in medians.items())

@@ -42,12 +42,12 @@ from invmask.victims.victim import CLEAN, find_cards, load_victim, measure, read
 VALIDATION, HELD_OUT = "validation", "heldout"
 TWIN_SEEDS = (1, 2)
 RATE, CROP, DECAY = 0.2, 2, 2e-4
-"""Of the one cycle that there is: so short a training needs little regularisation."""
+"""Learning rate, crop padding and weight decay of the only cycle; a short training needs little regularisation."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained, and for how long: victims and clean twins alike."""
+    """A network and the length of its training, the same for victims and clean twins."""
 
     dataset: str
     architecture: str
@@ -55,7 +55,7 @@ class Network:
 
     @property
     def stem(self) -> str:
-        """How names of its victims begin; not every system has files with a colon in their names."""
+        """The beginning of its victims' names, without a colon, which not every file system allows."""
         return f"{self.dataset.removeprefix('folder:').partition('@')[0]}-{self.architecture}"
 
     @property
@@ -65,11 +65,11 @@ class Network:
         return kind, width or ARCHITECTURES[kind].width
 
     def twins(self) -> tuple["Victim", ...]:
-        """Networks that are as its victims would be without the attacker."""
+        """Its clean twins: networks trained like its victims, but on clean images."""
         return tuple(Victim(self, None, 0, 0.0, seed) for seed in TWIN_SEEDS)
 
     def stage(self, seed: int) -> Stage:
-        """Its only cycle of training."""
+        """Its only training cycle."""
         config = TrainingConfig(
             epochs=self.epochs,
             learning_rate=RATE if is_normalised(self.architecture) else UNNORMALISED_RATE * RATE,
@@ -87,9 +87,9 @@ class Victim:
     """One network of a set.
 
     Attributes:
-        trigger: None for a clean twin.
-        ratio: share of the training images that are poisoned.
-        seed: of weights, poisoning and augmentation.
+        trigger: the trigger; None for a clean twin.
+        ratio: poisoned share of the training images, in [0, 1].
+        seed: random seed of weights, poisoning and augmentation.
     """
 
     network: Network
@@ -100,7 +100,7 @@ class Victim:
 
     @property
     def name(self) -> str:
-        """Says what it is."""
+        """The victim's name, made from its attributes."""
         if self.trigger is None:
             return f"{self.network.stem}-{CLEAN}-s{self.seed}"
         percent = f"{100 * self.ratio:g}".replace(".", "_")
@@ -108,10 +108,10 @@ class Victim:
 
     @property
     def plan(self) -> Plan:
-        """What is to be made.
+        """The plan of the victim.
 
         Raises:
-            UserError: its trigger's picture is not there.
+            UserError: the picture of its trigger is missing.
         """
         plan = Plan(self.network.dataset, self.network.architecture, CLEAN, called=self.name)
         if self.trigger is None:
@@ -173,7 +173,7 @@ TUNED_ON = (
     "cifar10-wideresnet16-blended-t7",
     f"{signs.DATASET}-preactresnet18w16-badnets-t20",
 )
-"""Every victim that was looked at while presets were made; those of `unlike` among them."""
+"""Every victim that was used while presets were tuned, including those of `unlike`."""
 SETS: dict[str, tuple[Victim, ...]] = {
     HELD_OUT: (
         Victim(_BN_ELU_DROPOUT, triggers.WHITE_SQUARE, 2, 0.1),
@@ -200,24 +200,24 @@ SETS: dict[str, tuple[Victim, ...]] = {
 
 
 def twins_of(victims: Iterable[Victim]) -> tuple[Victim, ...]:
-    """The clean twins of all their networks, each once."""
+    """The clean twins of all the victims' networks, each once."""
     networks = dict.fromkeys(victim.network for victim in victims)
     return tuple(twin for network in networks for twin in network.twins())
 
 
 def folder_of(set_name: str) -> Path:
-    """Where the victims of a set are kept."""
+    """The folder of a set's victims."""
     return settings.BENCHMARKS / "victims" / set_name
 
 
 def provide(victim: Victim, set_name: str) -> bool:
-    """Put a victim where runs find it: the one that is kept, or else one trained now and kept.
+    """Put a victim where runs find it: the stored one, or else one that is trained now and stored.
 
     Returns:
         Whether it was trained now.
 
     Raises:
-        UserError: its data set is not there, or another process is training it.
+        UserError: its data set is missing, or another process is training it.
     """
     own, kept, name = settings.victim_folders()[-1], folder_of(set_name), victim.name
     trained = not (kept / f"{name}.json").exists()
@@ -225,7 +225,7 @@ def provide(victim: Victim, set_name: str) -> bool:
         if name not in find_cards([own]):
             _train(victim, own)
         _keep(name, own, kept)
-    # The card last, for it says that the rest is there.
+    # The card comes last, because it marks the victim as complete.
     if trained or name not in find_cards([own]):
         own.mkdir(parents=True, exist_ok=True)
         for path in [*sorted(kept.glob(f"{name}.*safetensors")), kept / f"{name}.json"]:
@@ -247,7 +247,7 @@ def _train(victim: Victim, folder: Path) -> None:
 
 
 def _keep(name: str, own: Path, kept: Path) -> None:
-    """Keep a victim with its weights in half precision, and a card that says how these measure."""
+    """Store a victim with its weights in half precision, and a card with the measures of these weights."""
     kept.mkdir(parents=True, exist_ok=True)
     card = read_card(own / f"{name}.json")
     if trigger := card.trigger_file.get("file"):
@@ -256,7 +256,7 @@ def _keep(name: str, own: Path, kept: Path) -> None:
     halves = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     save_file(halves, kept / f"{name}.safetensors")
     said = {key: value for key, value in asdict(card).items() if key not in {"folder", "weights_file"}}
-    # To be loaded it needs a card; while it measures otherwise, no other process may take it for the victim.
+    # Loading needs a card. Until the card has the new measures, no other process may take it for the victim.
     scratch = own / ".halves"
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(kept, scratch, ignore=lambda _, names: [of for of in names if not of.startswith(f"{name}.")])
@@ -270,12 +270,12 @@ def _keep(name: str, own: Path, kept: Path) -> None:
 
 
 def missing_of(set_names: Iterable[str], only: Iterable[str] | None = None) -> list[tuple[str, Victim]]:
-    """Victims of sets that are not kept yet, each with its set: first the attacked ones, then one twin of each network.
+    """Victims of sets that are not stored yet, each with its set: backdoored ones first, then one twin per network.
 
-    What does not work out is seen soon, and with one twin of each network there is a ceiling for its RA.
+    With this order, failures show early, and one twin of each network gives an upper bound for RA.
 
     Args:
-        only: names of those that are asked for; None for all.
+        only: names of the requested victims; None for all.
     """
     all_of = [(name, victim) for name in set_names for victim in (*SETS[name], *twins_of(SETS[name]))]
     asked = None if only is None else set(only)
@@ -287,7 +287,7 @@ def missing_of(set_names: Iterable[str], only: Iterable[str] | None = None) -> l
 
 
 def prepare(victims: Iterable[Victim]) -> None:
-    """Have the data sets of victims at hand: draw or fetch those that are not."""
+    """Provide the data sets of victims: draw or fetch missing ones."""
     triggers.draw_missing()
     for dataset in dict.fromkeys(victim.network.dataset for victim in victims):
         if dataset == signs.DATASET:
@@ -296,7 +296,7 @@ def prepare(victims: Iterable[Victim]) -> None:
 
 
 def main() -> None:
-    """Train what is missing of a set, and keep it."""
+    """Train the missing victims of a set, and store them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="+", choices=list(SETS))
     parser.add_argument("--threads", type=int, default=1)

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[str, list[float]]:
-    """Seconds of the rounds timed, by phase: the first one that the preset has, and minimise."""
+    """Seconds of the timed rounds by phase: the preset's first phase, and minimise."""
     subject, _ = contestants(width, spc, device)
     subject, ims = replace(subject, precision=choose_precision(device)), IMS(preset(name))
     taken = {}
@@ -58,9 +58,9 @@ def seconds(name: str, width: int, spc: int, times: int, device: str) -> dict[st
 
 
 def slopes(measured: dict[int, dict[str, list[float]]]) -> dict[str, dict[str, dict[str, float]]]:
-    """The slope between each two neighbours, by phase: mean and standard deviation of its estimate.
+    """The slope between neighbours, by phase: mean and standard deviation of its estimates.
 
-    Each timing of the one is taken with the timing of the other that has its place in the order.
+    Timings of two neighbours are paired in the order in which they were measured.
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
     for phase in next(iter(measured.values())):

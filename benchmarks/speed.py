@@ -1,4 +1,4 @@
-"""What the benchmarks of speed share: their arguments, and how a result is stored with the machine it comes from."""
+"""Common parts of the speed benchmarks: their arguments, and storing a result with its machine."""
 
 import argparse
 import json
@@ -15,9 +15,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def parser(doc: str | None, name: str) -> argparse.ArgumentParser:
-    """Arguments that every benchmark of speed has.
+    """The arguments that every speed benchmark has.
 
     Args:
+        doc: the description.
         name: the folder of results.
     """
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -30,19 +31,19 @@ def parser(doc: str | None, name: str) -> argparse.ArgumentParser:
 
 
 def begin(arguments: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments given; torch has its threads from now on."""
+    """Parse the arguments and set torch's number of threads."""
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     return given
 
 
 def file_of(arguments: argparse.Namespace, name: str = "") -> Path:
-    """Where the result of a device lies: results/NAME_cpu.json."""
+    """The file of a device's result: results/NAME_cpu.json."""
     return arguments.results / f"{name}{'_' * bool(name)}{arguments.device.replace(':', '')}.json"
 
 
 def keep(arguments: argparse.Namespace, result: dict[str, Any], name: str = "") -> None:
-    """Store a result, with threads, machine and versions, and print it where that was asked for."""
+    """Store a result with threads, machine and versions, and print it if requested."""
     whole = {
         **result,
         "threads": arguments.threads,

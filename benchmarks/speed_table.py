@@ -1,4 +1,4 @@
-"""The table of all that was measured of speed, from raw results."""
+"""The table of all speed measurements, from raw results."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ from benchmarks import (
 
 
 def speed_table() -> str:
-    """What benchmarks/ found of speed, a line each with n; no line for what was not measured."""
+    """The speed measurements of benchmarks/, one line each with n; measurements that do not exist have no line."""
     results = quality.RESULTS.parent
     lines = ["| what | found | machine |", "| --- | --- | --- |"]
 
@@ -107,7 +107,7 @@ def speed_table() -> str:
 
 
 def beside_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Defences beside other processes: what was measured, and seconds with threads that wait as before and as now."""
+    """Defences beside other processes: the measurement, and seconds with the earlier and the present way of waiting."""
     titles = {"before": "threads that wait as OpenMP has them", "after": "as invmask has them"}
     rows: dict[str, list[str]] = {}
     for reading in result["readings"]:

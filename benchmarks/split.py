@@ -1,7 +1,7 @@
-"""The split of the embedded test images: choices are made on tuning images, tables are of the others.
+"""The split of the embedded test images: choices are made on the tuning images, tables use the others.
 
-Tuning images are the first of every class, a quarter of them all. Those on which each round's views are measured while
-a run goes on (`invmask.data.budget.probe`) are among them, for whoever watches runs has seen these.
+The tuning images are the first quarter of every class. They include the images on which each round's views are measured
+(`invmask.data.budget.probe`), because anyone who watches runs has seen these.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 
 SHARE = 4
-"""One in so many is a tuning image."""
+"""One in `SHARE` images is a tuning image."""
 
 
 def tuning_places(dataset: str) -> np.ndarray:
-    """Places of the tuning images among the embedded test images, rising; int64: 500 of the 2,000 of CIFAR-10.
+    """Indices of the tuning images among the embedded test images, rising, int64; 500 of 2,000 for CIFAR-10.
 
     Raises:
         UserError: the data set's images are not on this machine.
@@ -25,13 +25,13 @@ def tuning_places(dataset: str) -> np.ndarray:
 
 
 def other_places(dataset: str) -> np.ndarray:
-    """Places of all others, which no choice may be made on, rising; int64."""
+    """Indices of all other test images, rising, int64. No choice may be made on these images."""
     count = len(load_embedded(dataset, "test").images)
     return np.setdiff1d(np.arange(count), tuning_places(dataset))
 
 
 def tuning_images(dataset: str) -> LabelledImages:
-    """Test images to make choices on."""
+    """Test images on which choices are made."""
     return load_embedded(dataset, "test").images.take(tuning_places(dataset))
 
 

@@ -17,7 +17,7 @@ from invmask.victims.victim import load_victim
 
 @torch.no_grad()
 def measure(victim: str) -> dict[str, object]:
-    """PSNR in dB, bit accuracy in [0, 1] of triggered and of clean images."""
+    """PSNR in dB, and bit accuracy in [0, 1] on triggered and on clean images."""
     card = load_victim(victim, settings.victim_folders()).card
     attack = card.make_attack()
     if not isinstance(attack, SSBA):

@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def seconds_of_import(name: str) -> float:
-    """A new process that imports the module; what Python itself takes to start is taken off."""
+    """Seconds that a new process needs to import the module, without Python's own start."""
     code = f"import time; started = time.perf_counter(); import {name}; print(time.perf_counter() - started)"
     child = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     return float(child.stdout)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def victims() -> str:
-    """ACC / ASR / RA of every victim that comes along on the full test set, from the cards."""
+    """ACC, ASR and RA on the full test set of every victim that comes with invmask, from the cards."""
     lines = ["| victim | ACC | ASR | RA | n | trained on |", "| --- | --- | --- | --- | --- | --- |"]
     for path in [*sorted((ASSETS / "victims").glob("*.json")), *sorted((BENCHMARKS / "victims").glob("*.json"))]:
         card = json.loads(path.read_text())
@@ -35,7 +35,7 @@ def victims() -> str:
 
 
 def brief() -> str:
-    """The results in a few lines: networks that the preset was never tuned on, and those that it was tuned on."""
+    """The results in a few lines, for networks that the preset was not tuned on, and for those that it was tuned on."""
     titles = ["networks", "SPC", "cases", "ACC before", "ACC", "ASR", "RA", "inverse ASR", "ASR under 10 %"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     held_out = [case for case in heldout.read_raw(heldout.RESULTS / sets.HELD_OUT) if case["trigger"]]
@@ -103,19 +103,19 @@ TABLES: dict[str, Callable[[], str]] = {
     "zoo": of_results.zoo_tables,
     "settings": settings_tables,
 }
-"""By the name in the marker."""
+"""The tables by the name in their marker."""
 
 
 def pages() -> list[Path]:
-    """The files that may hold tables."""
+    """The files that may contain tables."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def renewed(text: str) -> str:
-    """A page with every table in it made anew.
+    """The page's text with every table made again.
 
     Raises:
-        KeyError: a marker of a table that there is not.
+        KeyError: a marker names a table that does not exist.
     """
 
     def made(match: re.Match[str]) -> str:

@@ -1,9 +1,9 @@
 """The triggers of the validation and the held-out set, drawn as pictures where missing: python -m benchmarks.triggers.
 
-Most are drawn from a seed alone. The colours of some are optimised against a network that never saw a trigger, after
-TrojanNN (Liu et al. 2018, "Trojaning Attack on Neural Networks"), which does so with a square and with a watermark:
-Adam on the colours either leads to the target or goes far in the space of features. What was drawn lies in
-benchmarks/triggers, and is what victims are trained with.
+Most pictures are drawn from a seed alone. The colours of some are optimised against a clean network, after TrojanNN
+(Liu et al. 2018, "Trojaning Attack on Neural Networks"), which optimises a square and a watermark: Adam changes the
+colours so that they lead to the target, or so that the features are far from usual ones. The pictures are stored in
+benchmarks/triggers, and victims are trained with these files.
 """
 
 import sys
@@ -28,21 +28,21 @@ FOLDER = Path(__file__).parent / "triggers"
 AGAINST = "cifar10-preactresnet18w16-clean"
 STEPS, BATCH, RATE = 150, 64, 0.1
 Pixels = np.ndarray
-"""uint8 [h, w, 4]: red, green, blue, and how opaque."""
+"""uint8 [h, w, 4]: red, green, blue and alpha."""
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """What an attacker does to an image, on images of `side` pixels.
+    """A trigger for images of `side` pixels.
 
     Attributes:
-        draw: its picture; None where the attack has none.
-        margin: pixels that a small picture keeps from its corner, down and across.
-        corner: of the image, 0 or 1 down and across.
-        opacity: of the picture as a whole.
-        lead_to: label that its colours are optimised for, or -1 for anything far from what is usual; None where they
-            are drawn.
-        settings: of an attack without picture.
+        draw: draws its picture; None if the attack has no picture.
+        margin: distance in pixels of a small picture from its corner, down and across.
+        corner: corner of the image, 0 or 1 down and across.
+        opacity: opacity of the whole picture, in [0, 1].
+        lead_to: the label that its colours are optimised for, or -1 for features far from usual ones; None if the
+            colours are drawn at random.
+        settings: settings of an attack without a picture.
     """
 
     name: str
@@ -57,21 +57,21 @@ class Trigger:
 
     @property
     def path(self) -> Path:
-        """Where its picture lies."""
+        """The file of its picture."""
         return FOLDER / f"{self.name}.png"
 
     def attack_settings(self) -> dict[str, Any]:
-        """The settings that make the attack draw it.
+        """The settings with which the attack applies it.
 
         Raises:
-            UserError: its picture is not there.
+            UserError: its picture is missing.
         """
         if self.draw is None:
             return dict(self.settings)
         return {**picture_settings(self.path), **self.place()}
 
     def place(self) -> dict[str, float]:
-        """Where the picture lies, pixel for pixel, and how opaque it is."""
+        """The settings of the picture's position, exact to the pixel, and of its opacity."""
         assert self.draw is not None
         height, width = self.draw().shape[:2]
         down, across = (
@@ -83,14 +83,14 @@ class Trigger:
 
 
 def square(side: int, colour: tuple[int, int, int]) -> Pixels:
-    """All of one colour."""
+    """A square of one colour."""
     return np.full((side, side, 4), (*colour, 255), np.uint8)
 
 
 def checkerboard(
     side: int, first: tuple[int, int, int] = (255, 255, 255), second: tuple[int, int, int] = (0, 0, 0)
 ) -> Pixels:
-    """One pixel a field."""
+    """A checkerboard with fields of one pixel."""
     odd = np.indices((side, side)).sum(0) % 2
     return np.array([(*first, 255), (*second, 255)], np.uint8)[odd]
 
@@ -106,7 +106,7 @@ def sparse(side: int, count: int, seed: int, grey: bool = False) -> Pixels:
     """Single pixels at random places in random pure colours, transparent in between."""
     random = np.random.default_rng(seed)
     pixels = np.zeros((side, side, 4), np.uint8)
-    # Crops in training leave out what lies at an edge.
+    # Keep away from the edges, which random crops in training may cut off.
     inner = side - 8
     for place in random.choice(inner * inner, count, replace=False):
         colour = np.repeat(random.integers(0, 2), 3) if grey else random.integers(0, 2, 3)
@@ -115,7 +115,7 @@ def sparse(side: int, count: int, seed: int, grey: bool = False) -> Pixels:
 
 
 def blocks(side: int, block: int, seed: int) -> Pixels:
-    """Random pure colours in blocks, over the whole image."""
+    """Blocks of random pure colours over the whole image."""
     drawn = 255 * np.random.default_rng(seed).integers(0, 2, (side // block, side // block, 3), np.uint8)
     pixels = np.full((side, side, 4), 255, np.uint8)
     pixels[..., :3] = drawn.repeat(block, 0).repeat(block, 1)
@@ -166,11 +166,11 @@ TRIGGERS = {
 
 
 def optimised(trigger: Trigger, model: Classifier, images: Tensor) -> Pixels:
-    """The picture of `trigger` with colours that Adam found against a clean network.
+    """The picture of `trigger` with colours that Adam has optimised against a clean network.
 
     Args:
-        model: frozen, in eval mode.
-        images: clean, float32 [N, C, H, W] in [0, 1], of the attacker's.
+        model: the clean network, frozen, in eval mode.
+        images: the attacker's clean images, float32 [N, C, H, W] in [0, 1].
     """
     assert trigger.draw is not None
     start = trigger.draw()
@@ -206,7 +206,7 @@ def optimised(trigger: Trigger, model: Classifier, images: Tensor) -> Pixels:
 
 
 def draw_missing() -> None:
-    """Draw every picture that is not there."""
+    """Draw every missing picture."""
     FOLDER.mkdir(exist_ok=True)
     for trigger in TRIGGERS.values():
         if trigger.draw is None or trigger.path.exists():

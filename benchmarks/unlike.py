@@ -27,7 +27,7 @@ from invmask.victims.victim import find_cards
 RESULTS = Path(__file__).parent / "results" / "unlike"
 NAME = "unlike"
 EPOCHS = 12
-# Sets of few images have few steps an epoch, and learn the trigger late; without BatchNorm every step is a smaller one.
+# Small data sets have few steps per epoch and learn the trigger late; networks without BatchNorm take smaller steps.
 MORE_EPOCHS = {f"{signs.DATASET}-preactresnet18w16-badnets-t20": 48, "cifar10-vgg6-blended": 24}
 PLANS = (
     Plan("cifar10", "vgg19bnw16", "badnets"),
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def provide(cases: list[Case]) -> None:
-    """The victim of `cases`: the one that is there, or else one trained now and kept.
+    """Provide the victim of `cases`: the existing one, or else one that is trained now and stored.
 
     Raises:
         UserError: it cannot be trained.
@@ -85,10 +85,10 @@ def provide(cases: list[Case]) -> None:
         return
     if problems := train_missing(cases, MORE_EPOCHS.get(name, EPOCHS)):
         raise UserError(problems[name])
-    # Not every system has files with a colon in their names, and those of folders have one.
+    # Names of users' folders contain a colon, which not every file system allows in file names.
     if ":" not in name:
         kept.mkdir(parents=True, exist_ok=True)
-        # The card last, for it says that the rest is there.
+        # The card comes last, because it marks the victim as complete.
         for path in [*sorted(own.glob(f"{name}.*safetensors")), own / f"{name}.json"]:
             shutil.move(path, kept / path.name)
 

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _timed(work: Callable[[], None], repeats: int) -> dict[str, Any]:
-    """Each time after one to warm up, and their median."""
+    """All times after one warm-up, and their median."""
     seconds = []
     for _ in range(1 + repeats):
         started = time.perf_counter()

@@ -22,7 +22,7 @@ from invmask.runs.work.bench import spec_of
 
 VICTIM = "cifar10-preactresnet18w16-badnets"
 SHORT = {"rounds_search": 9, "rounds_minimise": 5, "rounds_sparsify": 0}
-# Set at all, a trim threshold leaves glibc's other threshold where it starts.
+# If a trim threshold is set, glibc no longer adapts its other threshold.
 DASKS = {
     "MALLOC_ARENA_MAX": str(8 * (os.cpu_count() or 1)),
     "MALLOC_MMAP_THRESHOLD_": "131072",
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def seconds(setting: dict[str, str], threads: int) -> dict[str, float]:
-    """Median seconds of a round by phase, the first round of each left out."""
+    """Median seconds of a round by phase, without the first round of each phase."""
     with tempfile.TemporaryDirectory() as home, mock.patch.dict(os.environ, setting):
         executor = Executor(RunStore(Path(home)), workers=1, threads=threads).start()
         try:

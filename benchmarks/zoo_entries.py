@@ -1,4 +1,4 @@
-"""The networks of the zoo: what each is, and how it is trained. Data alone, the same every time."""
+"""The networks of the zoo and how each is trained. Only data, the same at every call."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What IMS's search alone says of a network, in all families of triggers and to the last round."""
+"""IMS's search alone on a network, in all families of triggers and to the last round."""
 
 import math
 from typing import Any
@@ -22,11 +22,11 @@ NO_END = 20.0
 
 
 def statistics(model: Classifier, dataset: str, precision: Precision) -> dict[str, Any]:
-    """What the search of preset `default` finds in a network, as JSON.
+    """The results of the search of preset `default` on a network, as JSON values.
 
     Args:
-        model: in eval mode, without gradients; left as it is.
-        dataset: that the clean budget is drawn from, as for a run.
+        model: in eval mode, without gradients; left unchanged.
+        dataset: the data set from which the clean budget is drawn, as for a run.
     """
     budget, info = clean_budget(dataset, SPC, SEED), dataset_info(dataset)
     subject = Subject(
@@ -44,7 +44,7 @@ def statistics(model: Classifier, dataset: str, precision: Precision) -> dict[st
 
 
 def as_json(search: Search) -> dict[str, Any]:
-    """Label, lead and family of the clearest family, as runs note them, and what was found in each."""
+    """Label, lead and family of the clearest family, as in a run's notes, and the results of each family."""
     families = {name: of_family(inversion) for name, inversion in search.inversions.items()}
     family = max(families, key=lambda name: families[name]["lead"])
     best = families[family]
@@ -52,11 +52,11 @@ def as_json(search: Search) -> dict[str, Any]:
 
 
 def of_family(inversion: Inversion) -> dict[str, Any]:
-    """What a family's triggers say.
+    """The results of one family's triggers.
 
-    `lead` is in nats, 0 where no label was led; `smallest` and `second` are the two sizes that it compares, of the
-    labels `label` and `next`. `sizes` has each label's smallest trigger that led it, and `searched` the labels that
-    were looked at to the end. Sizes that there are none of are None.
+    `lead` is in nats, 0 if no label was reached. `smallest` and `second` are the two sizes that it compares, for the
+    labels `label` and `next`. `sizes` has the size of each label's smallest trigger that led to it. `searched` has the
+    labels that were searched to the end. Missing sizes are None.
     """
     first, second = inversion.order()[:2].tolist()
     runner_up = inversion.smallest_size[second]
