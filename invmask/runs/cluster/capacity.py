@@ -61,6 +61,6 @@ def threads_taken(runs: Iterable[Run]) -> int:
         try:
             if run.has_work() and run.spec().device == "cpu":
                 taken += run.spec().threads
-        except UserError:  # damaged; a listing says so
+        except UserError:  # damaged; the list of runs shows this
             continue
     return taken

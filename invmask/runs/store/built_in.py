@@ -1,4 +1,4 @@
-"""Finished runs that come with invmask, so that nobody's first look is at empty pages."""
+"""Finished runs that come with invmask, so that a new user does not see empty pages."""
 
 import contextlib
 import json
@@ -15,15 +15,15 @@ from invmask.runs.store import files
 from invmask.settings import ASSETS
 
 ARCHIVES = ASSETS / "runs"
-"""One ZIP archive a run, named by the run's id, with the files of its directory."""
+"""Folder of the built-in runs: one ZIP archive per run, named by the run's id, with the files of its directory."""
 KNOWN = ".built-in.json"
-"""Beside the runs: the ids of the built-in ones that were put there. One that somebody deleted stays away."""
+"""File beside the runs with the ids of built-in runs that were unpacked. A deleted one is not unpacked again."""
 
 
 def add_built_in(runs: Path, archives: Path = ARCHIVES) -> None:
     """Unpack the built-in runs into the folder `runs`, each once.
 
-    A folder that cannot be written to is left alone: whatever is done there next says so.
+    Errors are ignored: if the folder cannot be written to, the next action there reports it.
     """
     with contextlib.suppress(OSError):
         known, there = _known(runs), {path.stem: path for path in sorted(archives.glob("*.zip"))}
@@ -34,9 +34,9 @@ def add_built_in(runs: Path, archives: Path = ARCHIVES) -> None:
 
 
 def pack(run: Path, archives: Path = ARCHIVES) -> Path:
-    """Make a finished run a built-in one; returns its archive.
+    """Make a finished run a built-in run; returns its archive.
 
-    What a worker would go on from is left out: the run is over.
+    The defence's state is left out, because no worker continues a finished run.
     """
     archives.mkdir(parents=True, exist_ok=True)
     archive = archives / f"{run.name}.zip"
@@ -59,7 +59,7 @@ def _known(runs: Path) -> set[str]:
 
 
 def _unpack(archive: Path, run: Path) -> None:
-    """The run appears all at once; another process may be at the same."""
+    """Unpack one run atomically. Another process may do the same at the same time."""
     if run.exists():
         return
     run.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def _unpack(archive: Path, run: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(fresh)
-    # Whoever came first has put the very same there.
+    # If another process was faster, the same run is there already.
     with contextlib.suppress(OSError):
         fresh.rename(run)
     shutil.rmtree(fresh, ignore_errors=True)

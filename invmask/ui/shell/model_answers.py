@@ -27,13 +27,14 @@ ANSWER_BYTES = 64 * MIB
 
 @dataclass(frozen=True)
 class CleanAndTriggered:
-    """The same images with and without trigger, and what the victim says of them.
+    """The same images with and without the trigger, and the victim's answers.
+
+    `triggered` and `triggered_probabilities` are None for a clean control.
 
     Attributes:
         clean, triggered: uint8 [N, H, W, C].
         labels: int64 [N], the true classes.
-        clean_probabilities, triggered_probabilities: float32 [N, K] in [0, 1].
-        All of `triggered` are None for a clean control.
+        clean_probabilities, triggered_probabilities: softmax probabilities, float32 [N, K] in [0, 1].
     """
 
     clean: np.ndarray
@@ -58,8 +59,8 @@ class FlipAnswers:
     """The views' answers to the same embedded test images at one round of a run.
 
     Attributes:
-        images: the images that `answers` is about, uint8 [N, H, W, C].
-        answers: of every view.
+        images: the images behind `answers`, uint8 [N, H, W, C].
+        answers: the answers of every view.
     """
 
     images: np.ndarray
@@ -67,10 +68,10 @@ class FlipAnswers:
 
 
 def draw(card: VictimCard, true_class: int | None, seed: int, number: int) -> tuple[int, ...]:
-    """Places of `number` embedded test images, drawn by `seed`; none of the target class, whose trigger tells nothing.
+    """Indices of `number` embedded test images drawn by `seed`, without images that have their target class already.
 
     Args:
-        true_class: from this class alone; None for all.
+        true_class: draw only from this class; None for all classes.
     """
     labels = cache.test_images(card.dataset).labels
     wanted = card.attacked(labels) if true_class is None else labels == true_class
@@ -81,7 +82,7 @@ def draw(card: VictimCard, true_class: int | None, seed: int, number: int) -> tu
 
 @shared_results.copied()
 def clean_and_triggered(victim: str, stamp: int, places: tuple[int, ...]) -> CleanAndTriggered:  # noqa: ARG001
-    """What a victim says of the embedded test images at `places`; `stamp` tells a retrained victim from a known one."""
+    """A victim's answers to the embedded test images at `places`; `stamp` changes when the victim is retrained."""
     found = cache.victim(victim)
     images = cache.test_images(found.card.dataset).take(np.asarray(places, dtype=np.int64))
     clean = images.tensor()
@@ -97,7 +98,7 @@ def clean_and_triggered(victim: str, stamp: int, places: tuple[int, ...]) -> Cle
 
 
 def with_mask(run: str, name: str, victim_stamp: int, poisoned: bool) -> FlipAnswers:
-    """As `at_round`, with masks made by hand.
+    """Like `at_round`, with masks made by hand.
 
     Raises:
         UserError: no such run or masks.
@@ -106,7 +107,7 @@ def with_mask(run: str, name: str, victim_stamp: int, poisoned: bool) -> FlipAns
 
 
 def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:
-    """What the views say, after a round of a run, of the test images that the run itself is measured on.
+    """The views' answers, after a round of a run, to the test images on which the run itself is measured.
 
     Raises:
         UserError: no such run or round.
@@ -116,7 +117,7 @@ def at_round(run: str, round_taken: int, victim_stamp: int, poisoned: bool) -> F
 
 @shared_results.copied(ANSWER_BYTES, "Asking the views")
 def _answers(run: str, mask: int | str, mask_stamp: int, victim_stamp: int, poisoned: bool) -> FlipAnswers:  # noqa: ARG001
-    """`mask` is a round, or the name of masks."""
+    """The answers under the masks of a round, or under the masks of a name; `mask` is either."""
     found = cache.store().run(run)
     spec = found.spec()
     precision = spec.probe_precision
@@ -136,7 +137,7 @@ def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision
 
 
 def _probe_images(victim: str, per_class: int, poisoned: bool) -> tuple[LabelledImages, Tensor, Targets | None]:
-    """The images, their tensor as the network sees it, and what the backdoor shall answer if they are triggered."""
+    """The images, their tensor as the network sees it, and the backdoor's targets if they are triggered."""
     card = cache.victim(victim).card
     images = probe(card.dataset, per_class)
     attack = card.make_attack() if poisoned else None

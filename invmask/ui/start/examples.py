@@ -9,13 +9,13 @@ from invmask.victims.victim import VictimCard
 _MARGIN = 3
 """Pixels shown around what the trigger changed."""
 _SMALL = 0.5
-"""A trigger within so large a part of each side is shown enlarged."""
+"""A trigger that covers at most this share of each side is shown enlarged."""
 
 
 def right_first(found: CleanAndTriggered, target: int | None) -> list[int]:
-    """Places of the pictures, those first that show the point.
+    """Indices of the pictures; those that show the effect of the trigger come first.
 
-    These are answered right without the trigger and, where there is one, with the target label with it.
+    They are answered correctly without the trigger and, if there is a trigger, with the target label with it.
     """
     right = found.clean_probabilities.argmax(1) == found.labels
     if found.triggered_probabilities is not None:
@@ -62,7 +62,7 @@ def _changed(clean: np.ndarray, triggered: np.ndarray) -> tuple[np.ndarray, str]
 
 
 def _box(clean: np.ndarray, triggered: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Top, bottom, left and right (ends not included) of all that differs; None where nothing does."""
+    """Top, bottom, left and right (ends excluded) of the smallest box with all changes; None if nothing changed."""
     differs = (clean != triggered).any((0, 3))
     rows, columns = np.flatnonzero(differs.any(1)), np.flatnonzero(differs.any(0))
     if not len(rows):

@@ -1,4 +1,4 @@
-"""What invmask is for and where to go, in three steps on top of Start."""
+"""The purpose of invmask and the way through it, in three steps at the top of Start."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from invmask.victims.victim import VictimCard
 
 
 def show(card: VictimCard) -> None:
-    """See, defend, flip: a sentence each, and the way there."""
+    """Draw the steps see, defend and flip: one sentence each, and a link."""
     see = "Below: the same pictures with and without the attacker's **trigger**."
     if card.targets is None:
         see = "Below: pictures and answers. To see a backdoor, choose another victim."
