@@ -169,7 +169,8 @@ def _hypothesis(family: str, inversion: Inversion, label: int, lead: float) -> H
     size = best.smallest_size if best.smallest_size.isfinite() else best.size
     if not best.smallest_size.isfinite():
         best = replace(best, numbers=inversion.numbers[label : label + 1])
-    return Hypothesis(family, label, lead, float(size[0]) * math.exp(min(GROWTH * lead, MOST_GROWTH)), best.numbers, best)
+    largest = float(size[0]) * math.exp(min(GROWTH * lead, MOST_GROWTH))
+    return Hypothesis(family, label, lead, largest, best.numbers, best)
 
 
 def seen(of: tuple[Hypothesis, ...], config: IMSConfig) -> bool:

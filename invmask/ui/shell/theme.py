@@ -21,10 +21,10 @@ def page_style() -> None:
 
     Streamlit's own Stop button is hidden: it would leave the page half drawn, and would not stop a run.
     """
-    dark = _DARK_STYLE if current_theme() == "dark" else ""
+    own = _DARK_STYLE if current_theme() == "dark" else _LIGHT_STYLE
     # Not only a style element: Streamlit handles these separately and removes them for a moment at each redraw.
     with st.container(key="page-style"):
-        st.html(f"<i hidden></i><style>{_PAGE_STYLE}{SAVE_STYLE}{dark}</style>")
+        st.html(f"<i hidden></i><style>{_PAGE_STYLE}{SAVE_STYLE}{own}</style>")
 
 
 def chart(
@@ -61,7 +61,12 @@ _PAGE_STYLE = """
 [data-testid="stStatusWidget"] button{display:none}
 .st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
+[data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{
+ color:color-mix(in srgb,var(--st-text-color,currentColor) 80%,transparent)!important}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
+"""
+_LIGHT_STYLE = """
+[role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"]{color:#1D4ED8!important}
 """
 # The primary colour suits buttons with white text; as a text colour it has to be lighter.
 _DARK_STYLE = """
