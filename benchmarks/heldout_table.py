@@ -90,6 +90,7 @@ def table(cases: Iterable[Raw]) -> str:
     attacked, twins = _parted(cases)
     asked_for = [f"- {criterion.in_words()}" for criterion in criteria([*attacked, *twins])]
     parts = [_attacked_table(attacked), _twins_table(twins), verdicts(attacked, twins), "\n".join(asked_for)]
+    parts.append(_missed_table(attacked))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -157,6 +158,25 @@ def _attacked_table(cases: list[Raw]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _missed_table(cases: list[Raw]) -> str:
+    """Every case in which the backdoor was not removed, or RA not recovered; empty where there is none."""
+    missed = [case for case in cases if case["problem"] is None and not (removed(case) and recovered(case))]
+    titles = ["missed by", "trigger", "seed", "lead", "ACC lost", "pruned ASR", "RA below the twins'"]
+    lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
+    for case in missed:
+        cells = [
+            f"`{case['architecture']}`",
+            case["trigger"],
+            str(case["seed"]),
+            _number([case["notes"]["lead"]] if case["notes"].get("lead") is not None else [], 2),
+            _percent([_loss(case)]),
+            _percent([case["views"]["pruned"]["asr"]]),
+            _percent([ceiling(case) - case["views"]["pruned"]["ra"]]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) if missed else ""
 
 
 def _twins_table(cases: list[Raw]) -> str:

@@ -265,6 +265,18 @@ def test_the_table_has_a_row_for_each_victim_with_what_was_found():
     assert "0 of 1, aim 87.5%: missed" in failed
 
 
+def test_every_case_that_missed_something_is_listed_with_its_lead():
+    cases = [case(0), case(1, asr=0.2), case(2, 1, ra=0.6), case(3, problem="It failed.", views={}, twins={}, notes={})]
+    text = heldout_table.table([*cases, twin(0.5)])
+    assert text.splitlines()[-4:] == [
+        "| missed by | trigger | seed | lead | ACC lost | pruned ASR | RA below the twins' |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| `cnn4` | square | 0 | 0.50 | 2.0 | 20.0 | 5.0 |",
+        "| `cnn4` | square | 1 | 0.50 | 2.0 | 2.0 | 15.0 |",
+    ]
+    assert "missed by" not in heldout_table.table([case(0)])
+
+
 def tiny_card(victim: Victim) -> VictimCard:
     plan, backdoored = victim.plan, victim.trigger is not None
     return VictimCard(
