@@ -25,6 +25,14 @@ VIEW_COLOURS_DARK: Mapping[str, str] = {
 }
 """The same hues, lighter, with a contrast of at least 4.5 : 1 on the dark theme's background."""
 
+VIEW_WORD_COLOURS: Mapping[str, str] = {
+    "original": "#4B5563",
+    "pruned": "#1D4ED8",
+    "inverse": "#C2410C",
+    "repaired": "#0F766E",
+}
+"""The same hues, darker, for words on a light background: a contrast of at least 4.5 : 1 also on a tinted ground."""
+
 VIEW_TITLES: Mapping[str, str] = {
     "original": "Original",
     "pruned": "Pruned",

@@ -11,7 +11,7 @@ from invmask.measure.metrics import Measures
 from invmask.runs.store.records import RunResult, Views
 from invmask.ui.parts.samples import percent
 from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count
-from invmask.ui.shell.theme import view_hex
+from invmask.ui.shell.theme import view_hex, view_word_hex
 
 _SMALL = "Small numbers: the change since the original, in percentage points."
 
@@ -67,7 +67,7 @@ def show_result(result: RunResult) -> None:
 def show_table(views: Views) -> None:
     """Draw the views as a small table, with n below, for places without room for three cards."""
     rows = "".join(
-        f'<tr><th style="color:{view_hex(view)}">{VIEW_TITLES[view]}</th>'
+        f'<tr><th style="color:{view_word_hex(view)}">{VIEW_TITLES[view]}</th>'
         + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))
         + "</tr>"
         for view, measures in views.present().items()
@@ -88,7 +88,8 @@ def _measures(original: Measures) -> list[str]:
 def _card(view: str, measures: Measures, original: Measures) -> str:
     rows = "".join(_row(view, name, measures, original) for name in _measures(original))
     return (
-        f'<section class="dv-card" style="--view:{view_hex(view)}" aria-label="{VIEW_TITLES[view]} view">'
+        f'<section class="dv-card" style="--view:{view_hex(view)};--word:{view_word_hex(view)}" '
+        f'aria-label="{VIEW_TITLES[view]} view">'
         f'<h4 title="{html.escape(VIEW_EXPLANATIONS[view])}">{VIEW_TITLES[view]}</h4>{rows}</section>'
     )
 
@@ -107,7 +108,7 @@ _STYLE = """<style>
 .dv-cards{display:grid;grid-template-columns:repeat(var(--views),minmax(0,1fr));gap:.75rem}
 .dv-card{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-top:4px solid var(--view);
  border-radius:.4rem;padding:.55rem .8rem .6rem;font-variant-numeric:tabular-nums}
-.dv-card h4{margin:0 0 .2rem;padding:0;font-size:1.05rem;font-weight:650;color:var(--view)}
+.dv-card h4{margin:0 0 .2rem;padding:0;font-size:1.05rem;font-weight:650;color:var(--word)}
 .dv-row{display:grid;grid-template-columns:2.6rem 1fr auto;align-items:baseline;column-gap:.35rem;cursor:help;
  white-space:nowrap}
 .dv-name{font-size:.9rem;opacity:.75}

@@ -9,7 +9,7 @@ import streamlit as st
 from invmask.figures.palette import VIEW_TITLES
 from invmask.ui.defend.drawings import Gallery
 from invmask.ui.parts.samples import image_data_uri, percent
-from invmask.ui.shell.theme import view_hex
+from invmask.ui.shell.theme import view_word_hex
 
 GALLERY_HELP = (
     "The inner problem looks for a small change to a clean image that flips the original's answer and that the "
@@ -66,7 +66,7 @@ def _answers(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
             said = int(probabilities[number, place].argmax())
             answer, share = classes[said], percent(float(probabilities[number, place, said]), 0)
         lines.append(
-            f'<div class="dv-said"><span style="color:{view_hex(view)}">{VIEW_TITLES[view]}</span>'
+            f'<div class="dv-said"><span style="color:{view_word_hex(view)}">{VIEW_TITLES[view]}</span>'
             f"<b>{html.escape(answer)}</b><span>{share}</span></div>"
         )
     return "".join(lines)

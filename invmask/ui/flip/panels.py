@@ -20,7 +20,7 @@ from invmask.ui.parts.save_figure import save_pictures
 from invmask.ui.shell import address
 from invmask.ui.shell.model_answers import FlipAnswers
 from invmask.ui.shell.names import count
-from invmask.ui.shell.theme import chart, current_theme, view_hex
+from invmask.ui.shell.theme import chart, current_theme, view_hex, view_word_hex
 from invmask.victims.victim import VictimCard
 
 GALLERY_HEIGHT = 560
@@ -48,10 +48,10 @@ _FILTER_TITLES = {
 def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View]) -> None:
     """The main control: the view, and the images that it is applied to."""
     st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
-    colour = view_hex(choice.view)
+    colour, words = view_hex(choice.view), view_word_hex(choice.view)
     st.html(
         "<style>.st-key-flip-view [role=radio]{padding:.55rem 1.2rem;font-size:1.1rem}"
-        f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{colour}!important;"
+        f".st-key-flip-view [role=radio][aria-checked=true]{{border-color:{colour};color:{words}!important;"
         f"background:color-mix(in srgb,{colour} 14%,transparent)}}"
         # Room for two lines, so that the gallery does not move if the other view has a longer text.
         ".st-key-flip-measures{min-height:3rem}"

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, Theme
+from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, VIEW_WORD_COLOURS, Theme
 from invmask.figures.template import PLOTLY_CONFIG
 from invmask.ui.parts.save_figure import SAVE_STYLE, save_menu
 
@@ -53,6 +53,11 @@ def view_hex(view: str) -> str:
     return (VIEW_COLOURS_DARK if current_theme() == "dark" else VIEW_COLOURS)[view]
 
 
+def view_word_hex(view: str) -> str:
+    """The view's colour for words in the current theme."""
+    return (VIEW_COLOURS_DARK if current_theme() == "dark" else VIEW_WORD_COLOURS)[view]
+
+
 _PAGE_STYLE = """
 [data-testid="stMainBlockContainer"]{padding:4rem 2.5rem 3rem;max-width:1480px}
 [data-testid="stHeading"] h1{padding:0 0 .5rem}
@@ -61,15 +66,15 @@ _PAGE_STYLE = """
 [data-testid="stStatusWidget"] button{display:none}
 .st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
-[data-testid="stCaptionContainer"],[data-testid="stCaptionContainer"] p{
- color:color-mix(in srgb,var(--st-text-color,currentColor) 80%,transparent)!important}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 """
 _LIGHT_STYLE = """
+[data-testid="stCaptionContainer"] p{color:#4B5563!important}
 [role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"]{color:#1D4ED8!important}
 """
 # The primary colour suits buttons with white text; as a text colour it has to be lighter.
 _DARK_STYLE = """
+[data-testid="stCaptionContainer"] p{color:#B6BDC8!important}
 [role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"],[data-testid="stSliderThumbValue"],
 [class*="st-key-save-menu-"] button:is(:hover,[aria-expanded=true]){color:#93C5FD!important}
 """
