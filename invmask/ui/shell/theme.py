@@ -69,12 +69,12 @@ _PAGE_STYLE = """
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
 """
 _LIGHT_STYLE = """
-[data-testid="stCaptionContainer"] p{color:#4B5563!important}
+[data-testid="stCaptionContainer"]{color:#4B5563!important;opacity:1!important}
 [role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"]{color:#1D4ED8!important}
 """
 # The primary colour suits buttons with white text; as a text colour it has to be lighter.
 _DARK_STYLE = """
-[data-testid="stCaptionContainer"] p{color:#B6BDC8!important}
+[data-testid="stCaptionContainer"]{color:#B6BDC8!important;opacity:1!important}
 [role="radio"][aria-checked="true"],[role="toolbar"] button[aria-pressed="true"],[data-testid="stSliderThumbValue"],
 [class*="st-key-save-menu-"] button:is(:hover,[aria-expanded=true]){color:#93C5FD!important}
 """
