@@ -1,4 +1,4 @@
-"""Export: take the figures, a report and the repaired model away."""
+"""Export: take the figures, a report, the replay and the repaired model away."""
 
 import streamlit as st
 
@@ -22,6 +22,7 @@ def _with_run(summary: RunSummary) -> None:
         st.caption(f"{plain(summary.name or summary.id)}, after round {round_taken:,}")
     picks = sections.figures(run, round_taken, cache.victim_stamp(summary.spec.victim))
     sections.report(run, round_taken, picks)
+    sections.replay(run, summary.round)
     sections.model(run, round_taken)
 
 

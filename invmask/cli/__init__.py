@@ -134,10 +134,11 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--measure", action="store_true", help="measure first what Neurons and Tune would (a minute)")
     _json(figures)
 
-    export = _command(commands, "export", _export, "write the repaired model as safetensors or ONNX, or the mask alone")
+    export = _command(commands, "export", _export, "write the repaired model, the mask alone, or the replay of the run")
     export.add_argument("run", metavar="RUN")
     export.add_argument("--view", help="default: pruned, or repaired where weights changed; mask writes the mask alone")
-    export.add_argument("--out", required=True, metavar="FILE", help="FILE.safetensors or FILE.onnx")
+    export.add_argument("--out", metavar="FILE", help="FILE.safetensors or FILE.onnx")
+    export.add_argument("--replay", metavar="FILE", help="FILE.html: all rounds in one page that opens offline")
     export.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
     export.add_argument("--mask", metavar="NAME", help="a mask made by hand, by its name; default: the learned one")
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from invmask.cli.runs import store
@@ -74,14 +75,12 @@ def _measure(run: Run, round_taken: int) -> None:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the repaired model, or the mask alone."""
-    path = Path(arguments.out)
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"--out has to end in {' or '.join(SUFFIXES)}, not in '{path.name[-40:]}'.")
-    if path.is_dir():
-        raise UserError(f"--out has to name a file, and {path} is a directory.")
-    if not path.parent.is_dir():
-        raise UserError(f"There is no directory {path.parent} to write to.")
+    """Write the repaired model, or the mask alone; or the replay of the run."""
+    if (arguments.out is None) == (arguments.replay is None):
+        raise UserError("Give either --out FILE for the model or --replay FILE for the replay.")
+    if arguments.replay is not None:
+        return _replay(arguments)
+    path = _file("--out", arguments.out, SUFFIXES)
     if arguments.view not in [None, *View, "mask"]:
         raise UserError(f"There is no view '{arguments.view[:40]}'; choose from: {', '.join([*View, 'mask'])}.")
     from invmask.exports.mask_file import write_mask
@@ -101,6 +100,36 @@ def export(arguments: argparse.Namespace) -> int:
     print(f"{path}: {view} view of {source.victim.card.name}, {source.words}")
     print(check.sentence(), file=sys.stdout if check.holds else sys.stderr)
     return 0 if check.holds else 1
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from invmask.exports.replay.page import write_replay
+    from invmask.frames.run_records import read_records
+
+    path = _file("--replay", arguments.replay, (".html",))
+    for name in ("view", "round", "mask"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} does not go with --replay, which has all views and rounds.")
+    records = read_records(store().run(arguments.run))
+    write_replay(path, records)
+    print(f"{path}: rounds 0 to {records.frame.last} of {records.run.id}, {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _file(option: str, name: str, suffixes: Sequence[str]) -> Path:
+    """The file that an option names.
+
+    Raises:
+        UserError: another ending, a directory, or in a folder that is not there.
+    """
+    path = Path(name)
+    if path.suffix not in suffixes:
+        raise UserError(f"{option} has to end in {' or '.join(suffixes)}, not in '{path.name[-40:]}'.")
+    if path.is_dir():
+        raise UserError(f"{option} has to name a file, and {path} is a directory.")
+    if not path.parent.is_dir():
+        raise UserError(f"There is no directory {path.parent} to write to.")
+    return path
 
 
 def _tell(done: int, total: int, title: str) -> None:

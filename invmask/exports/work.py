@@ -54,6 +54,11 @@ def _pages(folder: Path, run: Run, request: Request) -> JobStatus:
     def tell(done: int, total: int, title: str) -> None:
         write_status(folder, JobStatus.working(done, total, title or "Packing"))
 
+    if request.kind == "replay":
+        from invmask.exports.replay.page import write_replay
+
+        write_replay(folder / name, records)
+        return JobStatus("done", files=(name,))
     if request.kind == "report":
         write_report(folder / name, records, tell)
         return JobStatus("done", files=(name,))

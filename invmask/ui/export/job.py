@@ -115,6 +115,8 @@ def _done(run: Run, request: Request, status: JobStatus) -> None:
 def _label(name: str) -> str:
     if name.endswith("-mask.safetensors"):
         return "the mask"
+    if name.endswith("-replay.html"):
+        return "the replay"
     return {"zip": "the archive", "html": "the report", "onnx": "ONNX"}.get(name.rpartition(".")[2], "safetensors")
 
 

@@ -1,4 +1,4 @@
-"""The three sections of the page Export: an archive of figures, a report, and the repaired model."""
+"""The sections of the page Export: an archive of figures, a report, the replay, and the repaired model."""
 
 from dataclasses import asdict
 
@@ -136,6 +136,18 @@ def report(run: Run, round_taken: int, picks: Picks) -> None:
     st.subheader("Report", anchor=False, help="Results, settings and every figure in one file that opens offline.")
     make_button("Make the report", run, Request("report", round_taken, **asdict(picks)))
     show_job(run, "report", lambda made: f"After round {made.round:,}.")
+
+
+def replay(run: Run, last: int) -> None:
+    """The section for the replay of all rounds up to the last one, one HTML file."""
+    st.subheader(
+        "Replay",
+        anchor=False,
+        help="All rounds in one file that opens offline: scrub through them with a slider or the arrow keys, or play "
+        "them. At the end, the same pictures can be flipped between the views.",
+    )
+    make_button("Make the replay", run, Request("replay", last))
+    show_job(run, "replay", lambda made: f"All rounds, up to round {made.round:,}.")
 
 
 def model(run: Run, round_taken: int) -> None:
