@@ -1,6 +1,7 @@
 """The settings of a new run, in the sidebar below victim and run, in the order in which a user decides on them."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,7 +15,9 @@ from invmask.errors import UserError
 from invmask.models import is_transformer
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.bench import spec_with
-from invmask.ui.shell import cache
+from invmask.ui.defend import exercise
+from invmask.ui.defend.exercise import Exercise, Offer
+from invmask.ui.shell import address, cache
 from invmask.victims.victim import VictimCard
 
 DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"
@@ -63,27 +66,31 @@ class Draft:
 
 
 def show(card: VictimCard, run: str | None) -> Draft:
-    """Draw the controls. They start with the settings of the chosen run, or the default defence's first preset."""
+    """Draw the controls. They start with the settings of the chosen run or of the address, or the first preset."""
     transformer = is_transformer(card.architecture)
+    offer = Offer(transformer, spc_offered(card))
     _load(run, transformer)
+    _take_exercise(run, offer)
     with st.sidebar:
         st.subheader("Settings", anchor=False)
         note = st.empty()
-        defense = _choose_defense(transformer)
-        preset_name = _choose_preset(defense, transformer)
-        spc = _choose_spc(spc_offered(card))
+        defense = _choose_defense(offer)
+        preset_name = _choose_preset(defense, offer)
+        spc = _choose_spc(offer)
         classes = len(card.dataset_info.classes)
         st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
         start, every = defense.preset(preset_name, transformer), defense.config.settings()
         seed = next(setting for setting in every if setting.name == "seed")
-        values = {"seed": _number(defense, seed, start)}
+        values = {"seed": _number(defense, seed, start, offer)}
         rest = [setting for setting in every if setting.name != "seed"]
-        values |= _fields(defense, [setting for setting in rest if setting.basic], start)
+        values |= _fields(defense, [setting for setting in rest if setting.basic], start, offer)
         if folded := [setting for setting in rest if not setting.basic]:
             with st.expander("Rarely changed"):
-                values |= _fields(defense, folded, start)
+                values |= _fields(defense, folded, start, offer)
         draft = _draft(card, defense, preset_name, spc, values)
         note.caption(_note(draft, run))
+    if run is None:
+        exercise.keep(_shown(), offer)
     return draft
 
 
@@ -106,10 +113,10 @@ def set_up(defense: str, preset_name: str, spc: int, config: DefenseConfig, tran
     st.session_state[DEFENSE_KEY] = defense
     st.session_state[PRESET_KEY] = preset_name
     st.session_state[SPC_KEY] = spc
-    _fill(registry.entry(defense), config)
+    _fill(registry.entry(defense), config.as_json())
 
 
-def _choose_defense(transformer: bool) -> Entry:
+def _choose_defense(offer: Offer) -> Entry:
     every = registry.entries()
     chosen = st.selectbox(
         "Defence",
@@ -117,22 +124,22 @@ def _choose_defense(transformer: bool) -> Entry:
         key=DEFENSE_KEY,
         format_func=lambda name: every[name].title,
         on_change=_take_defense,
-        args=(transformer,),
+        args=(offer,),
         help="\n\n".join(f"**{entry.title}** ({entry.family}): {entry.explanation}" for entry in every.values()),
         persist_state="session",
     )
     return every[chosen]
 
 
-def _choose_preset(defense: Entry, transformer: bool) -> str:
+def _choose_preset(defense: Entry, offer: Offer) -> str:
     words = " ".join(f"**{name}**: {defense.preset_words[name]}" for name in defense.presets)
     chosen = st.segmented_control(
         "Preset",
         list(defense.presets),
         key=PRESET_KEY,
         required=True,
-        on_change=_take_preset,
-        args=(transformer,),
+        on_change=_change_preset,
+        args=(offer,),
         help=f"Where the settings below start. {words}",
         persist_state="session",
         width="stretch",
@@ -140,30 +147,39 @@ def _choose_preset(defense: Entry, transformer: bool) -> str:
     return chosen or defense.first_preset
 
 
-def _choose_spc(most: int) -> int:
-    if most == 1:
+def _choose_spc(offer: Offer) -> int:
+    if offer.most == 1:
         # A slider needs two ends.
         st.session_state[SPC_KEY] = 1
         st.caption("**SPC, samples per class**: 1, for a class of this data set has no more.", help=SPC_HELP)
         return 1
     # A value set for another data set, or by a run from another machine, may be larger than the maximum here.
-    st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], most)
-    return st.slider("SPC, samples per class", 1, most, key=SPC_KEY, help=SPC_HELP, persist_state="session")
+    st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], offer.most)
+    return st.slider(
+        "SPC, samples per class",
+        1,
+        offer.most,
+        key=SPC_KEY,
+        on_change=_keep,
+        args=(offer,),
+        help=SPC_HELP,
+        persist_state="session",
+    )
 
 
-def _fields(defense: Entry, every: list[Setting], start: DefenseConfig) -> dict[str, float | None]:
+def _fields(defense: Entry, every: list[Setting], start: DefenseConfig, offer: Offer) -> dict[str, float | None]:
     """Draw a control for each setting; the settings of a group are side by side below its heading."""
     values: dict[str, float | None] = {}
     for group, found in groupby(every, key=lambda setting: setting.group):
         members = list(found)
         if not group:
-            values |= {setting.name: _control(defense, setting, start) for setting in members}
+            values |= {setting.name: _control(defense, setting, start, offer) for setting in members}
             continue
         help_text = "\n\n".join(f"**{setting.short}**: {setting.explanation}" for setting in members)
         st.markdown(f":small[{group}]", help=help_text)
         for column, setting in zip(st.columns(len(members), gap="small"), members, strict=True):
             with column:
-                values[setting.name] = _number(defense, setting, start, in_group=True)
+                values[setting.name] = _number(defense, setting, start, offer, in_group=True)
     return values
 
 
@@ -217,9 +233,43 @@ def _load(run: str | None, transformer: bool) -> None:
     st.session_state[_LOADED_KEY] = run
 
 
-def _take_defense(transformer: bool) -> None:
+def _take_exercise(run: str | None, offer: Offer) -> None:
+    """Fill the controls with the settings in an address that somebody opened. A run has its own settings."""
+    if run is not None:
+        exercise.forget()
+        return
+    asked = exercise.opened(offer)
+    if asked is None:
+        return
+    st.session_state[_KIND_KEY] = offer.transformer
+    st.session_state[DEFENSE_KEY] = asked.defense
+    st.session_state[PRESET_KEY] = asked.preset
+    st.session_state[SPC_KEY] = asked.spc
+    _fill(registry.entry(asked.defense), asked.values)
+
+
+def _shown() -> Exercise:
+    """What the controls show."""
+    defense = registry.entry(st.session_state[DEFENSE_KEY])
+    values = {setting.name: st.session_state.get(_key(defense, setting.name)) for setting in defense.config.settings()}
+    preset = st.session_state[PRESET_KEY] or defense.first_preset
+    return Exercise(defense.name, preset, st.session_state[SPC_KEY], values)
+
+
+def _keep(offer: Offer) -> None:
+    """Put what the reader has chosen into the address, before anything is drawn with an address from before."""
+    if address.current_run() is None:
+        exercise.keep(_shown(), offer, chosen=True)
+
+
+def _take_defense(offer: Offer) -> None:
     st.session_state[PRESET_KEY] = registry.entry(st.session_state[DEFENSE_KEY]).first_preset
-    _take_preset(transformer)
+    _change_preset(offer)
+
+
+def _change_preset(offer: Offer) -> None:
+    _take_preset(offer.transformer)
+    _keep(offer)
 
 
 def _take_preset(transformer: bool) -> None:
@@ -227,26 +277,26 @@ def _take_preset(transformer: bool) -> None:
     key = _key(defense, "seed")
     seed = st.session_state.get(key)
     st.session_state[_KIND_KEY] = transformer
-    _fill(defense, defense.preset(st.session_state[PRESET_KEY], transformer))
+    _fill(defense, defense.preset(st.session_state[PRESET_KEY], transformer).as_json())
     # The reader chooses the seed; presets do not change it.
     if seed is not None:
         st.session_state[key] = seed
 
 
-def _fill(defense: Entry, config: DefenseConfig) -> None:
+def _fill(defense: Entry, values: Mapping[str, float | None]) -> None:
     for setting in defense.config.settings():
-        value = getattr(config, setting.name)
-        st.session_state[_key(defense, setting.name)] = int(value) if setting.whole else float(value)
+        if (value := values[setting.name]) is not None:
+            st.session_state[_key(defense, setting.name)] = int(value) if setting.whole else float(value)
 
 
 def _key(defense: Entry, name: str) -> str:
     return f"defend/set/{defense.name}/{name}"
 
 
-def _control(defense: Entry, setting: Setting, start: DefenseConfig) -> float | None:
+def _control(defense: Entry, setting: Setting, start: DefenseConfig, offer: Offer) -> float | None:
     """A slider for a basic setting that is not a whole number; otherwise a field."""
     if not setting.basic or setting.whole:
-        return _number(defense, setting, start)
+        return _number(defense, setting, start, offer)
     return st.slider(
         _label(defense, setting, start),
         float(setting.minimum),
@@ -254,12 +304,16 @@ def _control(defense: Entry, setting: Setting, start: DefenseConfig) -> float | 
         step=float(setting.step),
         format="%g",
         key=_key(defense, setting.name),
+        on_change=_keep,
+        args=(offer,),
         help=setting.explanation,
         persist_state="session",
     )
 
 
-def _number(defense: Entry, setting: Setting, start: DefenseConfig, in_group: bool = False) -> float | None:
+def _number(
+    defense: Entry, setting: Setting, start: DefenseConfig, offer: Offer, in_group: bool = False
+) -> float | None:
     """A field without an upper limit: a value that is too large gives a message instead of being silently refused."""
     return st.number_input(
         _label(defense, setting, start),
@@ -267,6 +321,8 @@ def _number(defense: Entry, setting: Setting, start: DefenseConfig, in_group: bo
         step=int(setting.step) if setting.whole else float(setting.step),
         format="%d" if setting.whole else "%g",
         key=_key(defense, setting.name),
+        on_change=_keep,
+        args=(offer,),
         help=None if in_group else setting.explanation,
         persist_state="session",
     )

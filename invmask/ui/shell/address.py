@@ -7,7 +7,7 @@ An address may come from anywhere. Invalid values, and names of deleted things, 
 sentence says so. So the page always shows what its address says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -15,6 +15,7 @@ import streamlit as st
 from invmask.runs.store import named_masks
 from invmask.ui.shell import cache, navigation
 from invmask.ui.shell.names import quoted
+from invmask.ui.shell.new_run_words import new_run_words
 
 MOST_LETTERS = 30_000
 """Longest value of one choice. Pages write shorter ones; servers accept no links that are much longer."""
@@ -33,7 +34,9 @@ _WORDS = {
     "Export": ("round", "sample", "channel", "draw"),
     "Results": ("sweep", "preset", "view", "cell", "values"),
 }
-"""All choices by page; anything else in the address gives a message."""
+"""All choices by page, beside the words for a new run; anything else in the address gives a message."""
+_SETS_UP = "Defend"
+"""The page where a new run is set up."""
 _NOT_UNDERSTOOD = "not understood"
 _NAMED = 4
 
@@ -81,17 +84,20 @@ def arrive(page: str) -> None:
     own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN) and left.get(name) != value}
     if address.page != page:
         if address.page:
-            own = {name: value for name, value in own.items() if name in _WORDS[page]}
+            own = {name: value for name, value in own.items() if name in _words(page)}
         address.page, address.asked, address.left_out = page, set(), {}
     choices = address.choices.setdefault(page, {})
     address.asked |= {name for name, value in own.items() if choices.get(name) != value}
     choices.update(own)
     for name, value in own.items():
-        if name not in _WORDS[page]:
+        if name not in _words(page):
             leave_out(name, "not known on this page")
         elif len(value) > MOST_LETTERS:
             leave_out(name, "too long")
     _settle(address, asked.get(VICTIM) or address.victim, asked.get(RUN) or address.run)
+    if page == _SETS_UP and address.run is not None:
+        for name in held(new_run_words()):
+            leave_out(name, "the run has its own settings")
     _write(address)
 
 
@@ -118,6 +124,11 @@ def complaint() -> str | None:
         more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
         sentences.append(f"Left out of the address: {', '.join(named[:_NAMED])}{more}.")
     return " ".join(sentences) or None
+
+
+def sets_up_run() -> bool:
+    """Whether the page is the one where a new run is set up, and no run is chosen."""
+    return _address().page == _SETS_UP and _address().run is None
 
 
 def drawn() -> None:
@@ -242,8 +253,35 @@ def choose(name: str, value: str | None, page: str | None = None) -> None:
     _write(address)
 
 
+def held(names: Iterable[str]) -> dict[str, str]:
+    """This page's choices of these names, as the address holds them."""
+    choices = _address().choices.get(_address().page, {})
+    return {name: choices[name] for name in names if name in choices}
+
+
+def replace(names: Iterable[str], values: Mapping[str, str], chosen: bool) -> None:
+    """Put several choices of this page into the address at once, and remove the others of `names`.
+
+    Args:
+        chosen: whether the reader has just chosen them; otherwise messages about the address stay.
+    """
+    address = _address()
+    choices = address.choices.setdefault(address.page, {})
+    for name in names:
+        choices.pop(name, None)
+    choices.update(values)
+    if chosen:
+        address.asked.difference_update(names)
+        address.left_out = {}
+    _write(address)
+
+
 def _address() -> _Address:
     return st.session_state[_KEY]
+
+
+def _words(page: str) -> tuple[str, ...]:
+    return _WORDS[page] + (new_run_words() if page == _SETS_UP else ())
 
 
 def _change(address: _Address, victim: str | None, run: str | None) -> None:

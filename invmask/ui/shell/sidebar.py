@@ -140,6 +140,13 @@ def _share() -> None:
         on_change="rerun",
         help="The same screen for somebody else.",
     ):
-        st.write("Whoever opens this link on the same server sees what you see: page, victim, run and choices.")
+        st.write(f"Whoever opens this link on the same server sees what you see: {_held()}")
         query = urlencode(st.query_params.to_dict())
         st.code((st.context.url or "").split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True)
+
+
+def _held() -> str:
+    """What the link holds, as the end of a sentence."""
+    if address.sets_up_run():
+        return "page, victim and settings. Run begins a run with them."
+    return "page, victim, run and choices." if address.current_run() is not None else "page, victim and choices."

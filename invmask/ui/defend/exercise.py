@@ -1,0 +1,127 @@
+"""An exercise as a link: the settings of a new run in the address, so that whoever opens it only has to press Run.
+
+The address holds what differs from what the page offers first. Values out of range are not in it, because no run can
+begin with them.
+"""
+
+import re
+from dataclasses import dataclass
+
+import streamlit as st
+
+from invmask.defenses import registry
+from invmask.defenses.entry import Entry
+from invmask.defenses.settings import Setting
+from invmask.ui.shell import address, cache
+from invmask.ui.shell.new_run_words import DEFENSE, PRESET, SPC, new_run_words
+
+_HELD_KEY = "defend/exercise"
+_NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,20})?(e-?\d{1,2})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """How a new run is set up.
+
+    Attributes:
+        values: every setting of the defence by name; None for an empty field.
+    """
+
+    defense: str
+    preset: str
+    spc: int
+    values: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the page offers first depends on the victim.
+
+    Attributes:
+        transformer: whether encoder blocks of its network are masked.
+        most: the largest data budget of its data set.
+    """
+
+    transformer: bool
+    most: int
+
+    @property
+    def spc(self) -> int:
+        return min(cache.FIRST_SPC, self.most)
+
+
+def opened(offer: Offer) -> Exercise | None:
+    """The exercise in the address; None if the address holds what the page itself wrote, so the controls have it."""
+    held = address.held(new_run_words())
+    if held == st.session_state.get(_HELD_KEY, {}):
+        return None
+    entry = registry.entry(address.choice(DEFENSE, registry.DEFAULT, list(registry.entries())))
+    preset = address.choice(PRESET, entry.first_preset, list(entry.presets))
+    spc = address.number(SPC, offer.most, 1, f"has to be from 1 to {offer.most}")
+    usual, settings = entry.preset(preset, offer.transformer), entry.config.settings()
+    values: dict[str, float | None] = {setting.name: getattr(usual, setting.name) for setting in settings}
+    for name in held:
+        if name not in (DEFENSE, PRESET, SPC, *values):
+            address.leave_out(name, f"{entry.title} has no such setting")
+    for setting in settings:
+        if setting.name in held and (value := _parsed(setting, held[setting.name])) is not None:
+            values[setting.name] = value
+    return Exercise(entry.name, preset, offer.spc if spc is None else spc, values)
+
+
+def keep(exercise: Exercise, offer: Offer, chosen: bool = False) -> None:
+    """Put the exercise into the address.
+
+    Args:
+        chosen: whether the reader has just chosen it.
+    """
+    words = _words(exercise, offer)
+    address.replace(new_run_words(), words, chosen)
+    st.session_state[_HELD_KEY] = words
+
+
+def forget() -> None:
+    """Note that the address holds no exercise, because a run is shown."""
+    st.session_state[_HELD_KEY] = {}
+
+
+def _words(exercise: Exercise, offer: Offer) -> dict[str, str]:
+    entry = registry.entry(exercise.defense)
+    words = {
+        DEFENSE: (entry.name, registry.DEFAULT),
+        PRESET: (exercise.preset, entry.first_preset),
+        SPC: (str(exercise.spc), str(offer.spc)),
+    }
+    found = {name: value for name, (value, first) in words.items() if value != first}
+    return found | _changed(entry, exercise, offer)
+
+
+def _changed(entry: Entry, exercise: Exercise, offer: Offer) -> dict[str, str]:
+    """The seed, and then every other setting that differs from the preset."""
+    usual, found = entry.preset(exercise.preset, offer.transformer), {}
+    for setting in sorted(entry.config.settings(), key=lambda each: each.name != "seed"):
+        value = exercise.values[setting.name]
+        if value is not None and value != getattr(usual, setting.name) and _in_range(setting, value):
+            found[setting.name] = _text(value)
+    return found
+
+
+def _parsed(setting: Setting, text: str) -> float | None:
+    """A setting's value from the address; None, with a message, if it is not one."""
+    value = float(text) if _NUMBER.fullmatch(text) else None
+    if value is None or (setting.whole and not value.is_integer()):
+        address.leave_out(setting.name, "not a whole number" if setting.whole else "not a number")
+        return None
+    if not _in_range(setting, value):
+        address.leave_out(setting.name, f"has to be from {_text(setting.minimum)} to {_text(setting.maximum)}")
+        return None
+    return int(value) if setting.whole else value
+
+
+def _in_range(setting: Setting, value: float) -> bool:
+    return setting.minimum <= value <= setting.maximum
+
+
+def _text(value: float) -> str:
+    """A value as text from which exactly this value is read again: `5`, `0.1`, `1e-05`."""
+    return repr(value).removesuffix(".0")
