@@ -49,8 +49,8 @@ function showFlip(view) {
   });
   const all = flip.samples.length;
   const parts = data.flip.kinds.map((kind, k) => {
-    const targets = kind.name === "triggered" ? ` and ${counts[k].target} the target label` : "";
-    return `of ${all} ${kind.name} pictures, ${counts[k].true} get their true class${targets}`;
+    const targets = kind.name === "triggered" ? `, with the target label: ${counts[k].target} of ${all}` : "";
+    return `${kind.name} pictures answered with their true class: ${counts[k].true} of ${all}${targets}`;
   });
   const { title, explanation } = data.views[view];
   $("flip-words").replaceChildren(make("strong", {}, `${title} view`), `: ${parts.join("; ")}. ${explanation}`);
