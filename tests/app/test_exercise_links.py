@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from invmask.defenses import registry
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.spec import RunSpec
+from invmask.ui.defend import exercise
 from invmask.ui.shell import cache
 from invmask.ui.shell.new_run_words import DEFENSE, PRESET, SPC
 from invmask.victims.victim import new_model, save_victim
@@ -245,6 +246,22 @@ def test_an_address_from_before_does_not_undo_what_the_reader_just_chose():
     assert app.slider(key="defend/spc").value == 3
     assert address_of(app) == {"spc": "3", "inner_steps": "8"}
     assert not app.warning
+
+
+def test_an_address_from_before_is_late_for_a_moment_and_then_the_readers_way_back(monkeypatch: pytest.MonkeyPatch):
+    app = opened(spc="2", inner_steps="7")
+    app.slider(key="defend/spc").set_value(3).run()
+    # A slow browser sends the address as it was, together with a click on something else.
+    app.query_params["spc"] = "2"
+    app.run()
+    assert app.slider(key="defend/spc").value == 3
+    assert address_of(app) == {"spc": "3", "inner_steps": "7"}
+    # The browser's way back, some time after the change.
+    monkeypatch.setattr(exercise, "LATE_SECONDS", 0)
+    app.query_params["spc"] = "2"
+    app.run()
+    assert app.slider(key="defend/spc").value == 2
+    assert address_of(app) == {"spc": "2", "inner_steps": "7"}
 
 
 def test_the_link_says_what_it_holds():

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.dashboard import Dashboard
-from tests.browser.pages import heading, query, set_number, settled, wait_until
+from tests.browser.pages import go_to, heading, query, set_number, settled, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -50,3 +50,11 @@ def test_a_link_fills_the_controls_and_a_reload_keeps_them(page: Page, served: D
     # What is offered first is not in the address.
     set_number(page, "Seed", 0)
     wait_until(page, "the seed is no longer in the address", lambda: query(page) == asked, 20)
+
+    # Streamlit drops all of it on the way to another page, and here it is again.
+    settled(page)
+    go_to(page, "Flip")
+    expect(heading(page, "Flip")).to_be_visible()
+    go_to(page, "Defend")
+    expect(slider(page, "Sparsity weight")).to_have_value("5")
+    wait_until(page, "the settings are in the address again", lambda: query(page) == asked, 60)

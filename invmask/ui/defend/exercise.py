@@ -5,7 +5,8 @@ begin with them.
 """
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 import streamlit as st
 
@@ -15,7 +16,9 @@ from invmask.defenses.settings import Setting
 from invmask.ui.shell import address, cache
 from invmask.ui.shell.new_run_words import DEFENSE, PRESET, SPC, new_run_words
 
-_HELD_KEY = "defend/exercise"
+_WRITTEN_KEY = "defend/exercise"
+LATE_SECONDS = 3.0
+"""So long after a change, a busy browser may still send the address from before it, together with another click."""
 _NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,20})?(e-?\d{1,2})?", re.ASCII)
 
 
@@ -50,10 +53,29 @@ class Offer:
         return min(cache.FIRST_SPC, self.most)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What the page itself wrote into the address.
+
+    Attributes:
+        before: what it had written before that.
+        since: the time of the change.
+    """
+
+    words: dict[str, str] = field(default_factory=dict)
+    before: dict[str, str] = field(default_factory=dict)
+    since: float = 0.0
+
+    def known(self, held: dict[str, str]) -> bool:
+        """Whether the address holds this, or is late: words that it does not hold stay as they are."""
+        late = time.monotonic() - self.since < LATE_SECONDS and held == {**self.words, **self.before}
+        return late or held == self.words
+
+
 def opened(offer: Offer) -> Exercise | None:
     """The exercise in the address; None if the address holds what the page itself wrote, so the controls have it."""
     held = address.held(new_run_words())
-    if held == st.session_state.get(_HELD_KEY, {}):
+    if _written().known(held):
         return None
     entry = registry.entry(address.choice(DEFENSE, registry.DEFAULT, list(registry.entries())))
     preset = address.choice(PRESET, entry.first_preset, list(entry.presets))
@@ -75,14 +97,19 @@ def keep(exercise: Exercise, offer: Offer, chosen: bool = False) -> None:
     Args:
         chosen: whether the reader has just chosen it.
     """
-    words = _words(exercise, offer)
+    words, written = _words(exercise, offer), _written()
     address.replace(new_run_words(), words, chosen)
-    st.session_state[_HELD_KEY] = words
+    if words != written.words:
+        st.session_state[_WRITTEN_KEY] = _Written(words, written.words, time.monotonic())
 
 
 def forget() -> None:
     """Note that the address holds no exercise, because a run is shown."""
-    st.session_state[_HELD_KEY] = {}
+    st.session_state[_WRITTEN_KEY] = _Written()
+
+
+def _written() -> _Written:
+    return st.session_state.get(_WRITTEN_KEY, _Written())
 
 
 def _words(exercise: Exercise, offer: Offer) -> dict[str, str]:
