@@ -43,7 +43,6 @@ def replay_data(records: RunRecords) -> dict[str, Any]:
         "search": search_rounds(records),
         "triggers": trigger_rounds(records),
         "flip": flip_samples(records),
-        "backdoored": records.has_trigger,
     }
 
 

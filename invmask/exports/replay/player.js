@@ -107,7 +107,7 @@ function start() {
     option.selected = pace === usual;
     $("pace").append(option);
   }
-  if (data.views.length > 1 && data.backdoored) $("tick-words").textContent = "A line in a bar is the original's value.";
+  if (data.views.length > 1) $("tick-words").textContent = "A line in a bar is the original's value.";
   startMap();
   startPictures();
   startFlip();
