@@ -51,9 +51,17 @@ def brief() -> str:
     note = (
         "Mean ± standard deviation over cases, in per cent, preset `default`. SPC is the number of clean images a "
         "class. Every case is a network and a seed. Held-out cases are measured on "
-        "1,500 test images, the others on 2,000.  All of these networks are small and were trained by us."
+        f"1,500 test images, the others on 2,000. {_looks()}All of these networks are small and were trained by us."
     )
     return "\n".join([*lines, "", note])
+
+
+def _looks() -> str:
+    """That the held-out networks were looked at more than once, if they were."""
+    file = heldout.RESULTS / sets.HELD_OUT / f"{heldout.SUMMARY}.json"
+    count = json.loads(file.read_text())["count"] if file.exists() else 0
+    again = f"The held-out networks were looked at {count} times, and `default` was changed in between. "
+    return again if count > 1 else ""
 
 
 def _brief_row(what: str, spc: int, views: Sequence[Mapping[str, Mapping[str, float | None]]]) -> str:
