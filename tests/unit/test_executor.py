@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,9 +84,21 @@ def test_children_have_an_environment_of_their_own(executor: Executor):
     assert str(ROOT) in of_worker["PYTHONPATH"]
 
 
-def test_a_victim_is_loaded_before_a_run_of_it_is_asked_for(executor: Executor):
+def test_a_victim_is_loaded_before_a_run_of_it_is_asked_for(executor: Executor, monkeypatch: pytest.MonkeyPatch):
+    rounds: list[bool] = []
+    client = executor._hands.cluster.client
+    submit = client.submit
+
+    def watched(work: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        if work.__name__ == "prepare_unit":
+            rounds.append(given[2])
+        return submit(work, *given, **named)
+
+    monkeypatch.setattr(client, "submit", watched)
     executor.prepare(small_spec())
-    wait(lambda: executor._hands.prepared is not None and executor._hands.prepared.done(), "the victim")
+    # Two units: a run that is asked for meanwhile waits for the one under way alone.
+    wait(lambda: rounds == [False, True], "the victim, and then a round")
+    wait(lambda: executor._hands.prepared is not None and executor._hands.prepared.done(), "the round")
     prepared = executor._hands.prepared
     assert prepared is not None
     # A victim that the worker does not find would be an exception.

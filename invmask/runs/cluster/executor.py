@@ -70,6 +70,7 @@ class _Hands:
     watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
     turn: int = 0
     prepared: "Future | None" = None
+    loaded: RunSpec | None = None
     not_before: float = 0.0
     patience: float = RESTART_SECONDS[0]
 
@@ -234,14 +235,30 @@ class Executor:
             else:
                 due += found
         self._hand_out(hands, hands.cluster, due)
-        if self._awaited is not None and not due:
-            from invmask.runs.work.unit import prepare_unit
-
-            # Keep the future, because Dask cancels a task without one. Its result shows when the run is requested.
-            spec, home = self._awaited.as_json(), str(self.store.folder.parent)
-            hands.prepared = hands.cluster.client.submit(prepare_unit, spec, home, pure=False)
-            self._awaited = None
+        self._prepare(hands, hands.cluster, busy=bool(due))
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
+
+    def _prepare(self, hands: _Hands, cluster: "Cluster", busy: bool) -> None:
+        """Prepare for the awaited run: load its victim, then take a round.
+
+        These are two units, because a run that is requested meanwhile waits for the unit under way. Once there is a
+        run to advance, it warms the worker up itself.
+        """
+        from invmask.runs.work.unit import prepare_unit
+
+        awaited = self._awaited
+        if awaited is None or (hands.prepared is not None and not hands.prepared.done()):
+            return
+        take_round = hands.loaded is awaited
+        if busy and not take_round:
+            return
+        if not busy:
+            # Keep the future, because Dask cancels a task without one. Its result shows when the run is requested.
+            spec, home = awaited.as_json(), str(self.store.folder.parent)
+            hands.prepared = cluster.client.submit(prepare_unit, spec, home, take_round, pure=False)
+            hands.loaded = awaited
+        if take_round and self._awaited is awaited:
+            self._awaited = None
 
     def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, _Watched]] | None:
         """The work that is due for one run; None if the run need not be checked again before it is marked."""

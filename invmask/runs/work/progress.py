@@ -123,17 +123,19 @@ class Progress:
         return result
 
 
-def prepare(spec: RunSpec, home: Path) -> None:
-    """Load what a run with this victim needs, and take a round, because the first round of a process is slow.
+def prepare(spec: RunSpec, home: Path, take_round: bool) -> None:
+    """Load what a run with this victim needs, or take its first round, because the first one of a process is slow.
 
     Args:
         home: the folder of runs and of the user's own victims.
+        take_round: whether to take the round, which is not stored.
     """
     torch.set_num_threads(spec.threads)
     bench = make_bench(spec, victim_folders(home))
-    state = bench.defense.init(bench.subject)
-    bench.measure(bench.probe, bench.defense.repair(state), (View.ORIGINAL,))
-    bench.defense.step(bench.subject, state)
+    if take_round:
+        state = bench.defense.init(bench.subject)
+        bench.measure(bench.probe, bench.defense.repair(state), (View.ORIGINAL,))
+        bench.defense.step(bench.subject, state)
 
 
 def _bench(run: Run) -> Bench:

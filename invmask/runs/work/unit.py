@@ -33,11 +33,11 @@ def cuts_unit(path: str, seconds: float) -> str:
     return measure_cuts(Path(path), seconds, patience=0.1).value
 
 
-def prepare_unit(spec: dict[str, Any], home: str) -> None:
-    """Load the victim of a run that may be requested soon, and take a round that is not stored."""
+def prepare_unit(spec: dict[str, Any], home: str, take_round: bool) -> None:
+    """Load the victim of a run that may be requested soon, and take a round that is not stored, if asked to."""
     from pathlib import Path
 
     from invmask.runs.store.spec import RunSpec
     from invmask.runs.work.progress import prepare
 
-    prepare(RunSpec.from_json(spec), Path(home))
+    prepare(RunSpec.from_json(spec), Path(home), take_round)
