@@ -212,8 +212,8 @@ def test_a_caption_names_the_preset_and_what_differs_from_it_alone(own_home: Pat
     assert "preset default (changed: Sparsity weight λ = 5; Inner steps = 2), SPC 1" in said
     page = report(records)
     for name, value in (
-        ("Sparsity weight λ", "5 (preset 0.2)"),
-        ("Inner steps", "2 (preset 4)"),
+        ("Sparsity weight λ", "5 (preset 0.1)"),
+        ("Inner steps", "2 (preset 6)"),
         ("Steepness k", "20"),
     ):
         assert f"<th>{name}</th><td>{value}</td>" in page

@@ -33,7 +33,7 @@ def test_a_search_says_what_it_begins_with_and_then_who_is_ahead() -> None:
 def test_the_first_round_behind_the_search_says_what_it_found() -> None:
     assert now(course(Phase.MINIMISE, LED, of=Phase.SEARCH)) == (
         "The label frog stands out: its trigger is a smooth change, and its lead is 0.98 nats. "
-        "The stage ends after 8 rounds, or after more than 25 without progress (0 so far)."
+        "The stage ends after 12 rounds, or after more than 25 without progress (0 so far)."
     )
 
 
