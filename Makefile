@@ -40,7 +40,7 @@ test: setup
 	cd "$(ROOT)" && "$(VENV)/bin/pyright" --warnings
 	cd "$(ROOT)" && "$(VENV)/bin/lint-imports" --no-logo
 	cd "$(ROOT)" && "$(PYTHON)" -m pytest -m "not browser" -n logical --maxprocesses 4 --dist loadfile
-	cd "$(ROOT)" && "$(PYTHON)" -m pytest -m browser -n 2 --dist loadfile
+	cd "$(ROOT)" && "$(PYTHON)" -m pytest -m browser
 
 screenshots: setup
 	cd "$(ROOT)" && "$(PYTHON)" -m tests.browser.screenshots
