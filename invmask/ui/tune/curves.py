@@ -211,6 +211,8 @@ def _laid_out(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence
         st.button(
             "Start the missing run" if missing == 1 else f"Start the {missing} missing runs",
             icon=":material/play_arrow:",
+            # The same button whatever it says: otherwise the one before may stay beside it.
+            key="tune/start-missing",
             type="primary" if missing else "secondary",
             disabled=not missing,
             on_click=_start,
