@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from invmask import settings
 from invmask.errors import UserError, in_brief
 from invmask.runs.cluster.capacity import Need, Room, threads_taken
-from invmask.runs.cluster.runs_with_work import TELLING, Kind, Lookout, Signature
+from invmask.runs.cluster.runs_with_work import TELLING, Kind, Lookout
+from invmask.runs.cluster.watched import Watched
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import mark, unmark
 from invmask.runs.store.run import Run
@@ -42,32 +43,12 @@ MOST_UNSEEN = 3
 
 
 @dataclass
-class _Watched:
-    """What the thread keeps about one kind of work on one run while there is something to do.
-
-    Attributes:
-        idle: signature of the run's files when there was nothing to do.
-        need, turn: resources of its last unit, and that unit's number among all units; 0 before the first.
-        unseen: how many times in a row a worker found nothing to do although there was work.
-        problem: why its units fail, as a sentence.
-    """
-
-    idle: Signature | None = None
-    future: "Future | None" = None
-    need: Need = field(default_factory=Need)
-    turn: int = 0
-    not_before: float = 0.0
-    unseen: int = 0
-    problem: str | None = None
-
-
-@dataclass
 class _Hands:
     """State that only the watching thread uses."""
 
     lookout: Lookout
     cluster: "Cluster | None" = None
-    watched: dict[tuple[str, Kind], _Watched] = field(default_factory=dict)
+    watched: dict[tuple[str, Kind], Watched] = field(default_factory=dict)
     turn: int = 0
     prepared: "Future | None" = None
     loaded: RunSpec | None = None
@@ -226,7 +207,7 @@ class Executor:
         if problem is not None:
             self._trouble(hands, problem)
             return
-        due: list[tuple[Run, Kind, _Watched]] = []
+        due: list[tuple[Run, Kind, Watched]] = []
         for run in hands.lookout.runs({run_id for run_id, _ in hands.watched}):
             found = self._due(hands, run, now)
             if found is None:
@@ -239,17 +220,14 @@ class Executor:
         self._problem = next((each.problem for each in hands.watched.values() if each.problem), None)
 
     def _prepare(self, hands: _Hands, cluster: "Cluster", busy: bool) -> None:
-        """Prepare for the awaited run: load its victim, then take a round.
-
-        These are two units, because a run that is requested meanwhile waits for the unit under way. Once there is a
-        run to advance, it warms the worker up itself.
-        """
+        """Load the awaited run's victim, then take a round: two units, as a run requested meanwhile waits for one."""
         from invmask.runs.work.unit import prepare_unit
 
         awaited = self._awaited
         if awaited is None or (hands.prepared is not None and not hands.prepared.done()):
             return
         take_round = hands.loaded is awaited
+        # A run under way warms the worker up itself.
         if busy and not take_round:
             return
         if not busy:
@@ -260,13 +238,13 @@ class Executor:
         if take_round and self._awaited is awaited:
             self._awaited = None
 
-    def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, _Watched]] | None:
+    def _due(self, hands: _Hands, run: Run, now: float) -> list[tuple[Run, Kind, Watched]] | None:
         """The work that is due for one run; None if the run need not be checked again before it is marked."""
         if not run.path.is_dir():
             unmark(run.path)
             return None
-        watched: dict[Kind, _Watched] = {kind: hands.watched.setdefault((run.id, kind), _Watched()) for kind in TELLING}
-        due: list[tuple[Run, Kind, _Watched]] = []
+        watched: dict[Kind, Watched] = {kind: hands.watched.setdefault((run.id, kind), Watched()) for kind in TELLING}
+        due: list[tuple[Run, Kind, Watched]] = []
         for kind, each in watched.items():
             self._collect(hands, each, now)
             if each.future is not None or now < each.not_before:
@@ -287,7 +265,7 @@ class Executor:
             return due
         return None
 
-    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, _Watched]]) -> None:
+    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, Watched]]) -> None:
         """Begin as many units as there is room for: the longest waiting first, and new runs from the oldest on."""
         under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
         for run, kind, watched in sorted(due, key=lambda each: each[2].turn):
@@ -309,7 +287,7 @@ class Executor:
             return cluster.client.submit(work, str(run.path), UNIT_SECONDS, pure=False)
         return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
 
-    def _collect(self, hands: _Hands, watched: _Watched, now: float) -> None:
+    def _collect(self, hands: _Hands, watched: Watched, now: float) -> None:
         if watched.future is None or not watched.future.done():
             return
         future, watched.future = watched.future, None
@@ -327,7 +305,7 @@ class Executor:
         watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
         watched.idle = None
 
-    def _has_work(self, hands: _Hands, run: Run, kind: Kind, watched: _Watched) -> bool:
+    def _has_work(self, hands: _Hands, run: Run, kind: Kind, watched: Watched) -> bool:
         signature = hands.lookout.signature(run, kind)
         if signature == watched.idle:
             return False
