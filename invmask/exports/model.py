@@ -38,14 +38,14 @@ GATE_PREFIX = "gate:"
 def write_weights(path: Path, source: MaskSource, view: View, test: LabelledImages | None = None) -> Agreement:
     """Write the `state_dict` of the victim's network with the view folded in, as safetensors, and check the file.
 
-        Args:
-            test: images for the check; None for all embedded test images.
+    Args:
+        test: images for the check; None for all embedded test images.
 
     Returns:
         How well the outputs of the file and of the view agree.
 
-        Raises:
-            OSError: the file cannot be written.
+    Raises:
+        OSError: the file cannot be written.
     """
     folded = _folded(source, view)
     network: torch.nn.Module = folded.model.network  # type: ignore[assignment]
@@ -84,14 +84,14 @@ def read_weights(path: Path) -> Folded:
 def write_onnx(path: Path, source: MaskSource, view: View, test: LabelledImages | None = None) -> Agreement:
     """Write the whole classifier with the view folded in, as ONNX, and check the file with onnxruntime.
 
-        Args:
-            test: images for the check; None for all embedded test images.
+    Args:
+        test: images for the check; None for all embedded test images.
 
     Returns:
         How well the outputs of the file and of the view agree.
 
-        Raises:
-            OSError: the file cannot be written.
+    Raises:
+        OSError: the file cannot be written.
     """
     content = onnx_bytes(_folded(source, view), source, view)
     files.write_bytes(path, content)
