@@ -14,11 +14,10 @@ from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import Setting
 from invmask.ui.shell import address, cache
+from invmask.ui.shell.address_words import LATE_SECONDS
 from invmask.ui.shell.new_run_words import DEFENSE, PRESET, SPC, new_run_words
 
 _WRITTEN_KEY = "defend/exercise"
-LATE_SECONDS = 3.0
-"""So long after a change, a busy browser may still send the address from before it, together with another click."""
 _NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,20})?(e-?\d{1,2})?", re.ASCII)
 
 

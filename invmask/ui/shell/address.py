@@ -14,27 +14,14 @@ import streamlit as st
 
 from invmask.runs.store import named_masks
 from invmask.ui.shell import cache, navigation
+from invmask.ui.shell.address_words import EVERYWHERE, MASKS, OF_A_NETWORK, RUN, VICTIM, WORDS
+from invmask.ui.shell.everywhere import Everywhere
 from invmask.ui.shell.names import quoted
 from invmask.ui.shell.new_run_words import new_run_words
 
 MOST_LETTERS = 30_000
 """Longest value of one choice. Pages write shorter ones; servers accept no links that are much longer."""
 _KEY = "address"
-VICTIM, RUN = "victim", "run"
-_OF_A_NETWORK = {"Neurons": ("channel", "cut"), "Export": ("channel",)}
-"""Choices by page that name channels; in another network they would mean other channels."""
-_MASKS = {"Flip": "mask", "Neurons": "base"}
-"""Choices by page that name a mask of the run; another run may have no mask of that name."""
-_WORDS = {
-    "Start": ("class", "draw"),
-    "Defend": ("round",),
-    "Flip": ("view", "images", "show", "round", "pick", "page", "mask"),
-    "Neurons": ("by", "n", "colour", "round", "channel", "base", "cut", "draw"),
-    "Tune": ("round", "by", "n", "pins", "axis", "base", "seeds", "values"),
-    "Export": ("round", "sample", "channel", "draw"),
-    "Results": ("sweep", "preset", "view", "cell", "values"),
-}
-"""All choices by page, beside the words for a new run; anything else in the address gives a message."""
 _SETS_UP = "Defend"
 """The page where a new run is set up."""
 _NOT_UNDERSTOOD = "not understood"
@@ -55,6 +42,7 @@ class _Address:
         asked: choices in the address with which the page was opened, until it has been drawn with them. If other
             choices become invalid, no message is shown, because the reader's own action caused this.
         left_out: values removed from this page's address, and why, until the reader chooses something else.
+        everywhere: the choices that stay on all pages.
     """
 
     victim: str | None = None
@@ -66,10 +54,11 @@ class _Address:
     damaged: str | None = None
     asked: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
+    everywhere: Everywhere = field(default_factory=Everywhere)
 
     def query(self) -> dict[str, str]:
         shared = {name: value for name, value in ((VICTIM, self.victim), (RUN, self.run)) if value}
-        return {**shared, **self.choices.get(self.page, {})}
+        return {**shared, **self.everywhere.values, **self.choices.get(self.page, {})}
 
 
 def arrive(page: str) -> None:
@@ -81,7 +70,9 @@ def arrive(page: str) -> None:
     asked = st.query_params.to_dict()
     # The address may still hold choices of the previous page; they are not choices of this page.
     left = address.choices.get(address.page, {}) if address.page != page else {}
-    own = {name: value for name, value in asked.items() if name not in (VICTIM, RUN) and left.get(name) != value}
+    shared = (VICTIM, RUN, *EVERYWHERE)
+    own = {name: value for name, value in asked.items() if name not in shared and left.get(name) != value}
+    address.everywhere.take(asked)
     if address.page != page:
         if address.page:
             own = {name: value for name, value in own.items() if name in _words(page)}
@@ -139,7 +130,7 @@ def drawn() -> None:
 def leave_out(
     name: str, why: str = _NOT_UNDERSTOOD, part: str | None = None, kept: str | None = None, told: bool = False
 ) -> None:
-    """Remove a choice of this page, or a part of it, from the address; show a message if the page was opened with it.
+    """Remove a choice, or a part of it, from the address; show a message if the page was opened with it.
 
     Args:
         name: name of the choice.
@@ -150,7 +141,7 @@ def leave_out(
     """
     address = _address()
     choices = address.choices.setdefault(address.page, {})
-    value = choices.pop(name, "")
+    value = address.everywhere.drop(name) if name in EVERYWHERE else choices.pop(name, "")
     if kept is not None:
         choices[name] = kept
     if told or name in address.asked:
@@ -253,6 +244,17 @@ def choose(name: str, value: str | None, page: str | None = None) -> None:
     _write(address)
 
 
+def everywhere(name: str) -> str | None:
+    """A choice that stays on all pages, one of `EVERYWHERE`; None if the address has none."""
+    return _address().everywhere.values.get(name)
+
+
+def choose_everywhere(values: Mapping[str, str | None]) -> None:
+    """Put choices that stay on all pages into the address; None removes one. Best called in a widget's callback."""
+    _address().everywhere.choose(values)
+    _write(_address())
+
+
 def held(names: Iterable[str]) -> dict[str, str]:
     """This page's choices of these names, as the address holds them."""
     choices = _address().choices.get(_address().page, {})
@@ -281,7 +283,7 @@ def _address() -> _Address:
 
 
 def _words(page: str) -> tuple[str, ...]:
-    return _WORDS[page] + (new_run_words() if page == _SETS_UP else ())
+    return WORDS[page] + (new_run_words() if page == _SETS_UP else ())
 
 
 def _change(address: _Address, victim: str | None, run: str | None) -> None:
@@ -291,11 +293,11 @@ def _change(address: _Address, victim: str | None, run: str | None) -> None:
     known = [named_masks.LEARNED, named_masks.NOTHING, named_masks.TOP]
     if address.run is not None:
         known += named_masks.list_names(cache.store().run(address.run))
-    for page, name in _MASKS.items():
+    for page, name in MASKS.items():
         if address.choices.get(page, {}).get(name) not in known:
             address.choices.get(page, {}).pop(name, None)
     if address.victim != before:
-        for page, names in _OF_A_NETWORK.items():
+        for page, names in OF_A_NETWORK.items():
             for name in names:
                 address.choices.get(page, {}).pop(name, None)
     _write(address)
