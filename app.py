@@ -11,19 +11,21 @@ from invmask import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
-from invmask.ui.shell import address, cache, navigation, run_trouble, sidebar, theme
+from invmask.ui.shell import address, cache, navigation, run_trouble, sidebar, theme, visitor
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")
-page = navigation.menu()
+hidden = address.hides()
+page = navigation.menu(hidden, embedded=bool(st.context.is_embedded))
 theme.page_style()
 try:
     cache.built_in_runs()
     address.arrive(page.title)
     told = sidebar.show()
-    page.run()
+    navigation.run(page, hidden)
     sidebar.tell(told)
     address.drawn()
+    visitor.remember()
     # Workers take seconds to come up: let them, while the reader looks at whatever page this is.
     cache.warm_up(address.current_victim() if address.current_run() is None else None)
 except UserError as error:

@@ -110,7 +110,7 @@ class Executor:
             atexit.register(self.close)
         return self
 
-    def create(self, spec: RunSpec) -> Run:
+    def create(self, spec: RunSpec, owner: str | None = None) -> Run:
         """Create a run that waits for requests. It gets the threads that other runs leave free, but at least one.
 
         The run keeps this number of threads for good, because its records repeat exactly with the same number only.
@@ -120,7 +120,7 @@ class Executor:
             marked = self.store.marked()
             left = settings.threads(taken=threads_taken(run for run in self.store.runs() if run.id in marked))
             spec = replace(spec, threads=min(spec.threads, left))
-        return self.store.create(spec)
+        return self.store.create(spec, owner=owner)
 
     def prepare(self, spec: RunSpec) -> None:
         """Let a worker load the victim of a run that may be requested soon, unless this was done before."""

@@ -14,6 +14,7 @@ from filelock import Timeout
 from invmask.errors import UserError
 from invmask.runs.store import files
 from invmask.runs.store.goals import Goal, Want, mark, want_lock, write_want
+from invmask.runs.store.owner import set_owner
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import Run, damage
 from invmask.runs.store.run_name import check_name
@@ -39,8 +40,12 @@ class RunStore:
 
     folder: Path
 
-    def create(self, spec: RunSpec, want: Want | None = None) -> Run:
-        """Create a run; it appears atomically. No work begins unless `want` requests it."""
+    def create(self, spec: RunSpec, want: Want | None = None, owner: str | None = None) -> Run:
+        """Create a run; it appears atomically. No work begins unless `want` requests it.
+
+        Args:
+            owner: the key of its maker; None for a run that everybody may steer.
+        """
         slug = re.sub(r"[^a-z0-9]", "", spec.victim.rpartition("-")[2].lower())[:16] or "run"
         self.folder.mkdir(parents=True, exist_ok=True)
         while True:
@@ -52,6 +57,8 @@ class RunStore:
         fresh.mkdir()
         files.write_json(fresh / files.SPEC, spec.as_json())
         files.write_json(fresh / files.WANT, asdict(want or Want()))
+        if owner is not None:
+            set_owner(fresh, owner)
         fresh.rename(run.path)
         if want is not None:
             mark(run.path)

@@ -45,7 +45,7 @@ def pack(run: Path, archives: Path = ARCHIVES) -> Path:
             if path.name == files.STATE:
                 with safe_open(path, "pt") as state:
                     packed.writestr(path.name, save({}, state.metadata()))
-            elif path.name != files.WORKER:
+            elif path.name not in (files.WORKER, files.OWNER):
                 packed.write(path, path.name)
     return archive
 

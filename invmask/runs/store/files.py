@@ -8,6 +8,7 @@ from invmask.disk import write_bytes
 
 SPEC = "spec.json"
 NAME = "name.json"
+OWNER = "owner.json"
 WANT = "want.json"
 STATE = "state.safetensors"
 RECORDS = "records.jsonl"

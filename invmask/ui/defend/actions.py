@@ -9,13 +9,16 @@ from invmask.runs.store.records import RunState, RunSummary
 from invmask.ui.defend.controls import Draft
 from invmask.ui.defend.state_line import UNDER_WAY
 from invmask.ui.defend.timeline import go_to_round
-from invmask.ui.shell import address, cache
+from invmask.ui.shell import address, cache, steering
 
 _PROBLEM, _MOVED = "defend/problem", "defend/moved"
 
 
 def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
-    """Draw the five buttons in a row; buttons that would do nothing are disabled."""
+    """Draw the five buttons in a row; buttons that would do nothing are disabled. Who may only watch is told why."""
+    if (why := steering.refusal(summary.id if summary else None)) is not None:
+        _watch(why, draft)
+        return
     state = summary.state if summary else None
     under_way = state in UNDER_WAY
     may_go = not under_way and state is not RunState.FINISHED and (summary is not None or draft.config is not None)
@@ -59,6 +62,21 @@ def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
         )
 
 
+def _watch(why: str, draft: Draft) -> None:
+    """Say why there are no buttons, and offer the visitor a run of their own."""
+    with st.container(horizontal=True, gap="small", key="defend-buttons", vertical_alignment="center"):
+        st.markdown(f":material/visibility: {why}", width="content")
+        if steering.refusal(None) is None:
+            _button(
+                "Make your own from these settings",
+                "add",
+                "Begins a new run with the settings in the sidebar. It belongs to you.",
+                draft.config is not None,
+                lambda: _make_own(draft),
+                primary=True,
+            )
+
+
 def show_problem() -> None:
     """Show one sentence about the last button if its action failed."""
     if (problem := st.session_state.pop(_PROBLEM, None)) is not None:
@@ -73,7 +91,7 @@ def take_moved() -> bool:
 def _button(label: str, icon: str, text: str, enabled: bool, act: Callable[[], None], primary: bool = False) -> None:
     st.button(
         label,
-        key=f"defend/{label.lower()}",
+        key=f"defend/{label.lower().replace(' ', '-')}",
         icon=f":material/{icon}:",
         help=text,
         disabled=not enabled,
@@ -98,6 +116,7 @@ def _on_run(act: Callable[[str], None]) -> Callable[[], None]:
     def run() -> None:
         current = address.current_run()
         if current is not None:
+            steering.check(current)
             act(current)
 
     return run
@@ -105,8 +124,9 @@ def _on_run(act: Callable[[str], None]) -> Callable[[], None]:
 
 def _advance(draft: Draft, one: bool) -> None:
     executor, run = cache.executor(), address.current_run()
+    steering.check(run)
     if run is None:
-        run = executor.create(draft.spec()).id
+        run = steering.create(draft.spec())
         _go_to(run)
     go_to_round(None)
     if one:
@@ -117,10 +137,16 @@ def _advance(draft: Draft, one: bool) -> None:
 
 def _reset(draft: Draft, under_way: bool) -> None:
     executor, old = cache.executor(), address.current_run()
+    steering.check(old)
     if old is not None and under_way:
         executor.pause(old)
     go_to_round(None)
-    _go_to(executor.create(draft.spec()).id)
+    _go_to(steering.create(draft.spec()))
+
+
+def _make_own(draft: Draft) -> None:
+    go_to_round(None)
+    _go_to(steering.create(draft.spec()))
 
 
 def _go_to(run: str) -> None:

@@ -7,7 +7,6 @@ from itertools import groupby
 
 import streamlit as st
 
-from invmask.data.budget import MAX_SPC, most_spc
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import DefenseConfig, Setting
@@ -17,7 +16,9 @@ from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.bench import spec_with
 from invmask.ui.defend import exercise
 from invmask.ui.defend.exercise import Exercise, Offer
+from invmask.ui.defend.hidden_settings import show_hidden
 from invmask.ui.shell import address, cache
+from invmask.ui.shell.new_run_words import DEFENSE, PRESET, SPC
 from invmask.victims.victim import VictimCard
 
 DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"
@@ -68,38 +69,32 @@ class Draft:
 def show(card: VictimCard, run: str | None) -> Draft:
     """Draw the controls. They start with the settings of the chosen run or of the address, or the first preset."""
     transformer = is_transformer(card.architecture)
-    offer = Offer(transformer, spc_offered(card))
+    offer = Offer(transformer, exercise.spc_offered(card))
     _load(run, transformer)
     _take_exercise(run, offer)
     with st.sidebar:
+        hidden = address.hides()
         st.subheader("Settings", anchor=False)
         note = st.empty()
         defense = _choose_defense(offer)
         preset_name = _choose_preset(defense, offer)
         spc = _choose_spc(offer)
-        classes = len(card.dataset_info.classes)
-        st.caption(f"**{spc * classes:,} clean images**: {spc} of each class.")
+        st.caption(f"**{spc * len(card.dataset_info.classes):,} clean images**: {spc} of each class.")
         start, every = defense.preset(preset_name, transformer), defense.config.settings()
-        seed = next(setting for setting in every if setting.name == "seed")
-        values = {"seed": _number(defense, seed, start, offer)}
-        rest = [setting for setting in every if setting.name != "seed"]
+        values: dict[str, float | None] = {each.name: st.session_state.get(_key(defense, each.name)) for each in every}
+        seen = [setting for setting in every if not hidden.control(setting.name)]
+        values |= {each.name: _number(defense, each, start, offer) for each in seen if each.name == "seed"}
+        rest = [setting for setting in seen if setting.name != "seed"]
         values |= _fields(defense, [setting for setting in rest if setting.basic], start, offer)
         if folded := [setting for setting in rest if not setting.basic]:
             with st.expander("Rarely changed"):
                 values |= _fields(defense, folded, start, offer)
         draft = _draft(card, defense, preset_name, spc, values)
+        show_hidden(draft.entry, preset_name, spc, values, start, hidden)
         note.caption(_note(draft, run))
     if run is None:
         exercise.keep(_shown(), offer)
     return draft
-
-
-def spc_offered(card: VictimCard) -> int:
-    """The largest data budget that can be chosen; if the images are missing, starting the run reports it."""
-    try:
-        return most_spc(card.dataset)
-    except UserError:
-        return MAX_SPC
 
 
 def set_up(defense: str, preset_name: str, spc: int, config: DefenseConfig, transformer: bool) -> None:
@@ -118,6 +113,8 @@ def set_up(defense: str, preset_name: str, spc: int, config: DefenseConfig, tran
 
 def _choose_defense(offer: Offer) -> Entry:
     every = registry.entries()
+    if address.hides().control(DEFENSE):
+        return every[st.session_state[DEFENSE_KEY]]
     chosen = st.selectbox(
         "Defence",
         list(every),
@@ -132,6 +129,8 @@ def _choose_defense(offer: Offer) -> Entry:
 
 
 def _choose_preset(defense: Entry, offer: Offer) -> str:
+    if address.hides().control(PRESET):
+        return st.session_state[PRESET_KEY] or defense.first_preset
     words = " ".join(f"**{name}**: {defense.preset_words[name]}" for name in defense.presets)
     chosen = st.segmented_control(
         "Preset",
@@ -155,6 +154,8 @@ def _choose_spc(offer: Offer) -> int:
         return 1
     # A value set for another data set, or by a run from another machine, may be larger than the maximum here.
     st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], offer.most)
+    if address.hides().control(SPC):
+        return st.session_state[SPC_KEY]
     return st.slider(
         "SPC, samples per class",
         1,

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from invmask.data.budget import MAX_SPC, most_spc
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import Setting
+from invmask.errors import UserError
+from invmask.models import is_transformer
+from invmask.runs.store.spec import RunSpec
 from invmask.ui.shell import address, cache
 from invmask.ui.shell.address_words import LATE_SECONDS
 from invmask.ui.shell.new_run_words import DEFENSE, PRESET, SPC, new_run_words
+from invmask.victims.victim import VictimCard
 
 _WRITTEN_KEY = "defend/exercise"
 _NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,20})?(e-?\d{1,2})?", re.ASCII)
@@ -100,6 +105,22 @@ def keep(exercise: Exercise, offer: Offer, chosen: bool = False) -> None:
     address.replace(new_run_words(), words, chosen)
     if words != written.words:
         st.session_state[_WRITTEN_KEY] = _Written(words, written.words, time.monotonic())
+
+
+def words_of(spec: RunSpec, card: VictimCard) -> dict[str, str]:
+    """The words for a new run with the settings of a run."""
+    offer = Offer(is_transformer(card.architecture), spc_offered(card))
+    if spec.preset not in spec.entry.presets:
+        return {}
+    return _words(Exercise(spec.defense, spec.preset, spec.spc, spec.config.as_json()), offer)
+
+
+def spc_offered(card: VictimCard) -> int:
+    """The largest data budget that can be chosen; if the images are missing, starting the run reports it."""
+    try:
+        return most_spc(card.dataset)
+    except UserError:
+        return MAX_SPC
 
 
 def forget() -> None:

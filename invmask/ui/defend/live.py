@@ -46,7 +46,7 @@ def show(card: VictimCard, draft: Draft) -> None:
     every = (FIRST_SECONDS if begins else LIVE_SECONDS) if under_way else None
     st.fragment(_draw, run_every=every)(card, draft, run, under_way, begins)
     if run is not None and not under_way:
-        st.fragment(_watch, run_every=WATCH_SECONDS)(run, state)
+        st.fragment(_watch, run_every=WATCH_SECONDS)(run, state, _rounds(run))
 
 
 def _state(run: str | None) -> RunState | None:
@@ -63,9 +63,9 @@ def _rounds(run: str) -> int:
         return 0
 
 
-def _watch(run: str, state: RunState | None) -> None:
-    """Watch the run, because another user may continue it."""
-    if _state(run) is not state:
+def _watch(run: str, state: RunState | None, rounds: int) -> None:
+    """Watch the run, because another user may continue it; a single step may begin and end between two looks."""
+    if _state(run) is not state or _rounds(run) != rounds:
         st.rerun()
 
 

@@ -16,7 +16,7 @@ from invmask.ui.neurons.numbers_in_sight import base_words
 from invmask.ui.parts import save_mask
 from invmask.ui.parts.samples import Answer, Kind, Picture, Sample, percent, sample_grid, to_pixels
 from invmask.ui.parts.save_figure import save_pictures
-from invmask.ui.shell import cache, run_trouble
+from invmask.ui.shell import cache, run_trouble, steering
 from invmask.victims.victim import VictimCard
 
 SAMPLES = 8
@@ -82,6 +82,8 @@ def _save(run: RunSummary, round_taken: int, base: Base, by_hand: Decided, chang
     for known in named_masks.list_names(directory):
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.write(known)
+        if steering.refusal(run.id) is not None:
+            continue
         right.button(
             "Delete",
             key=f"neurons-delete/{known}",
@@ -93,6 +95,7 @@ def _save(run: RunSummary, round_taken: int, base: Base, by_hand: Decided, chang
 
 
 def _delete(run: str, name: str, base: str) -> None:
+    steering.check(run)
     # Another user may have done it first.
     if name in named_masks.list_names(cache.store().run(run)):
         named_masks.delete(cache.store().run(run), name)

@@ -7,7 +7,7 @@ import streamlit as st
 from invmask.errors import UserError
 from invmask.masks.state import Masks
 from invmask.runs.store import named_masks
-from invmask.ui.shell import cache
+from invmask.ui.shell import cache, steering
 
 
 def show(page: str, run: str, masks: Callable[[], Masks]) -> None:
@@ -17,6 +17,9 @@ def show(page: str, run: str, masks: Callable[[], Masks]) -> None:
         page: distinguishes the forms of different pages.
         masks: makes the masks to save.
     """
+    if (why := steering.refusal(run)) is not None:
+        st.caption(f"{why} Masks are saved in the run.")
+        return
     written = st.text_input("Name", key=f"{page}-name", max_chars=40, help="Letters, digits, spaces, - and _.")
     name = written.strip(" ")
     st.button(
@@ -37,6 +40,7 @@ def show(page: str, run: str, masks: Callable[[], Masks]) -> None:
 def _store(page: str, run: str, masks: Callable[[], Masks], shown: str) -> None:
     name = st.session_state[f"{page}-name"].strip(" ")
     try:
+        steering.check(run)
         directory = cache.store().run(run)
         # If it is pressed directly from the field, the button could not yet say what it replaces.
         if name == shown or name not in named_masks.list_names(directory):

@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from invmask.runs.store import named_masks
-from invmask.ui.shell import cache, navigation
-from invmask.ui.shell.address_words import EVERYWHERE, MASKS, OF_A_NETWORK, RUN, VICTIM, WORDS
+from invmask.ui.shell import cache, hidden, named_in_address, navigation
+from invmask.ui.shell.address_words import EVERYWHERE, HIDE, MASKS, OF_A_NETWORK, RUN, SETS_UP, VICTIM, WORDS
 from invmask.ui.shell.everywhere import Everywhere
+from invmask.ui.shell.hidden import Hidden
 from invmask.ui.shell.names import quoted
 from invmask.ui.shell.new_run_words import new_run_words
 
 MOST_LETTERS = 30_000
 """Longest value of one choice. Pages write shorter ones; servers accept no links that are much longer."""
 _KEY = "address"
-_SETS_UP = "Defend"
-"""The page where a new run is set up."""
 _NOT_UNDERSTOOD = "not understood"
 _NAMED = 4
 
@@ -85,11 +84,21 @@ def arrive(page: str) -> None:
             leave_out(name, "not known on this page")
         elif len(value) > MOST_LETTERS:
             leave_out(name, "too long")
+    text, wrong = hidden.read(address.everywhere.values.get(HIDE, ""))
+    if wrong:
+        address.everywhere.choose({HIDE: text})
+        address.left_out |= {f"{HIDE}={part}": why for part, why in wrong.items()}
     _settle(address, asked.get(VICTIM) or address.victim, asked.get(RUN) or address.run)
-    if page == _SETS_UP and address.run is not None:
+    if page == SETS_UP and address.run is not None:
         for name in held(new_run_words()):
             leave_out(name, "the run has its own settings")
     _write(address)
+
+
+def hides() -> Hidden:
+    """What the reader's link hides. May be called before `arrive`."""
+    held = _address().everywhere.values.get(HIDE, "") if _KEY in st.session_state else ""
+    return hidden.parse(st.query_params.get(HIDE) or held)[0]
 
 
 def current_victim() -> str | None:
@@ -119,7 +128,7 @@ def complaint() -> str | None:
 
 def sets_up_run() -> bool:
     """Whether the page is the one where a new run is set up, and no run is chosen."""
-    return _address().page == _SETS_UP and _address().run is None
+    return _address().page == SETS_UP and _address().run is None
 
 
 def drawn() -> None:
@@ -157,7 +166,7 @@ def damaged_run() -> str | None:
 def set_victim(name: str) -> None:
     """Choose another victim, and its last chosen run. Best called in a widget's callback."""
     address = _address()
-    if name != address.victim:
+    if name != address.victim and not hides().control(VICTIM):
         address.last_runs[address.victim or ""] = address.run
         _change(address, name, address.last_runs.get(name))
 
@@ -255,6 +264,16 @@ def choose_everywhere(values: Mapping[str, str | None]) -> None:
     _write(_address())
 
 
+def page() -> str:
+    """The title of the page shown."""
+    return _address().page
+
+
+def choices_of(page: str) -> dict[str, str]:
+    """The choices of a page, as its address holds them."""
+    return dict(_address().choices.get(page, {}))
+
+
 def held(names: Iterable[str]) -> dict[str, str]:
     """This page's choices of these names, as the address holds them."""
     choices = _address().choices.get(_address().page, {})
@@ -283,7 +302,7 @@ def _address() -> _Address:
 
 
 def _words(page: str) -> tuple[str, ...]:
-    return WORDS[page] + (new_run_words() if page == _SETS_UP else ())
+    return WORDS[page] + (new_run_words() if page == SETS_UP else ())
 
 
 def _change(address: _Address, victim: str | None, run: str | None) -> None:
@@ -304,41 +323,11 @@ def _change(address: _Address, victim: str | None, run: str | None) -> None:
 
 
 def _settle(address: _Address, victim: str | None, run: str | None) -> None:
-    """Take over valid names. A wrong name gives a complaint and the nearest existing choice."""
-    cards = cache.victim_cards()
-    found = cache.run_victim(run) if run is not None else None
-    if run is not None and found is None:
-        address.complaint = (
-            f"There is no run {quoted(run)}. Choose one in the sidebar, or start one on the page Defend."
-        )
-        if cache.is_damaged(run):
-            address.complaint = f"Run {run} is damaged and cannot be read: delete it, or choose another in the sidebar."
-            address.damaged = run
-        run = None
-    if found is not None and found not in cards:
-        address.complaint = f"The victim of the run '{run}', '{found}', is not on this machine. Choose another run."
-        run = found = None
-    victim = found or victim
-    if victim is not None and victim not in cards:
-        if cards:
-            address.complaint = f"There is no victim {quoted(victim)}. Choose one in the sidebar."
-        victim = None
-    address.victim = victim or next(iter(cards), None)
-    address.run = run if victim is not None else None
-    why = cache.another_victim(address.run) if address.run is not None else None
-    if address.run is None or why is None:
-        return
-    if not cache.fits_victim(address.run):
-        address.complaint = (
-            f"The victim of the run '{run}' is not the network that the run began with, and the run's masks do not fit "
-            "it. Choose another run."
-        )
-        address.run = None
-    else:
-        measured = "This page measures today's victim with the run's masks."
-        if address.page == "Defend":
-            measured = "This page shows what was recorded with the earlier victim; the other pages measure today's."
-        address.complaint = f"The victim of the run '{run}' has changed since the run began: {why}. {measured}"
+    """Take over valid names; what was wrong before is said until the reader chooses something else."""
+    found = named_in_address.settle(victim, run, address.page)
+    address.victim, address.run = found.victim, found.run
+    address.complaint = found.complaint or address.complaint
+    address.damaged = found.damaged or address.damaged
 
 
 def _write(address: _Address) -> None:

@@ -16,7 +16,10 @@ WORDS = {
     "Results": ("sweep", "preset", "view", "cell", "values"),
 }
 """All choices by page, beside the words for a new run; anything else in the address gives a message."""
-EVERYWHERE = ("lesson", "lesson_step", "lesson_answers")
+HIDE = "hide"
+EVERYWHERE = ("lesson", "lesson_step", "lesson_answers", HIDE)
 """Choices beside victim and run that stay in the address when the reader goes to another page."""
+SETS_UP = "Defend"
+"""The page where a new run is set up."""
 LATE_SECONDS = 3.0
 """So long after a change, a busy browser may still send the address from before it, together with another click."""

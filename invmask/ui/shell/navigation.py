@@ -5,6 +5,8 @@ from typing import Any
 
 import streamlit as st
 
+from invmask.ui.shell.hidden import Hidden
+
 
 def pages(icons: bool = True) -> list[Any]:
     """All pages in the order of the menu; paths are relative to app.py."""
@@ -27,11 +29,40 @@ def entered() -> bool:
     return _ENTERED.is_set()
 
 
-def menu() -> Any:
-    """Draw the menu of all pages; returns the visitor's page, for app.py to run."""
-    page = st.navigation(pages())
+def menu(hidden: Hidden, embedded: bool = False) -> Any:
+    """Draw the menu of all pages but the hidden ones; returns the visitor's page, for app.py to run.
+
+    Args:
+        embedded: whether there is no room for a menu, as in a slide.
+    """
+    seen = [_unseen(page) if hidden.page(page.title) else page for page in pages()]
+    page = st.navigation(seen, position="hidden" if embedded else "sidebar")
     _ENTERED.set()
     return page
+
+
+def run(page: Any, hidden: Hidden) -> None:
+    """Run the visitor's page, or say that their link hides it."""
+    if not hidden.page(page.title):
+        page.run()
+        return
+    st.title(page.title, anchor=False)
+    shown = [other for other in pages() if not hidden.page(other.title)]
+    way = "Choose another page in the menu." if shown else "Ask for another link."
+    st.info(f"The link that you opened hides the page {page.title}. {way}", icon=":material/visibility_off:")
+    if shown:
+        st.page_link(_script(shown[0]), label=f"Go to {shown[0].title}")
+
+
+def _script(page: Any) -> str:
+    return f"pages/{page.url_path or 'start'}.py"
+
+
+def _unseen(page: Any) -> Any:
+    """The same page, reached by its address but not in the menu."""
+    # The default page has no path of its own.
+    default = not page.url_path
+    return st.Page(_script(page), title=page.title, icon=page.icon or None, default=default, visibility="hidden")
 
 
 def come_in_through_app() -> None:

@@ -10,7 +10,7 @@ from invmask.errors import UserError, cannot_be_used
 from invmask.runs.store.records import RunState, RunSummary, verdict
 from invmask.runs.store.run_name import MOST_NAME
 from invmask.ui.parts.samples import percent
-from invmask.ui.shell import address, cache
+from invmask.ui.shell import address, cache, steering
 from invmask.ui.shell.names import plain
 
 _SURE, _PROBLEM = "run-menu/sure", "run-menu/problem"
@@ -59,14 +59,16 @@ def show(runs: Sequence[RunSummary], current: str | None) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         if runs:
             _list(runs, current)
-        if current is not None:
+        if current is not None and steering.refusal(current) is None:
             _edit(current, next((run for run in runs if run.id == current), None))
     if (problem := st.session_state.pop(_PROBLEM, None)) is not None:
         st.error(problem)
 
 
 def delete_button(run: str, label: str = "Delete this run") -> None:
-    """A button that deletes a run, damaged or not, after a confirmation."""
+    """A button that deletes a run, damaged or not, after a confirmation; not for who may only watch the run."""
+    if steering.refusal(run) is not None:
+        return
     place = f"{_SURE}/{run}/{label}"
     if not st.session_state.get(place):
         st.button(label, icon=":material/delete:", key=f"{place}/ask", on_click=_set, args=(place, True))
@@ -122,6 +124,7 @@ def _edit(run: str, summary: RunSummary | None) -> None:
 
 def _rename(run: str, key: str) -> None:
     with _Told():
+        steering.check(run)
         cache.store().rename(run, st.session_state[key])
         cache.forget_listing()
 
@@ -130,6 +133,7 @@ def _delete(run: str, place: str) -> None:
     _set(place, False)
     with _Told():
         try:
+            steering.check(run)
             cache.executor().delete(run)
         finally:
             cache.forget_listing()

@@ -1,6 +1,7 @@
 """The sidebar of every page: the victim, one of its runs, and a link to exactly this page."""
 
 import contextlib
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -10,8 +11,10 @@ from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.errors import UserError
 from invmask.runs.store.records import RunSummary
 from invmask.settings import ASSETS
+from invmask.ui.class_link import form
 from invmask.ui.defend.state_line import UNDER_WAY
 from invmask.ui.shell import address, cache, run_menu, run_trouble
+from invmask.ui.shell.hidden import RUN, VICTIM
 from invmask.ui.shell.names import (
     architecture_title,
     attack_title,
@@ -39,8 +42,10 @@ def show() -> DeltaGenerator:
             _victim(cards, name)
             runs = _run(name)
             with st.container(gap="xsmall"):
-                run_menu.show(runs, address.current_run())
+                if not address.hides().control(RUN):
+                    run_menu.show(runs, address.current_run())
                 _share()
+                form.button()
     told = st.empty()
     tell(told)
     if (damaged := address.damaged_run()) is not None:
@@ -55,15 +60,21 @@ def tell(told: DeltaGenerator) -> None:
 
 
 def _victim(cards: dict[str, VictimCard], name: str) -> None:
-    st.session_state[_VICTIM_KEY] = name
-    st.selectbox(
-        "Victim",
-        list(cards),
-        key=_VICTIM_KEY,
-        format_func=lambda key: victim_label(cards[key], list(cards.values())),
-        on_change=lambda: address.set_victim(st.session_state[_VICTIM_KEY]),
-        help="The model under test. All pages look at the same one.",
-    )
+    def label(key: str) -> str:
+        return victim_label(cards[key], list(cards.values()))
+
+    if address.hides().control(VICTIM):
+        st.markdown(f"**Victim**: {plain(label(name))}")
+    else:
+        st.session_state[_VICTIM_KEY] = name
+        st.selectbox(
+            "Victim",
+            list(cards),
+            key=_VICTIM_KEY,
+            format_func=label,
+            on_change=lambda: address.set_victim(st.session_state[_VICTIM_KEY]),
+            help="The model under test. All pages look at the same one.",
+        )
     card = cards[name]
     target = target_title(card)
     facts = [architecture_title(card.architecture), f"trained on {dataset_title(card.dataset)}"]
@@ -77,13 +88,18 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
 
 
 def _run(victim: str) -> list[RunSummary]:
-    """Draw the chooser of runs; returns the victim's runs, newest first."""
+    """Draw the chooser of runs; returns the victim's runs, newest first, or none if the chooser is hidden."""
     runs = {run.id: run for run in cache.listing().runs if run.spec.victim == victim}
     current = address.current_run()
     if current is not None:
         # The page reports a damaged run.
         with contextlib.suppress(UserError):
             runs = {**runs, current: cache.summary(current)}
+    if address.hides().control(RUN):
+        if current is not None:
+            st.markdown("**Run**")
+            _follow(current, runs)
+        return []
     known = [*runs] if current is None or current in runs else [*runs, current]
     newest_first = sorted(known, reverse=True)
     shown, options = current or _NONE, [_NONE, *newest_first]
@@ -106,11 +122,15 @@ def _run(victim: str) -> list[RunSummary]:
         "Newest first; everyone who opens this dashboard sees the same runs.",
     )
     if current is not None:
-        under_way = current in runs and runs[current].state in UNDER_WAY
-        st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(current)
+        _follow(current, runs)
     elif not newest_first:
         st.caption("No run of this victim yet. The page Defend starts one.")
     return [runs[run] for run in newest_first if run in runs]
+
+
+def _follow(run: str, runs: Mapping[str, RunSummary]) -> None:
+    under_way = run in runs and runs[run].state in UNDER_WAY
+    st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(run)
 
 
 def _title(run: str, runs: dict[str, RunSummary]) -> str:

@@ -22,6 +22,7 @@ def page_style() -> None:
     Streamlit's own Stop button is hidden: it would leave the page half drawn, and would not stop a run.
     """
     own = _DARK_STYLE if current_theme() == "dark" else _LIGHT_STYLE
+    own += _EMBEDDED_STYLE if st.context.is_embedded else ""
     # Not only a style element: Streamlit handles these separately and removes them for a moment at each redraw.
     with st.container(key="page-style"):
         st.html(f"<i hidden></i><style>{_PAGE_STYLE}{SAVE_STYLE}{own}</style>")
@@ -67,6 +68,11 @@ _PAGE_STYLE = """
 .st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
+"""
+# In a slide (embed=true) there is room for the page alone. Its settings are drawn all the same, for it to read.
+_EMBEDDED_STYLE = """
+[data-testid="stSidebar"],[data-testid="stExpandSidebarButton"]{display:none}
+[data-testid="stMainBlockContainer"]{padding-top:1.5rem}
 """
 _LIGHT_STYLE = """
 [data-testid="stCaptionContainer"]{color:#4B5563!important;opacity:1!important}

@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from invmask.runs.store.records import RunSummary
 from invmask.ui.parts.samples import percent
 from invmask.ui.shell import address, cache, run_trouble
+from invmask.ui.shell.hidden import RUN
 from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
 from invmask.victims.victim import VictimCard
 
@@ -96,7 +97,7 @@ def _no_run(sentence: str, victim: str) -> None:
     found = (run for run in cache.listing().runs if run.spec.victim == victim and run.round)
     # The list may be up to a second old.
     latest = next((run for run in found if not run_trouble.is_gone(run.id)), None)
-    if latest is None:
+    if latest is None or address.hides().control(RUN):
         st.info(sentence)
     else:
         st.info("No run is chosen. Choose one in the sidebar, or open the latest.")
@@ -126,6 +127,8 @@ def only_channels(run: RunSummary, capable: bool, words: str) -> bool:
 
 
 def _to_defend() -> None:
+    if address.hides().page("Defend"):
+        return
     st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
 
 

@@ -21,8 +21,8 @@ from invmask.runs.store.all_runs import Listing
 from invmask.runs.store.records import RunState, RunSummary
 from invmask.runs.store.spec import RunSpec
 from invmask.runs.work.bench import spec_with
-from invmask.ui.defend.controls import spc_offered
-from invmask.ui.shell import address, cache
+from invmask.ui.defend.exercise import spc_offered
+from invmask.ui.shell import address, cache, steering
 from invmask.ui.shell.run_menu import STATE_WORDS
 from invmask.ui.shell.theme import chart, current_theme
 from invmask.ui.tune import tune_choice
@@ -277,6 +277,10 @@ def _runs(base: RunSpec, listing: Listing) -> list[RunSummary]:
     return staleness.of_todays_victim(listing.runs, base.victim, settings.runs_folder())
 
 
+def _may_go_on(run: RunSummary) -> bool:
+    return steering.refusal(run.id) is None
+
+
 def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[int]) -> None:
     """Create missing runs and continue paused ones. The runs are read again, as another user may have acted."""
     executor = cache.executor()
@@ -286,8 +290,8 @@ def _start(base: RunSpec, axis: str, values: Sequence[float], seeds: Sequence[in
         for place in places:
             if place.run is None:
                 spec = replace(base, spc=place.spc, seed=place.config.seed, config=place.config, threads=threads)
-                executor.go_on(executor.create(spec).id)
-            elif place.run.state is not RunState.FINISHED and not place.under_way:
+                executor.go_on(steering.create(spec))
+            elif place.run.state is not RunState.FINISHED and not place.under_way and _may_go_on(place.run):
                 executor.go_on(place.run.id)
     except UserError as error:
         st.session_state[_PROBLEM] = str(error)
