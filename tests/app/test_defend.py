@@ -288,7 +288,7 @@ def test_run_pause_and_stop_write_down_what_is_wanted(home: Path):
 
 
 def test_a_folder_that_cannot_be_written_gets_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(home / "runs"))
 
     monkeypatch.setattr(RunStore, "create", full)
