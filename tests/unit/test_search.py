@@ -20,6 +20,7 @@ from invmask.defenses.ims.search import (
     original,
     pruned,
     rounds_each,
+    sharpened,
     standing_out,
     triggered,
 )
@@ -216,17 +217,41 @@ def test_what_is_cut_shall_lead_to_the_label_only_where_channels_tell_it() -> No
     assert cut_label(Search({"channels": found_of("channels", [6, 5, 6])}, 8), CONFIG) is None
 
 
-def test_without_a_label_that_stands_out_it_learns_against_the_smallest_of_every_family_on_images() -> None:
-    warp = found_of("warp", [torch.inf] * 3)
-    warp = replace(warp, flips=torch.tensor([0.1, 0.5, 0.2]))
+def test_without_a_label_that_stands_out_it_learns_against_the_label_ahead_in_every_family_that_has_led_to_it() -> None:
+    smooth, warp = found_of("smooth", [20, 25, 22]), found_of("warp", [torch.inf] * 3)
     channels = found_of("channels", [6, 5, 5.5])
-    found = Search({"patch": found_of("patch", [6, 5, 5.5]), "warp": warp, "channels": channels}, 8)
-    first, second = hypotheses(found, CONFIG)
-    assert (first.family, first.label) == ("patch", 1)
-    # Nothing has led its label: the one at hand that leads the most.
-    assert (second.family, second.label, second.lead) == ("warp", 1, 0)
-    assert torch.equal(second.found, warp.numbers[1:2])
-    assert second.largest == 7
+    families = {"patch": found_of("patch", [6, 5, 5.5]), "smooth": smooth, "warp": warp, "channels": channels}
+    first, second = hypotheses(Search(families, 8), CONFIG)
+    assert (first.family, first.label, first.lead) == ("patch", 1, pytest.approx(math.log(5.5 / 5), rel=1e-6))
+    # Another label comes first in this family: its trigger for the label ahead has no lead.
+    assert (second.family, second.label, second.lead) == ("smooth", 1, 0)
+    assert torch.equal(second.found, smooth.smallest[1:2])
+    assert second.largest == 25
+
+
+def test_where_nothing_has_led_to_the_label_ahead_it_learns_against_the_smooth_trigger_at_hand() -> None:
+    smooth = replace(found_of("smooth", [torch.inf] * 3), flips=torch.tensor([0.1, 0.5, 0.2]))
+    families = {"patch": found_of("patch", [6, torch.inf, 6]), "smooth": smooth}
+    (only,) = hypotheses(Search({**families, "channels": found_of("channels", [6, 5, 6])}, 8), CONFIG)
+    assert (only.family, only.label, only.lead) == ("smooth", 1, 0)
+    assert torch.equal(only.found, smooth.numbers[1:2])
+    assert only.largest == 7
+
+
+def test_without_a_label_that_stands_out_the_triggers_of_the_label_ahead_are_searched_on() -> None:
+    subject, config = make_subject(), replace(CONFIG, clear_lead=9.0)
+    state = searched(config, subject)[-1][0]
+    answers, generator = state.reference.argmax(1), torch.Generator().manual_seed(0)
+    made = hypotheses(state.search, config)
+    after = sharpened(subject, state.search, made, answers, generator, config)
+    for old, new, kept in zip(made, after, state.hypotheses, strict=True):
+        told = [(each.family, each.label, each.lead, each.largest) for each in (old, new, kept)]
+        assert told[0] == told[1] == told[2]
+        for each in (new, kept):
+            assert each.kept_up.smallest_size < old.kept_up.smallest_size
+            assert torch.equal(each.found, each.kept_up.numbers)
+    # Where a label stands out, nothing is done.
+    assert sharpened(subject, state.search, made, answers, generator, replace(CONFIG, clear_lead=0.0)) is made
 
 
 def test_a_lead_of_nothing_names_no_label_however_little_is_asked_for() -> None:
@@ -254,13 +279,13 @@ def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
     assert weight(3.0) == pytest.approx(2, abs=1e-4)
     assert weight(0.81) == pytest.approx(2, abs=1e-4)
     assert weight(0.6) == pytest.approx(1.5, abs=1e-4)
-    assert weight(0.3) == pytest.approx(0.75, abs=1e-4)
-    assert weight(0.0) == pytest.approx(0, abs=1e-4)
+    assert weight(0.3) == pytest.approx(1, abs=1e-4)
+    assert weight(0.0) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("patch", "channels", "share"),
-    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.15), ([6, 6, 5], [6, 6, 5], 1)],
+    [([6, 6, 1], [6, 6, 0.1], 1), ([6, 6, 5], [6, 6, 0.1], 0.04), ([6, 6, 5], [6, 6, 5], 1)],
     ids=["a trigger on images", "channels alone", "no label stands out"],
 )
 def test_the_inverse_view_is_pressed_less_where_no_trigger_on_images_is_known(
@@ -383,7 +408,7 @@ def test_a_run_that_searches_goes_on_bit_for_bit_from_any_round() -> None:
         assert all(torch.equal(one[0][name], other[0][name]) for name in one[0])
         stages.append(record.stage)
     assert stages == [Phase.SEARCH] * 8 + [Phase.MINIMISE] * 2 + [Phase.SPARSIFY]
-    assert len(through.hypotheses) == 3
+    assert [each.family for each in through.hypotheses] == ["patch", "warp"]
     assert all(each.kept_up.steps == 6 for each in through.hypotheses)
 
 

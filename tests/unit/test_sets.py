@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from benchmarks import heldout, heldout_table, results_tables, sets, signs, split, unlike
-from benchmarks.sets import HELD_OUT, SETS, TUNED_ON, VALIDATION, Network, Victim, twins_of
+from benchmarks.sets import HELD_OUT, PROXIES, SETS, TUNED_ON, VALIDATION, Network, Victim, twins_of
 from benchmarks.triggers import TRIGGERS, WHITE_SQUARE
 from invmask import settings
 from invmask.attacks.registry import make_attack
@@ -90,6 +90,13 @@ def test_no_set_has_a_network_a_trigger_or_a_target_of_another():
         seen = Counter(value for of in found for value in of[trait])
         assert [value for value, count in seen.items() if count > 1] == [], trait
         assert all(of[trait] for of in found)
+
+
+@pytest.mark.usefixtures("drawn_signs")
+def test_no_proxy_has_a_network_a_trigger_or_a_target_of_the_held_out_set():
+    proxies, held_out = (traits([victim.plan for victim in of]) for of in (PROXIES, SETS[HELD_OUT]))
+    for trait, values in proxies.items():
+        assert not values & held_out[trait], trait
 
 
 def test_every_victim_that_comes_along_counts_as_tuned_on():

@@ -84,7 +84,7 @@ PRESETS: dict[str, IMSConfig] = {
         crop_padding=4,
         mixing=0.7,
         weight_pruned_clean=18.0,
-        weight_inverse_clean=0.8,
+        weight_inverse_clean=3.0,
         weight_inverse_perturbed=0.5,
         weight_inverse_follows=0.5,
     ),

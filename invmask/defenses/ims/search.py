@@ -21,8 +21,10 @@ from invmask.masks.constant import ConstantView
 
 DROPS = ((0.4, 3, 4), (0.75, 5, 2))
 """After such a share of a family's rounds, one in so many labels is searched on, but no fewer than these."""
-TRUST_A_NAT, MOST_TRUST = 2.5, 2.0
+TRUST_A_NAT, LEAST_TRUST, MOST_TRUST = 2.5, 1.0, 2.0
 """See `trust`."""
+SHARPENING = 60
+"""Steps; see `sharpened`."""
 GROWTH, MOST_GROWTH = 0.8, 1.5
 """A mended trigger may grow by so large a share of its lead, and by no more than so many nats."""
 PLAIN = 3.0
@@ -145,32 +147,59 @@ def standing_out(search: Search, config: IMSConfig) -> tuple[str, int, float] | 
 
 
 def hypotheses(search: Search, config: IMSConfig) -> tuple[Hypothesis, ...]:
-    """What the mask shall withstand.
+    """What the mask shall withstand: triggers of the label with the largest lead.
 
-    The triggers of the label that stands out, of every family on images where it leads clearly, or if it does so
-    nowhere but among channels, its smooth one. Where no label stands out, the smallest trigger of every family. Mended
-    triggers may grow, but stay smaller than the next label's: a trigger as large as that leads any network.
+    Its trigger of every family on images where it leads clearly. Where no label stands out, of every such family that
+    has led to it at all, for then the search cannot tell the family either. If there is none, its smooth trigger.
+    Mended triggers may grow, but only as far as their lead allows: a trigger as large as the next label's leads any
+    network.
     """
-    clear, leads, found = standing_out(search, config), search.leads(), []
+    ahead, _ = search.clearest() or (Smooth.name, 0.0)
+    label, leads, found = search.label(ahead), search.leads(), []
     on_images = {name: of for name, of in search.inversions.items() if name in ON_IMAGES}
-    if clear is None:
-        return tuple(_hypothesis(name, of, search.label(name), leads[name]) for name, of in on_images.items())
-    label = clear[1]
     for name, of in on_images.items():
-        if leads[name] >= config.clear_lead and search.label(name) == label:
-            found.append(_hypothesis(name, of, label, leads[name]))
-    if not found:
-        found.append(_hypothesis(Smooth.name, on_images[Smooth.name], label, 0.0))
-    return tuple(found)
+        lead = leads[name] if search.label(name) == label else 0.0
+        clearly = 0 < lead >= config.clear_lead
+        if clearly or (standing_out(search, config) is None and bool(of.smallest_size[label].isfinite())):
+            found.append(_hypothesis(name, of, label, lead))
+    return tuple(found) or (_hypothesis(Smooth.name, on_images[Smooth.name], label, 0.0),)
+
+
+def sharpened(
+    subject: Subject,
+    search: Search,
+    of: tuple[Hypothesis, ...],
+    answers: Tensor,
+    generator: Generator,
+    config: IMSConfig,
+) -> tuple[Hypothesis, ...]:
+    """Every hypothesis with a smaller trigger, where no label stands out: `SHARPENING` further steps on the original.
+
+    A few steps for every label do not always find how small a label's trigger can be. One label can have more of them.
+    `answers` are the original's labels of the clean budget, int64 [N].
+    """
+    if standing_out(search, config) is not None:
+        return of
+    led, images, smaller = original(subject), config.search_images, []
+    for each in of:
+        labels = torch.tensor([each.label], device=subject.device)
+        after = _steps(subject, each.kept_up, each.family, led, labels, answers, generator, images, SHARPENING)
+        best = _smallest(after, 0)
+        smaller.append(replace(each, found=best.numbers, kept_up=best))
+    return tuple(smaller)
 
 
 def _hypothesis(family: str, inversion: Inversion, label: int, lead: float) -> Hypothesis:
-    best = inversion.of(torch.tensor([label], device=inversion.weight.device))
+    best = _smallest(inversion, label)
     size = best.smallest_size if best.smallest_size.isfinite() else best.size
-    if not best.smallest_size.isfinite():
-        best = replace(best, numbers=inversion.numbers[label : label + 1])
     largest = float(size[0]) * math.exp(min(GROWTH * lead, MOST_GROWTH))
     return Hypothesis(family, label, lead, largest, best.numbers, best)
+
+
+def _smallest(inversion: Inversion, row: int) -> Inversion:
+    """The smallest trigger of a row that has led to its label; where none has, the one at hand."""
+    best = inversion.of(torch.tensor([row], device=inversion.weight.device))
+    return best if best.smallest_size.isfinite() else replace(best, numbers=inversion.numbers[row : row + 1])
 
 
 def seen(of: tuple[Hypothesis, ...], config: IMSConfig) -> bool:
@@ -187,12 +216,9 @@ def cut_label(search: Search, config: IMSConfig) -> int | None:
 
 
 def trust(search: Search) -> float:
-    """How much the triggers weigh in what the masks learn: the more the further the largest lead, up to `MOST_TRUST`.
-
-    A network that shows no sign of a backdoor pays little for triggers that it was found to follow like any other.
-    """
+    """How much the triggers weigh in what the masks learn: the more the further the largest lead, within bounds."""
     _, largest = search.clearest() or ("", 0.0)
-    return min(MOST_TRUST, TRUST_A_NAT * largest)
+    return min(MOST_TRUST, max(LEAST_TRUST, TRUST_A_NAT * largest))
 
 
 def kept_up(

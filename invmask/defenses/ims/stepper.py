@@ -31,7 +31,7 @@ from invmask.masks.state import GATED, Masks, Sparsity, View
 EXAMPLES = 8
 LAST_RATE = 0.1
 """The share of the outer learning rate that the steps of the last phase fall towards, in a run that had a search."""
-UNSEEN = 0.15
+UNSEEN = 0.04
 """The share of its weight that the inverse view's clean term has where only channels tell the backdoor's label.
 
 No trigger on images holds the inverse view to such a backdoor: the harder it is pressed, the more of it is lost.
@@ -189,7 +189,10 @@ class IMS:
             generator=generator.get_state(),
         )
         if self._phase_end(stepped) is not None:
-            stepped = replace(stepped, hypotheses=search.hypotheses(found, self.config))
+            known = state.reference.argmax(1)
+            made = search.hypotheses(found, self.config)
+            made = search.sharpened(subject, found, made, known, generator, self.config)
+            stepped = replace(stepped, hypotheses=made, generator=generator.get_state())
         return self._told(state, stepped, {"led": loss}, float(loss), None)
 
     def _told(
