@@ -17,7 +17,7 @@ SPEED = (
     "beside --whole fashionmnist-cnn4-badnets cifar10-preactresnet18w16-badnets",
     "startup",
 )
-PAGES = ("whatif", "clicks", "moves")
+PAGES = ("whatif", "clicks", "moves", "blinking")
 QUALITY = ("quality run", "quality run --presets paper --seeds 0", "sweep", "unlike", "tables")
 
 for words in (*SPEED, *PAGES, *QUALITY):

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from invmask.figures.colour_bar import flat_colour_bar
 from invmask.figures.lettering import room_for, shortened
 from invmask.figures.palette import NEUTRAL, TEXT, Theme, view_colour
 from invmask.figures.ramps import SELECTED_COLOURS, gate_scale, selection_scale
@@ -115,28 +116,27 @@ def channel_map(
     columns = columns or _columns(len(state.mask), wide)
     x, y, centres, bottom = cell_places(state.layers, columns)
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.74, 0.26], horizontal_spacing=0.025)
-    cells = _bars(state, quantity, x, y) if theme == "paper" else _heatmap(state, quantity, x, y, columns)
+    cells = _bars(state, quantity, x, y) if theme == "paper" else heatmap_cells(state, quantity, x, y, columns)
     figure.add_trace(cells, row=1, col=1)
     narrow = theme == "paper" and not wide
     heights = _layer_heights(state.layers, columns)
     _add_counts(figure, layer_counts(state), centres, heights, theme, narrow, state.selects)
     axis = {"showgrid": False, "zeroline": False, "showline": False}
-    across, down = _ranges(columns, bottom)
+    across, down = map_ranges(columns, bottom)
     figure.update_xaxes(range=across, visible=False, fixedrange=True, row=1, col=1)
     figure.update_yaxes(range=down, fixedrange=True, **axis)
     names = short_names(state.layers)
     if narrow:
         names = [shortened(name, LONGEST_NAME, 12) for name in names]
     figure.update_yaxes(tickvals=centres, ticktext=names, tickfont={"size": 12}, ticks="", row=1, col=1)
-    scale = selection_scale(theme) if quantity == "selection" else gate_scale(quantity, theme)
     figure.update_layout(
         showlegend=False,
         barmode="overlay",
         coloraxis={
-            "colorscale": scale,
+            "colorscale": map_scale(quantity, theme),
             "cmin": 0,
             "cmax": 1,
-            "colorbar": _colour_bar(quantity, 0.4 if narrow else 0.5),
+            "colorbar": map_colour_bar(quantity, 0.4 if narrow else 0.5),
         },
         margin={"l": room_for(names, 12), "r": 20, "t": 58, "b": 46},
     )
@@ -171,13 +171,18 @@ def channel_at(layers: Sequence[Layer], across: float, down: float, columns: int
     """
     columns = columns or _columns(sum(layer.channels for layer in layers))
     left, top, _, bottom = cell_places(layers, columns)
-    (x0, x1), (y1, y0) = _ranges(columns, bottom)
+    (x0, x1), (y1, y0) = map_ranges(columns, bottom)
     x, y = x0 + across * (x1 - x0), y0 + down * (y1 - y0)
     found = np.flatnonzero((left <= x) & (x < left + 1) & (top <= y) & (y < top + 1))
     return int(found[0]) if len(found) else None
 
 
-def _ranges(columns: int, bottom: float) -> tuple[tuple[float, float], tuple[float, float]]:
+def map_scale(quantity: str, theme: Theme) -> list[tuple[float, str]]:
+    """The colour scale of one of `QUANTITIES`."""
+    return selection_scale(theme) if quantity == "selection" else gate_scale(quantity, theme)
+
+
+def map_ranges(columns: int, bottom: float) -> tuple[tuple[float, float], tuple[float, float]]:
     """The ranges of the map's two axes; the second one runs from top to bottom."""
     return (-0.3, columns + 0.3), (bottom - 0.1, -0.35)
 
@@ -205,7 +210,7 @@ def _bars(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray) -> g
     )
 
 
-def _heatmap(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray, columns: int) -> go.Heatmap:
+def heatmap_cells(state: ChannelState, quantity: str, x: np.ndarray, y: np.ndarray, columns: int) -> go.Heatmap:
     """The cells as a heatmap. An empty row separates two layers, and the unused end of a row is empty."""
     tops = np.unique(y)
     edges = np.sort(np.concatenate([tops, tops + 1]))
@@ -320,27 +325,7 @@ def _add_counts(
     figure.update_layout(font={"color": TEXT[theme]})
 
 
-def _colour_bar(quantity: str, length: float) -> dict[str, object]:
+def map_colour_bar(quantity: str, length: float) -> dict[str, object]:
+    """The colour bar of one of `QUANTITIES`, see `flat_colour_bar`."""
     ends = ["0 left alone", "1 selected"] if quantity == "selection" else ["0 cut", "1 passes"]
     return flat_colour_bar(QUANTITIES[quantity], [0.0, 1.0], ends, length)
-
-
-def flat_colour_bar(title: str, ticks: Sequence[float], words: Sequence[str], length: float) -> dict[str, object]:
-    """A thin colour bar above a map, over `length` of its width, with `words` at the `ticks`."""
-    return {
-        "orientation": "h",
-        "x": 0,
-        "xanchor": "left",
-        "y": 1,
-        "yanchor": "bottom",
-        "ypad": 4,
-        "xpad": 0,
-        "len": length,
-        "thickness": 8,
-        "outlinewidth": 0,
-        "ticks": "",
-        "tickvals": list(ticks),
-        "ticktext": list(words),
-        "tickfont": {"size": 12},
-        "title": {"text": title, "side": "top", "font": {"size": 13}},
-    }

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, flat_colour_bar, short_names
+from invmask.figures.channels import LAYER_GAP, ROW_HEIGHT, Layer, cell_places, short_names
+from invmask.figures.colour_bar import flat_colour_bar
 from invmask.figures.lettering import room_for, shortened
 from invmask.figures.palette import SEQUENCE, TEXT, Theme
 from invmask.figures.paper import DRAWN_PAGE, DRAWN_WIDTH, LETTERS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from invmask.figures.channels import flat_colour_bar
+from invmask.figures.colour_bar import flat_colour_bar
 from invmask.figures.lettering import LINE, shortened, text_width
 from invmask.figures.network_map import colour_scale
 from invmask.figures.palette import NEUTRAL, TEXT, Theme

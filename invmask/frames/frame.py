@@ -15,6 +15,7 @@ from invmask.figures.losses import TermWords, loss_curves
 from invmask.figures.measures import measure_curves
 from invmask.figures.palette import Theme
 from invmask.figures.rounds import PhaseSpan, axis_end, phase_spans
+from invmask.figures.stage_map import stage_map
 from invmask.masks.state import GATED, View
 from invmask.measure.metrics import Measures
 from invmask.runs.store.records import RoundEntry, RunSummary, Views
@@ -132,17 +133,12 @@ def labels_figure(frame: Frame, classes: tuple[str, ...], target: int | None, th
 
 def map_figure(frame: Frame, quantity: str, theme: Theme, wide: bool = False) -> go.Figure:
     """The map of all channels after the frame's round."""
-    masks, layout = frame.run.masks_at(frame.round), frame.run.layout()
-    assert layout is not None
-    state = ChannelState(
-        layers=layout.layers,
-        mask=masks.mask.numpy(),
-        selection=masks.selection.numpy(),
-        pruned_gate=masks.gate(View.PRUNED).numpy(),
-        inverse_gate=masks.gate(View.INVERSE).numpy(),
-        selects="selection" in frame.quantities,
-    )
-    return channel_map(state, quantity, theme, wide=wide)
+    return channel_map(_channels(frame), quantity, theme, wide=wide)
+
+
+def stage_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
+    """The same map for a place whose height is not known, without each layer's counts."""
+    return stage_map(_channels(frame), quantity, theme)
 
 
 def measures_figure(frame: Frame, theme: Theme, wide: bool = False) -> go.Figure:
@@ -216,6 +212,19 @@ def examples(frame: Frame, dataset: str) -> Examples:
             chosen, np.zeros_like(chosen.pixels.transpose(0, 3, 1, 2), np.float32), None, frame.repair_views
         )
     return Examples(chosen, stored.perturbations, stored.probabilities, frame.repair_views)
+
+
+def _channels(frame: Frame) -> ChannelState:
+    masks, layout = frame.run.masks_at(frame.round), frame.run.layout()
+    assert layout is not None
+    return ChannelState(
+        layers=layout.layers,
+        mask=masks.mask.numpy(),
+        selection=masks.selection.numpy(),
+        pruned_gate=masks.gate(View.PRUNED).numpy(),
+        inverse_gate=masks.gate(View.INVERSE).numpy(),
+        selects="selection" in frame.quantities,
+    )
 
 
 def _axis(frame: Frame) -> tuple[tuple[PhaseSpan, ...], int]:

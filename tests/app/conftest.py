@@ -1,6 +1,8 @@
 """The dashboard's pages, run by Streamlit's own AppTest on tiny victims and a run of a few rounds."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.runtime.pages_manager import PagesManager
@@ -57,6 +59,13 @@ def visit(page: str = "start", /, **query: str) -> AppTest:
 def sentences(app: AppTest) -> list[str]:
     """What the page says to somebody in trouble."""
     return [element.value for kind in (app.error, app.warning, app.info) for element in kind]
+
+
+def charts(app: AppTest) -> dict[str, Any]:
+    """The figures of the page's charts that stay while their data change, by the key of each."""
+    found = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "invmask_kept_chart"]
+    # A component's id is a mark, a hash and its key.
+    return {proto.id.split("-", 2)[2]: json.loads(json.loads(proto.json)["figure"]) for proto in found}
 
 
 def address_of(app: AppTest) -> dict[str, str]:

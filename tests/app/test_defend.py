@@ -1,6 +1,5 @@
 """The Defend page without a browser: what it says and draws of runs written for the purpose."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from invmask.runs.store.run import Run
 from invmask.ui.defend.state_line import duration, mean_seconds, pace_words, recent_seconds, state_words
 from invmask.ui.shell import cache
 from invmask.victims.victim import new_model, save_victim
-from tests.app.conftest import sentences, visit
+from tests.app.conftest import charts, sentences, visit
 from tests.conftest import make_narrow
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec
 
@@ -130,9 +129,14 @@ def html(at: AppTest) -> str:
     return "\n".join(element.proto.body for element in at.get("html"))
 
 
-def figure(at: AppTest, number: int) -> dict:
-    """The map, the flipped labels, the inner problem, the measures, the losses: in that order."""
-    return json.loads(at.get("plotly_chart")[number].proto.spec)
+def figure(at: AppTest, name: str) -> dict:
+    """The chart of that name on the page."""
+    return charts(at)[f"defend-{name}"]
+
+
+def more(at: AppTest, group: str) -> AppTest:
+    """Open a group below the stage."""
+    return at.segmented_control(key="defend/below").set_value(group).run()
 
 
 def button(at: AppTest, label: str):
@@ -158,7 +162,7 @@ def decoded(values) -> np.ndarray:
 
 def map_colours(at: AppTest) -> np.ndarray:
     """The number behind each channel's colour in the map of all channels, in the network's order."""
-    cells = next(trace for trace in figure(at, 0)["data"] if trace["name"] == "channels")
+    cells = next(trace for trace in figure(at, "map")["data"] if trace["name"] == "channels")
     values = decoded(cells["z"])
     return values[~np.isnan(values)]
 
@@ -168,7 +172,7 @@ def test_before_a_run_the_page_says_what_to_do():
     assert "Press **Step**" in at.main.info[0].value
     assert enabled(at) >= {"Step", "Run"}
     assert not enabled(at) & {"Pause", "Stop", "Reset"}
-    assert not at.get("plotly_chart")
+    assert not charts(at)
     for title in ("Search", "Initialise", "Minimise", "Sparsify"):
         assert title in html(at)
 
@@ -344,11 +348,16 @@ def test_a_run_is_shown_with_its_numbers(home: Path):
     assert heads(at)[0] == "The views, round 5"
     body = html(at)
     assert "Minimise, round 5 of at most 402 · paused · 1.5 s a round" in re.sub("<[^>]*>", "", body)
-    assert "50.0 %" in body
+    assert "50.0 %" in re.sub("<[^>]*>", "", body)
+    assert "n = 200 clean, 180 triggered" in body
     assert "\N{MINUS SIGN}40.0" in body
     assert "+40.0" in body
     assert any("200 probe images of the test set" in caption.value for caption in at.main.caption)
-    _, labels, inner, measures, losses = (figure(at, number) for number in range(5))
+    measures = figure(at, "measures")
+    losses = figure(more(at, "Terms of the loss"), "losses")
+    more(at, "Perturbations")
+    labels, inner = figure(at, "labels"), figure(at, "inner")
+    assert len(decoded(figure(more(at, "Layers"), "layers")["data"][1]["x"])) == len(LAYOUT.layers)
     colours = map_colours(at)
     assert colours.shape == (LAYOUT.channels,)
     assert colours[0] == 1
@@ -366,13 +375,12 @@ def test_every_recorded_round_can_be_gone_back_to(home: Path):
     assert asked(at, "round") == "0"
     assert heads(at)[0] == "The views, round 0"
     assert not map_colours(at).any()
-    elements = [element.proto for element in at.main if hasattr(element, "proto")]
-    said = next(place for place, proto in enumerate(elements) if "No perturbations in this round" in str(proto))
-    cards = next(place for place, proto in enumerate(elements) if "dv-gallery" in str(proto))
-    assert said < cards
-    assert "they begin with a later stage" in str(elements[said])
+    body = html(at)
+    assert body.index("No perturbations in this round: they begin with a later stage") < body.index(
+        'class="dv-gallery"'
+    )
     # The curves stay whole, and mark the round.
-    assert len(decoded(figure(at, 3)["data"][1]["y"])) == ROUNDS + 1
+    assert len(decoded(figure(at, "measures")["data"][1]["y"])) == ROUNDS + 1
     assert at.main.toggle[0].value is False
     at.main.slider[0].set_value(3).run()
     assert heads(at)[0] == "The views, round 3"
@@ -396,7 +404,9 @@ def test_synthesized_triggers_say_what_the_views_answer_and_how_they_were_amplif
     assert body.count("<img src=") == 24
     for view, answer in (("Original", "airplane"), ("Pruned", "cat"), ("Inverse", "truck")):
         assert f">{view}</span><b>{answer}</b><span>100 %</span>" in body
-    assert any("amplified ×20" in caption.value and "5.1 of 255" in caption.value for caption in at.main.caption)
+    assert "amplified ×20" in body
+    assert "5.1 of 255" in body
+    body = html(more(at, "Perturbations"))
     assert "of 10 clean images flipped" in body
     assert "of those 8: inverse follows" in body
 
@@ -406,7 +416,7 @@ def test_a_clean_control_has_acc_only(home: Path):
     body = html(at)
     assert "ACC" in body
     assert ">ASR<" not in body
-    assert len(figure(at, 3)["data"]) == 3
+    assert len(figure(at, "measures")["data"]) == 3
     assert any("no backdoor" in caption.value for caption in at.main.caption)
 
 
@@ -477,7 +487,7 @@ def test_the_end_is_measured_on_all_test_images_and_says_why(home: Path):
     assert "The last phase, sparsify, reached its 2 rounds." in body
     assert "45.6 %" in body
     assert "n = 2,000 clean, 1,800 triggered" in body
-    assert heads(at)[:2] == ["The views, round 5", "The result, on all embedded test images"]
+    assert "The result, on all embedded test images" in heads(at)
     probe = next(caption.value for caption in at.main.caption if "200 probe images" in caption.value)
     assert probe.endswith("not the result.")
     assert not any("the result" in head.lower() for head in heads(defend(run=run.id, round="4")))
@@ -488,4 +498,5 @@ def test_two_readers_see_the_same_round(home: Path):
     run = write_run(home)
     first, second = defend(run=run.id, round="4"), defend(run=run.id, round="4")
     assert heads(first)[0] == heads(second)[0] == "The views, round 4"
-    assert [x.proto.spec for x in first.get("plotly_chart")] == [x.proto.spec for x in second.get("plotly_chart")]
+    assert len(charts(first)) == 2
+    assert charts(first) == charts(second)

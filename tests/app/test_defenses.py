@@ -1,5 +1,6 @@
 """Every defence on the pages: Defend and Flip draw what it has, and no more."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from invmask.defenses.entry import Entry
 from invmask.masks.state import View
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
-from tests.app.conftest import sentences, visit
+from tests.app.conftest import charts, sentences, visit
 from tests.unit.run_helpers import VICTIM, taken
 from tests.unit.test_defenses import every_defense, short
 
@@ -45,13 +46,14 @@ def test_defend_draws_its_views_stages_terms_and_what_else_it_has(entry: Entry, 
     assert shown == [view for view in View if view in run.shapes().views]
     assert all(stage.title in drawn for stage in entry.stages)
     titles = [each.value for each in app.subheader]
-    assert ("All channels by layer" in titles) == entry.capabilities.channels
+    assert ("All channels" in titles) == entry.capabilities.channels
     assert ("Synthesized triggers" in titles) == entry.capabilities.triggers
     maps = [group.options for group in app.get("button_group") if group.key.startswith("defend/map/")]
     of_map = ["Selection"] * entry.capabilities.invertible + ["Pruned", "Inverse"]
     assert [[title.split()[0] for title in titles] for titles in maps] == [of_map] * entry.capabilities.channels
-    assert "The terms of the loss" in titles
-    spec = app.get("plotly_chart")[-1].proto.spec
+    app.segmented_control(key="defend/below").set_value("Terms of the loss").run()
+    assert "The terms of the loss" in [each.value for each in app.subheader]
+    spec = json.dumps(charts(app)["defend-losses"])
     assert all(term.title.split(",")[0] in spec for term in entry.terms.values())
     assert app.selectbox(key="defend/defense").value == entry.name
 

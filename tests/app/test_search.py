@@ -59,7 +59,9 @@ def length(card: str) -> float:
 
 def test_while_the_search_goes_on_its_cards_come_first_and_nothing_stands_out(home: Path):
     app = defend(taken(home, finder_spec(), 2))
-    assert heads(app).index(TITLE) < heads(app).index("The views, round 2")
+    # In the triggers' place on the stage.
+    assert heads(app) == ["The views, round 2", "All channels", TITLE, "ACC, ASR and RA over the rounds"]
+    assert "The verdict comes when the search has ended." in "".join(each.proto.body for each in app.get("html"))
     found = cards(app)
     assert list(found) == ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     assert text(found["bird"]) == "bird 6.1 px 94 % of images led here"
@@ -78,7 +80,8 @@ def test_while_the_search_goes_on_its_cards_come_first_and_nothing_stands_out(ho
 def test_after_it_they_stay_and_one_label_stands_out(home: Path):
     for rounds in (SEARCH, SEARCH + 2):
         app = defend(taken(home, finder_spec(), rounds))
-        assert heads(app).index(TITLE) > heads(app).index(f"The views, round {rounds}")
+        # This defence makes no other triggers, which would take their place on the stage.
+        assert heads(app)[:3] == [f"The views, round {rounds}", "All channels", TITLE]
         found = cards(app)
         assert text(found["bird"]) == "stands out bird 6.1 px 94 % of images led here"
         assert [name for name, card in found.items() if "ds-out" in card] == ["bird"]
@@ -88,14 +91,14 @@ def test_after_it_they_stay_and_one_label_stands_out(home: Path):
 
 def test_each_round_has_its_own_cards_and_all_are_in_one_order(home: Path):
     run = taken(home, finder_spec(), SEARCH + 2)
-    first, last = (cards(defend(run, round=number)) for number in ("1", "3"))
+    first, last = cards(defend(run, round="1")), cards(defend(run, round="3"))
     assert list(first) == list(last)
     assert text(first["airplane"]).startswith("airplane 90.0 px")
     assert length(first["airplane"]) == pytest.approx(88.2)
     # What is larger than a full bar fills it.
     assert length(first["truck"]) == 100
     assert "ds-over" in first["truck"]
-    assert TITLE not in heads(defend(run, round="0"))
+    assert not cards(defend(run, round="0"))
     assert "No label stood out." not in words(defend(run, round="1"))
 
 
@@ -106,6 +109,8 @@ def test_without_a_search_there_are_no_cards(home: Path):
         app = defend(run)
         assert TITLE not in heads(app)
         assert not cards(app)
+        assert "Search" not in app.segmented_control(key="defend/below").options
+        assert "The verdict comes" not in "".join(element.proto.body for element in app.get("html"))
 
 
 def test_the_verdict_comes_when_the_search_is_over(home: Path):
@@ -114,7 +119,7 @@ def test_the_verdict_comes_when_the_search_is_over(home: Path):
     for early in (defend(taken(home, finder_spec(), 2)), defend(run, round="1"), defend(taken(home, small_spec(), 2))):
         assert verdict not in heads(early)
     for app in (defend(taken(home, finder_spec(), SEARCH)), defend(run)):
-        assert heads(app).index(verdict) < heads(app).index(TITLE)
+        assert verdict in heads(app)
         drawn = "\n".join(element.proto.body for element in app.get("html"))
         assert "Likely backdoored, to label bird (probability 93 %)" in drawn
         assert re.findall(r'vd-here" style="[^"]*"><span>([^<]*)', drawn) == ["likely"]
@@ -132,5 +137,5 @@ def test_a_finished_run_is_listed_with_its_verdict(home: Path):
 
 
 def test_the_pictures_can_be_saved(home: Path):
-    app = defend(taken(home, finder_spec(), SEARCH))
+    app = defend(taken(home, finder_spec(), 2))
     assert any("save-defend-candidates" in menu.proto.id for menu in app.get("popover"))

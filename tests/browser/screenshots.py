@@ -29,7 +29,7 @@ ROUNDS = 37
 # The pages, each with the words that show that it is there and what its address adds to victim and run.
 PAGES = {
     "start": ("", "A backdoor, on a real victim", ""),
-    "defend": ("defend", "All channels by layer", ""),
+    "defend": ("defend", "All channels", ""),
     "flip": ("flip", "Flip the mask", "&view=pruned&show=changed"),
     "neurons": ("neurons", "Neurons", ""),
     "tune": ("tune", "Tune", ""),

@@ -194,7 +194,7 @@ def test_a_channel_of_the_map_is_opened_on_neurons_while_rounds_go_by(page: Page
         assert query(page)["run"] == run.id
         assert "round" not in query(page)
         go_to(page, "Defend")
-        expect(heading(page, "All channels by layer")).to_be_visible()
+        expect(heading(page, "All channels")).to_be_visible()
     # One click leads there once.
     began = round_shown(page)
     wait_until(page, "another round", lambda: round_shown(page) > began, 240)

@@ -15,14 +15,18 @@ _PROBLEM, _MOVED = "defend/problem", "defend/moved"
 
 
 def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
-    """Draw the five buttons in a row; buttons that would do nothing are disabled. Who may only watch is told why."""
+    """Draw the page's title and the five buttons in a row; buttons that would do nothing are disabled.
+
+    Who may only watch is told why.
+    """
     if (why := steering.refusal(summary.id if summary else None)) is not None:
         _watch(why, draft)
         return
     state = summary.state if summary else None
     under_way = state in UNDER_WAY
     may_go = not under_way and state is not RunState.FINISHED and (summary is not None or draft.config is not None)
-    with st.container(horizontal=True, gap="small", key="defend-buttons"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="defend-buttons"):
+        show_title(draft)
         _button(
             "Step",
             "step",
@@ -65,6 +69,7 @@ def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
 def _watch(why: str, draft: Draft) -> None:
     """Say why there are no buttons, and offer the visitor a run of their own."""
     with st.container(horizontal=True, gap="small", key="defend-buttons", vertical_alignment="center"):
+        show_title(draft)
         st.markdown(f":material/visibility: {why}", width="content")
         if steering.refusal(None) is None:
             _button(
@@ -75,6 +80,19 @@ def _watch(why: str, draft: Draft) -> None:
                 lambda: _make_own(draft),
                 primary=True,
             )
+
+
+def show_title(draft: Draft) -> None:
+    """Draw the page's title, with an explanation of the defence."""
+    about = draft.entry
+    stages = "\n\n".join(f"**{stage.title}**: {stage.explanation}" for stage in about.stages)
+    st.title(
+        "Defend",
+        anchor=False,
+        help="Take the backdoor out with a few clean images, without knowing the trigger. Every round is kept: go back "
+        f"to any of them.\n\n**{about.title}**: {about.explanation} {about.details}\n\n{stages}",
+        width="content",
+    )
 
 
 def show_problem() -> None:

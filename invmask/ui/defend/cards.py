@@ -33,16 +33,23 @@ RESULT_HELP = (
 )
 
 
-def show_cards(views: Views, note: str = "") -> None:
-    """Draw the views side by side, with measures on the run's probe of the test images.
+def show_cards(views: Views) -> None:
+    """Draw the views side by side, with measures on the run's probe of the test images, and say which images."""
+    card_row(views)
+    st.caption(probe_words(views.original))
 
-    Args:
-        note: a further sentence below the cards.
-    """
+
+def card_row(views: Views) -> None:
+    """Draw the views side by side."""
     shown = views.present()
     cards = "".join(_card(view, measures, views.original) for view, measures in shown.items())
     st.html(f'{_STYLE}<div class="dv-cards" style="--views:{len(shown)}">{cards}</div>')
-    st.caption(f"{probe_words(views.original)} {note}".strip())
+
+
+def sizes_words(original: Measures) -> str:
+    """The numbers of images behind the measures, in a few words: `n = 200 clean, 180 triggered`."""
+    sizes = f"n = {count(original.n_clean)} clean"
+    return f"{sizes}, {count(original.n_triggered)} triggered" if original.n_triggered else sizes
 
 
 def probe_words(original: Measures) -> str:
@@ -75,9 +82,7 @@ def show_table(views: Views) -> None:
     heads = "".join(
         f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>' for name in _measures(views.original)
     )
-    sizes = f"n = {count(views.original.n_clean)}"
-    if views.original.n_triggered:
-        sizes += f" clean, {count(views.original.n_triggered)} triggered"
+    sizes = sizes_words(views.original)
     st.html(f'{_STYLE}<table class="dv-result"><tr><th></th>{heads}</tr>{rows}</table><div class="dv-n">{sizes}</div>')
 
 
@@ -86,40 +91,47 @@ def _measures(original: Measures) -> list[str]:
 
 
 def _card(view: str, measures: Measures, original: Measures) -> str:
-    rows = "".join(_row(view, name, measures, original) for name in _measures(original))
+    cells = "".join(_cell(view, name, measures, original) for name in _measures(original))
     return (
         f'<section class="dv-card" style="--view:{view_hex(view)};--word:{view_word_hex(view)}" '
         f'aria-label="{VIEW_TITLES[view]} view">'
-        f'<h4 title="{html.escape(VIEW_EXPLANATIONS[view])}">{VIEW_TITLES[view]}</h4>{rows}</section>'
+        f'<h4 title="{html.escape(VIEW_EXPLANATIONS[view])}">{VIEW_TITLES[view]}</h4>'
+        f'<div class="dv-cells">{cells}</div></section>'
     )
 
 
-def _row(view: str, name: str, measures: Measures, original: Measures) -> str:
+def _cell(view: str, name: str, measures: Measures, original: Measures) -> str:
     value, before = getattr(measures, name), getattr(original, name)
-    change = "" if view == "original" else f"{100 * (value - before):+.1f}".replace("-", "\N{MINUS SIGN}")
+    change = "&nbsp;" if view == "original" else f"{100 * (value - before):+.1f}".replace("-", "\N{MINUS SIGN}")
     hint = html.escape(f"{MEASURE_TITLES[name]}: {MEASURE_HELP[name]}")
+    number, _, unit = percent(value).partition(" ")
     return (
-        f'<div class="dv-row" title="{hint}"><span class="dv-name">{name.upper()}</span>'
-        f'<span class="dv-value">{percent(value)}</span><span class="dv-change">{change}</span></div>'
+        f'<div class="dv-cell" title="{hint}"><span class="dv-name">{name.upper()}</span>'
+        f'<span class="dv-change">{change}</span><span class="dv-value">{number}<small> {unit}</small></span></div>'
     )
 
 
 _STYLE = """<style>
-.dv-cards{display:grid;grid-template-columns:repeat(var(--views),minmax(0,1fr));gap:.75rem}
-.dv-card{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-top:4px solid var(--view);
- border-radius:.4rem;padding:.55rem .8rem .6rem;font-variant-numeric:tabular-nums}
-.dv-card h4{margin:0 0 .2rem;padding:0;font-size:1.05rem;font-weight:650;color:var(--word)}
-.dv-row{display:grid;grid-template-columns:2.6rem 1fr auto;align-items:baseline;column-gap:.35rem;cursor:help;
- white-space:nowrap}
-.dv-name{font-size:.9rem;opacity:.75}
-.dv-value{font-size:1.75rem;font-weight:650;line-height:1.35;text-align:right}
-.dv-change{font-size:.9rem;opacity:.75;min-width:2.9rem;text-align:right}
+.dv-cards{display:grid;grid-template-columns:repeat(var(--views),minmax(0,1fr));gap:.6rem}
+.dv-card{container-type:inline-size;border:1px solid color-mix(in srgb,currentColor 18%,transparent);
+ border-top:4px solid var(--view);border-radius:.4rem;padding:.2rem .7rem .3rem;font-variant-numeric:tabular-nums}
+.dv-card h4{margin:0;padding:0;font-size:1rem;font-weight:650;line-height:1.4;color:var(--word)}
+.dv-cells{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);column-gap:.9rem}
+.dv-cell{display:grid;grid-template-columns:1fr auto;align-items:baseline;cursor:help;white-space:nowrap;
+ line-height:1.2}
+.dv-name,.dv-change{font-size:.85rem;opacity:.8}
+.dv-value{grid-column:1/3;font-size:1.65rem;font-weight:650;letter-spacing:-.01em}
+.dv-value small{font-size:.58em;font-weight:600}
+@container (max-width:225px){
+ .dv-cells{grid-auto-flow:row}
+ .dv-cell{grid-template-columns:2.5rem 1fr 3.1rem}
+ .dv-value{grid-area:1/2;text-align:right;font-size:1.45rem}
+ .dv-change{grid-area:1/3;text-align:right}}
 .dv-result{border-collapse:collapse;font-variant-numeric:tabular-nums}
 .dv-result th,.dv-result td{border:0;padding:.1rem 1.6rem .1rem 0;text-align:right;font-weight:600;
  white-space:nowrap}
 .dv-result tr th:first-child{text-align:left}
-.dv-n{font-size:.85rem;opacity:.75;margin-top:.2rem}
-@media (max-width:1100px){.dv-value{font-size:1.45rem}.dv-card{padding:.5rem .6rem}.dv-change{min-width:2.6rem}
- .dv-result th,.dv-result td{padding-right:.8rem}}
+.dv-n{font-size:.85rem;opacity:.8;margin-top:.2rem}
+@media (max-width:1100px){.dv-result th,.dv-result td{padding-right:.8rem}}
 @media (max-width:640px){.dv-cards{grid-template-columns:1fr}}
 </style>"""

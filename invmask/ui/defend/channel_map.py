@@ -1,7 +1,6 @@
 """Clicks on Defend's map of all channels; each opens a channel's page on Neurons.
 
-Streamlit reports a click only if the chart has not been redrawn since, and this chart is redrawn with every round. It
-reports no clicks on heatmaps at all. So a separate component listens for clicks; it stays while charts are redrawn.
+Streamlit reports no clicks on heatmaps. So a separate component listens for clicks.
 """
 
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from invmask.figures.channels import channel_at
+from invmask.figures.stage_map import stage_columns
 from invmask.frames.channels import channel_name
 from invmask.masks.state import MaskedLayer
 from invmask.ui.defend.timeline import asked_round
@@ -26,7 +26,8 @@ def listen(layers: Sequence[MaskedLayer]) -> None:
         place = st.session_state[_KEY]["clicked"]
         if not isinstance(place, list) or len(place) != 2 or not all(isinstance(each, int | float) for each in place):
             return
-        channel = channel_at(layers, *place)
+        across, down = place
+        channel = channel_at(layers, across, down, stage_columns(layers))
         if channel is not None:
             round_shown = asked_round()
             address.choose("channel", channel_name(layers, channel), "Neurons")
@@ -48,14 +49,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const down = (event) => {
     parentElement.pressed = null;
     const area = event.button === 0 && event.target?.closest?.(`.st-key-${CSS.escape(data.chart)} .nsewdrag`);
-    // The map is the first of the chart's two panels.
-    if (!area || area !== area.closest('.js-plotly-plot').querySelector('.nsewdrag')) return;
+      if (!area) return;
     const box = area.getBoundingClientRect();
     const { clientX: x, clientY: y } = event;
     parentElement.pressed = { x, y, place: [(x - box.left) / box.width, (y - box.top) / box.height] };
   };
   const up = ({ clientX, clientY }) => {
-    // The chart may be another one by now: where it was pressed counts.
+    // The map may have changed by now: where it was pressed counts.
     const pressed = parentElement.pressed;
     parentElement.pressed = null;
     if (pressed && Math.hypot(clientX - pressed.x, clientY - pressed.y) < 6) parentElement.tell(pressed.place);

@@ -72,6 +72,12 @@ def map_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
     return frames.map_figure(frame, quantity, theme)
 
 
+@shared_results.shared(key=_round_key)
+def stage_figure(frame: Frame, quantity: str, theme: Theme) -> go.Figure:
+    """The map of all channels for the stage."""
+    return frames.stage_figure(frame, quantity, theme)
+
+
 @shared_results.shared(key=_curve_key)
 def measures_figure(frame: Frame, theme: Theme) -> go.Figure:
     """ACC, ASR and RA over all rounds recorded."""

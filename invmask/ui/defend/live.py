@@ -3,38 +3,24 @@
 import streamlit as st
 
 from invmask.errors import UserError
-from invmask.figures.candidates import Cards, candidate_pictures
-from invmask.figures.channels import QUANTITIES
-from invmask.figures.inner import SHARES
-from invmask.figures.palette import Theme
-from invmask.frames.frame import labels_figure
-from invmask.frames.run_records import RunRecords
-from invmask.frames.samples import synthesized_figure
-from invmask.runs.store.records import RunState, RunSummary, verdict
+from invmask.runs.store.records import RunState, RunSummary
 from invmask.ui.defend import channel_map, drawings
-from invmask.ui.defend.actions import show_buttons, show_problem, take_moved
-from invmask.ui.defend.cards import show_cards, show_result, views_help
+from invmask.ui.defend.actions import show_buttons, show_problem, show_title, take_moved
+from invmask.ui.defend.below import show_below
 from invmask.ui.defend.controls import Draft
 from invmask.ui.defend.drawings import Frame, read_frame
-from invmask.ui.defend.inner import INNER_HELP, show_shares
 from invmask.ui.defend.intro import show_intro
-from invmask.ui.defend.search import show_search
+from invmask.ui.defend.stage import show_stage
 from invmask.ui.defend.state_line import UNDER_WAY, show_state
 from invmask.ui.defend.timeline import asked_round, show_timeline
-from invmask.ui.defend.trigger_gallery import GALLERY_HELP, show_gallery
-from invmask.ui.defend.verdict import show_verdict
-from invmask.ui.parts.save_figure import save_pictures
+from invmask.ui.parts import kept_chart
 from invmask.ui.shell import address, cache, run_trouble
-from invmask.ui.shell.theme import chart, current_theme
+from invmask.ui.shell.theme import current_theme
 from invmask.victims.victim import VictimCard
 
 LIVE_SECONDS, FIRST_SECONDS = 1.0, 0.3
 """Between two looks at a run under way: usually, and until its first round, while there is little to draw."""
 WATCH_SECONDS = 4.0
-MEASURES_HELP = (
-    "The views after every round, on the same probe of the test images. The defence never sees these images; "
-    "they are measured for you. Vertical lines: a new stage."
-)
 
 
 def show(card: VictimCard, draft: Draft) -> None:
@@ -74,24 +60,30 @@ def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begi
         st.rerun()
     run_trouble.follow(run)
     channel_map.go_to_opened()
-    try:
-        _parts(card, draft, run, under_way, begins)
-    except UserError as error:
-        # In a fragment, the page's own message about a damaged run cannot be reached.
-        run_trouble.show(error)
+    with st.container(key="defend-page", gap="xsmall"):
+        try:
+            summary = cache.summary(run) if run is not None else None
+        except UserError as error:
+            show_title(draft)
+            run_trouble.show(error)
+            return
+        try:
+            _parts(card, draft, summary, under_way, begins)
+        except UserError as error:
+            # In a fragment, the page's own message about a damaged run cannot be reached.
+            run_trouble.show(error)
 
 
-def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begins: bool) -> None:
-    summary = cache.summary(run) if run is not None else None
+def _parts(card: VictimCard, draft: Draft, summary: RunSummary | None, under_way: bool, begins: bool) -> None:
     if summary is not None and (summary.state in UNDER_WAY) != under_way:
         st.rerun()
     if begins and summary is not None and summary.round:
         # From now on there is more to draw, and less often.
         st.rerun()
-    frame = _frame(run) if run is not None else None
     show_buttons(draft, summary)
     show_problem()
     _trouble(summary)
+    frame = _frame(summary.id) if summary is not None else None
     if summary is None or frame is None:
         if summary is None and draft.problem is None:
             cache.executor().prepare(draft.spec())
@@ -102,6 +94,7 @@ def _parts(card: VictimCard, draft: Draft, run: str | None, under_way: bool, beg
             summary.spec.entry if summary else draft.entry,
         )
         show_intro(begun, draft if summary is None else None, defense)
+        kept_chart.prepare()
         return
     show_state(summary, frame.entries, card.dataset_info.classes)
     show_timeline(frame)
@@ -132,112 +125,9 @@ def _trouble(summary: RunSummary | None) -> None:
 def _body(card: VictimCard, frame: Frame) -> None:
     theme = current_theme()
     found = drawings.search_cards(frame, card.dataset_info.classes) if frame.capabilities.searches else None
-    # The views do not change during the search, so the cards come first.
-    if found is not None and frame.searching:
-        _search(frame, found)
-    if not frame.searching and (told := verdict(frame.summary, frame.entries)) is not None:
-        show_verdict(told, card.dataset_info.classes)
-    st.subheader(f"The views, round {frame.round:,}", anchor=False, help=views_help(frame.repair_views))
-    result = frame.summary.result if frame.round == frame.last else None
-    show_cards(
-        frame.views,
-        "" if result is None else "These numbers are from the smaller probe of every round, not the result.",
-    )
-    if result is not None:
-        show_result(result)
-    if found is not None and not frame.searching:
-        _search(frame, found)
-
-    if frame.capabilities.channels:
-        _channels(frame, theme)
-    if frame.capabilities.triggers:
-        _triggers(card, frame, theme)
-    _curves(frame, theme)
-
-
-def _search(frame: Frame, found: Cards) -> None:
-    show_search(found, frame.searching)
-    save_pictures("defend-candidates", lambda: candidate_pictures(found, "paper"))
-
-
-def _channels(frame: Frame, theme: Theme) -> None:
-    first = frame.quantities[0]
-    st.subheader("All channels by layer", anchor=False, help=_map_help(first == "selection"))
-    quantity = st.segmented_control(
-        "Colour",
-        list(frame.quantities),
-        default=first,
-        format_func=lambda name: QUANTITIES[name],
-        key=f"defend/map/{first}",
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    chart(
-        drawings.map_figure(frame, quantity, theme),
-        key=channel_map.CHART,
-        alt=f"Every channel of the network by layer, coloured by {QUANTITIES[quantity]}",
-        paper=lambda: drawings.map_figure(frame, quantity, "paper"),
-    )
-
-
-def _map_help(selects: bool) -> str:
-    selection = "**Selection**: how much the defence has picked the channel out. " if selects else ""
-    return (
-        f"Each cell is a channel; a layer takes one row or more. {selection}**Pruned gate** and **inverse gate**: what "
-        "the view multiplies the channel by; 1 lets it pass, 0 cuts it. Point at a cell for its numbers; click it for "
-        "the channel's page on Neurons. The bars count each layer's channels that are "
-        f"{'selected, ' * selects}cut in the pruned view, or cut in the inverse view, each at one half."
-    )
-
-
-def _triggers(card: VictimCard, frame: Frame, theme: Theme) -> None:
-    classes = card.dataset_info.classes
-    st.subheader("Synthesized triggers", anchor=False, help=GALLERY_HELP)
-    show_gallery(drawings.gallery(frame, card.dataset), classes)
-    save_pictures("defend-synthesized", lambda: synthesized_figure(RunRecords(frame), "paper"))
-
-    st.subheader("How well the perturbations work", anchor=False, help=INNER_HELP)
-    show_shares(frame.synthesis)
-    bars, curves = st.columns([2, 3], gap="small")
-    with bars:
-        chart(
-            labels_figure(frame, classes, card.target_label, theme),
-            key="defend-labels",
-            alt="How many images the perturbation flips to each label",
-            paper=lambda: labels_figure(frame, classes, card.target_label, "paper"),
-        )
-    with curves:
-        names = ", ".join(label for _, label in SHARES.values())
-        chart(
-            drawings.inner_figure(frame, theme),
-            key="defend-inner",
-            alt=f"Over the rounds: {names}",
-            paper=lambda: drawings.inner_figure(frame, "paper"),
-        )
-
-
-def _curves(frame: Frame, theme: Theme) -> None:
-    st.subheader("ACC, ASR and RA over the rounds", anchor=False, help=MEASURES_HELP)
-    chart(
-        drawings.measures_figure(frame, theme),
-        key="defend-measures",
-        alt="ACC, ASR and RA of the views",
-        paper=lambda: drawings.measures_figure(frame, "paper"),
-    )
-    st.subheader("The terms of the loss", anchor=False, help=_terms_help(frame))
-    chart(
-        drawings.losses_figure(frame, theme),
-        key="defend-losses",
-        alt="Every loss term over the rounds",
-        paper=lambda: drawings.losses_figure(frame, "paper"),
-    )
+    show_stage(card, frame, found, theme)
+    show_below(card, frame, found, theme)
     if frame.capabilities.channels:
         layout = frame.run.layout()
         assert layout is not None
         channel_map.listen(layout.layers)
-
-
-def _terms_help(frame: Frame) -> str:
-    terms = frame.defense.terms.values()
-    return "What each round makes smaller.\n\n" + "\n\n".join(f"**{of.title}**: {of.explanation}" for of in terms)

@@ -19,12 +19,11 @@ SIDE = 64
 
 
 def show_search(found: Cards, going_on: bool) -> None:
-    """Draw the cards; they take the same space in every round.
+    """Draw the cards; they take the same space in every round. The heading is drawn by the caller.
 
     Args:
         going_on: whether the shown round belongs to the search, rather than to a later stage.
     """
-    st.subheader(TITLE, anchor=False, help=SEARCH_HELP)
     theme = current_theme()
     cards = "".join(_card(found, card) for card in found.cards)
     words = "".join(f"<span>{html.escape(sentence)}</span> " for sentence in search_words(found, going_on))

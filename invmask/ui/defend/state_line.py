@@ -25,7 +25,7 @@ def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Se
     st.html(
         f'{_STYLE}<div class="dv-state" role="status">'
         f'<div class="dv-line">{html.escape(first)}<span class="dv-pace">{dot}</span></div>'
-        f'<div class="dv-next">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
+        f'<div class="dv-next" title="{html.escape(second)}">{html.escape(second)}</div>{_bar(summary, entries)}</div>'
     )
 
 
@@ -163,13 +163,13 @@ def _bar(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> str:
 
 _STYLE = """<style>
 .dv-state{line-height:1.35}
-.dv-line{font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums;
+.dv-line{font-size:1.1rem;font-weight:600;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-@media(max-width:1350px){.dv-dot{display:none}
- .dv-pace{display:block;font-size:.92rem;font-weight:400;opacity:.8;min-height:1.35em}}
-@media(max-width:640px){.dv-line{white-space:normal}}
-.dv-next{font-size:.92rem;opacity:.8;min-height:2.6em;padding-bottom:.35rem;text-wrap:balance;font-variant-numeric:tabular-nums}
-.dv-phases{display:flex;gap:.5rem;margin-top:.3rem}
+.dv-pace{font-weight:400}
+.dv-next{font-size:.92rem;opacity:.85;height:1.4em;font-variant-numeric:tabular-nums;
+ white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+@media(max-width:640px){.dv-line{white-space:normal;min-height:2.7em}.dv-next{white-space:normal;height:auto;min-height:4.2em}}
+.dv-phases{display:flex;gap:.5rem;margin-top:.2rem}
 .dv-phase{flex:1 1 0;min-width:0;font-size:.85rem;font-variant-numeric:tabular-nums;
  white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .dv-phase>div:last-child{opacity:.85;overflow:hidden;text-overflow:ellipsis}

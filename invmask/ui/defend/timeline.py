@@ -62,7 +62,7 @@ def show_timeline(frame: Frame) -> None:
             disabled=at_rest,
             on_change=None if at_rest else _scrub,
             args=None if at_rest else (key, (frame.run.id, ceiling)),
-            help=SLIDER_HELP,
+            label_visibility="collapsed",
         )
     with arrows, st.container(horizontal=True, gap="xxsmall", horizontal_alignment="center"):
         _arrow("chevron_left", "One round back", frame.round - 1, frame.round > 0, here)
@@ -111,6 +111,9 @@ def _follow(key: str, target: int | None, here: tuple[str, int]) -> None:
 
 _STYLE = """<style>
 div:has(>.st-key-defend-timeline){position:sticky;top:3.7rem;z-index:90}
-.st-key-defend-timeline{background:PAGE;padding:.2rem 0 .7rem;
+.st-key-defend-timeline{background:PAGE;padding:.1rem 0 .3rem;
  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
+@media(max-width:640px){.st-key-defend-timeline [data-testid="stHorizontalBlock"]{row-gap:0}
+ .st-key-defend-timeline [data-testid="stColumn"]:first-child{min-width:100%!important}
+ .st-key-defend-timeline [data-testid="stColumn"]:not(:first-child){min-width:0!important;flex:1 1 0!important}}
 </style>"""

@@ -22,8 +22,6 @@ SIDE = 64
 def show_gallery(gallery: Gallery, classes: Sequence[str]) -> None:
     """Draw the examples. They take the same space whether or not the round made perturbations."""
     cells = "".join(_example(gallery, place, classes) for place in range(len(gallery.true_labels)))
-    # Above the cards, because they are empty in the first phase, and this says why.
-    st.caption(gallery_words(gallery))
     st.html(f'{_STYLE}<div class="dv-gallery">{cells}</div>')
 
 
@@ -33,8 +31,8 @@ def gallery_words(gallery: Gallery) -> str:
         return "No perturbations in this round: they begin with a later stage."
     largest = 255 * float(gallery.tiles.largest.max())
     return (
-        f"Each: clean image, perturbation amplified ×{gallery.tiles.factor}, their sum; then what each view answers to "
-        f"the sum. The largest change of any pixel is {largest:.1f} of 255."
+        f"Clean image, perturbation amplified ×{gallery.tiles.factor}, their sum; then each view's answer to the sum. "
+        f"Largest change of a pixel: {largest:.1f} of 255."
     )
 
 
@@ -47,8 +45,9 @@ def _example(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
         _picture(tiles.perturbed[place], f"{title}, perturbed", empty=not made),
     )
     return (
-        f'<figure class="dv-example"><figcaption>{html.escape(title)}</figcaption>'
-        f'<div class="dv-tiles">{"".join(pictures)}</div>{_answers(gallery, place, classes)}</figure>'
+        f'<figure class="dv-example"><div class="dv-tiles">{"".join(pictures)}</div>'
+        f"<figcaption>{html.escape(title)}</figcaption>"
+        f'<div class="dv-answers">{_answers(gallery, place, classes)}</div></figure>'
     )
 
 
@@ -73,18 +72,19 @@ def _answers(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
 
 
 _STYLE = f"""<style>
-.dv-gallery{{display:grid;gap:.5rem;grid-template-columns:repeat(auto-fill,minmax({3 * SIDE + 22}px,1fr))}}
-.dv-example{{container-type:inline-size;margin:0;padding:.35rem 6px .4rem;border-radius:.4rem;
- border:1px solid color-mix(in srgb,currentColor 16%,transparent)}}
-.dv-example figcaption{{font-size:.92rem;font-weight:600;margin-bottom:.25rem;color:inherit}}
-.dv-tiles{{display:flex;gap:4px;margin-bottom:.3rem}}
+.dv-gallery{{display:grid;gap:.35rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr))}}
+.dv-example{{container-type:inline-size;margin:0;padding:.3rem .35rem;border-radius:.4rem;
+ overflow:hidden;border:1px solid color-mix(in srgb,currentColor 16%,transparent)}}
+.dv-example figcaption{{font-size:.88rem;font-weight:600;line-height:1.35;color:inherit;text-align:left;margin:0}}
+.dv-tiles{{display:flex;gap:4px}}
 .dv-tiles img,.dv-empty{{width:{SIDE}px;height:{SIDE}px;border-radius:2px;flex:none}}
-@container (min-width:{4.5 * SIDE + 8:.0f}px){{
- .dv-tiles img,.dv-empty{{width:{1.5 * SIDE:.0f}px;height:{1.5 * SIDE:.0f}px}}}}
 .dv-tiles img{{display:block;image-rendering:pixelated;
  outline:1px solid color-mix(in srgb,currentColor 30%,transparent);outline-offset:-1px}}
 .dv-empty{{background:color-mix(in srgb,currentColor 8%,transparent)}}
-.dv-said{{display:grid;grid-template-columns:4.3rem 1fr auto;font-size:.88rem;line-height:1.4;
- font-variant-numeric:tabular-nums;white-space:nowrap}}
+.dv-said{{display:grid;grid-template-columns:3.9rem minmax(0,1fr) auto;column-gap:.25rem;font-size:.85rem;
+ line-height:1.35;font-variant-numeric:tabular-nums;white-space:nowrap}}
 .dv-said b{{font-weight:600;overflow:hidden;text-overflow:ellipsis}}
+.dv-tiles{{float:left;margin:.05rem .5rem .25rem 0}}
+.dv-answers{{clear:left}}
+@container (min-width:20rem){{.dv-answers{{clear:none}}.dv-tiles{{margin-block:.35rem 0}}}}
 </style>"""

@@ -8,6 +8,7 @@ import streamlit as st
 
 from invmask.figures.palette import VIEW_COLOURS, VIEW_COLOURS_DARK, VIEW_WORD_COLOURS, Theme
 from invmask.figures.template import PLOTLY_CONFIG
+from invmask.ui.parts.kept_chart import kept_chart
 from invmask.ui.parts.save_figure import SAVE_STYLE, save_menu
 
 
@@ -47,6 +48,13 @@ def chart(
         chosen = st.plotly_chart(figure, key=key, config=PLOTLY_CONFIG, theme=None, alt=alt, **more)
         save_menu(figure, key, paper)
     return chosen
+
+
+def live_chart(figure: go.Figure, key: str, alt: str, paper: Callable[[], go.Figure]) -> None:
+    """Like `chart`, for figures whose data change while one looks at them; see `kept_chart`."""
+    with st.container(gap="xxsmall"):
+        kept_chart(figure, key, alt)
+        save_menu(figure, key, paper)
 
 
 def view_hex(view: str) -> str:
