@@ -19,7 +19,8 @@ hidden = address.hides()
 page = navigation.menu(hidden, embedded=bool(st.context.is_embedded))
 theme.page_style()
 try:
-    cache.built_in_runs()
+    # Start shows no run, and is what most people see first: it does not wait for the runs.
+    cache.built_in_runs(wait=bool(page.url_path) or address.current_run() is not None)
     address.arrive(page.title)
     told = sidebar.show()
     navigation.run(page, hidden)

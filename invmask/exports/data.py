@@ -4,11 +4,13 @@ import base64
 import html
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TAGS = re.compile(r"<(?!br)[^>]*>")
 _BREAKS = re.compile(r"<br\s*/?>")
@@ -16,7 +18,7 @@ _LISTS = ("base", "width", "text", "hovertext", "values", "labels", "open", "hig
 _GRIDS = {"heatmap", "contour", "surface"}
 
 
-def figure_table(figure: go.Figure) -> pd.DataFrame:
+def figure_table(figure: go.Figure) -> "pd.DataFrame":
     """All traces of a figure as one table in long format.
 
     Returns:
@@ -27,7 +29,12 @@ def figure_table(figure: go.Figure) -> pd.DataFrame:
             heatmaps, and `red`, `green`, `blue` of pictures. If a trace's `meta` is a dictionary of columns, the table
             has these columns instead, because the trace's own coordinates are only layout.
     """
-    parts = [part for number, trace in enumerate(figure.data) for part in _parts(figure, trace, number)]
+    # Only here, because pandas would be a good part of what the dashboard's first page loads.
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(columns) for number, trace in enumerate(figure.data) for columns in _parts(figure, trace, number)
+    ]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"trace": []})
     names = {axis: _axis_name(figure, axis) for axis in ("x", "y")}
     return table.rename(columns={axis: name for axis, name in names.items() if name not in table.columns})
@@ -38,10 +45,11 @@ def figure_csv(figure: go.Figure) -> str:
     return figure_table(figure).to_csv(index=False, lineterminator="\n")
 
 
-def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[pd.DataFrame]:
+def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[dict[str, Any]]:
+    """The columns of one trace, if it has any points."""
     name = plain(trace.name) if trace.name else f"{trace.type} {number + 1}"
     if isinstance(trace.meta, dict):
-        yield pd.DataFrame({"trace": [name] * len(next(iter(trace.meta.values()))), **trace.meta})
+        yield {"trace": [name] * len(next(iter(trace.meta.values()))), **trace.meta}
         return
     columns = _pixels(trace) if trace.type == "image" else _grid(trace) if trace.type in _GRIDS else _points(trace)
     if trace.type not in ("image", *_GRIDS):
@@ -49,9 +57,7 @@ def _parts(figure: go.Figure, trace: Any, number: int) -> Iterator[pd.DataFrame]
     length = max((len(values) for values in columns.values()), default=0)
     if length:
         panel = {"panel": [trace.meta] * length} if isinstance(trace.meta, str) else {}
-        yield pd.DataFrame(
-            {**panel, "trace": [name] * length, **{key: _fitted(v, length) for key, v in columns.items()}}
-        )
+        yield {**panel, "trace": [name] * length, **{key: _fitted(v, length) for key, v in columns.items()}}
 
 
 def _points(trace: Any) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def _list(part: Any, key: str) -> Any:
         # The binary form in which plotly sends arrays to the browser and keeps arrays that were read back.
         flat = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])
         return flat.reshape([int(n) for n in str(value["shape"]).split(",")]) if "shape" in value else flat
-    return value if isinstance(value, tuple | list | np.ndarray | pd.Series) else None
+    return value if isinstance(value, tuple | list | np.ndarray) else None
 
 
 def _fitted(values: Any, length: int) -> list[Any]:

@@ -279,8 +279,8 @@ def test_triggers_weigh_as_much_as_the_search_trusts_them() -> None:
     assert weight(3.0) == pytest.approx(2, abs=1e-4)
     assert weight(0.81) == pytest.approx(2, abs=1e-4)
     assert weight(0.6) == pytest.approx(1.5, abs=1e-4)
-    assert weight(0.3) == pytest.approx(1, abs=1e-4)
-    assert weight(0.0) == pytest.approx(1, abs=1e-4)
+    assert weight(0.3) == pytest.approx(0.75, abs=1e-4)
+    assert weight(0.0) == pytest.approx(0.5, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from invmask.masks.constant import ConstantView
 
 DROPS = ((0.4, 3, 4), (0.75, 5, 2))
 """After such a share of a family's rounds, one in so many labels is searched on, but no fewer than these."""
-TRUST_A_NAT, LEAST_TRUST, MOST_TRUST = 2.5, 1.0, 2.0
+TRUST_A_NAT, LEAST_TRUST, MOST_TRUST = 2.5, 0.5, 2.0
 """See `trust`."""
 SHARPENING = 60
 """Steps; see `sharpened`."""

@@ -251,11 +251,12 @@ class IMS:
         # Equal to 1 - s everywhere; only its slope at s = 1 is the setting's.
         own = {"sparsity": torch.where(unselected > 0, unselected, config.slope_at_one * unselected).mean()}
         losses |= {name: loss.detach() for name, loss in own.items()}
-        gradients = torch.autograd.grad(
-            [weighted(own, weights), gates.pruned, gates.inverse],
-            [mask, selection],
-            [None, *(torch.stack(of).sum(0) for of in ([p.pruned for p in parts], [p.inverse for p in parts]))],
+        # As sums, because gradient arguments make torch import sympy, which takes a while in a new process.
+        by_pruned, by_inverse = (
+            torch.stack(of).sum(0) for of in zip(*((p.pruned, p.inverse) for p in parts), strict=True)
         )
+        of_gates = (gates.pruned * by_pruned).sum() + (gates.inverse * by_inverse).sum()
+        gradients = torch.autograd.grad(weighted(own, weights) + of_gates, [mask, selection])
         stepped = self._optimize(state, (mask, selection), gradients)
         return stepped, losses, float(weighted(losses, weights)), inner
 

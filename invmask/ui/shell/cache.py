@@ -5,6 +5,7 @@ A cached model is shared by all sessions: never put a hook on it; take a `masks.
 
 import contextlib
 from pathlib import Path
+from threading import Thread
 
 import streamlit as st
 
@@ -85,10 +86,15 @@ def store() -> RunStore:
     return RunStore(settings.runs_folder())
 
 
-def built_in_runs() -> None:
-    """Have the runs that come with invmask in this machine's home, once a server."""
+def built_in_runs(wait: bool) -> None:
+    """Have the runs that come with invmask in this machine's home, once a server.
+
+    They are unpacked beside whatever else happens; with `wait`, they are there when this returns.
+    """
     if settings.built_in_runs():
-        _built_in_runs(str(settings.runs_folder()))
+        unpacking = _built_in_runs(str(settings.runs_folder()))
+        if wait:
+            unpacking.join()
 
 
 def executor() -> Executor:
@@ -164,8 +170,10 @@ def fits_victim(run: str) -> bool:
 
 
 @st.cache_resource(show_spinner=False)
-def _built_in_runs(folder: str) -> None:
-    built_in.add_built_in(Path(folder))
+def _built_in_runs(folder: str) -> Thread:
+    unpacking = Thread(target=built_in.add_built_in, args=(Path(folder),), name="built-in runs")
+    unpacking.start()
+    return unpacking
 
 
 @st.cache_resource(show_spinner=False)
