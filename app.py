@@ -11,13 +11,17 @@ from invmask import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
-from invmask.ui.shell import address, cache, navigation, run_trouble, sidebar, theme, visitor
+from invmask.ui.shell import address, cache, navigation, password, run_trouble, sidebar, theme, visitor
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")
 hidden = address.hides()
-page = navigation.menu(hidden, embedded=bool(st.context.is_embedded))
+locked = not password.passed()
+page = navigation.menu(hidden, alone=locked or bool(st.context.is_embedded))
 theme.page_style()
+if locked:
+    password.ask()
+    st.stop()
 try:
     # Start shows no run, and is what most people see first: it does not wait for the runs.
     cache.built_in_runs(wait=bool(page.url_path) or address.current_run() is not None)

@@ -9,6 +9,11 @@
 | INVMASK_SCHEDULER | address of a Dask scheduler to use, such as tcp://lab:8786 | a cluster of child processes |
 | INVMASK_BUILT_IN_RUNS | whether the dashboard puts the runs that come with invmask into the home: yes or no | yes |
 | INVMASK_DEVICE | where networks run: cpu, cuda or cuda:N | cpu |
+| INVMASK_PASSWORD | a password that the dashboard asks for | none |
+| INVMASK_OWNER_RUNS | most runs under way of one maker | no limit |
+| INVMASK_OWNER_MB | most megabytes of one maker's runs | no limit |
+| INVMASK_KEEP_DAYS | runs that nobody has changed for so many days are deleted | never |
+| INVMASK_KEEP_MB | the oldest runs are deleted when all together have more megabytes | never |
 """
 
 import os
@@ -24,6 +29,7 @@ ASSETS, BENCHMARKS = ROOT / "assets", ROOT / "benchmarks"
 THREADS_LIMIT = 1024
 MOST_THREADS = 4
 MOST_WORKERS = 256
+MOST_COUNTED = 100_000
 
 
 def home() -> Path:
@@ -151,6 +157,51 @@ def built_in_runs() -> bool:
     if given not in ("yes", "no"):
         raise UserError(f"INVMASK_BUILT_IN_RUNS has to be yes or no, not '{given[:40]}'.")
     return given == "yes"
+
+
+def password() -> str | None:
+    """The password that the dashboard asks for; None if it asks for none."""
+    return os.environ.get("INVMASK_PASSWORD") or None
+
+
+def owner_runs() -> int | None:
+    """Most runs under way of one maker; None without a limit.
+
+    Raises:
+        UserError: INVMASK_OWNER_RUNS is not a whole number from 1 to 100,000.
+    """
+    return _whole("INVMASK_OWNER_RUNS", MOST_COUNTED)
+
+
+def owner_bytes() -> int | None:
+    """Most bytes of one maker's runs; None without a limit.
+
+    Raises:
+        UserError: INVMASK_OWNER_MB is not a whole number from 1 to 100,000.
+    """
+    return _bytes(_whole("INVMASK_OWNER_MB", MOST_COUNTED))
+
+
+def keep_days() -> int | None:
+    """Days after which a run that nobody has changed is deleted; None to keep all.
+
+    Raises:
+        UserError: INVMASK_KEEP_DAYS is not a whole number from 1 to 100,000.
+    """
+    return _whole("INVMASK_KEEP_DAYS", MOST_COUNTED)
+
+
+def keep_bytes() -> int | None:
+    """Bytes of all runs above which the oldest are deleted; None to keep all.
+
+    Raises:
+        UserError: INVMASK_KEEP_MB is not a whole number from 1 to 100,000.
+    """
+    return _bytes(_whole("INVMASK_KEEP_MB", MOST_COUNTED))
+
+
+def _bytes(megabytes: int | None) -> int | None:
+    return None if megabytes is None else megabytes * 1_000_000
 
 
 def _whole(variable: str, most: int) -> int | None:

@@ -51,8 +51,11 @@ class Dashboard:
 
 
 @contextlib.contextmanager
-def dashboard(home: Path) -> Iterator[Dashboard]:
-    """`streamlit run app.py` on a free port with one worker; what it prints goes to `home`/dashboard.log.
+def dashboard(home: Path, workers: int = 1, **settings: str) -> Iterator[Dashboard]:
+    """`streamlit run app.py` on a free port; what it prints goes to `home`/dashboard.log.
+
+    Args:
+        settings: further environment variables.
 
     Raises:
         RuntimeError: it did not start, or left processes behind when it ended.
@@ -61,7 +64,13 @@ def dashboard(home: Path) -> Iterator[Dashboard]:
     home.mkdir(parents=True, exist_ok=True)
     log = home / "dashboard.log"
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    own = {"INVMASK_HOME": str(home), "INVMASK_WORKERS": "1", "INVMASK_THREADS": "1", "INVMASK_BUILT_IN_RUNS": "no"}
+    own = {
+        "INVMASK_HOME": str(home),
+        "INVMASK_WORKERS": str(workers),
+        "INVMASK_THREADS": "1",
+        "INVMASK_BUILT_IN_RUNS": "no",
+        **settings,
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--server.headless", "true"],

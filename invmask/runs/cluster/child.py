@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 PARENT_CHECK_SECONDS = 1.0
+NICE = 5
 # Tells a child which process started it. If the child asked later, its parent might already have changed.
 PARENT_VARIABLE = "INVMASK_PARENT"
 
@@ -18,6 +19,8 @@ PARENT_VARIABLE = "INVMASK_PARENT"
 def dask_setup(server: Any) -> None:
     """Called by Dask with the scheduler, nanny or worker of this process."""
     if type(server).__name__ == "Worker":
+        # Whoever clicks comes first: on an idle machine a run is as fast as ever.
+        os.nice(NICE)
         # In the background, because a worker cannot answer its scheduler while it imports.
         threading.Thread(target=_warm_up, daemon=True).start()
     else:

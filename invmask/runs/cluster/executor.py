@@ -89,12 +89,18 @@ class Executor:
         self._thread: threading.Thread | None = None
         self._hands = _Hands(Lookout(store))
         self._awaited: RunSpec | None = None
+        self._queue: tuple[str, ...] = ()
         self._prepared: set[str] = set()
 
     @property
     def problem(self) -> str | None:
         """Why no run is being advanced, as a sentence; None if all is well. A run stores its own problems."""
         return self._problem
+
+    @property
+    def queue(self) -> tuple[str, ...]:
+        """The ids of the runs that wait for a worker, the next one first."""
+        return self._queue
 
     @property
     def places(self) -> int:
@@ -268,6 +274,7 @@ class Executor:
     def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, Watched]]) -> None:
         """Begin as many units as there is room for: the longest waiting first, and new runs from the oldest on."""
         under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
+        waiting: list[str] = []
         for run, kind, watched in sorted(due, key=lambda each: each[2].turn):
             need = Need.of(run)
             # The cores of an existing scheduler's workers are not known here; Dask queues the units itself.
@@ -276,6 +283,9 @@ class Executor:
                 hands.turn += 1
                 watched.need, watched.turn = need, hands.turn
                 watched.future = self._submit(cluster, run, kind)
+            elif kind == "rounds":
+                waiting.append(run.id)
+        self._queue = tuple(waiting)
         if self.scheduler is None and len(under_way) > 1:
             cluster.grow(len(under_way))
 

@@ -26,11 +26,11 @@ def add_built_in(runs: Path, archives: Path = ARCHIVES) -> None:
     Errors are ignored: if the folder cannot be written to, the next action there reports it.
     """
     with contextlib.suppress(OSError):
-        known, there = _known(runs), {path.stem: path for path in sorted(archives.glob("*.zip"))}
-        for name in there.keys() - known:
+        known_ids, there = known(runs), {path.stem: path for path in sorted(archives.glob("*.zip"))}
+        for name in there.keys() - known_ids:
             _unpack(there[name], runs / name)
-        if there.keys() - known:
-            write_bytes(runs / KNOWN, json.dumps(sorted(known | there.keys())).encode())
+        if there.keys() - known_ids:
+            write_bytes(runs / KNOWN, json.dumps(sorted(known_ids | there.keys())).encode())
 
 
 def pack(run: Path, archives: Path = ARCHIVES) -> Path:
@@ -50,7 +50,8 @@ def pack(run: Path, archives: Path = ARCHIVES) -> Path:
     return archive
 
 
-def _known(runs: Path) -> set[str]:
+def known(runs: Path) -> set[str]:
+    """The ids of the built-in runs that were unpacked into the folder `runs`."""
     try:
         found = json.loads((runs / KNOWN).read_bytes())
     except (FileNotFoundError, ValueError):

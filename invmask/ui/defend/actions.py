@@ -9,7 +9,7 @@ from invmask.runs.store.records import RunState, RunSummary
 from invmask.ui.defend.controls import Draft
 from invmask.ui.defend.state_line import UNDER_WAY
 from invmask.ui.defend.timeline import go_to_round
-from invmask.ui.shell import address, cache, steering
+from invmask.ui.shell import address, cache, limits, steering
 
 _PROBLEM, _MOVED = "defend/problem", "defend/moved"
 
@@ -146,6 +146,8 @@ def _advance(draft: Draft, one: bool) -> None:
     if run is None:
         run = steering.create(draft.spec())
         _go_to(run)
+    else:
+        limits.check(run)
     go_to_round(None)
     if one:
         executor.advance(run)

@@ -14,7 +14,7 @@ from invmask.ui.defend.stage import show_stage
 from invmask.ui.defend.state_line import UNDER_WAY, show_state
 from invmask.ui.defend.timeline import asked_round, show_timeline
 from invmask.ui.parts import kept_chart
-from invmask.ui.shell import address, cache, run_trouble
+from invmask.ui.shell import address, cache, crowd, run_trouble
 from invmask.ui.shell.theme import current_theme
 from invmask.victims.victim import VictimCard
 
@@ -29,8 +29,8 @@ def show(card: VictimCard, draft: Draft) -> None:
     state = _state(run)
     under_way = state in UNDER_WAY
     begins = under_way and run is not None and _rounds(run) == 0
-    every = (FIRST_SECONDS if begins else LIVE_SECONDS) if under_way else None
-    st.fragment(_draw, run_every=every)(card, draft, run, under_way, begins)
+    every = crowd.slowed(FIRST_SECONDS if begins else LIVE_SECONDS) if under_way else None
+    st.fragment(_draw, run_every=every)(card, draft, run, under_way, begins, every)
     if run is not None and not under_way:
         st.fragment(_watch, run_every=WATCH_SECONDS)(run, state, _rounds(run))
 
@@ -55,8 +55,11 @@ def _watch(run: str, state: RunState | None, rounds: int) -> None:
         st.rerun()
 
 
-def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begins: bool) -> None:
+def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begins: bool, every: float | None) -> None:
     if take_moved():
+        st.rerun()
+    if every is not None and crowd.slowed(FIRST_SECONDS if begins else LIVE_SECONDS) != every:
+        # Readers have come or gone.
         st.rerun()
     run_trouble.follow(run)
     channel_map.go_to_opened()

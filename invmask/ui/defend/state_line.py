@@ -19,8 +19,11 @@ RECENT = 5
 def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Sequence[str]) -> None:
     """Draw the line and the bar. They have the same height in every state of the run."""
     most = most_rounds(summary.spec, entries)
-    first, second = state_words(summary, entries, most, classes, _others_under_way(summary))
-    pace = pace_words(summary, entries, most)
+    carrier, under_way = cache.executor(), _under_way(summary)
+    first, second = state_words(
+        summary, entries, most, classes, under_way > 1, place_words(summary.id, carrier.queue, carrier.places)
+    )
+    pace = pace_words(summary, entries, most, max(1.0, under_way / carrier.places))
     dot = f'<span class="dv-dot"> · </span>{html.escape(pace)}' if pace else ""
     st.html(
         f'{_STYLE}<div class="dv-state" role="status">'
@@ -30,13 +33,19 @@ def show_state(summary: RunSummary, entries: tuple[RoundEntry, ...], classes: Se
 
 
 def state_words(
-    summary: RunSummary, entries: tuple[RoundEntry, ...], most: int, classes: Sequence[str], others: bool = False
+    summary: RunSummary,
+    entries: tuple[RoundEntry, ...],
+    most: int,
+    classes: Sequence[str],
+    others: bool = False,
+    queue: str = "",
 ) -> tuple[str, str]:
     """Two sentences about a run: its state, and what happens next (or why nothing does).
 
     Args:
         most: the maximum number of rounds of the run.
         others: whether other runs are under way, so that this run may have to wait.
+        queue: its place in the queue, in words; empty if that is not known.
     """
     taken = len(entries)
     defense = summary.spec.entry
@@ -49,7 +58,7 @@ def state_words(
             return f"Not begun, at most {most:,} rounds", "Step takes one round, Run goes on to the end."
         case RunState.WAITING:
             # On a slow machine there is a pause between two units of work.
-            why = "between two rounds" if taken and not others else "waiting for a worker"
+            why = "between two rounds" if taken and not others else queue or "waiting for a worker"
             return f"{place} · {why}", f"Next: {coming}"
         case RunState.RUNNING if taken >= most:
             return f"{place} · measuring the result", "The views are measured on all embedded test images."
@@ -74,23 +83,40 @@ def state_words(
             return f"Finished after round {taken:,}", f"{ended} {found}" if found else ended
 
 
-def _others_under_way(summary: RunSummary) -> bool:
-    if summary.state is not RunState.WAITING:
-        return False
-    return any(run.state in UNDER_WAY and run.id != summary.id for run in cache.listing().runs)
+def place_words(run: str, queue: Sequence[str], places: int) -> str:
+    """A run's place among those that wait: `turn 5 of 12 waiting, 2 at a time`; empty if it does not wait.
+
+    Args:
+        queue: ids of the runs that wait, the next one first.
+        places: how many runs are advanced at once.
+    """
+    if run not in queue:
+        return ""
+    if len(queue) == 1:
+        return "next in turn"
+    at_once = "one at a time" if places == 1 else f"{places} at a time"
+    return f"turn {queue.index(run) + 1} of {len(queue)} waiting, {at_once}"
+
+
+def _under_way(summary: RunSummary) -> int:
+    """How many runs are under way, this one included."""
+    if summary.state not in UNDER_WAY:
+        return 1
+    return 1 + sum(run.state in UNDER_WAY and run.id != summary.id for run in cache.listing().runs)
 
 
 def _sentence(text: str | None) -> str:
     return (text or "").strip().rstrip(".") + "." if text else ""
 
 
-def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) -> str:
+def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int, sharing: float = 1.0) -> str:
     """How long a round takes, and how long the run takes at most from now on; empty if it is not known yet.
 
     Args:
         most: the maximum number of rounds of the run.
+        sharing: how many runs share a worker, so that each takes so many times as long.
     """
-    if summary.state in (RunState.NEW, RunState.WAITING, RunState.FAILED):
+    if summary.state in (RunState.NEW, RunState.FAILED) or (summary.state is RunState.WAITING and sharing <= 1):
         return ""
     if summary.state in (RunState.FINISHED, RunState.STOPPED):
         seconds = mean_seconds([entry.seconds for entry in entries])
@@ -102,10 +128,11 @@ def pace_words(summary: RunSummary, entries: tuple[RoundEntry, ...], most: int) 
     words = f"{_seconds(seconds)} a round"
     # The duration of rounds in a later stage is not known yet.
     left = max(0, summary.spec.config.rounds(summary.stage) - len(here))
-    if summary.state is not RunState.RUNNING or not left:
+    if summary.state not in UNDER_WAY or not left:
         return words
     of = "" if left >= most - len(entries) else " of this stage"
-    return f"{words}, at most about {duration(left * seconds)}{of} left"
+    shared = ", in turn with other runs" if sharing > 1 else ""
+    return f"{words}, at most about {duration(left * seconds * sharing)}{of} left{shared}"
 
 
 def recent_seconds(seconds: Sequence[float]) -> float | None:

@@ -19,6 +19,8 @@ from invmask.memory import MIB
 from invmask.runs.cluster.executor import Executor
 from invmask.runs.store import built_in, staleness
 from invmask.runs.store.all_runs import Listing, RunStore
+from invmask.runs.store.pruner import Pruner
+from invmask.runs.store.pruning import Keep
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import RunDamagedError
 from invmask.runs.work.bench import spec_of
@@ -178,6 +180,9 @@ def _built_in_runs(folder: str) -> Thread:
 
 @st.cache_resource(show_spinner=False)
 def _executor(folder: str) -> Executor:
+    keep = Keep(settings.keep_days(), settings.keep_bytes())
+    if keep != Keep():
+        Pruner(RunStore(Path(folder)), keep).start()
     return Executor(RunStore(Path(folder))).start()
 
 

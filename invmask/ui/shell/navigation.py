@@ -29,14 +29,14 @@ def entered() -> bool:
     return _ENTERED.is_set()
 
 
-def menu(hidden: Hidden, embedded: bool = False) -> Any:
+def menu(hidden: Hidden, alone: bool = False) -> Any:
     """Draw the menu of all pages but the hidden ones; returns the visitor's page, for app.py to run.
 
     Args:
-        embedded: whether there is no room for a menu, as in a slide.
+        alone: whether the page stands without a menu, as in a slide.
     """
     seen = [_unseen(page) if hidden.page(page.title) else page for page in pages()]
-    page = st.navigation(seen, position="hidden" if embedded else "sidebar")
+    page = st.navigation(seen, position="hidden" if alone else "sidebar")
     _ENTERED.set()
     return page
 

@@ -42,9 +42,7 @@ def run_title(run: RunSummary) -> str:
 
 def run_facts(run: RunSummary) -> str:
     """`27 Nov, 14:05 · finished · ASR 2.1 %`, in the reader's time."""
-    when = datetime.fromtimestamp(run.created, UTC).astimezone(_zone())
-    year = f" {when.year}" if when.year != datetime.now(UTC).year else ""
-    facts = [f"{when.day} {when:%b}{year}, {when:%H:%M}", STATE_WORDS[run.state]]
+    facts = [time_words(run.created), STATE_WORDS[run.state]]
     if run.result is not None:
         found = run.result.views.defended
         measure = "ACC" if found.asr is None else "ASR"
@@ -52,6 +50,13 @@ def run_facts(run: RunSummary) -> str:
             facts.append(told.word)
         facts.append(f"{measure} {percent(found.acc if found.asr is None else found.asr)}".replace(" ", "\u00a0"))
     return " · ".join(facts)
+
+
+def time_words(seconds: float) -> str:
+    """`27 Nov, 14:05`, in the reader's time; with the year if it is another."""
+    when = datetime.fromtimestamp(seconds, UTC).astimezone(_zone())
+    year = f" {when.year}" if when.year != datetime.now(UTC).year else ""
+    return f"{when.day} {when:%b}{year}, {when:%H:%M}"
 
 
 def show(runs: Sequence[RunSummary], current: str | None) -> None:

@@ -9,11 +9,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.errors import UserError
+from invmask.runs.store import pruning
 from invmask.runs.store.records import RunSummary
 from invmask.settings import ASSETS
 from invmask.ui.class_link import form
 from invmask.ui.defend.state_line import UNDER_WAY
-from invmask.ui.shell import address, cache, run_menu, run_trouble
+from invmask.ui.shell import address, cache, crowd, run_menu, run_trouble
 from invmask.ui.shell.hidden import RUN, VICTIM
 from invmask.ui.shell.names import (
     architecture_title,
@@ -130,7 +131,7 @@ def _run(victim: str) -> list[RunSummary]:
 
 def _follow(run: str, runs: Mapping[str, RunSummary]) -> None:
     under_way = run in runs and runs[run].state in UNDER_WAY
-    st.fragment(_how_far, run_every=LOOK_SECONDS if under_way else None)(run)
+    st.fragment(_how_far, run_every=crowd.slowed(LOOK_SECONDS) if under_way else None)(run)
 
 
 def _title(run: str, runs: dict[str, RunSummary]) -> str:
@@ -148,6 +149,12 @@ def _how_far(run: str) -> None:
         rounds = f"{count(found.round)} {'round' if found.round == 1 else 'rounds'} taken"
         lines = [*([plain(found.name)] if found.name else []), run_facts(found), rounds]
     st.caption("  \n".join([*lines, run]))
+    if (when := pruning.announced(cache.store()).get(run)) is not None:
+        st.warning(
+            f"This run will be deleted on {run_menu.time_words(when)}, because it is old and this server does not keep "
+            "all runs. Go on with it or give it a name to keep it longer, or take it away on Export.",
+            icon=":material/auto_delete:",
+        )
 
 
 def _share() -> None:

@@ -3,7 +3,7 @@
 from invmask.errors import UserError
 from invmask.runs.store import owner
 from invmask.runs.store.spec import RunSpec
-from invmask.ui.shell import address, cache, visitor
+from invmask.ui.shell import address, cache, limits, visitor
 from invmask.ui.shell.hidden import STEER
 
 HIDDEN = "The link that you opened hides the buttons that steer a run."
@@ -37,4 +37,5 @@ def create(spec: RunSpec) -> str:
         UserError: the visitor may not begin a run.
     """
     check(None)
+    limits.check()
     return cache.executor().create(spec, visitor.key()).id
