@@ -24,7 +24,7 @@ if locked:
     st.stop()
 try:
     # Start shows no run, and is what most people see first: it does not wait for the runs.
-    cache.built_in_runs(wait=bool(page.url_path) or address.current_run() is not None)
+    cache.built_in_runs(wait=bool(page.url_path) or "run" in st.query_params)
     address.arrive(page.title)
     told = sidebar.show()
     navigation.run(page, hidden)

@@ -298,7 +298,7 @@ def replace(names: Iterable[str], values: Mapping[str, str], chosen: bool) -> No
 
 
 def _address() -> _Address:
-    return st.session_state[_KEY]
+    return st.session_state.setdefault(_KEY, _Address())
 
 
 def _words(page: str) -> tuple[str, ...]:
