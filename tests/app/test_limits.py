@@ -20,8 +20,9 @@ KEY = owner.new_key()
 
 
 @pytest.fixture(autouse=True)
-def home(tiny_victims: Path) -> Path:
+def home(tiny_victims: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     password._tries.clear()
+    monkeypatch.setattr(password, "_machine", lambda: "pupil")
     return tiny_victims.parent
 
 

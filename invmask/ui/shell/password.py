@@ -52,7 +52,7 @@ def ask() -> None:
 
 
 def _try() -> None:
-    password, machine, now = settings.password(), st.context.ip_address or "", time.monotonic()
+    password, machine, now = settings.password(), _machine(), time.monotonic()
     tries, given = _tries(), st.session_state[_FIELD]
     if (wait := tries.wait(machine, now)) > 0:
         st.session_state[_PROBLEM] = f"Too many wrong passwords. Try again in {max(1, round(wait))} seconds."
@@ -61,6 +61,11 @@ def _try() -> None:
         st.session_state[_PROBLEM] = "This is not the password. Try again."
     else:
         st.session_state[_PASSED] = _mark(given)
+
+
+def _machine() -> str:
+    """The address of the visitor's machine; empty for this one."""
+    return st.context.ip_address or ""
 
 
 def _mark(password: str) -> str:
