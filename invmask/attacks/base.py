@@ -105,6 +105,8 @@ class Progress:
     Attributes:
         checkpoint: file to write after each epoch and to resume from if it exists; None for neither.
         on_epoch, on_step: called with each epoch's report, and with (step within the epoch, steps per epoch).
+        on_model: called with the classifier and each epoch's number before the epoch counts as finished. It may put the
+            classifier in eval mode, and must change nothing else.
         on_resume: called with the number of finished epochs when training resumes from a checkpoint.
         of: describes the training as plain data; training does not resume from a checkpoint with other values.
     """
@@ -112,6 +114,7 @@ class Progress:
     checkpoint: Path | None = None
     on_epoch: Callable[[EpochReport], None] = lambda report: None
     on_step: Callable[[int, int], None] = lambda step, steps: None
+    on_model: Callable[[nn.Module, int], None] = lambda model, epoch: None
     on_resume: Callable[[int], None] = lambda epochs: None
     of: Mapping[str, Any] = field(default_factory=dict)
 

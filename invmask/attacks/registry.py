@@ -8,6 +8,7 @@ from invmask.attacks.base import Attack
 from invmask.attacks.triggers.badnets import BadNets
 from invmask.attacks.triggers.blended import Blended
 from invmask.attacks.triggers.bpp import BPP
+from invmask.attacks.triggers.drawn import DrawnTrigger
 from invmask.attacks.triggers.iab import IAB
 from invmask.attacks.triggers.lf import LF
 from invmask.attacks.triggers.picture import PictureTrigger
@@ -17,7 +18,7 @@ from invmask.attacks.triggers.wanet import WaNet
 from invmask.errors import UserError
 
 ATTACKS: dict[str, type[Attack]] = {
-    attack.name: attack for attack in (BadNets, Blended, SIG, LF, SSBA, IAB, WaNet, BPP, PictureTrigger)
+    attack.name: attack for attack in (BadNets, Blended, SIG, LF, SSBA, IAB, WaNet, BPP, PictureTrigger, DrawnTrigger)
 }
 
 

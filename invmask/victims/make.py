@@ -65,6 +65,19 @@ def check_network(dataset: str, architecture: str) -> None:
 
 
 @dataclass(frozen=True)
+class Sets:
+    """The images that a victim is trained and measured on.
+
+    Attributes:
+        about: what the card says about them, as JSON values; part of its `training`.
+    """
+
+    train: LabelledImages
+    test: LabelledImages
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plan of a victim.
 
@@ -174,6 +187,7 @@ def make_victim(
     folder: Path,
     device: str = "cpu",
     watched: Progress | None = None,
+    images: Sets | None = None,
 ) -> VictimCard:
     """Train a victim and store it in `folder`. An interrupted training resumes after its last finished epoch.
 
@@ -184,6 +198,7 @@ def make_victim(
         data_root: the folder of full data sets (see `data.registry.load_dataset`).
         folder: the folder of the victim's files and of the checkpoints.
         watched: callbacks for every part of the training.
+        images: the images to train and to measure on; None for the full data set.
 
     Raises:
         UserError: a name is unknown; the data set is missing or has too few images to poison this share; or another
@@ -193,19 +208,26 @@ def make_victim(
     try:
         # Keep the lock file: a process that waits for a deleted file would hold a lock that no other process sees.
         with FileLock(folder / f".{plan.name}.lock").acquire(timeout=0):
-            return _make(plan, stages, data_root, folder, device, watched)
+            return _make(plan, stages, data_root, folder, device, watched, images)
     except Timeout as error:
         raise UserError(f"Another process is training {plan.name} in {folder}; wait for its end.") from error
 
 
 def _make(
-    plan: Plan, stages: Sequence[Stage], data_root: Path, folder: Path, device: str, watched: Progress | None
+    plan: Plan,
+    stages: Sequence[Stage],
+    data_root: Path,
+    folder: Path,
+    device: str,
+    watched: Progress | None,
+    images: Sets | None,
 ) -> VictimCard:
     attack, targets, name = plan.make_attack(), plan.targets, plan.name
     seed, where = stages[0].config.seed, torch.device(device)
     torch.manual_seed(seed)
     model = new_model(plan.dataset, plan.architecture)
-    training_set, test_set = (load_dataset(plan.dataset, data_root, train) for train in (True, False))
+    given = images or Sets(load_dataset(plan.dataset, data_root, True), load_dataset(plan.dataset, data_root, False))
+    training_set, test_set = given.train, given.test
     if attack is not None and targets is not None:
         _check_share(plan, targets, training_set)
     untouched = poisoned = PoisonedSet.untouched(training_set)
@@ -214,6 +236,7 @@ def _make(
     def progress(part: str, trained: Sequence[Stage]) -> Progress:
         checkpoints.append(folder / f"{name}.{part}.checkpoint")
         of = {**plan.description(), "images": len(training_set), "stages": [asdict(stage) for stage in trained]}
+        of |= given.about
         return replace(watched or Progress(), checkpoint=checkpoints[-1], of=of)
 
     if isinstance(attack, TrainedAttack):
@@ -228,14 +251,14 @@ def _make(
         poisoned = poison(training_set, attack, plan.poisoning_ratio, targets, seed, plan.labels)
     for number, stage in enumerate(stages):
         started = time.perf_counter()
-        images, session = poisoned if stage.poisoned else untouched, None
+        chosen, session = poisoned if stage.poisoned else untouched, None
         if isinstance(attack, LoopAttack) and targets is not None and stage.poisoned:
             session = attack.session(targets, plan.poisoning_ratio, where)
         before, told = copy.deepcopy(model.state_dict()), progress(f"stage{number}", stages[: number + 1])
         whole = not checkpoints[-1].exists()
-        train(model, images, stage.config, where, told, session)
+        train(model, chosen, stage.config, where, told, session)
         if stage.average:
-            average(model, before, images, stage.config, session)
+            average(model, before, chosen, stage.config, session)
         if session is not None:
             attack = session.trained()
         seconds = round(time.perf_counter() - started, 1) if whole else None
@@ -256,7 +279,7 @@ def _make(
         n_test=len(test_set),
         n_triggered=measures.n_triggered or None,
         attack_settings=attack.settings() if attack is not None else {},
-        training={"device": device, "stages": record} | ({"trigger": prepared} if prepared else {}),
+        training={"device": device, "stages": record, **({"trigger": prepared} if prepared else {}), **given.about},
         versions=versions(),
         machine=processor(device),
         labels=plan.labels,

@@ -58,7 +58,7 @@ def test_sweeps_measured_beforehand_are_there_beside_ones_own():
     (choice,) = (box for box in app.selectbox if box.label == "Sweep")
     assert choice.options == ["Built in: attacks", "Built in: networks"]
     assert " cases, measured beforehand and part of invmask." in " ".join(caption.value for caption in app.caption)
-    titles = {attack.title for name, attack in ATTACKS.items() if name != "picture"}
+    titles = {attack.title for name, attack in ATTACKS.items() if name not in ("picture", "drawn")}
     assert titles | {"Clean control"} <= set(app.dataframe[0].value["attack"])
     assert all(box.help for box in app.main.selectbox)
     columns = json.loads(app.dataframe[0].proto.columns)

@@ -36,13 +36,13 @@ def random_images(count: int = 6, side: int = 32, seed: int = 0) -> Tensor:
 
 
 def test_the_registry_names_every_attack_as_it_names_itself():
-    assert set(ATTACKS) >= {"badnets", "blended", "sig", "lf", "ssba", "iab", "wanet", "bpp", "picture"}
+    assert set(ATTACKS) >= {"badnets", "blended", "sig", "lf", "ssba", "iab", "wanet", "bpp", "picture", "drawn"}
     for name, kind in ATTACKS.items():
         assert kind.name == name
         assert kind.title
         assert kind.explanation.endswith(".")
         assert not re.search(r"\dx\d", kind.explanation), "a size is written with a times sign"
-        assert (kind.paper is None) == (name == "picture")
+        assert (kind.paper is None) == (name in ("picture", "drawn"))
         assert set(kind.labellings) <= set(LABELLINGS)
 
 

@@ -138,6 +138,7 @@ def _train(
             schedule.step()
             sums += torch.stack([own.detach() * count, (logits.argmax(1) == batch.labels).sum()])
             progress.on_step(step + 1, steps)
+        progress.on_model(model, epoch + 1)
         state = {
             "epoch": epoch + 1,
             "model": model.state_dict(),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from invmask.errors import UserError
 from invmask.runs.store.run import Run
+from invmask.runs.store.trainings import Training
+from invmask.victims.small_victim import THREADS
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,10 @@ class Need:
     accelerator: str | None = None
 
     @classmethod
-    def of(cls, run: Run) -> "Need":
-        """The resources that a unit of this run needs."""
+    def of(cls, run: Run | Training) -> "Need":
+        """The resources that a unit of this run or training needs."""
+        if isinstance(run, Training):
+            return cls(THREADS)
         try:
             spec = run.spec()
         except UserError:  # damaged since it was looked at; the unit will say so

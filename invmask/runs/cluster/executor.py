@@ -15,12 +15,15 @@ from invmask import settings
 from invmask.errors import UserError, in_brief
 from invmask.runs.cluster.capacity import Need, Room, threads_taken
 from invmask.runs.cluster.runs_with_work import TELLING, Kind, Lookout
+from invmask.runs.cluster.trainings_with_work import due_trainings
 from invmask.runs.cluster.watched import Watched
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import mark, unmark
 from invmask.runs.store.run import Run
 from invmask.runs.store.spec import RunSpec
+from invmask.runs.store.trainings import Training, TrainingStore
 from invmask.runs.work import cut_curves, evidence
+from invmask.victims.small_victim import SmallVictim
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -166,6 +169,12 @@ class Executor:
         cut_curves.ERRAND.ask(self.store.run(run_id), round_taken)
         self._wake.set()
 
+    def train(self, spec: SmallVictim, keep: bool = True) -> Training:
+        """Request a small victim; see `TrainingStore.request`."""
+        training = TrainingStore(self.store.folder.parent).request(spec, keep)
+        self._wake.set()
+        return training
+
     def delete(self, run_id: str) -> None:
         """Delete the run as soon as the current round is over; see `RunStore.delete`."""
         self.store.delete(run_id)
@@ -213,8 +222,9 @@ class Executor:
         if problem is not None:
             self._trouble(hands, problem)
             return
-        due: list[tuple[Run, Kind, Watched]] = []
-        for run in hands.lookout.runs({run_id for run_id, _ in hands.watched}):
+        due: list[tuple[Run | Training, Kind, Watched]] = []
+        due += due_trainings(self.store.folder.parent, hands.watched, lambda each: self._collect(hands, each, now), now)
+        for run in hands.lookout.runs({run_id for run_id, kind in hands.watched if kind != "training"}):
             found = self._due(hands, run, now)
             if found is None:
                 for kind in TELLING:
@@ -271,7 +281,7 @@ class Executor:
             return due
         return None
 
-    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run, Kind, Watched]]) -> None:
+    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run | Training, Kind, Watched]]) -> None:
         """Begin as many units as there is room for: the longest waiting first, and new runs from the oldest on."""
         under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
         waiting: list[str] = []
@@ -289,11 +299,11 @@ class Executor:
         if self.scheduler is None and len(under_way) > 1:
             cluster.grow(len(under_way))
 
-    def _submit(self, cluster: "Cluster", run: Run, kind: Kind) -> "Future":
-        from invmask.runs.work.unit import cuts_unit, evidence_unit, unit
+    def _submit(self, cluster: "Cluster", run: Run | Training, kind: Kind) -> "Future":
+        from invmask.runs.work.unit import cuts_unit, evidence_unit, training_unit, unit
 
         if kind != "rounds":
-            work = evidence_unit if kind == "evidence" else cuts_unit
+            work = {"evidence": evidence_unit, "cuts": cuts_unit, "training": training_unit}[kind]
             return cluster.client.submit(work, str(run.path), UNIT_SECONDS, pure=False)
         return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
 

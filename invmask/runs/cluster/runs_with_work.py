@@ -22,8 +22,8 @@ VICTIM_SECONDS = 1.0
 PASSING_SECONDS = 1.0
 
 Signature = tuple[tuple[tuple[int, int] | None, ...], int | None]
-Kind = Literal["rounds", "evidence", "cuts"]
-# The files whose change means that there may be new work.
+Kind = Literal["rounds", "evidence", "cuts", "training"]
+# The files of a run whose change means that there may be new work.
 TELLING: dict[Kind, tuple[str, ...]] = {
     "rounds": (files.WANT, files.STATUS, files.RESULT),
     "evidence": (evidence.ERRAND.want, evidence.ERRAND.status),

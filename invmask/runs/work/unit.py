@@ -33,6 +33,15 @@ def cuts_unit(path: str, seconds: float) -> str:
     return measure_cuts(Path(path), seconds, patience=0.1).value
 
 
+def training_unit(path: str, seconds: float) -> str:
+    """Train the small victim in `path` for about `seconds`; returns the `Outcome`'s value."""
+    from pathlib import Path
+
+    from invmask.runs.work.train_small_victim import train_small_victim
+
+    return train_small_victim(Path(path), seconds, patience=0.1).value
+
+
 def prepare_unit(spec: dict[str, Any], home: str, take_round: bool) -> None:
     """Load the victim of a run that may be requested soon, and take a round that is not stored, if asked to."""
     from pathlib import Path

@@ -1,5 +1,7 @@
 """The words that the page address may hold: those of every page, and each page's own."""
 
+from invmask.ui.attack_lab.lab_words import LAB_WORDS
+
 VICTIM, RUN = "victim", "run"
 OF_A_NETWORK = {"Neurons": ("channel", "cut"), "Export": ("channel",)}
 """Choices by page that name channels; in another network they would mean other channels."""
@@ -11,6 +13,7 @@ WORDS = {
     "Flip": ("view", "images", "show", "round", "pick", "page", "mask"),
     "Neurons": ("by", "n", "colour", "round", "channel", "base", "cut", "draw"),
     "Tune": ("round", "by", "n", "pins", "axis", "base", "seeds", "values"),
+    "Attack lab": LAB_WORDS,
     "Export": ("round", "sample", "channel", "draw"),
     "Lesson": (),
     "Results": ("sweep", "preset", "view", "cell", "values"),
