@@ -6,7 +6,7 @@ from invmask.frames.samples import by_turns
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.ui.export import picks
-from invmask.ui.flip import flip_choice, panels
+from invmask.ui.flip import flip_choice, panels, pen, pen_choice
 from invmask.ui.shell import cache, model_answers, widgets
 from invmask.victims.victim import VictimCard
 
@@ -16,12 +16,12 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     names, shapes = named_masks.list_names(directory), directory.shapes()
     assert shapes is not None
     choice, has_trigger = flip_choice.read(names, run, shapes.views), card.targets is not None
-    poisoned = has_trigger and choice.images == "poisoned"
+    poisoned, with_pen = has_trigger and choice.images == "poisoned", pen_choice.is_on()
     asked = run.round if choice.round is None else choice.round
     round_taken = directory.kept_round(asked)
     left, *middle, right = st.columns([8, 3, 3] if names else [10, 3], gap="medium", vertical_alignment="top")
     with left:
-        panels.switch(choice, has_trigger, shapes.views)
+        panels.switch(choice, has_trigger, shapes.views, with_pen)
     for column in middle:
         with column:
             panels.mask_choice(choice, names)
@@ -29,6 +29,9 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
         widgets.round_slider(run, "flip-round", choice.mask is not None)
         if round_taken != asked:
             st.caption(f"The weights after round {round_taken:,}, the last kept before it.")
+    if with_pen:
+        pen.show(card, run.id, round_taken if choice.mask is None else choice.mask)
+        return
     stamp = cache.victim_stamp(card.name)
     if choice.mask is None:
         found = model_answers.at_round(run.id, round_taken, stamp, poisoned)

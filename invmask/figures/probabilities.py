@@ -21,7 +21,7 @@ INSIDE_FROM = 0.5
 def class_probabilities(
     probabilities: Mapping[str, Sequence[float]],
     classes: Sequence[str],
-    true: int,
+    true: int | None,
     target: int | None,
     theme: Theme,
     height: int = 400,
@@ -31,7 +31,7 @@ def class_probabilities(
     Args:
         probabilities: K probabilities in [0, 1] by view.
         classes: the K class names, from top to bottom.
-        true: the true class.
+        true: the true class; None where nobody knows it.
         target: the backdoor's target label; None without a trigger.
         height: in pixels.
     """

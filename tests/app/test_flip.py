@@ -1,20 +1,25 @@
 """Flip: counts against an independent computation, filters, picks, the address, and what empty pages say."""
 
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from invmask import settings
 from invmask.attacks.registry import make_attack
 from invmask.data.budget import probe
+from invmask.data.embedded import load_embedded
 from invmask.data.images import CIFAR10
 from invmask.masks.attach import attached, sharing_copy
 from invmask.masks.state import GATED, MaskLayout, View
 from invmask.measure import views
-from invmask.measure.views import Fate
+from invmask.measure.views import Fate, view_probabilities
 from invmask.runs.store import named_masks
 from invmask.ui.flip import flip_choice, panels
+from invmask.ui.parts.samples import image_data_uri, to_pixels
 from invmask.victims.victim import load_victim
 from tests.app.conftest import address_of, make_run, round_slider, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, advance_to
@@ -292,3 +297,41 @@ def test_a_deleted_run_gives_a_sentence():
     app = visit("flip", run="20260101-000000-badnets-0000")
     assert not app.exception
     assert any("There is no run" in sentence for sentence in sentences(app))
+
+
+def pen_answers(app):
+    """The answer of each view to the pen's picture, in order: view, class."""
+    (html,) = (each.value for each in app.get("html") if "im-detail" in each.value)
+    return re.findall(r'im-row3 im-(\w+)">.*?<b>([^<]+)</b>', html)
+
+
+def test_the_pen_answers_with_every_view_as_the_networks_do():
+    run = make_run()
+    drawn = {"pixels": "ww/ww", "left": "3", "top": "30", "sample": "12"}
+    app = visit("flip", victim=VICTIM, run=run.id, pen="on", **drawn)
+    assert not app.exception
+    assert sentences(app) == []
+    images = load_embedded("cifar10", "test").images.take(np.array([12])).tensor()
+    images[:, :, 30:, 3:5] = 1
+    model, repair = load_victim(VICTIM, settings.victim_folders()).model, run.repair_at(3)
+    expected = view_probabilities(model, repair, repair.views, images)[:, 0].argmax(1)
+    assert [view for view, _ in pen_answers(app)] == ["original", "pruned", "inverse"]
+    assert [name for _, name in pen_answers(app)] == [CIFAR10.classes[place] for place in expected.tolist()]
+    assert address_of(app) == {"pen": "on", **drawn}
+
+
+@pytest.mark.parametrize("trigger", ["victim", "none"])
+def test_the_pen_puts_the_victims_trigger_on_or_none(trigger: str):
+    app = visit("flip", victim=VICTIM, run=make_run().id, pen="on", trigger=trigger, sample="7")
+    assert not app.exception
+    (html,) = (each.value for each in app.get("html") if "im-detail" in each.value)
+    image = load_embedded("cifar10", "test").images.take(np.array([7])).tensor()
+    shown = make_attack("badnets").apply(image) if trigger == "victim" else image
+    assert image_data_uri(to_pixels(shown.numpy())[0]) in html
+
+
+def test_the_pen_of_a_control_has_no_trigger_of_the_victim():
+    app = visit("flip", victim=CONTROL, run=make_run(CONTROL).id, pen="on", trigger="victim", sample="9999")
+    assert not app.exception
+    assert "Left out of the address" in sentences(app)[0]
+    assert address_of(app) == {"pen": "on"}

@@ -10,10 +10,11 @@ from typing import Any
 from invmask.attacks.triggers.badnets import BadNets
 from invmask.attacks.triggers.drawn import DrawnTrigger
 from invmask.attacks.triggers.picture import PictureTrigger
+from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.ui.attack_lab.lab_words import OF_THE_TRIGGER
-from invmask.ui.parts.trigger_editor import GRID, Drawing, fits
-from invmask.ui.shell import address
+from invmask.ui.parts.trigger_editor import Drawing
+from invmask.ui.shell import address, drawing_in_address
 from invmask.victims.small_victim import (
     DATASETS,
     EMBEDDED_IMAGES,
@@ -30,7 +31,6 @@ RATIOS = ("0.2", "0.5", "1", "2", "5", "10", "20", "30", "50")
 """The poisoning ratios that the page offers, in per cent."""
 MOST_SQUARE = 8
 FIRST = {"trigger": DRAWN, "ratio": "10", "width": 16}
-FIRST_DRAWING = Drawing("w.w/.w./w.w", 24, 24)
 EPOCHS = {EMBEDDED_IMAGES: 24, 2000: 16, 5000: 10, 10_000: 6}
 """Epochs that are offered first, by the number of training images."""
 FIRST_PICTURE = {"size": 25, "x": 95, "y": 95, "opacity": 100}
@@ -111,7 +111,7 @@ def read() -> LabChoice:
     return LabChoice(
         dataset=dataset,
         trigger=trigger,
-        drawing=_drawing() if trigger == DRAWN else FIRST_DRAWING,
+        drawing=drawing_in_address.read(*dataset_info(dataset).shape[1:]) if trigger == DRAWN else Drawing(),
         picture=_picture() if trigger == PICTURE else "",
         placed=placed,
         square=BadNets.size if square is None else square,
@@ -121,26 +121,6 @@ def read() -> LabChoice:
         width=int(address.choice("width", str(FIRST["width"]), [str(width) for width in WIDTHS])),
         epochs=EPOCHS[images] if epochs is None else epochs,
         seed=address.number("seed", MOST_SEED) or 0,
-    )
-
-
-def _drawing() -> Drawing:
-    pixels = address.choice("pixels", FIRST_DRAWING.pixels)
-    if pixels != "none":
-        try:
-            DrawnTrigger(pixels)
-            if not fits(pixels):
-                raise UserError("too large")
-        except UserError:
-            address.leave_out("pixels", f"not a pattern of at most {GRID} rows and columns")
-            pixels = FIRST_DRAWING.pixels
-    place = {name: address.number(name, 31, why="outside the image") for name in ("left", "top")}
-    opacity = address.number("opacity", 100, 1, "has to be from 1 to 100")
-    return Drawing(
-        "" if pixels == "none" else pixels,
-        FIRST_DRAWING.left if place["left"] is None else place["left"],
-        FIRST_DRAWING.top if place["top"] is None else place["top"],
-        100 if opacity is None else opacity,
     )
 
 
@@ -155,15 +135,6 @@ def _picture() -> str:
         address.leave_out("picture", "not a picture")
         return ""
     return png
-
-
-def set_drawing(drawing: Drawing) -> None:
-    """Choose another drawn trigger."""
-    first = FIRST_DRAWING
-    address.choose("pixels", None if drawing.pixels == first.pixels else drawing.pixels or "none")
-    address.choose("left", None if drawing.left == first.left else str(drawing.left))
-    address.choose("top", None if drawing.top == first.top else str(drawing.top))
-    address.choose("opacity", None if drawing.opacity == first.opacity else str(drawing.opacity))
 
 
 def set_picture(png: str) -> None:

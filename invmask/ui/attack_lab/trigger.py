@@ -9,6 +9,7 @@ from invmask.errors import UserError
 from invmask.ui.attack_lab import lab_choice
 from invmask.ui.attack_lab.lab_choice import DRAWN, PICTURE, SQUARE, LabChoice
 from invmask.ui.parts.trigger_editor import trigger_editor
+from invmask.ui.shell import drawing_in_address
 from invmask.victims.small_victim import LAB_ATTACKS
 
 PUBLISHED = tuple(name for name in LAB_ATTACKS if name not in (DRAWN, PICTURE))
@@ -44,7 +45,7 @@ def show(choice: LabChoice, example: np.ndarray) -> None:
     )
     if kind == DRAWN:
         st.caption("Paint the pattern on the left. Drag it, or use the arrow keys, to place it on the picture.")
-        trigger_editor(choice.drawing, example, lab_choice.set_drawing, "lab-editor")
+        trigger_editor(choice.drawing, example, drawing_in_address.write, "lab-editor")
     elif kind == PICTURE:
         _upload(choice)
     else:

@@ -12,7 +12,7 @@ from invmask.masks.state import View
 from invmask.measure.metrics import flags
 from invmask.measure.views import FATE_EXPLANATIONS, Fate
 from invmask.runs.store import named_masks
-from invmask.ui.flip import flip_choice
+from invmask.ui.flip import flip_choice, pen_choice
 from invmask.ui.flip.flip_choice import FlipChoice
 from invmask.ui.parts.gallery import Tile, gallery
 from invmask.ui.parts.samples import Answer, Kind, Picture, Sample, percent, sample_in_detail
@@ -45,8 +45,12 @@ _FILTER_TITLES = {
 }
 
 
-def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View]) -> None:
-    """The main control: the view, and the images that it is applied to."""
+def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View], pen: bool) -> None:
+    """The main control: the view, and the images that it is applied to.
+
+    Args:
+        pen: whether the pen is shown; it shows all views at once, so there is no view to choose.
+    """
     st.session_state["flip-view"], st.session_state["flip-images"] = choice.view.value, choice.images
     colour, words = view_hex(choice.view), view_word_hex(choice.view)
     st.html(
@@ -59,17 +63,29 @@ def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View]) -> None
         ".st-key-flip-show [role=radio]{padding-inline:.6rem}</style>"
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if not pen:
+            st.segmented_control(
+                "View",
+                [view.value for view in views],
+                key="flip-view",
+                required=True,
+                format_func=lambda view: VIEW_TITLES[view],
+                on_change=lambda: flip_choice.set_view(st.session_state["flip-view"]),
+                help="One network, seen in several ways. "
+                + " ".join(f"{VIEW_TITLES[view]}: {VIEW_EXPLANATIONS[view]}" for view in views),
+            )
+        st.session_state["flip-pen"] = "pen" if pen else "samples"
         st.segmented_control(
-            "View",
-            [view.value for view in views],
-            key="flip-view",
+            "Look at",
+            ["samples", "pen"],
+            key="flip-pen",
             required=True,
-            format_func=lambda view: VIEW_TITLES[view],
-            on_change=lambda: flip_choice.set_view(st.session_state["flip-view"]),
-            help="One network, seen in several ways. "
-            + " ".join(f"{VIEW_TITLES[view]}: {VIEW_EXPLANATIONS[view]}" for view in views),
+            format_func=str.capitalize,
+            on_change=lambda: pen_choice.set_on(st.session_state["flip-pen"] == "pen"),
+            help="Samples: the test images that the run is measured on. Pen: draw on any picture, and all views "
+            "answer at once.",
         )
-        if has_trigger:
+        if has_trigger and not pen:
             st.segmented_control(
                 "Images",
                 ["poisoned", "clean"],

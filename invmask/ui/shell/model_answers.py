@@ -12,7 +12,7 @@ from torch import Tensor
 from invmask.data.budget import probe
 from invmask.data.images import LabelledImages
 from invmask.machine import Precision
-from invmask.masks.repair import Gates, Weights
+from invmask.masks.repair import Gates, Repair, Weights
 from invmask.masks.state import View
 from invmask.measure.target_labels import Targets
 from invmask.measure.views import ViewAnswers, view_probabilities
@@ -134,6 +134,45 @@ def _original(victim: str, stamp: int, per_class: int, poisoned: bool, precision
     _, tensor, _ = _probe_images(victim, per_class, poisoned)
     model = cache.victim(victim).model
     return view_probabilities(model, Weights(), [View.ORIGINAL], tensor, precision)
+
+
+@dataclass(frozen=True)
+class PictureAnswers:
+    """The views' answers to one picture.
+
+    Attributes:
+        views: the views of the repair.
+        probabilities: softmax probabilities, float32 [V, K], one row a view.
+    """
+
+    views: tuple[View, ...]
+    probabilities: Tensor
+
+
+def of_picture(run: str, masks: int | str, victim_stamp: int, image: Tensor) -> PictureAnswers:
+    """The views' answers to any picture. Nothing is kept: one picture takes a few milliseconds.
+
+    Args:
+        masks: a round, or the name of masks made by hand.
+        victim_stamp: changes when the victim is trained again.
+        image: float32 [1, C, H, W] in [0, 1].
+
+    Raises:
+        UserError: no such run, round or masks.
+    """
+    found = cache.store().run(run)
+    spec = found.spec()
+    stamp = 0 if isinstance(masks, int) else named_masks.stamp(found, masks)
+    repair = _repair(run, masks, stamp, victim_stamp)
+    model = cache.victim(spec.victim).model
+    answers = view_probabilities(model, repair, repair.views, image, spec.probe_precision)
+    return PictureAnswers(tuple(repair.views), answers[:, 0])
+
+
+@shared_results.shared()
+def _repair(run: str, masks: int | str, mask_stamp: int, victim_stamp: int) -> Repair:  # noqa: ARG001
+    found = cache.store().run(run)
+    return found.repair_at(masks) if isinstance(masks, int) else Gates(named_masks.load(found, masks))
 
 
 def _probe_images(victim: str, per_class: int, poisoned: bool) -> tuple[LabelledImages, Tensor, Targets | None]:
