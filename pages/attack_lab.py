@@ -5,7 +5,7 @@ import streamlit as st
 
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
-from invmask.ui.attack_lab import lab_choice, made_before, poisoning, training, trigger
+from invmask.ui.attack_lab import curves, lab_choice, made_before, poisoning, training, trigger
 from invmask.ui.shell import address, cache
 
 
@@ -34,6 +34,7 @@ def _page() -> None:
     with right:
         poisoning.show_images(spec, problem)
         training.show(spec)
+    curves.show(spec)
     made_before.show()
 
 

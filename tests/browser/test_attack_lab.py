@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from invmask.victims.victim import find_cards, read_card
 from tests.browser.dashboard import Dashboard
@@ -15,7 +15,7 @@ TRAINING_MS = 240_000
 """Ten seconds of work, on a machine that may be busy with others' tests."""
 
 
-def cell(page: Page, row: int, column: int):
+def cell(page: Page, row: int, column: int) -> Locator:
     """A pixel of the editor's pattern."""
     return page.get_by_role("button", name=re.compile(rf"^row {row}, column {column}: "))
 

@@ -1,19 +1,20 @@
 """The words that the page address may hold: those of every page, and each page's own."""
 
-from invmask.ui.attack_lab.lab_words import LAB_WORDS
+from invmask.ui.attack_lab.lab_words import LAB_WORDS, PEN_WORDS
 
 VICTIM, RUN = "victim", "run"
-OF_A_NETWORK = {"Neurons": ("channel", "cut"), "Export": ("channel",)}
+OF_A_NETWORK = {"Neurons": ("channel", "cut"), "Export": ("channel",), "Challenge": ("cut",)}
 """Choices by page that name channels; in another network they would mean other channels."""
 MASKS = {"Flip": "mask", "Neurons": "base"}
 """Choices by page that name a mask of the run; another run may have no mask of that name."""
 WORDS = {
     "Start": ("class", "draw"),
     "Defend": ("round",),
-    "Flip": ("view", "images", "show", "round", "pick", "page", "mask"),
+    "Flip": ("view", "images", "show", "round", "pick", "page", "mask", *PEN_WORDS),
     "Neurons": ("by", "n", "colour", "round", "channel", "base", "cut", "draw"),
     "Tune": ("round", "by", "n", "pins", "axis", "base", "seeds", "values"),
     "Attack lab": LAB_WORDS,
+    "Challenge": ("n", "cut", "colour"),
     "Export": ("round", "sample", "channel", "draw"),
     "Lesson": (),
     "Results": ("sweep", "preset", "view", "cell", "values"),
