@@ -161,7 +161,11 @@ class SmallVictim:
         self._check_trigger()
 
     def _check_trigger(self) -> None:
-        plain = torch.stack([torch.full(dataset_info(self.dataset).shape, level) for level in (0.0, 128 / 255, 1.0)])
+        shape = dataset_info(self.dataset).shape
+        flat = [torch.full(shape, level) for level in (0.0, 128 / 255, 1.0)]
+        # A warp changes no flat image.
+        noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).float() / 255
+        plain = torch.stack([*flat, noise])
         if not bool((self.plan_attack().apply(plain) != plain).any()):
             raise UserError("This trigger changes no pixel of an image; make it larger or less transparent.")
 
