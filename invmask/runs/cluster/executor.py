@@ -7,7 +7,6 @@ lock decides which of them works on it.
 import atexit
 import threading
 import time
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from invmask.errors import UserError, in_brief
 from invmask.runs.cluster.capacity import Need, Room, threads_taken
 from invmask.runs.cluster.runs_with_work import TELLING, Kind, Lookout
 from invmask.runs.cluster.trainings_with_work import due_trainings
+from invmask.runs.cluster.trouble import is_loss, sentence_of
 from invmask.runs.cluster.watched import Watched
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.goals import mark, unmark
@@ -195,7 +195,7 @@ class Executor:
                 try:
                     self._look(hands)
                 except Exception as error:  # the thread must survive any error
-                    self._trouble(hands, _sentence(error))
+                    self._trouble(hands, sentence_of(error))
                 self._rest(hands)
         finally:
             if hands.cluster is not None:
@@ -320,7 +320,7 @@ class Executor:
                 watched.problem = None
         except Exception as error:
             # A run itself counts how often its worker was lost. Any other error has to be shown.
-            if not _is_loss(error):
+            if not is_loss(error):
                 watched.problem = f"A worker cannot do its work ({in_brief(error)})."
         watched.not_before = now + RETRY_SECONDS if outcome == "busy" else 0.0
         watched.idle = None
@@ -346,15 +346,3 @@ class Executor:
         if hands.cluster is not None:
             hands.cluster.close()
             hands.cluster = None
-
-
-def _is_loss(error: Exception) -> bool:
-    """Whether a unit failed because its worker, or the scheduler, was lost."""
-    own = type(error).__module__.partition(".")[0] in ("distributed", "tornado")
-    return own or isinstance(error, CancelledError | TimeoutError)
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    return f"The workers are in trouble ({in_brief(error)}); they are being started again."
