@@ -642,9 +642,32 @@ def test_scores_are_computed_where_the_network_is(finished: Run, monkeypatch: py
     assert seen == [{"meta"}]
 
 
+def test_a_run_pauses_at_the_end_of_a_stage(store: RunStore):
+    run = store.create(small_spec())
+    stages = [stage.name for stage in run.spec().entry.stages if run.spec().config.rounds(stage.name)]
+    for stage in stages:
+        assert stage == stages[0] or run.summary().stage == stage
+        store.advance(run.id, 50, stage)
+        advance(run.path)
+        assert {entry.record.stage for entry in run.entries()} == set(stages[: stages.index(stage) + 1])
+    assert run.summary().state is RunState.FINISHED
+
+
+def test_a_step_after_a_stage_takes_one_round(store: RunStore):
+    run = store.create(small_spec())
+    stage = next(stage.name for stage in run.spec().entry.stages if run.spec().config.rounds(stage.name))
+    store.advance(run.id, 50, stage)
+    advance(run.path)
+    taken = run.summary().round
+    assert run.summary().state is RunState.PAUSED
+    store.advance(run.id)
+    advance(run.path)
+    assert run.summary().round == taken + 1
+
+
 def test_wishes_survive_the_disk(tmp_path: Path):
     assert read_want(tmp_path) == Want()
-    for want in (Want(Goal.FINISH, 3, "Because."), Want(Goal.ADVANCE, 7), Want(Goal.STOP), Want()):
+    for want in (Want(Goal.FINISH, 3, "Because."), Want(Goal.ADVANCE, 7, stage="search"), Want(Goal.STOP), Want()):
         write_want(tmp_path, want)
         assert read_want(tmp_path) == want
     (tmp_path / files.WANT).write_text(json.dumps({"goal": "dance"}))

@@ -138,9 +138,9 @@ class Executor:
             self._awaited = spec
             self._wake.set()
 
-    def advance(self, run_id: str, rounds: int = 1) -> None:
+    def advance(self, run_id: str, rounds: int = 1, stage: str | None = None) -> None:
         """Take `rounds` more rounds, then pause; see `RunStore.advance`."""
-        self.store.advance(run_id, rounds)
+        self.store.advance(run_id, rounds, stage)
         self._wake.set()
 
     def go_on(self, run_id: str) -> None:

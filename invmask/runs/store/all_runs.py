@@ -108,8 +108,11 @@ class RunStore:
                     problems.append(str(error))
         return Listing(tuple(found), tuple(problems))
 
-    def advance(self, run_id: str, rounds: int = 1) -> None:
+    def advance(self, run_id: str, rounds: int = 1, stage: str | None = None) -> None:
         """Request `rounds` more rounds, then a pause. Two requests add up.
+
+        Args:
+            stage: take rounds of this stage only: the run pauses before a round of another stage.
 
         Raises:
             UserError: there is no such run, or `rounds` is outside 1 to 100,000.
@@ -119,9 +122,10 @@ class RunStore:
         run = self.run(run_id)
         with _asking(run):
             committed, want = run.committed(), run.want()
-            taken = committed.round if committed else 0
-            start = max(taken, want.until or 0) if want.goal is Goal.ADVANCE else taken
-            self._ask(run, Want(Goal.ADVANCE, start + rounds))
+            taken, now = (committed.round, committed.stage) if committed else (0, None)
+            under_way = want.goal is Goal.ADVANCE and want.wants_round(taken, now)
+            start = want.until if under_way and want.until is not None else taken
+            self._ask(run, Want(Goal.ADVANCE, start + rounds, stage=stage))
 
     def go_on(self, run_id: str, until: int | None = None, because: str | None = None) -> None:
         """Request all rounds to the end, after a pause, a failure or a stop.

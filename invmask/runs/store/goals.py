@@ -25,17 +25,24 @@ class Want:
     Attributes:
         until: the round to advance to; with `FINISH`, the round after which the run ends in any case.
         because: with `STOP` or `until`, the sentence that the run ends with.
+        stage: with `ADVANCE`, take rounds of this stage only.
     """
 
     goal: Goal = Goal.PAUSE
     until: int | None = None
     because: str | None = None
+    stage: str | None = None
 
-    def wants_round(self, round_taken: int) -> bool:
-        """Whether another round is requested after round `round_taken`."""
+    def wants_round(self, round_taken: int, stage: str | None = None) -> bool:
+        """Whether another round is requested after round `round_taken`.
+
+        Args:
+            stage: the next round's stage; None if work on the run has not begun.
+        """
         if self.goal is Goal.FINISH:
             return self.until is None or round_taken < self.until
-        return self.goal is Goal.ADVANCE and self.until is not None and round_taken < self.until
+        elsewhere = self.stage is not None and stage is not None and stage != self.stage
+        return self.goal is Goal.ADVANCE and self.until is not None and round_taken < self.until and not elsewhere
 
     def wants_end(self, round_taken: int) -> bool:
         """Whether the run shall be measured and ended after round `round_taken`, even if the defence is not done."""
@@ -50,7 +57,8 @@ def read_want(path: Path) -> Want:
     """
     values = read_json(path / WANT) or {}
     want = Want(**{**values, "goal": Goal(values.get("goal", Goal.PAUSE))})
-    if not isinstance(want.until, int | None) or not isinstance(want.because, str | None):
+    texts = (want.because, want.stage)
+    if not isinstance(want.until, int | None) or not all(isinstance(text, str | None) for text in texts):
         raise TypeError("no wish")
     return want
 

@@ -165,8 +165,8 @@ class Run:
         """The summary of the run."""
         spec, want, committed, result = self.spec(), self.want(), self.committed(), self.result()
         status, shapes = self.status(), self.shapes()
-        taken = committed.round if committed else 0
-        if result is not None and not result.finished and want.wants_round(taken):
+        taken, stage = (committed.round, committed.stage) if committed else (0, None)
+        if result is not None and not result.finished and want.wants_round(taken, stage):
             result = None
         return RunSummary(
             id=self.id,
@@ -175,7 +175,7 @@ class Run:
             round=taken,
             stage=committed.stage if committed else spec.entry.stages[0].name,
             state=self._state(taken, result),
-            until=want.until if want.wants_round(taken) else None,
+            until=want.until if want.wants_round(taken, stage) else None,
             stopped_because=result.stopped_because if result else None,
             message=status.message,
             original=shapes.original if shapes else None,
@@ -195,12 +195,12 @@ class Run:
         if self.status().failed:
             return False
         want, committed, result = self.want(), self.committed(), self.result()
-        taken = committed.round if committed else 0
+        taken, stage = (committed.round, committed.stage) if committed else (0, None)
         if result is not None:
-            return not result.finished and want.wants_round(taken)
+            return not result.finished and want.wants_round(taken, stage)
         if committed is not None and committed.ended is not None:
             return want.goal is not Goal.PAUSE
-        return want.wants_round(taken) or want.wants_end(taken)
+        return want.wants_round(taken, stage) or want.wants_end(taken)
 
     def forget_result(self) -> None:
         """Delete the result of a stopped run that continues."""
