@@ -11,10 +11,13 @@ from invmask import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
+from invmask.ui.lesson import panel, progress
 from invmask.ui.shell import address, cache, navigation, password, run_trouble, sidebar, theme, visitor
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
-st.set_page_config(page_title="invmask", page_icon=settings.ASSETS / "logo.svg", layout="wide")
+# In a lesson, the page and the lesson's panel need the sidebar's room.
+sidebar_state = "collapsed" if progress.in_lesson() else "auto"
+st.set_page_config("invmask", settings.ASSETS / "logo.svg", "wide", initial_sidebar_state=sidebar_state)
 hidden = address.hides()
 locked = not password.passed()
 page = navigation.menu(hidden, alone=locked or bool(st.context.is_embedded))
@@ -27,6 +30,7 @@ try:
     cache.built_in_runs(wait=bool(page.url_path) or "run" in st.query_params)
     address.arrive(page.title)
     told = sidebar.show()
+    panel.show(page.title)
     navigation.run(page, hidden)
     sidebar.tell(told)
     address.drawn()

@@ -4,9 +4,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from invmask.ui.shell.address_words import EVERYWHERE, LATE_SECONDS
+from invmask.ui.shell.address_words import EVERYWHERE
 
 MOST_LETTERS = 2_000
+LATE_SECONDS = 10.0
+"""So long after a change, a browser that draws a page may still send the address from before it."""
 
 
 @dataclass
@@ -15,20 +17,20 @@ class Everywhere:
 
     Attributes:
         values: the choices by name, one of `EVERYWHERE`.
-        replaced: the values that they had before, and when they were replaced, in seconds.
+        replaced: values that they had before: name, value, and when it was replaced, in seconds.
     """
 
     values: dict[str, str] = field(default_factory=dict)
-    replaced: dict[str, tuple[str | None, float]] = field(default_factory=dict)
+    replaced: list[tuple[str, str | None, float]] = field(default_factory=list)
 
     def take(self, asked: Mapping[str, str]) -> None:
         """Take over what the address `asked` holds."""
+        now = time.monotonic()
+        self.replaced = [old for old in self.replaced if now - old[2] < LATE_SECONDS]
+        late = {(name, value) for name, value, _ in self.replaced}
         for name in EVERYWHERE:
             value = asked.get(name)
-            before, since = self.replaced.get(name, (None, 0.0))
-            # A busy browser may still send the address from before a change, together with another click.
-            late = name in self.replaced and value == before and time.monotonic() - since < LATE_SECONDS
-            if value and not late and len(value) <= MOST_LETTERS:
+            if value and (name, value) not in late and len(value) <= MOST_LETTERS:
                 self.values[name] = value
 
     def choose(self, values: Mapping[str, str | None]) -> None:
@@ -37,8 +39,9 @@ class Everywhere:
             before = self.values.pop(name, None)
             if value is not None:
                 self.values[name] = value
+            self.replaced = [old for old in self.replaced if old[:2] != (name, value)]
             if value != before:
-                self.replaced[name] = (before, time.monotonic())
+                self.replaced.append((name, before, time.monotonic()))
 
     def drop(self, name: str) -> str:
         """Remove a choice; returns its value, or nothing."""

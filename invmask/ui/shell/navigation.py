@@ -12,6 +12,7 @@ def pages(icons: bool = True) -> list[Any]:
     """All pages in the order of the menu; paths are relative to app.py."""
     return [
         st.Page("pages/start.py", title="Start", icon=":material/flag:" if icons else None, default=True),
+        st.Page("pages/lesson.py", title="Lesson", icon=":material/school:" if icons else None),
         st.Page("pages/defend.py", title="Defend", icon=":material/shield:" if icons else None),
         st.Page("pages/flip.py", title="Flip", icon=":material/flip:" if icons else None),
         st.Page("pages/neurons.py", title="Neurons", icon=":material/hub:" if icons else None),
@@ -21,6 +22,16 @@ def pages(icons: bool = True) -> list[Any]:
         st.Page("pages/export.py", title="Export", icon=":material/download:" if icons else None),
         st.Page("pages/results.py", title="Results", icon=":material/grid_on:" if icons else None),
     ]
+
+
+def script_of(title: str) -> str:
+    """The script of a page, for `st.switch_page` and `st.page_link`."""
+    return f"pages/{title.lower()}.py"
+
+
+def path_of(title: str) -> str:
+    """The path of a page in its address; empty for the first page."""
+    return "" if title == "Start" else title.lower()
 
 
 _ENTERED = Event()
