@@ -16,12 +16,13 @@ from invmask.figures.palette import VIEW_TITLES
 from invmask.frames.captions import provenance, setting_title, settings
 from invmask.frames.entry import measured_on
 from invmask.frames.run_records import RunRecords
+from invmask.glossary import GLOSSARY
 from invmask.masks.state import Sparsity
 from invmask.runs.store import files
 from invmask.runs.store.records import Views, verdict
 
 MEASURES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
-_TITLES = {"spc": "SPC, samples per class", "probe_per_class": "Probe images a class, at most", "defense": "Defence"}
+_TITLES = {"spc": GLOSSARY["spc"].title, "probe_per_class": "Probe images a class, at most", "defense": "Defence"}
 
 
 def write_report(

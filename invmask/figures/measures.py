@@ -10,12 +10,9 @@ from invmask.figures.palette import GROUND, VIEW_DASHES, VIEW_TITLES, Theme, vie
 from invmask.figures.paper import DRAWN_PAGE
 from invmask.figures.rounds import PhaseSpan, mark_phases, mark_round, spread_labels, thinned
 from invmask.figures.template import finish, panel_title
+from invmask.glossary import GLOSSARY
 
-MEASURE_TITLES = {
-    "acc": "ACC, clean accuracy",
-    "asr": "ASR, attack success rate",
-    "ra": "RA, recovery accuracy",
-}
+MEASURE_TITLES = {name: GLOSSARY[name].title for name in ("acc", "asr", "ra")}
 """The three measures by name, in the order in which they are drawn."""
 
 PANEL_HEIGHT = 142

@@ -6,6 +6,8 @@ Colour alone never carries meaning: each view also has its own title, marker and
 from collections.abc import Mapping
 from typing import Literal
 
+from invmask import glossary
+
 Theme = Literal["light", "dark", "paper"]
 """`light` and `dark` are for the page's own background; `paper` is for print, on white."""
 
@@ -40,12 +42,7 @@ VIEW_TITLES: Mapping[str, str] = {
     "repaired": "Repaired",
 }
 VIEW_EXPLANATIONS: Mapping[str, str] = {
-    "original": "The victim as it came.",
-    "pruned": "The mask cuts the channels that the defence holds responsible for the backdoor.",
-    "inverse": (
-        "The opposite: it keeps what the pruned view cuts, and cuts the other channels that the defence selected. "
-        "This should leave the backdoor alone in sight."
-    ),
+    **{view: glossary.text(view) for view in ("original", "pruned", "inverse")},
     "repaired": "The network with the weights that the defence has changed.",
 }
 VIEW_MARKERS: Mapping[str, str] = {"original": "circle", "pruned": "square", "inverse": "diamond", "repaired": "square"}

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.browser
 VICTIM = "fashionmnist-cnn4-badnets"
 PAGES = {
     "": "A backdoor",
+    "lesson": "Lesson",
     "defend": "^The views",
     "flip": "Flip",
     "neurons": "Neurons",

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import VIEW_EXPLANATIONS, VIEW_TITLES
 from invmask.masks.state import View
 from invmask.measure.metrics import Measures
 from invmask.runs.store.records import RunResult, Views
 from invmask.ui.parts.samples import percent
-from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count
+from invmask.ui.shell.names import MEASURE_HELP, count
 from invmask.ui.shell.theme import view_hex, view_word_hex
 
 _SMALL = "Small numbers: the change since the original, in percentage points."

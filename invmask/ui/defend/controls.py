@@ -7,6 +7,7 @@ from itertools import groupby
 
 import streamlit as st
 
+from invmask import glossary
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import DefenseConfig, Setting
@@ -23,10 +24,7 @@ from invmask.victims.victim import VictimCard
 
 DEFENSE_KEY, PRESET_KEY, SPC_KEY = "defend/defense", "defend/preset", "defend/spc"
 _LOADED_KEY, _KIND_KEY = "defend/loaded", "defend/transformer"
-SPC_HELP = (
-    "Samples per class: how many clean images of each class the defender holds. They come from the training set, "
-    "never from the images that the results are measured on."
-)
+SPC_HELP = glossary.text("spc")
 
 
 @dataclass(frozen=True)
@@ -150,14 +148,14 @@ def _choose_spc(offer: Offer) -> int:
     if offer.most == 1:
         # A slider needs two ends.
         st.session_state[SPC_KEY] = 1
-        st.caption("**SPC, samples per class**: 1, for a class of this data set has no more.", help=SPC_HELP)
+        st.caption(f"**{glossary.GLOSSARY['spc'].title}**: 1, for a class of this data set has no more.", help=SPC_HELP)
         return 1
     # A value set for another data set, or by a run from another machine, may be larger than the maximum here.
     st.session_state[SPC_KEY] = min(st.session_state[SPC_KEY], offer.most)
     if address.hides().control(SPC):
         return st.session_state[SPC_KEY]
     return st.slider(
-        "SPC, samples per class",
+        glossary.GLOSSARY["spc"].title,
         1,
         offer.most,
         key=SPC_KEY,

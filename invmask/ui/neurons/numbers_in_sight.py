@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from invmask.figures.measures import MEASURE_TITLES
 from invmask.figures.palette import GROUND
 from invmask.frames.channels import RANKED_BY
 from invmask.measure.metrics import Measures
 from invmask.ui.neurons.channel_data import Base, WhatIf
 from invmask.ui.neurons.neurons_choice import LEARNED, NOTHING, TOP, Decided, NeuronsChoice
 from invmask.ui.parts.samples import percent
-from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count
+from invmask.ui.shell.names import MEASURE_HELP, count
 from invmask.ui.shell.theme import current_theme, view_hex
 
 _KEY = "neurons-numbers"

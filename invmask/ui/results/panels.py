@@ -6,13 +6,14 @@ import streamlit as st
 
 from invmask.defenses.settings import DefenseConfig
 from invmask.figures.grid_map import grid_map
+from invmask.figures.measures import MEASURE_TITLES
 from invmask.grids.results import MEASURES, VIEWS, CaseResult, summarise
 from invmask.masks.state import View
 from invmask.models import is_transformer
 from invmask.ui.defend import controls
 from invmask.ui.results import results_data
 from invmask.ui.shell import address, cache
-from invmask.ui.shell.names import MEASURE_TITLES, count, dataset_title
+from invmask.ui.shell.names import count, dataset_title
 from invmask.ui.shell.theme import chart, current_theme
 
 CELL = "cell"

@@ -9,19 +9,15 @@ from invmask.attacks.training.poison_set import ALL_TO_ONE
 from invmask.data.folders import FOLDER
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
+from invmask.figures.measures import MEASURE_TITLES
+from invmask.glossary import GLOSSARY
 from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
 from invmask.victims.victim import CLEAN, USUAL_RATIO, VictimCard
 
 _QUOTED = 40
 _WIDTHS = {0.25: "quarter width", 0.5: "half width", 1.0: "", 2.0: "double width"}
 
-MEASURE_TITLES = {"acc": "ACC, clean accuracy", "asr": "ASR, attack success rate", "ra": "RA, recovery accuracy"}
-MEASURE_HELP = {
-    "acc": "Share of clean test images that are answered with their true class.",
-    "asr": "Share of triggered test images, taken from all classes but the target, "
-    "that are answered with the target label (all-to-all: of all images, with the next class).",
-    "ra": "Share of the same triggered images that are answered with their true class despite the trigger.",
-}
+MEASURE_HELP = {name: GLOSSARY[name].text for name in MEASURE_TITLES}
 
 
 def attack_title(card: VictimCard) -> str:

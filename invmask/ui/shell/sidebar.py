@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from invmask import glossary
 from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.errors import UserError
 from invmask.runs.store import pruning
@@ -74,7 +75,7 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
             key=_VICTIM_KEY,
             format_func=label,
             on_change=lambda: address.set_victim(st.session_state[_VICTIM_KEY]),
-            help="The model under test. All pages look at the same one.",
+            help=glossary.text("victim"),
         )
     card = cards[name]
     target = target_title(card)
@@ -119,8 +120,7 @@ def _run(victim: str) -> list[RunSummary]:
         key=key,
         format_func=lambda run: _title(run, runs),
         on_change=changed,
-        help="One defence of this victim, from its settings to its last round. "
-        "Newest first; everyone who opens this dashboard sees the same runs.",
+        help=f"{glossary.text('run')} Newest first.",
     )
     if current is not None:
         _follow(current, runs)

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from invmask.figures.measures import MEASURE_TITLES
 from invmask.runs.store.records import RunSummary
 from invmask.ui.parts.samples import percent
 from invmask.ui.shell import address, cache, run_trouble
 from invmask.ui.shell.hidden import RUN
-from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count, target_title
+from invmask.ui.shell.names import MEASURE_HELP, count, target_title
 from invmask.victims.victim import VictimCard
 
 _BALANCED = ("cifar10", "cifar100", "fashionmnist", "tinyimagenet")

@@ -15,6 +15,7 @@ def show(card: VictimCard) -> None:
     see_column, defend_column, flip_column = st.columns(3, gap="small")
     with see_column.container(border=True, height="stretch"):
         st.markdown(f"**1 See**  \n{see}")
+        st.page_link("pages/lesson.py", label="Take a lesson", icon=":material/school:")
     with defend_column.container(border=True, height="stretch"):
         st.markdown(f"**2 Defend**  \n{defend}")
         st.page_link("pages/defend.py", label="Go to Defend", icon=":material/shield:")
