@@ -38,7 +38,7 @@ def test_hints_are_those_of_the_glossary():
 def test_the_notes_for_teachers_have_the_steps_of_the_lesson(name: str):
     lesson = lessons()[name]
     section = TEACHING.partition(f"## {lesson.title}")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (\d+)\. (.+?) \| (\w+) \| (\d+) \|", section, re.M)
+    rows = re.findall(r"^\| (\d+)\. (.+?) \| (\w+) \| (\d+) \|", section, re.MULTILINE)
     steps = [(str(at), step.title, step.page, str(step.minutes)) for at, step in enumerate(lesson.steps, 1)]
     assert rows == steps
     assert sum(step.minutes for step in lesson.steps) <= lesson.minutes

@@ -66,6 +66,7 @@ def situation(lesson: Lesson, step: Step) -> Situation | None:
 
 def built_in_run(victim: str) -> str | None:
     """The finished run of this victim that comes with invmask; None if there is none, or no longer."""
+    cache.built_in_runs(wait=True)
     known = {path.stem for path in built_in.ARCHIVES.glob("*.zip")}
     found = [run.id for run in cache.listing().runs if run.spec.victim == victim and run.id in known]
     return max(found, default=None)

@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from invmask.exports.data import figure_csv
 from invmask.figures.paper import COLUMN_MM, DRAWN_WIDTH, for_column, on_paper, scale_to_dpi
 from invmask.figures.template import PLOTLY_CONFIG
+from invmask.ui.parts.explained import explain
 
 SAVE_STYLE = """
 [class*="st-key-save-menu-"]{display:flex;align-items:flex-end;height:1.5rem}
@@ -61,8 +62,9 @@ def _name(key: str) -> str:
 
 
 def _menu(name: str) -> tuple[bool, DeltaGenerator]:
-    """Draw the menu; returns whether it is open, and the container of its contents."""
+    """Draw the menu, and the figure's explanation; returns whether it is open, and the container of its contents."""
     with st.container(key=f"save-menu-{name}", horizontal=True, horizontal_alignment="right"):
+        explain(name)
         menu = st.popover(
             "Save figure",
             icon=":material/download:",
