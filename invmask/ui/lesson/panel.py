@@ -155,9 +155,11 @@ def _choose(here: Place, found: Situation, options: Sequence[str], chosen: int |
     given: dict[str, Any] = {"key": key, "on_change": answered, "label_visibility": "collapsed"}
     ask = found.step.ask.format(**found.words())
     if len(options) > MOST_LISTED:
-        st.selectbox(ask, range(len(options)), format_func=lambda at: options[at], placeholder="Choose", **given)
+        st.selectbox(
+            ask, list(range(len(options))), format_func=lambda at: options[int(at)], placeholder="Choose", **given
+        )
     else:
-        st.radio(ask, range(len(options)), format_func=lambda at: plain(options[at]), **given)
+        st.radio(ask, list(range(len(options))), format_func=lambda at: plain(options[int(at)]), **given)
 
 
 def _told(here: Place, fact: Fact, words: Mapping[str, str], right: bool, answer: str) -> None:
