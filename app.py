@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from invmask.errors import UserError
 from invmask.ui.lesson import panel, progress
-from invmask.ui.shell import address, cache, navigation, password, run_trouble, sidebar, theme, visitor
+from invmask.ui.shell import address, cache, keyboard, navigation, password, run_trouble, sidebar, theme, visitor
 
 # Before st.navigation: for want of an icon of ours, the browser would fetch a page's own from Google's servers.
 # In a lesson, the page and the lesson's panel need the sidebar's room.
@@ -25,6 +25,7 @@ theme.page_style()
 if locked:
     password.ask()
     st.stop()
+keyboard.listen(page.title)
 try:
     # Start shows no run, and is what most people see first: it does not wait for the runs.
     cache.built_in_runs(wait=bool(page.url_path) or "run" in st.query_params)

@@ -139,6 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--view", help="default: pruned, or repaired where weights changed; mask writes the mask alone")
     export.add_argument("--out", metavar="FILE", help="FILE.safetensors or FILE.onnx")
     export.add_argument("--replay", metavar="FILE", help="FILE.html: all rounds in one page that opens offline")
+    export.add_argument("--gif", metavar="FILE", help="FILE.gif or .webp: all rounds as a moving picture for slides")
     export.add_argument("--round", type=whole(1), metavar="N", help="default: the latest")
     export.add_argument("--mask", metavar="NAME", help="a mask made by hand, by its name; default: the learned one")
 

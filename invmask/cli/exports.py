@@ -75,11 +75,11 @@ def _measure(run: Run, round_taken: int) -> None:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the repaired model, or the mask alone; or the replay of the run."""
-    if (arguments.out is None) == (arguments.replay is None):
-        raise UserError("Give either --out FILE for the model or --replay FILE for the replay.")
-    if arguments.replay is not None:
-        return _replay(arguments)
+    """Write the repaired model, or the mask alone; or the replay of the run, as a page or a moving picture."""
+    if sum(each is not None for each in (arguments.out, arguments.replay, arguments.gif)) != 1:
+        raise UserError("Give one of --out FILE for the model, --replay FILE and --gif FILE for the replay.")
+    if arguments.out is None:
+        return _replay(arguments) if arguments.gif is None else _moving_picture(arguments)
     path = _file("--out", arguments.out, SUFFIXES)
     if arguments.view not in [None, *View, "mask"]:
         raise UserError(f"There is no view '{arguments.view[:40]}'; choose from: {', '.join([*View, 'mask'])}.")
@@ -107,13 +107,29 @@ def _replay(arguments: argparse.Namespace) -> int:
     from invmask.frames.run_records import read_records
 
     path = _file("--replay", arguments.replay, (".html",))
-    for name in ("view", "round", "mask"):
-        if getattr(arguments, name) is not None:
-            raise UserError(f"--{name} does not go with --replay, which has all views and rounds.")
+    _all_rounds("--replay", arguments)
     records = read_records(store().run(arguments.run))
     write_replay(path, records)
     print(f"{path}: rounds 0 to {records.frame.last} of {records.run.id}, {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _moving_picture(arguments: argparse.Namespace) -> int:
+    from invmask.exports.moving_picture import FORMATS, write_moving_picture
+    from invmask.frames.run_records import read_records
+
+    path = _file("--gif", arguments.gif, tuple(FORMATS))
+    _all_rounds("--gif", arguments)
+    records = read_records(store().run(arguments.run))
+    pictures = write_moving_picture(path, records)
+    print(f"{path}: {pictures} pictures of {records.run.id}, {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _all_rounds(option: str, arguments: argparse.Namespace) -> None:
+    for name in ("view", "round", "mask"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} does not go with {option}, which has all views and rounds.")
 
 
 def _file(option: str, name: str, suffixes: Sequence[str]) -> Path:

@@ -34,7 +34,7 @@ MOST_KEPT = 12
 STARTING = "Starting"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
-Kind = Literal["figures", "report", "replay", "model"]
+Kind = Literal["figures", "report", "replay", "gif", "model"]
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,16 @@ def _pages(folder: Path, run: Run, request: Request) -> JobStatus:
     wide, picks = request.width_mm == PAGE_MM, Picks(request.sample, request.channel, request.draw)
     records = read_records(run, request.round, picks, wide)
     name = f"{run.id}-round{request.round}-{request.kind}"
-    name += f"-{request.width_mm}mm.zip" if request.kind == "figures" else ".html"
+    name += {"figures": f"-{request.width_mm}mm.zip", "gif": ".gif"}.get(request.kind, ".html")
 
     def tell(done: int, total: int, title: str) -> None:
         write_status(folder, JobStatus.working(done, total, title or "Packing"))
 
+    if request.kind == "gif":
+        from invmask.exports.moving_picture import write_moving_picture
+
+        write_moving_picture(folder / name, records)
+        return JobStatus("done", files=(name,))
     if request.kind == "replay":
         from invmask.exports.replay.page import write_replay
 

@@ -11,7 +11,7 @@ from invmask.ui.defend.state_line import UNDER_WAY
 from invmask.ui.defend.timeline import go_to_round
 from invmask.ui.shell import address, cache, limits, steering
 
-_PROBLEM, _MOVED = "defend/problem", "defend/moved"
+_PROBLEM, MOVED = "defend/problem", "defend/moved"
 
 
 def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
@@ -30,7 +30,7 @@ def show_buttons(draft: Draft, summary: RunSummary | None) -> None:
         _button(
             "Step",
             "step",
-            "Take one round, then pause. Begins a run with the settings shown if there is none.",
+            "Take one round, then pause. Begins a run with the settings shown if there is none. Key: space.",
             may_go and state is not RunState.FAILED,
             lambda: _advance(draft, one=True),
         )
@@ -103,7 +103,7 @@ def show_problem() -> None:
 
 def take_moved() -> bool:
     """Whether a button has switched to another run since the last call; then the whole page has to be redrawn."""
-    return bool(st.session_state.pop(_MOVED, False))
+    return bool(st.session_state.pop(MOVED, False))
 
 
 def _button(label: str, icon: str, text: str, enabled: bool, act: Callable[[], None], primary: bool = False) -> None:
@@ -171,4 +171,4 @@ def _make_own(draft: Draft) -> None:
 
 def _go_to(run: str) -> None:
     address.set_run(run)
-    st.session_state[_MOVED] = True
+    st.session_state[MOVED] = True

@@ -4,8 +4,8 @@ import streamlit as st
 
 from invmask.errors import UserError
 from invmask.runs.store.records import RunState, RunSummary
-from invmask.ui.defend import channel_map, drawings
-from invmask.ui.defend.actions import show_buttons, show_problem, show_title, take_moved
+from invmask.ui.defend import channel_map, drawings, playback
+from invmask.ui.defend.actions import MOVED, show_buttons, show_problem, show_title, take_moved
 from invmask.ui.defend.below import show_below
 from invmask.ui.defend.controls import Draft
 from invmask.ui.defend.drawings import Frame, read_frame
@@ -29,10 +29,17 @@ def show(card: VictimCard, draft: Draft) -> None:
     state = _state(run)
     under_way = state in UNDER_WAY
     begins = under_way and run is not None and _rounds(run) == 0
-    every = crowd.slowed(FIRST_SECONDS if begins else LIVE_SECONDS) if under_way else None
+    every = _every(run, under_way, begins)
     st.fragment(_draw, run_every=every)(card, draft, run, under_way, begins, every)
     if run is not None and not under_way:
         st.fragment(_watch, run_every=WATCH_SECONDS)(run, state, _rounds(run))
+
+
+def _every(run: str | None, under_way: bool, begins: bool) -> float | None:
+    """Seconds between two looks; None if nothing changes by itself."""
+    if run is not None and playback.playing(run):
+        return crowd.slowed(playback.seconds())
+    return crowd.slowed(FIRST_SECONDS if begins else LIVE_SECONDS) if under_way else None
 
 
 def _state(run: str | None) -> RunState | None:
@@ -58,11 +65,13 @@ def _watch(run: str, state: RunState | None, rounds: int) -> None:
 def _draw(card: VictimCard, draft: Draft, run: str | None, under_way: bool, begins: bool, every: float | None) -> None:
     if take_moved():
         st.rerun()
-    if every is not None and crowd.slowed(FIRST_SECONDS if begins else LIVE_SECONDS) != every:
+    if every is not None and _every(run, under_way, begins) != every:
         # Readers have come or gone.
         st.rerun()
     run_trouble.follow(run)
     channel_map.go_to_opened()
+    if run is not None and playback.advance(run, _rounds(run)):
+        st.rerun()
     with st.container(key="defend-page", gap="xsmall"):
         try:
             summary = cache.summary(run) if run is not None else None
@@ -100,7 +109,7 @@ def _parts(card: VictimCard, draft: Draft, summary: RunSummary | None, under_way
         kept_chart.prepare()
         return
     show_state(summary, frame.entries, card.dataset_info.classes)
-    show_timeline(frame)
+    show_timeline(frame, lambda: playback.show_controls(frame.run.id, frame.last, MOVED))
     _body(card, frame)
 
 
@@ -128,7 +137,9 @@ def _trouble(summary: RunSummary | None) -> None:
 def _body(card: VictimCard, frame: Frame) -> None:
     theme = current_theme()
     found = drawings.search_cards(frame, card.dataset_info.classes) if frame.capabilities.searches else None
-    show_stage(card, frame, found, theme)
+    slow = playback.slow_motion(frame.run.id)
+    before = read_frame(frame.run.id, max(0, frame.round - 1)) if slow is not None else None
+    show_stage(card, frame, found, theme, slow, before or frame)
     show_below(card, frame, found, theme)
     if frame.capabilities.channels:
         layout = frame.run.layout()

@@ -15,10 +15,11 @@ from invmask.figures.channels import QUANTITIES
 from invmask.figures.palette import Theme
 from invmask.frames.run_records import RunRecords
 from invmask.frames.samples import synthesized_figure
-from invmask.runs.store.records import verdict
+from invmask.runs.store.records import Views, verdict
 from invmask.ui.defend import channel_map, drawings
 from invmask.ui.defend.cards import card_row, sizes_words, views_help
 from invmask.ui.defend.drawings import Frame
+from invmask.ui.defend.playback import Beat, Slow
 from invmask.ui.defend.search import SEARCH_HELP, TITLE, show_search
 from invmask.ui.defend.trigger_gallery import GALLERY_HELP, gallery_words, show_gallery
 from invmask.ui.parts.kept_chart import kept_chart
@@ -30,26 +31,33 @@ MAP_HEIGHT = "clamp(270px, 100vh - var(--above-map), 640px)"
 """What is left of the screen below the cards, within limits."""
 
 
-def show_stage(card: VictimCard, frame: Frame, found: Cards | None, theme: Theme) -> None:
+def show_stage(
+    card: VictimCard, frame: Frame, found: Cards | None, theme: Theme, slow: Slow | None, before: Frame
+) -> None:
     """Draw the stage at the frame's round.
 
     Args:
         found: the search's candidates; None without a search, and before its first round.
+        slow: the beat of slow motion; None if it is not on.
+        before: in slow motion the frame of the round before, whose numbers and gates are shown until they change.
     """
+    beat = Beat.ANSWER if slow is None else slow.beat
+    words = None if slow is None else slow.words(frame.synthesis is not None)
+    of_views, of_gates = frame if beat is Beat.ANSWER else before, before if beat is Beat.PERTURB else frame
     st.html(_STYLE)
     with st.container(key="defend-stage", gap="xsmall"):
-        _views(frame, card.dataset_info.classes)
+        _views(frame, of_views.views, card.dataset_info.classes, words)
         triggers = frame.capabilities.triggers or searches(frame)
         if frame.capabilities.channels and triggers:
             left, right = st.columns([6, 5], gap="small")
             with left, st.container(gap="xxsmall"):
-                _channels(frame, theme)
+                _channels(of_gates, theme)
             with right, st.container(gap="xxsmall"):
-                _triggers(card, frame, found)
+                _triggers(card, frame, found, beat is Beat.ANSWER)
         elif frame.capabilities.channels:
-            _channels(frame, theme)
+            _channels(of_gates, theme)
         elif triggers:
-            _triggers(card, frame, found)
+            _triggers(card, frame, found, beat is Beat.ANSWER)
 
 
 def searches(frame: Frame) -> bool:
@@ -57,14 +65,17 @@ def searches(frame: Frame) -> bool:
     return frame.capabilities.searches and frame.summary.spec.config.rounds(frame.defense.stages[0].name) > 0
 
 
-def _views(frame: Frame, classes: Sequence[str]) -> None:
+def _views(frame: Frame, views: Views, classes: Sequence[str], slow: str | None) -> None:
     with st.container(key="defend-views-head", horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(
             f"The views, round {frame.round:,}", anchor=False, help=views_help(frame.repair_views), width="content"
         )
-        st.html(_verdict_line(frame, classes) if searches(frame) else "<i hidden></i>")
+        if slow is not None:
+            st.html(f'<div class="dv-verdict dv-told" role="status">{html.escape(slow)}</div>')
+        else:
+            st.html(_verdict_line(frame, classes) if searches(frame) else "<i hidden></i>")
         st.html(f'<div class="dv-n">{sizes_words(frame.views.original)}</div>', width="content")
-    card_row(frame.views)
+    card_row(views)
 
 
 def _verdict_line(frame: Frame, classes: Sequence[str]) -> str:
@@ -104,12 +115,16 @@ def _map_help(selects: bool) -> str:
         f"Each cell is a channel; a layer takes one row or more. {selection}**Pruned**, m, and **inverse**, m\u0304: "
         "what the view multiplies the channel by; 1 lets it pass, 0 cuts it. Point at a cell for its numbers; click it "
         "for the channel's page on Neurons. The words above count the channels that are "
-        f"{'selected, ' * selects}cut in the pruned view, or cut in the inverse view, each at one half."
+        f"{'selected, ' * selects}cut in the pruned view, or cut in the inverse view, each at one half. Keys: 1, 2, 3."
     )
 
 
-def _triggers(card: VictimCard, frame: Frame, found: Cards | None) -> None:
-    """The search's triggers, one for each label, while it goes on; afterwards the perturbations of the round."""
+def _triggers(card: VictimCard, frame: Frame, found: Cards | None, answered: bool) -> None:
+    """The search's triggers, one for each label, while it goes on; afterwards the perturbations of the round.
+
+    Args:
+        answered: whether the views' answers are shown; slow motion shows them last.
+    """
     search = frame.searching or not frame.capabilities.triggers
     with st.container(key="defend-triggers-head", horizontal=True, vertical_alignment="center", gap="small"):
         if search:
@@ -120,7 +135,7 @@ def _triggers(card: VictimCard, frame: Frame, found: Cards | None) -> None:
         if not search:
             gallery = drawings.gallery(frame, card.dataset)
             st.html(f'<div class="dv-reading">{html.escape(gallery_words(gallery))}</div>')
-            show_gallery(gallery, card.dataset_info.classes)
+            show_gallery(gallery, card.dataset_info.classes, answered)
         elif found is not None:
             show_search(found, frame.searching)
         else:

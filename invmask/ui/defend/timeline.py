@@ -1,5 +1,7 @@
 """The slider that goes back through all recorded rounds. The shown round is in the page address."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from invmask.ui.defend.drawings import Frame
@@ -33,8 +35,8 @@ def go_to_round(number: int | None, ceiling: tuple[str, int] | None = None) -> N
         st.session_state[_CEILING] = ceiling
 
 
-def show_timeline(frame: Frame) -> None:
-    """Draw slider, arrows and switch.
+def show_timeline(frame: Frame, playback: Callable[[], None]) -> None:
+    """Draw slider, arrows, the controls of playback, and switch.
 
     With every poll the browser reports the positions of sliders and switches, on a busy machine also of widgets that no
     longer exist, and Streamlit treats this as a change. And a slider whose range changes drops the reader's drag. So
@@ -49,7 +51,7 @@ def show_timeline(frame: Frame) -> None:
     # It stays visible while the page scrolls, because the content that it changes is further down.
     st.html(_STYLE.replace("PAGE", str(st.get_option(f"theme.{current_theme()}.backgroundColor") or "Canvas")))
     with st.container(key="defend-timeline"):
-        slider, arrows, switch = st.columns([2.8, 0.95, 1.15], vertical_alignment="center", gap="small")
+        slider, arrows, switch = st.columns([2, 2.15, 1.15], vertical_alignment="center", gap="small")
     key, switch_key = f"defend/round/{frame.run.id}/{ceiling}/{_turn()}", f"defend/follow/{_turn()}/{following}"
     st.session_state[_DRAWN] = (None if at_rest else key, switch_key)
     with slider:
@@ -65,8 +67,9 @@ def show_timeline(frame: Frame) -> None:
             label_visibility="collapsed",
         )
     with arrows, st.container(horizontal=True, gap="xxsmall", horizontal_alignment="center"):
-        _arrow("chevron_left", "One round back", frame.round - 1, frame.round > 0, here)
-        _arrow("chevron_right", "One round on", frame.round + 1, frame.round < frame.last, here)
+        _arrow("chevron_left", "One round back. Key: left arrow.", frame.round - 1, frame.round > 0, here)
+        _arrow("chevron_right", "One round on. Key: right arrow.", frame.round + 1, frame.round < frame.last, here)
+        playback()
     with switch:
         st.toggle(
             "Follow live",
@@ -113,6 +116,7 @@ _STYLE = """<style>
 div:has(>.st-key-defend-timeline){position:sticky;top:3.7rem;z-index:90}
 .st-key-defend-timeline{background:PAGE;padding:.1rem 0 .3rem;
  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
+.st-key-defend-timeline button{min-height:2.2rem;min-width:2.2rem;padding:.1rem .45rem}
 @media(max-width:640px){.st-key-defend-timeline [data-testid="stHorizontalBlock"]{row-gap:0}
  .st-key-defend-timeline [data-testid="stColumn"]:first-child{min-width:100%!important}
  .st-key-defend-timeline [data-testid="stColumn"]:not(:first-child){min-width:0!important;flex:1 1 0!important}}

@@ -19,9 +19,13 @@ GALLERY_HELP = (
 SIDE = 64
 
 
-def show_gallery(gallery: Gallery, classes: Sequence[str]) -> None:
-    """Draw the examples. They take the same space whether or not the round made perturbations."""
-    cells = "".join(_example(gallery, place, classes) for place in range(len(gallery.true_labels)))
+def show_gallery(gallery: Gallery, classes: Sequence[str], answered: bool = True) -> None:
+    """Draw the examples. They take the same space whether or not the round made perturbations.
+
+    Args:
+        answered: whether the views' answers are shown.
+    """
+    cells = "".join(_example(gallery, place, classes, answered) for place in range(len(gallery.true_labels)))
     st.html(f'{_STYLE}<div class="dv-gallery">{cells}</div>')
 
 
@@ -36,7 +40,7 @@ def gallery_words(gallery: Gallery) -> str:
     )
 
 
-def _example(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
+def _example(gallery: Gallery, place: int, classes: Sequence[str], answered: bool) -> str:
     tiles, title = gallery.tiles, classes[int(gallery.true_labels[place])]
     made = gallery.probabilities is not None
     pictures = (
@@ -47,7 +51,7 @@ def _example(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
     return (
         f'<figure class="dv-example"><div class="dv-tiles">{"".join(pictures)}</div>'
         f"<figcaption>{html.escape(title)}</figcaption>"
-        f'<div class="dv-answers">{_answers(gallery, place, classes)}</div></figure>'
+        f'<div class="dv-answers">{_answers(gallery, place, classes, answered)}</div></figure>'
     )
 
 
@@ -57,8 +61,8 @@ def _picture(pixels: np.ndarray, label: str, empty: bool = False) -> str:
     return f'<img src="{image_data_uri(np.ascontiguousarray(pixels))}" alt="{html.escape(label)}">'
 
 
-def _answers(gallery: Gallery, place: int, classes: Sequence[str]) -> str:
-    lines, probabilities = [], gallery.probabilities
+def _answers(gallery: Gallery, place: int, classes: Sequence[str], answered: bool) -> str:
+    lines, probabilities = [], gallery.probabilities if answered else None
     for number, view in enumerate(gallery.views):
         answer, share = "–", ""
         if probabilities is not None:

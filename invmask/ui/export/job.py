@@ -13,7 +13,7 @@ from invmask.ui.shell import run_trouble
 
 LOOK_SECONDS = 1.0
 _PROBLEM = "export/problem"
-_MIME = {"zip": "application/zip", "html": "text/html"}
+_MIME = {"zip": "application/zip", "html": "text/html", "gif": "image/gif"}
 _SIZES = ("bytes", "kB", "MB", "GB")
 
 
@@ -117,7 +117,9 @@ def _label(name: str) -> str:
         return "the mask"
     if name.endswith("-replay.html"):
         return "the replay"
-    return {"zip": "the archive", "html": "the report", "onnx": "ONNX"}.get(name.rpartition(".")[2], "safetensors")
+    return {"zip": "the archive", "gif": "the moving picture", "html": "the report", "onnx": "ONNX"}.get(
+        name.rpartition(".")[2], "safetensors"
+    )
 
 
 def size(number: float) -> str:

@@ -148,6 +148,14 @@ def replay(run: Run, last: int) -> None:
     )
     make_button("Make the replay", run, Request("replay", last))
     show_job(run, "replay", lambda made: f"All rounds, up to round {made.round:,}.")
+    make_button(
+        "Make a moving picture (GIF)",
+        run,
+        Request("gif", last),
+        help="The rounds one after the other, 960 × 540 pixels, for slides. Long runs are thinned: at most 60 pictures "
+        "and 8 MB.",
+    )
+    show_job(run, "gif", lambda made: f"For slides: rounds 0 to {made.round:,}.")
 
 
 def model(run: Run, round_taken: int) -> None:

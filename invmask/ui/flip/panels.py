@@ -71,7 +71,7 @@ def switch(choice: FlipChoice, has_trigger: bool, views: Sequence[View], pen: bo
                 required=True,
                 format_func=lambda view: VIEW_TITLES[view],
                 on_change=lambda: flip_choice.set_view(st.session_state["flip-view"]),
-                help="One network, seen in several ways. "
+                help="One network, seen in several ways. Keys: 1, 2, 3. "
                 + " ".join(f"{VIEW_TITLES[view]}: {VIEW_EXPLANATIONS[view]}" for view in views),
             )
         st.session_state["flip-pen"] = "pen" if pen else "samples"

@@ -99,7 +99,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
     )
 
 
-@shared_results.copied()
+@shared_results.copied(spinner="Running the synthesized triggers")
 def _synthesized_change(run_id: str, round_taken: int, stamp: int) -> Synthesized | None:  # noqa: ARG001
     run = cache.store().run(run_id)
     return synthesized_change(run, round_taken, cache.victim(run.spec().victim))
@@ -170,7 +170,7 @@ def control_scores(card: VictimCard, summary: RunSummary) -> ControlScores | Non
     return ControlScores(runs[-1], int((scores > HIGH_SCORE).sum()), len(scores), float(scores.max()))
 
 
-@shared_results.copied()
+@shared_results.copied(spinner="Scoring the channels")
 def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa: ARG001
     """The channel scores after a round, float32 [channels] in [0, 1).
 
@@ -181,7 +181,7 @@ def scores_at(run_id: str, round_taken: int, stamp: int) -> np.ndarray:  # noqa:
     return run_scores(run, round_taken, cache.victim(run.spec().victim)).numpy()
 
 
-@shared_results.copied()
+@shared_results.copied(spinner="Asking the views")
 def _what_if(run_id: str, round_taken: int, base: Base, base_stamp: int, by_hand: Decided, stamp: int) -> WhatIf:
     run = cache.store().run(run_id)
     spec, masks = run.spec(), base_masks(run_id, round_taken, base)

@@ -73,6 +73,8 @@ _PAGE_STYLE = """
 [data-testid="stMetricLabel"] p{white-space:normal}
 .st-key-page-style{position:absolute}
 [data-testid="stStatusWidget"] button{display:none}
+:is([data-testid="stMain"],[data-testid="stSidebar"]) :is(button,a,[role=radio],[role=slider]):focus-visible{
+ outline:2px solid currentColor;outline-offset:2px}
 .st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
