@@ -18,16 +18,20 @@ SEEN = """() => {
 
 def tab_to(page: Page, words: str, most: int) -> None:
     """Press Tab until a control with these words has the focus, and see that it shows."""
+    passed: list[str] = []
     for _ in range(most):
         page.keyboard.press("Tab")
         if words in page.evaluate(FOCUSED):
             assert page.evaluate(SEEN), f"nobody sees that {words} has the focus"
             return
-    raise AssertionError(f"{words} has no focus after {most} tab stops")
+        passed.append(page.evaluate(FOCUSED)[:40])
+    raise AssertionError(f"{words} has no focus after {most} tab stops: {passed}")
 
 
 def shows(page: Page, number: int) -> None:
+    """The round is shown, and keys are listened to."""
     expect(heading(page, f"The views, round {number}")).to_be_visible()
+    expect(page.locator(".invmask-skip")).to_be_attached()
 
 
 def test_the_keyboard_alone_goes_through_start_defend_and_flip(page: Page, served: Dashboard):
@@ -41,6 +45,7 @@ def test_the_keyboard_alone_goes_through_start_defend_and_flip(page: Page, serve
     # Step and Run come before the sidebar.
     page.goto(f"{served.url}/defend?victim={VICTIM}&spc=1")
     expect(page.get_by_role("button", name="Step", exact=True)).to_be_enabled()
+    expect(page.get_by_role("button", name="Skip to Step and Run")).to_be_attached()
     tab_to(page, "Skip to Step and Run", 1)
     page.keyboard.press("Enter")
     assert "Step" in page.evaluate(FOCUSED)

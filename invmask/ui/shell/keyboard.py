@@ -39,7 +39,7 @@ def listen(page: str) -> None:
 
 
 _CSS = """
-.st-key-page-keys{position:absolute}
+:has(>.st-key-page-keys),.st-key-page-keys{position:absolute}
 .invmask-skip{position:fixed;left:-100vw;top:.5rem;z-index:1000000;padding:.5rem 1rem;border-radius:6px;
  font:600 1rem var(--st-font);border:2px solid var(--st-text-color);
  background:var(--st-background-color);color:var(--st-text-color)}
