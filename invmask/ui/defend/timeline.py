@@ -116,7 +116,7 @@ _STYLE = """<style>
 div:has(>.st-key-defend-timeline){position:sticky;top:3.7rem;z-index:90}
 .st-key-defend-timeline{background:PAGE;padding:.1rem 0 .3rem;
  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
-.st-key-defend-timeline button{min-height:2.2rem;min-width:2.2rem;padding:.1rem .45rem}
+.st-key-defend-timeline .stButton button{min-height:2.2rem;min-width:2.2rem;padding:.1rem .45rem}
 @media(max-width:640px){.st-key-defend-timeline [data-testid="stHorizontalBlock"]{row-gap:0}
  .st-key-defend-timeline [data-testid="stColumn"]:first-child{min-width:100%!important}
  .st-key-defend-timeline [data-testid="stColumn"]:not(:first-child){min-width:0!important;flex:1 1 0!important}}
