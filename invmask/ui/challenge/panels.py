@@ -1,6 +1,7 @@
 """The parts of the page Challenge: the rules, the network, the player's points, the rivals, and the class board."""
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -103,7 +104,8 @@ def points(choice: ChallengeChoice, original: Measures, now: Measures) -> None:
 def _change(before: float | None, after: float | None) -> str | None:
     if before is None or after is None:
         return None
-    return f"{100 * (after - before):+.1f} points".replace("-", "\N{MINUS SIGN}")
+    # With a plain minus sign, from which Streamlit sees that its arrow has to point down.
+    return f"{100 * (after - before):+.1f} points" if after != before else None
 
 
 def rivals(run: RunSummary, round_taken: int, choice: ChallengeChoice, found: Channels) -> None:
@@ -174,22 +176,29 @@ def _guarded(act: Callable[[], None]) -> None:
 def _board(run: str, budget: int) -> None:
     found = board.best(board.entries(cache.store().run(run)), budget)
     if found:
-        rows = [
-            {
-                "place": place,
-                "name": entry.name,
-                "points": round(entry.score, 1),
-                "ASR": percent(entry.asr),
-                "ACC": percent(entry.acc),
-                "channels": len(entry.channels),
-            }
-            for place, entry in enumerate(found, 1)
-        ]
-        # A table of data shows names as they are, never as Markdown or HTML.
-        st.dataframe(pd.DataFrame(rows), hide_index=True, key="challenge-board")
+        st.html(_board_html(found))
     else:
         st.caption(f"No entry yet with {budget} channels.")
     if steering.refusal(run) is None:
         with st.popover("Clear the board", icon=":material/delete:"):
             st.write("All entries at all budgets are removed, for everybody.")
             st.button("Clear it now", on_click=_clear, args=(run,))
+
+
+def _board_html(found: Sequence[board.Entry]) -> str:
+    """The board as a table; the names are escaped, because people type them."""
+    head = "".join(f"<th>{title}</th>" for title in ("Place", "Name", "Points", "ASR", "ACC", "Channels"))
+    rows = "".join(
+        f"<tr><td>{place}</td><td class='cb-name'>{html.escape(entry.name)}</td><td>{entry.score:.1f}</td>"
+        f"<td>{percent(entry.asr)}</td><td>{percent(entry.acc)}</td><td>{len(entry.channels)}</td></tr>"
+        for place, entry in enumerate(found, 1)
+    )
+    return f"<style>{_BOARD_STYLE}</style><table class='cb'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+_BOARD_STYLE = """
+.cb{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
+.cb th,.cb td{text-align:right;padding:.25rem .5rem;
+ border-bottom:1px solid color-mix(in srgb,currentColor 18%,transparent)}
+.cb th:nth-child(2),.cb .cb-name{text-align:left;overflow-wrap:anywhere}
+"""
