@@ -7,7 +7,7 @@ from invmask.ui.shell import address, cache, limits, visitor
 from invmask.ui.shell.hidden import STEER
 
 HIDDEN = "The link that you opened hides the buttons that steer a run."
-NOT_YOURS = "This run belongs to somebody else. You watch it live; only its maker can steer, rename or delete it."
+NOT_YOURS = "This run belongs to somebody else. Only its maker steers it."
 
 
 def refusal(run: str | None) -> str | None:
