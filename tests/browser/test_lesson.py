@@ -1,10 +1,11 @@
 """A learner takes the 15-minute lesson from first to last step: a run of their own decides the answers."""
 
+import contextlib
 import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.built_in import add_built_in
@@ -45,11 +46,22 @@ def come_to(page: Page, number: int, title: str | re.Pattern[str]) -> None:
 
 
 def go_on(page: Page) -> None:
-    settled(page)
+    _press(page, "Next", "lesson-head-Next")
+
+
+def _press(page: Page, what: str, key: str) -> None:
+    """Press an arrow until the step changes: while a page is drawn anew, the panel's old buttons are dead."""
     step = query(page)["lesson_step"]
-    # The arrow at the top stays in place while what is below it is drawn anew.
-    panel(page).locator(".st-key-lesson-head-Next button").click()
-    wait_until(page, "the next step is in the address", lambda: query(page).get("lesson_step") != step, 60)
+
+    def moved() -> bool:
+        if query(page).get("lesson_step") == step:
+            with contextlib.suppress(Error):
+                panel(page).locator(f".st-key-{key} button:visible").click(timeout=3_000)
+            page.wait_for_timeout(2_000)
+        return query(page).get("lesson_step") != step
+
+    settled(page)
+    wait_until(page, f"{what} leads to another step", moved, 60)
 
 
 def own_run(page: Page, served: Dashboard) -> Run:
@@ -127,7 +139,8 @@ def test_the_15_minutes_from_first_to_last(page: Page, served: Dashboard):
     go_on(page)
 
     come_to(page, 9, "Defend")
-    assert query(page)["victim"] == lessons()["short"].victim_of(LESSON.steps[8])
+    clean = LESSON.victim_of(LESSON.steps[8])
+    wait_until(page, "the clean control is the victim", lambda: query(page)["victim"] == clean, 60)
     choose(page, "Likely backdoored")
     told(page, "It is: ")
 
@@ -137,10 +150,9 @@ def test_the_15_minutes_from_first_to_last(page: Page, served: Dashboard):
     page.reload()
     come_to(page, 9, "Defend")
     told(page, "It is: ")
-    settled(page)
-    panel(page).get_by_role("button", name="Back", exact=True).last.click()
+    _press(page, "Back", "lesson-head-Back")
     come_to(page, 8, "Neurons")
-    assert query(page)["victim"] == FASHION
+    wait_until(page, "the lesson's victim is back", lambda: query(page)["victim"] == FASHION, 60)
 
 
 def _take_stage(page: Page, button: str, words: str) -> None:
