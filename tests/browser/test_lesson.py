@@ -1,11 +1,10 @@
 """A learner takes the 15-minute lesson from first to last step: a run of their own decides the answers."""
 
-import contextlib
 import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.built_in import add_built_in
@@ -50,18 +49,11 @@ def go_on(page: Page) -> None:
 
 
 def _press(page: Page, what: str, key: str) -> None:
-    """Press an arrow until the step changes: while a page is drawn anew, the panel's old buttons are dead."""
-    step = query(page)["lesson_step"]
-
-    def moved() -> bool:
-        if query(page).get("lesson_step") == step:
-            with contextlib.suppress(Error):
-                panel(page).locator(f".st-key-{key} button:visible").click(timeout=3_000)
-            page.wait_for_timeout(2_000)
-        return query(page).get("lesson_step") != step
-
+    """Press an arrow once; the step has to change."""
     settled(page)
-    wait_until(page, f"{what} leads to another step", moved, 60)
+    step = query(page)["lesson_step"]
+    panel(page).locator(f".st-key-{key} button:visible").click()
+    wait_until(page, f"{what} leads to another step", lambda: query(page).get("lesson_step") != step, 60)
 
 
 def own_run(page: Page, served: Dashboard) -> Run:

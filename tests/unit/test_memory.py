@@ -81,6 +81,8 @@ def test_what_is_bounded_by_a_number_is_small():
         ("ui/shell/cache.py", "_executor"),
         ("ui/shell/cache.py", "_listing"),
         ("ui/shell/cache.py", "_warm_up"),
+        ("ui/shell/crowd.py", "_crowd"),
+        ("ui/shell/password.py", "_tries"),
         ("ui/export/sections.py", "_figures"),
     }
     found = set()

@@ -189,9 +189,8 @@ class IMS:
             generator=generator.get_state(),
         )
         if self._phase_end(stepped) is not None:
-            known = state.reference.argmax(1)
-            made = search.hypotheses(found, self.config)
-            made = search.sharpened(subject, found, made, known, generator, self.config)
+            answers, made = state.reference.argmax(1), search.hypotheses(found, self.config)
+            made = search.sharpened(subject, found, made, answers, generator, self.config)
             stepped = replace(stepped, hypotheses=made, generator=generator.get_state())
         return self._told(state, stepped, {"led": loss}, float(loss), None)
 

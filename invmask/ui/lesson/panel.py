@@ -40,7 +40,11 @@ def show(page: str) -> None:
     under_way = run is not None and run.state in UNDER_WAY
     with st.container(key=PANEL):
         st.html(STYLE)
-        st.fragment(_draw, run_every=LOOK_SECONDS if under_way else None)(here, page, under_way)
+        if under_way:
+            st.fragment(_draw, run_every=LOOK_SECONDS)(here, page, under_way)
+        else:
+            # No fragment: a click in one is lost while the page beside it is still being drawn.
+            _draw(here, page, under_way)
 
 
 def _draw(here: Place, page: str, under_way: bool) -> None:

@@ -83,6 +83,8 @@ function options(config) {
   return { ...config, modeBarButtonsToAdd: document.fullscreenEnabled ? [full] : [] };
 }
 
+const sizeOf = (chart) => `${chart.offsetWidth} x ${chart.offsetHeight}`;
+
 // What is asked for while a chart is being drawn waits, and only the latest of it is drawn.
 async function draw(chart) {
   chart.busy = true;
@@ -94,6 +96,7 @@ async function draw(chart) {
       if (figure === chart.shown) continue;
       const { data, layout } = JSON.parse(figure);
       if (fills) delete layout.height;
+      chart.drawnAt = sizeOf(chart);
       await react(chart, data, layout, chart.options);
       chart.shown = figure;
     }
@@ -104,10 +107,10 @@ async function draw(chart) {
 
 function watchSize(chart) {
   const observer = new ResizeObserver(() => {
-    const width = chart.offsetWidth, height = chart.offsetHeight;
-    const drawn = chart._fullLayout;
-    if (drawn && width && height && (drawn.width !== width || drawn.height !== height))
-      window.Plotly.Plots.resize(chart);
+    const size = sizeOf(chart);
+    if (!chart.drawnAt || !chart.offsetWidth || !chart.offsetHeight || size === chart.drawnAt) return;
+    chart.drawnAt = size;
+    window.Plotly.Plots.resize(chart);
   });
   observer.observe(chart);
   return observer;
