@@ -18,7 +18,7 @@ from invmask.exports.report import report
 from invmask.frames.run_records import read_records
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.run import Run
-from invmask.ui.defend import controls
+from invmask.ui.defend import exercise
 from invmask.ui.shell import cache
 from invmask.victims.victim import VictimCard, new_model, save_victim
 from tests.app.conftest import make_run, sentences, visit
@@ -110,7 +110,7 @@ def test_no_larger_budget_is_offered_than_the_data_set_has(run: Run):
 
 @pytest.mark.usefixtures("tiny_victims")
 def test_with_one_image_a_class_there_is_no_budget_to_choose(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(controls, "most_spc", lambda _: 1)
+    monkeypatch.setattr(exercise, "most_spc", lambda _: 1)
     app = visit("defend")
     assert not app.exception
     assert any("samples per class**: 1" in caption.value for caption in app.sidebar.caption)

@@ -31,7 +31,7 @@ def run(served: Dashboard) -> Run:
 
 def open_save_menu(page: Page, chart: str) -> None:
     """Open the menu under a chart, and bring it into sight: pictures that arrive above may have pushed it out."""
-    menu = page.locator(f".st-key-save-menu-{chart}").get_by_role("button")
+    menu = page.locator(f".st-key-save-menu-{chart}").get_by_role("button", name="Save figure")
     menu.click()
     expect(page.get_by_role("button", name="CSV", exact=True)).to_be_visible()
     settled(page)
@@ -73,7 +73,7 @@ def test_a_figure_is_saved_by_the_readers_own_browser(browser: Browser, served: 
     page = new_context(browser, dark=True).new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{served.url}/defend?victim={VICTIM}&run={run.id}")
-    expect(heading(page, "The terms of the loss")).to_be_visible()
+    expect(heading(page, "ACC, ASR and RA over the rounds")).to_be_visible()
     settled(page)
     chart = page.locator(".st-key-defend-measures")
     before = size(chart)
@@ -138,6 +138,7 @@ def test_an_archive_is_made_found_again_and_holds_the_figures_numbers(
     browser: Browser, page: Page, served: Dashboard, run: Run, tmp_path: Path
 ):
     page.goto(f"{served.url}/defend?victim={VICTIM}&run={run.id}")
+    page.get_by_role("radio", name="Terms of the loss").click()
     expect(heading(page, "The terms of the loss")).to_be_visible()
     settled(page)
     open_save_menu(page, "defend-losses")

@@ -203,8 +203,11 @@ def test_it_is_made_on_the_command_line(run: Run, tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "either --out FILE for the model or --replay FILE"),
-        (["--out", "a.onnx", "--replay", "a.html"], "either --out FILE for the model or --replay FILE"),
+        ([], "Give one of --out FILE for the model, --replay FILE and --gif FILE"),
+        (
+            ["--out", "a.onnx", "--replay", "a.html"],
+            "Give one of --out FILE for the model, --replay FILE and --gif FILE",
+        ),
         (["--replay", "a.txt"], "--replay has to end in .html, not in 'a.txt'."),
         (["--replay", "nowhere/a.html"], "There is no directory nowhere"),
         (["--replay", "a.html", "--round", "2"], "--round does not go with --replay"),

@@ -28,7 +28,7 @@ def show_search(found: Cards, going_on: bool) -> None:
     cards = "".join(_card(found, card) for card in found.cards)
     words = "".join(f"<span>{html.escape(sentence)}</span> " for sentence in search_words(found, going_on))
     st.html(
-        f'{_STYLE}<div class="ds-words" role="status">{words}</div>'
+        f'{_STYLE}<div class="ds-words" role="status" tabindex="0">{words}</div>'
         f'<div class="ds-cards" style="--ink:{TEXT[theme]};--ground:{GROUND[theme]}">{cards}</div>'
     )
     st.caption(reading_words(found))

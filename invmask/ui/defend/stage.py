@@ -134,12 +134,12 @@ def _triggers(card: VictimCard, frame: Frame, found: Cards | None, answered: boo
     with st.container(key="defend-triggers", gap="xxsmall"):
         if not search:
             gallery = drawings.gallery(frame, card.dataset)
-            st.html(f'<div class="dv-reading">{html.escape(gallery_words(gallery))}</div>')
+            st.html(f'<div class="dv-reading" tabindex="0">{html.escape(gallery_words(gallery))}</div>')
             show_gallery(gallery, card.dataset_info.classes, answered)
         elif found is not None:
             show_search(found, frame.searching)
         else:
-            st.html('<div class="dv-reading">The search begins with the first round.</div>')
+            st.html('<div class="dv-reading" tabindex="0">The search begins with the first round.</div>')
     if not search:
         save_pictures("defend-synthesized", lambda: synthesized_figure(RunRecords(frame), "paper"))
     elif found is not None:

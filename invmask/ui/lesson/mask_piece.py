@@ -135,7 +135,7 @@ function card(view, row) {
 function line(list, title, value, bar) {
   part('dt', '', list).textContent = title;
   part('dd', '', list).textContent = value;
-  if (bar !== undefined) part('i', '', part('div', 'track', list)).style.width = 100 * bar + '%';
+  if (bar !== undefined) part('i', '', part('dd', 'track', list)).style.width = 100 * bar + '%';
 }
 
 function paint(canvas, map, gate) {
