@@ -157,7 +157,9 @@ def test_pages_answer_while_a_run_is_under_way(page: Page, new_reader: Callable[
     wait_until(page, "the run went on", lambda: round_shown(page) > began + 1, 60)
     wait_until(somebody, "the run went on", lambda: round_shown(somebody) > began + 1, 60)
 
-    press(somebody, "Pause")
+    # The run is its maker's: whoever looks on has nothing to press.
+    expect(somebody.get_by_role("button", name="Pause", exact=True)).to_have_count(0)
+    press(page, "Pause")
     expect(state_line(somebody)).to_contain_text("paused")
     expect(state_line(page)).to_contain_text("paused")
     # Following stays on while rounds come in: nobody has moved the slider.
