@@ -37,7 +37,8 @@ def run(served: Dashboard) -> Run:
 
 
 def squares(page: Page) -> Locator:
-    return page.locator(".scatterlayer .trace").first.locator("path.point")
+    # Within the map: where the evidence is made by then, other charts stand above it.
+    return page.locator(".st-key-neurons-map .scatterlayer .trace").first.locator("path.point")
 
 
 def measure(page: Page, title: str) -> Locator:
