@@ -5,7 +5,6 @@ write outside one scratch folder. What it returns comes back as JSON, so that no
 """
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def _watch(scratch: str | None) -> None:
 
 
 def _work(task: dict[str, Any]) -> dict[str, Any]:
-    function: Any = importlib.import_module(task["module"])
+    function: Any = import_module(task["module"])
     for part in task["name"].split("."):
         function = getattr(function, part)
     _limit(task["seconds"], task["memory_bytes"])
