@@ -32,7 +32,7 @@ $(STAMP): $(ROOT)requirements.txt
 	@touch "$@"
 
 app: setup
-	cd "$(ROOT)" && exec "$(VENV)/bin/streamlit" run app.py --server.port $(PORT) --server.address $(ADDRESS) $(HOSTS)
+	cd "$(ROOT)" && exec "$(PYTHON)" -m invmask.ui.server --server.port $(PORT) --server.address $(ADDRESS) $(HOSTS)
 
 test: setup
 	cd "$(ROOT)" && "$(PYTHON)" -m tests.browser.chromium

@@ -1,15 +1,8 @@
 """The dashboard's entry: `streamlit run app.py`."""
 
-import os
-
 import streamlit as st
 
 from invmask import settings
-
-# Before torch is loaded: a page is drawn in a new thread each time, and torch asks the environment for each of them.
-# One thread each: several pages may be drawn at once, and the other cores are for the runs.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from invmask.errors import UserError
 from invmask.ui.lesson import panel, progress
 from invmask.ui.shell import address, cache, keyboard, navigation, password, run_trouble, sidebar, theme, visitor

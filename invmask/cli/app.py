@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 
-from invmask import settings
-
 LOCAL = frozenset({"localhost", "127.0.0.1"})
 
 
@@ -25,4 +23,4 @@ def command(port: int, address: str) -> list[str]:
     if address not in LOCAL:
         # A dashboard that is opened to others is reached under host names that are not known beforehand.
         options += ["--server.allowedHosts", "*"]
-    return [sys.executable, "-m", "streamlit", "run", str(settings.ROOT / "app.py"), *options]
+    return [sys.executable, "-m", "invmask.ui.server", *options]

@@ -52,7 +52,7 @@ class Dashboard:
 
 @contextlib.contextmanager
 def dashboard(home: Path, workers: int = 1, **settings: str) -> Iterator[Dashboard]:
-    """`streamlit run app.py` on a free port; what it prints goes to `home`/dashboard.log.
+    """The dashboard's server on a free port; what it prints goes to `home`/dashboard.log.
 
     Args:
         settings: further environment variables.
@@ -63,7 +63,7 @@ def dashboard(home: Path, workers: int = 1, **settings: str) -> Iterator[Dashboa
     port = _free_port()
     home.mkdir(parents=True, exist_ok=True)
     log = home / "dashboard.log"
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "invmask.ui.server", "--server.port", str(port)]
     own = {
         "INVMASK_HOME": str(home),
         "INVMASK_WORKERS": str(workers),
