@@ -1,9 +1,11 @@
-"""One dashboard and one Chromium for each file of browser tests; a new reader for each test.
+"""One Chromium for all browser tests, one dashboard for each file of them, a new reader for each test.
 
-Not one for all: its worker would go on with what the last tests asked of it while all other tests run.
+Not one dashboard for all: its worker would go on with what the last tests asked of it while all other tests run.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,14 +17,23 @@ from tests.browser.dashboard import PATIENCE_MS, ROOT, Dashboard, chromium, dash
 _FAILED = pytest.StashKey[bool]()
 
 
+@pytest.fixture(scope="session")
+def ends() -> Iterator[ExitStack]:
+    """Ends of dashboards that are still under way: the next file's tests begin meanwhile. All have to end well."""
+    with ExitStack() as under_way:
+        yield under_way
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+def served(tmp_path_factory: pytest.TempPathFactory, ends: ExitStack) -> Iterator[Dashboard]:
     """The dashboard, with a home of its own."""
-    with dashboard(tmp_path_factory.mktemp("dashboard")) as started:
-        yield started
+    with ExitStack() as stack:
+        yield stack.enter_context(dashboard(tmp_path_factory.mktemp("dashboard")))
+        ending = ends.enter_context(ThreadPoolExecutor(1)).submit(stack.pop_all().close)
+    ends.callback(ending.result)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     expect.set_options(timeout=PATIENCE_MS)
