@@ -54,6 +54,12 @@ GLOSSARY: Mapping[str, Term] = {
         _ATTACK,
         "A network without a backdoor, trained in the same way. It shows what a false alarm is.",
     ),
+    "unknown": Term(
+        "Unknown attack",
+        _ATTACK,
+        "Of a model of one's own, nobody knows a trigger, or whether there is one. It has no ASR and no RA. The "
+        "verdict says how likely a backdoor is.",
+    ),
     "channel": Term(
         "Channel",
         _MASK,

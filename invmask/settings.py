@@ -60,6 +60,11 @@ def sweeps_folder() -> Path:
     return home() / "sweeps"
 
 
+def own_folder() -> Path:
+    """The folder of models of one's own: their images, and the files that they came in."""
+    return home() / "own"
+
+
 def data_folder() -> Path:
     """The folder of full data sets."""
     given = os.environ.get("INVMASK_DATA")

@@ -34,7 +34,8 @@ def _page() -> None:
         "You may cut only a few."
     )
     if card.targets is None:
-        st.info("This control has no backdoor, so there is nothing to cut out. Choose another victim in the sidebar.")
+        why = "Nobody has a trigger for this network" if card.is_unknown else "This control has no backdoor"
+        st.info(f"{why}, so there is no ASR to bring down. Choose another victim in the sidebar.")
         return
     run = widgets.open_run(
         card, "The rivals come from a run. Defend this victim for a few rounds first, then come back.", "nobody to beat"

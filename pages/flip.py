@@ -57,7 +57,7 @@ def _page() -> None:
     if card is None:
         return
     st.title("Flip the mask", anchor=False)
-    if card.targets is None:
+    if card.is_control:
         st.write("This control has no backdoor and no trigger, so there are clean images alone to flip.")
     run = widgets.open_run(
         card,

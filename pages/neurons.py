@@ -19,6 +19,7 @@ from invmask.ui.neurons import (
 from invmask.ui.neurons import evidence as neurons_evidence
 from invmask.ui.shell import cache, widgets
 from invmask.victims.victim import VictimCard
+from invmask.victims.without_trigger import NOT_KNOWN
 
 
 def _with_run(card: VictimCard, run: RunSummary) -> None:
@@ -65,7 +66,13 @@ def _page() -> None:
         return
     with beside:
         widgets.round_slider(run, "neurons-round")
-    if card.targets is None:
+    if card.is_unknown:
+        st.info(
+            f"{NOT_KNOWN} The scores say which channels the defence would cut. Compare them with what the synthesized "
+            "trigger does.",
+            icon=":material/info:",
+        )
+    elif card.targets is None:
         st.info(
             "This control has no backdoor, so there is nothing to compare the scores with. "
             "They say which channels the defence would cut, and accuse none of them.",

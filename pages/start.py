@@ -10,6 +10,7 @@ from invmask.ui.shell import address, cache, model_answers, widgets
 from invmask.ui.shell.names import count, target_title
 from invmask.ui.start import examples, steps
 from invmask.victims.victim import VictimCard
+from invmask.victims.without_trigger import NOT_KNOWN
 
 SAMPLES = 6
 SIDE = 92
@@ -18,7 +19,14 @@ ANY = "any"
 
 def _introduce(card: VictimCard) -> None:
     attack, target = card.make_attack(), target_title(card)
-    if attack is None or target is None:
+    if card.is_unknown:
+        st.title("A model of your own")
+        st.write(
+            f"This network, the *victim*, came with images of your own. {NOT_KNOWN} Defend searches for a trigger, and "
+            "gives the verdict."
+        )
+        return
+    if attack is None or target is None or card.poisoning_ratio is None:
         st.title("A control without a backdoor")
         st.write(
             "This network, the *victim*, was trained on clean images alone. There is no trigger, so ASR and RA do not "

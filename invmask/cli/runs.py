@@ -1,5 +1,6 @@
 """`runs`, `show`, `rename` and `delete`, and a run as JSON."""
 
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ from invmask.measure.metrics import Measures
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.records import RoundEntry, RunSummary, Views, verdict
 from invmask.runs.store.run import Run
-from invmask.victims.victim import find_cards, read_card
+from invmask.victims.victim import VictimCard, find_cards, read_card
+from invmask.victims.without_trigger import missing
 
 _COLUMNS: dict[str, Callable[[RunSummary], str]] = {
     "name": lambda run: run.name or "-",
@@ -164,21 +166,34 @@ def print_outcome(run: Run, summary: RunSummary) -> None:
     measured = _measured(summary, entries)
     if measured is None:
         return
-    print(f"On {measured.n_clean} clean and {measured.n_triggered} triggered test images:")
+    more = f" and {measured.n_triggered} triggered" if measured.n_triggered else ""
+    print(f"On {measured.n_clean} clean{more} test images:")
     rows = [
         [name, *(per_cent(values[key][measure]) for measure in ("acc", "asr", "ra"))]
         for name, key in (("original", "original"), *((view, f"{view}_view") for view in View))
         if values.get(key) is not None
     ]
     print_table(["view", "ACC %", "ASR %", "RA %"], rows)
+    for sentence in _missing(spec.victim):
+        print(sentence)
 
 
 def _classes(victim: str) -> Sequence[str]:
     """The names of the victim's classes; empty if the victim or its data set is missing."""
-    try:
-        return read_card(find_cards(settings.victim_folders())[victim]).dataset_info.classes
-    except (KeyError, UserError):
-        return ()
+    with contextlib.suppress(KeyError, UserError):
+        return _card(victim).dataset_info.classes
+    return ()
+
+
+def _missing(victim: str) -> list[str]:
+    """Sentences about measures that the victim does not have; none if the victim or its data set is missing."""
+    with contextlib.suppress(KeyError, UserError):
+        return missing(_card(victim))
+    return []
+
+
+def _card(victim: str) -> VictimCard:
+    return read_card(find_cards(settings.victim_folders())[victim])
 
 
 def _measured(summary: RunSummary, entries: tuple[RoundEntry, ...]) -> Measures | None:

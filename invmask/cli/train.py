@@ -82,7 +82,7 @@ def _card_of(plan: Plan, folders: list[Path]) -> VictimCard | None:
     ratio = 0.0 if plan.attack == CLEAN else plan.poisoning_ratio
     kind = (plan.dataset, plan.architecture, plan.attack, plan.labels, plan.targets)
     of_card = (card.dataset, card.architecture, card.attack, card.labels, card.targets)
-    return card if kind == of_card and math.isclose(ratio, card.poisoning_ratio) else None
+    return card if kind == of_card and math.isclose(ratio, card.poisoning_ratio or 0.0) else None
 
 
 def _completed(plan: Plan, card: VictimCard | None) -> Plan:
@@ -161,6 +161,8 @@ def plan_of(arguments: argparse.Namespace) -> tuple[Plan, VictimCard | None]:
 
 def _again(card: VictimCard) -> Plan:
     """The plan of an existing victim, whatever its name."""
+    if card.is_unknown:
+        raise UserError(f"{card.name} is a model of your own; how it was trained is not known here.")
     plan = Plan(card.dataset, card.architecture, card.attack, labels=card.labels, settings=dict(card.attack_settings))
     if card.attack != CLEAN:
         plan = replace(plan, poisoning_ratio=card.poisoning_ratio, target_label=card.target_label or 0)

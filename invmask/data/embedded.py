@@ -16,6 +16,7 @@ from PIL import Image
 from invmask import disk, settings
 from invmask.data.folders import is_folder
 from invmask.data.images import LabelledImages
+from invmask.data.own import INFO, is_own, own_folder
 from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.memory import MIB, bounded
@@ -52,14 +53,19 @@ def load_embedded(dataset: str, part: Part) -> EmbeddedPart:
 
 def embedded_folder(dataset: str) -> Path:
     """The folder of a data set's embedded images, whether it exists or not."""
+    if is_own(dataset):
+        return own_folder(dataset)
     own = ASSETS / dataset
     return own if own.is_dir() else settings.data_folder() / PREPARED / dataset
 
 
 def drawn_files(dataset: str) -> tuple[Path, ...]:
-    """The files of images that were drawn on this machine and may be drawn again; empty for those in `assets`."""
+    """The files of images that were made on this machine and may be made again; empty for those in `assets`."""
     folder = embedded_folder(dataset)
-    return () if folder.parent == ASSETS else (*_files(folder, "budget"), *_files(folder, "test"))
+    if folder.parent == ASSETS:
+        return ()
+    described = (folder / INFO,) if is_own(dataset) else ()
+    return *described, *_files(folder, "budget"), *_files(folder, "test")
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -142,13 +148,20 @@ def write_part(folder: Path, part: Part, images: LabelledImages, indices: np.nda
     disk.write_bytes(folder / f"{part}.json", (json.dumps(card) + "\n").encode())
 
 
-def pick(images: LabelledImages, per_class: int, seed: int) -> np.ndarray:
+def pick(images: LabelledImages, per_class: int, seed: int, fewer: bool = False) -> np.ndarray:
     """Draw `per_class` images of every class without replacement; returns their indices, int64, in the set's order.
 
+    Args:
+        fewer: whether a class may have fewer images, and then gives all.
+
     Raises:
-        ValueError: a class has fewer images.
+        ValueError: a class has fewer images, and may not.
     """
     generator = np.random.default_rng(seed)
     classes = np.unique(images.labels)
-    chosen = [generator.choice(np.flatnonzero(images.labels == c), per_class, replace=False) for c in classes]
+    chosen = []
+    for label in classes:
+        places = np.flatnonzero(images.labels == label)
+        number = min(per_class, len(places)) if fewer else per_class
+        chosen.append(generator.choice(places, number, replace=False))
     return np.sort(np.concatenate(chosen))

@@ -21,6 +21,8 @@ class DatasetInfo:
         train, test: number of images in each part; 0 if it is not fixed.
         mirrors: whether a mirrored image (left to right) keeps its class.
         balanced: whether its training set has equally many images of every class.
+        labelled: whether the images' true classes are known; if not, their labels are the answers of the network that
+            they came with, and "accuracy" on them is agreement with it.
         source, citation: where it comes from.
     """
 
@@ -34,6 +36,7 @@ class DatasetInfo:
     test: int = 0
     mirrors: bool = True
     balanced: bool = True
+    labelled: bool = True
     source: str = ""
     citation: str = ""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from invmask import settings
-from invmask.data import cifar10, folders, torchvision_sets
+from invmask.data import cifar10, folders, own, torchvision_sets
 from invmask.data.images import CIFAR10, DATASETS, TINY_IMAGENET, DatasetInfo, LabelledImages
 from invmask.errors import UserError
 
@@ -12,13 +12,16 @@ def dataset_info(dataset: str) -> DatasetInfo:
     """The description of a data set.
 
     Args:
-        dataset: a name in `DATASETS`, or a user's folder in the data folder (see `data.folders.folder_info`).
+        dataset: a name in `DATASETS`, a user's folder in the data folder (see `data.folders.folder_info`), or images
+            that came with a model of one's own (see `data.own`).
 
     Raises:
         UserError: there is no such data set.
     """
     if folders.is_folder(dataset):
         return folders.folder_info(dataset, settings.data_folder())
+    if own.is_own(dataset):
+        return own.own_info(dataset)
     if dataset not in DATASETS:
         known = f"{', '.join(sorted(DATASETS))}, or {folders.FOLDER}NAME"
         raise UserError(f"There is no data set '{dataset}'; choose one of: {known}.")
@@ -35,6 +38,7 @@ def load_dataset(dataset: str, root: Path, train: bool) -> LabelledImages:
         UserError: no such data set, its files are missing, or they differ from the published data set.
     """
     info = dataset_info(dataset)
+    _check_full(dataset)
     if info is CIFAR10:
         return cifar10.load_cifar10(root, train)
     images = read(info, root, train)
@@ -54,13 +58,13 @@ def read(info: DatasetInfo, root: Path, train: bool) -> LabelledImages:
 
 
 def is_fetched(dataset: str, root: Path) -> bool:
-    """Whether the full data set is in `root`. This is always true for a user's folder.
+    """Whether the full data set is in `root`. This is always true for images that a user has put here.
 
     Raises:
         UserError: there is no such data set.
     """
     info = dataset_info(dataset)
-    if folders.is_folder(dataset):
+    if folders.is_folder(dataset) or own.is_own(dataset):
         return True
     places = {
         **{name: (folder,) for name, folder in torchvision_sets.FOLDERS.items()},
@@ -80,6 +84,7 @@ def fetch_dataset(dataset: str, root: Path) -> Path:
         UserError: no such data set, or it cannot be reached; the message says which files to put where.
     """
     info = dataset_info(dataset)
+    _check_full(dataset)
     if folders.is_folder(dataset):
         return Path(info.source)
     if info is CIFAR10:
@@ -87,3 +92,9 @@ def fetch_dataset(dataset: str, root: Path) -> Path:
     if info is TINY_IMAGENET:
         return folders.fetch_tiny_imagenet(root)
     return torchvision_sets.fetch(info, root)
+
+
+def _check_full(dataset: str) -> None:
+    """Raise UserError if the data set has no full set: of images of one's own, what is kept is all there is."""
+    if own.is_own(dataset):
+        raise UserError("Images that came with a model of one's own are no training set; choose another data set.")

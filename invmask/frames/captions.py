@@ -14,6 +14,7 @@ from invmask.frames.entry import Entry
 from invmask.frames.frame import stage_titles
 from invmask.frames.run_records import RunRecords
 from invmask.models import is_transformer
+from invmask.victims.without_trigger import missing
 
 
 def caption(entry: Entry, records: RunRecords) -> str:
@@ -30,7 +31,9 @@ def provenance(records: RunRecords) -> list[str]:
     card, spec, frame = records.victim.card, records.frame.summary.spec, records.frame
     info = card.dataset_info
     victim = f"Victim {card.name} ({info.title}, {card.architecture})"
-    if card.targets is None:
+    if card.is_unknown:
+        victim = " ".join([f"{victim}, of which no trigger is known.", *missing(card)])
+    elif card.targets is None or card.poisoning_ratio is None:
         victim += ", a clean control without backdoor."
     else:
         label = card.target_label

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from invmask import settings
-from invmask.data.budget import probe
+from invmask.data.budget import budget_size, probe
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
 from invmask.defenses.entry import Capabilities
@@ -107,12 +107,12 @@ class RunRecords:
 
     @property
     def target(self) -> int | None:
-        """The target label; None for a clean control, and if each class has its own target."""
+        """The target label; None without a known trigger, and if each class has its own target."""
         return self.victim.card.target_label
 
     @property
     def has_trigger(self) -> bool:
-        """Whether the victim has a backdoor."""
+        """Whether a trigger of the victim is known."""
         return self.victim.card.targets is not None
 
     @cached_property
@@ -141,7 +141,8 @@ class RunRecords:
         run, number = self.run, self.frame.round
         scores = run_scores(run, number, self.victim).numpy()
         synthesized = synthesized_change(run, number, self.victim)
-        layout, budget = MaskLayout.of(self.victim.model), self.frame.summary.spec.spc * len(self.classes)
+        layout = MaskLayout.of(self.victim.model)
+        budget = budget_size(self.victim.card.dataset, self.frame.summary.spec.spc)
         masks = run.masks_at(number)
         return known_channels(layout, masks, scores, budget, synthesized, self.evidence, self.has_trigger)
 

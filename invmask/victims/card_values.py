@@ -9,6 +9,8 @@ _SHARES = ("poisoning_ratio", "acc", "asr", "ra")
 _NUMBERS = ("target_label", "n_test", "n_triggered")
 _TABLES = ("attack_settings", "training", "versions", "trigger_file")
 _MAY_BE_NONE = ("target_label", "asr", "ra", "n_triggered")
+_MAY_BE_UNKNOWN = ("poisoning_ratio", "acc")
+"""May be None, too, where the attack is unknown."""
 
 
 def check_values(values: Any) -> Mapping[str, Any]:
@@ -20,9 +22,10 @@ def check_values(values: Any) -> Mapping[str, Any]:
     if not isinstance(values, dict) or not set(NEEDED) <= set(values):
         raise ValueError("something is missing")
     values = {name: value for name, value in values.items() if name != "folder"}
+    may_be_none = _MAY_BE_NONE + (_MAY_BE_UNKNOWN if values["attack"] == "unknown" else ())
     for name, value in values.items():
         fits = (
-            (name in _MAY_BE_NONE and value is None)
+            (name in may_be_none and value is None)
             or (name in _WORDS and isinstance(value, str))
             or (name in _SHARES and _is_number(value) and 0 <= value <= 1)
             or (name in _NUMBERS and _is_number(value) and isinstance(value, int) and value >= 0)

@@ -39,6 +39,9 @@ from invmask.victims.trigger_file import DIGITS, file_name, restore, trigger_fil
 MAX_WEIGHT_BYTES = 2 << 30
 MAX_CARD_BYTES = 1 << 20
 CLEAN = "clean"
+"""The attack of a control: a network that was trained on clean images alone."""
+UNKNOWN = "unknown"
+"""The attack of a network of one's own: nobody knows a trigger for it, or whether there is one."""
 USUAL_RATIO = 0.1
 USUAL = ("cifar10", "preactresnet18w16")
 """Data set and architecture that are shown by default; victims of every attack on them come with invmask."""
@@ -46,12 +49,17 @@ USUAL = ("cifar10", "preactresnet18w16")
 
 @dataclass(frozen=True)
 class VictimCard:
-    """The description of a victim. Shares are in [0, 1]; `asr`, `ra`, `target_label` are None for a clean control.
+    """The description of a victim. Shares are in [0, 1].
+
+    A victim without a trigger has no `asr`, `ra` and `target_label`: a clean control, which has no backdoor, and a
+    network of unknown attack, of which nobody knows. `without_trigger` holds what is said of each.
 
     Attributes:
+        poisoning_ratio: poisoned share of the training set; None if it is not known.
         target_label: the target label; None for all-to-all too, see `targets`.
+        acc: clean accuracy; None if the true classes of its images are not known.
         labels: how poisoned images were labelled (see `poison_set.LABELLINGS`).
-        n_triggered: number of images behind `asr` and `ra`; None if it was not noted, and for a clean control.
+        n_triggered: number of images behind `asr` and `ra`; None if it was not noted, and without a trigger.
         trigger_file: the file of the networks that make the trigger (a `TriggerFile`); empty if no networks do.
         weights_file: name of the file of the weights, beside the card; empty for ``<name>.safetensors``.
         folder: the folder that the card was read from; not stored in the card.
@@ -61,9 +69,9 @@ class VictimCard:
     dataset: str
     architecture: str
     attack: str
-    poisoning_ratio: float
+    poisoning_ratio: float | None
     target_label: int | None
-    acc: float
+    acc: float | None
     asr: float | None
     ra: float | None
     n_test: int
@@ -82,9 +90,19 @@ class VictimCard:
         return dataset_info(self.dataset)
 
     @property
+    def is_control(self) -> bool:
+        """Whether it was trained on clean images alone, and so has no backdoor."""
+        return self.attack == CLEAN
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody knows a trigger for it, or whether there is one."""
+        return self.attack == UNKNOWN
+
+    @property
     def targets(self) -> Targets | None:
-        """The backdoor's target for each class; None for a clean control."""
-        if self.attack == CLEAN:
+        """The backdoor's target for each class; None without a known trigger."""
+        if self.attack in (CLEAN, UNKNOWN):
             return None
         classes = len(self.dataset_info.classes)
         if self.labels == ALL_TO_ALL:
@@ -92,22 +110,22 @@ class VictimCard:
         return None if self.target_label is None else Targets.all_to_one(self.target_label, classes)
 
     def target_of(self, true: int) -> int | None:
-        """The backdoor's target for a triggered image of the class `true`; None for a clean control."""
+        """The backdoor's target for a triggered image of the class `true`; None without a known trigger."""
         return None if self.targets is None else self.targets.of_class[true]
 
     def attacked(self, labels: np.ndarray) -> np.ndarray:
-        """Which images the backdoor attacks, bool [N], from their true labels int64 [N]; all for a clean control."""
+        """Which images the backdoor attacks, bool [N], from their true labels int64 [N]; all if no trigger is known."""
         if self.targets is None:
             return np.ones(len(labels), dtype=bool)
         return self.targets.attacked(torch.from_numpy(labels)).numpy()
 
     def make_attack(self) -> Attack | None:
-        """The attack with this victim's settings and networks; None for a clean control.
+        """The attack with this victim's settings and networks; None without a known trigger.
 
         Raises:
             UserError: the attack's networks are missing, or their file is not the one that the card names.
         """
-        if self.attack == CLEAN:
+        if self.attack in (CLEAN, UNKNOWN):
             return None
         return restore(make_attack(self.attack, self.attack_settings), self.trigger_file, self.folder)
 
@@ -248,7 +266,7 @@ def read_card(path: Path) -> VictimCard:
 
 def _consistent(card: VictimCard) -> bool:
     """Whether the card's backdoor has a target. Raises ValueError or TypeError if the target is not a label."""
-    return card.attack == CLEAN or card.targets is not None
+    return card.attack in (CLEAN, UNKNOWN) or card.targets is not None
 
 
 def find_cards(folders: list[Path]) -> dict[str, Path]:

@@ -15,9 +15,9 @@ from invmask.frames.entry import on_probe
 from invmask.frames.frame import stage_titles
 from invmask.frames.run_records import RunRecords
 from invmask.runs.store.records import verdict
+from invmask.victims.without_trigger import missing as sentences
 
 BEFORE = "Before the first round"
-NO_TRIGGER = "This network was trained without a backdoor, so there is no trigger: ASR and RA do not exist."
 
 
 def replay_data(records: RunRecords) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def words(records: RunRecords) -> dict[str, Any]:
     """The sentences of the page that do not change with the round."""
     frame, summary = records.frame, records.frame.summary
     told = None if frame.searching else verdict(summary, frame.entries)
-    missing = [] if records.has_trigger else [NO_TRIGGER]
+    missing = sentences(records.victim.card)
     if not frame.capabilities.channels:
         missing.append(f"{frame.defense.title} changes weights and has no masks, so there is no map of channels.")
     unfinished = "" if summary.result is not None else "The run has not ended."

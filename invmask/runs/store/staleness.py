@@ -11,7 +11,7 @@ from invmask.data.embedded import stamp
 from invmask.errors import UserError
 from invmask.runs.store.records import RunSummary
 from invmask.runs.store.run import Run
-from invmask.settings import data_folder, victim_folders
+from invmask.settings import data_folder, own_folder, victim_folders
 
 
 def result_key(run: Run, *settings: Any) -> str:
@@ -97,6 +97,7 @@ def victims_stamp(folders: list[Path]) -> int:
 
     found = [path for folder in folders for path in folder.glob("*") if path.suffix in (".json", ".safetensors")]
     found += (data_folder() / PREPARED).glob("*/*")
+    found += own_folder().glob("*/*.*")
     return hash(tuple((str(path), *stamp(path)) for path in sorted(found)))
 
 

@@ -35,7 +35,7 @@ def show_below(card: VictimCard, frame: Frame, found: Cards | None, theme: Theme
     """
     result = frame.summary.result if frame.round == frame.last else None
     note = "" if result is None else " These numbers are from the smaller probe of every round, not the result."
-    st.caption(f"In the cards: {probe_words(frame.views.original)}{note}")
+    st.caption(f"In the cards: {probe_words(card, frame.views.original)}{note}")
     _outcome(card, frame)
     groups = _groups(card, frame, found, theme)
     chosen = st.segmented_control(

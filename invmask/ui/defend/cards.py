@@ -13,6 +13,8 @@ from invmask.runs.store.records import RunResult, Views
 from invmask.ui.parts.samples import percent
 from invmask.ui.shell.names import MEASURE_HELP, count
 from invmask.ui.shell.theme import view_hex, view_word_hex
+from invmask.victims.victim import VictimCard
+from invmask.victims.without_trigger import missing
 
 _SMALL = "Small numbers: the change since the original, in percentage points."
 
@@ -34,10 +36,10 @@ RESULT_HELP = (
 )
 
 
-def show_cards(views: Views) -> None:
+def show_cards(card: VictimCard, views: Views) -> None:
     """Draw the views side by side, with measures on the run's probe of the test images, and say which images."""
     card_row(views)
-    st.caption(probe_words(views.original))
+    st.caption(probe_words(card, views.original))
 
 
 def card_row(views: Views) -> None:
@@ -53,11 +55,11 @@ def sizes_words(original: Measures) -> str:
     return f"{sizes}, {count(original.n_triggered)} triggered" if original.n_triggered else sizes
 
 
-def probe_words(original: Measures) -> str:
+def probe_words(card: VictimCard, original: Measures) -> str:
     """The images behind the cards' numbers, in words."""
     clean = f"ACC over {count(original.n_clean)} probe images of the test set"
     if original.asr is None:
-        return f"{clean}. This victim has no backdoor, so there is no ASR and no RA."
+        return " ".join([f"{clean}.", *missing(card)])
     if original.n_triggered == original.n_clean:
         return f"{clean}; ASR and RA (recovery accuracy) over the same with the trigger on: every class has its target."
     return (

@@ -8,6 +8,7 @@ from itertools import groupby
 import streamlit as st
 
 from invmask import glossary
+from invmask.data.budget import budget_size
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
 from invmask.defenses.settings import DefenseConfig, Setting
@@ -77,7 +78,7 @@ def show(card: VictimCard, run: str | None) -> Draft:
         defense = _choose_defense(offer)
         preset_name = _choose_preset(defense, offer)
         spc = _choose_spc(offer)
-        st.caption(f"**{spc * len(card.dataset_info.classes):,} clean images**: {spc} of each class.")
+        st.caption(_budget_words(card, spc))
         start, every = defense.preset(preset_name, transformer), defense.config.settings()
         values: dict[str, float | None] = {each.name: st.session_state.get(_key(defense, each.name)) for each in every}
         seen = [setting for setting in every if not hidden.control(setting.name)]
@@ -93,6 +94,12 @@ def show(card: VictimCard, run: str | None) -> Draft:
     if run is None:
         exercise.keep(_shown(), offer)
     return draft
+
+
+def _budget_words(card: VictimCard, spc: int) -> str:
+    number, classes = budget_size(card.dataset, spc), len(card.dataset_info.classes)
+    of_each = f"{spc} of each class" if number == spc * classes else f"at most {spc} of each class"
+    return f"**{number:,} clean images**: {of_each}."
 
 
 def set_up(defense: str, preset_name: str, spc: int, config: DefenseConfig, transformer: bool) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invmask.data.budget import probe
+from invmask.data.budget import budget_size, probe
 from invmask.data.images import LabelledImages
 from invmask.errors import UserError
 from invmask.frames.channels import Channels, known_channels
@@ -92,7 +92,7 @@ def channels_at(run_id: str, round_taken: int, stamp: int, target: bool) -> Chan
         layout,
         run.masks_at(round_taken),
         scores_at(run_id, round_taken, stamp),
-        spec.spc * len(cache.victim(spec.victim).card.dataset_info.classes),
+        budget_size(cache.victim(spec.victim).card.dataset, spec.spc),
         _synthesized_change(run_id, round_taken, stamp),
         evidence.victim_evidence(run),
         target,

@@ -116,7 +116,9 @@ def _facts(card: VictimCard, found: Channels, channel: int, rank: int, by_hand: 
             sign = "+" if values.scale == "signed" else ""
             n = "" if values.n is None else f" (n\u00a0=\u00a0{values.n:,})"
             parts.append(f"{SHORT[name]} {value:{sign}.{values.digits}f}{unit}{n}".replace("-", "−"))
-    if card.targets is None:
+    if card.is_unknown:
+        parts.append("no trigger known: the score says what the defence would cut")
+    elif card.targets is None:
         parts.append("no backdoor to compare with: the score says what the defence would cut")
     return " · ".join(parts)
 

@@ -59,7 +59,7 @@ def _cell(name: str, found: WhatIf, by_hand: bool) -> str:
     title = html.escape(f"{MEASURE_HELP[name]} n = {count(n)}." if now is not None else MEASURE_HELP[name])
     head = f"<span class='nn-name'>{short}<i>, {full}</i></span><b class='nn-value'>{percent(now)}</b>"
     if now is None or original is None or before is None:
-        return f"<div class='nn-cell' title='{title}'>{head}<span>no trigger to measure it with</span></div>"
+        return f"<div class='nn-cell' title='{title}'>{head}<span>no known trigger</span></div>"
     change = f"by hand {_points(now - before)}" if by_hand else _points(now - original)
     words = f"original {percent(original)}<i>, {change}</i>".replace(" %", "\u00a0%")
     return f"<div class='nn-cell' title='{title}'>{head}<span class='nn-was'>{words}</span></div>"

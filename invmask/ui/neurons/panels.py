@@ -243,6 +243,8 @@ def _counts(card: VictimCard, run: RunSummary, found: Channels) -> str:
     scores = found.scores
     high, total = int((scores > HIGH_SCORE).sum()), len(scores)
     here = f"{count(high)} of {count(total)} channels score above {HIGH_SCORE}, the highest {scores.max():.2f}"
+    if card.is_unknown:
+        return f"{here}. A score says what the defence would cut, and by itself it is no sign of a backdoor."
     if card.targets is None:
         return (
             f"{here}. This is what a network without a backdoor gets: a score says what the defence would cut, "

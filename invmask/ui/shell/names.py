@@ -12,7 +12,7 @@ from invmask.errors import UserError
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.glossary import GLOSSARY
 from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
-from invmask.victims.victim import CLEAN, USUAL_RATIO, VictimCard
+from invmask.victims.victim import USUAL_RATIO, VictimCard
 
 _QUOTED = 40
 _WIDTHS = {0.25: "quarter width", 0.5: "half width", 1.0: "", 2.0: "double width"}
@@ -21,9 +21,11 @@ MEASURE_HELP = {name: GLOSSARY[name].text for name in MEASURE_TITLES}
 
 
 def attack_title(card: VictimCard) -> str:
-    """`BadNets`, or `Clean control`."""
-    if card.attack == CLEAN:
+    """`BadNets`, `Clean control`, or `Own model`, whose attack is unknown."""
+    if card.is_control:
         return "Clean control"
+    if card.is_unknown:
+        return "Own model"
     return ATTACKS[card.attack].title if card.attack in ATTACKS else card.attack
 
 
@@ -49,7 +51,7 @@ def architecture_title(architecture: str) -> str:
 def variant_title(card: VictimCard) -> str:
     """`BadNets`, and what is unusual about the poisoning: `BadNets, 1 %, all-to-all`."""
     parts = [attack_title(card)]
-    if card.attack != CLEAN:
+    if card.targets is not None and card.poisoning_ratio is not None:
         parts += [f"{100 * card.poisoning_ratio:.3g}\u00a0%"] if card.poisoning_ratio != USUAL_RATIO else []
         parts += [card.labels] if card.labels != ALL_TO_ONE else []
         parts += [f"target {target_title(card)}"] if card.target_label else []
@@ -85,7 +87,7 @@ def victim_label(card: VictimCard, among: Sequence[VictimCard]) -> str:
 
 
 def target_title(card: VictimCard) -> str | None:
-    """The target label's class name, `the next class` for all-to-all; None for a clean control."""
+    """The target label's class name, `the next class` for all-to-all; None without a known trigger."""
     if card.targets is None:
         return None
     label = card.targets.label

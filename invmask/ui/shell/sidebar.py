@@ -28,6 +28,7 @@ from invmask.ui.shell.names import (
 )
 from invmask.ui.shell.run_menu import run_facts, run_title
 from invmask.victims.victim import VictimCard
+from invmask.victims.without_trigger import shortly
 
 LOOK_SECONDS = 2.0
 _VICTIM_KEY, _RUN_KEY = "sidebar/victim", "sidebar/run"
@@ -79,13 +80,16 @@ def _victim(cards: dict[str, VictimCard], name: str) -> None:
         )
     card = cards[name]
     target = target_title(card)
-    facts = [architecture_title(card.architecture), f"trained on {dataset_title(card.dataset)}"]
-    if target is None:
-        facts.append("no backdoor")
+    on = "checked on images of your own" if card.is_unknown else f"trained on {dataset_title(card.dataset)}"
+    facts = [architecture_title(card.architecture), on]
+    if target is None or card.poisoning_ratio is None:
+        facts.append(shortly(card))
     else:
         aim = "all-to-all" if card.labels == ALL_TO_ALL else f"target label {target}"
         clean = ", clean labels" if card.labels == CLEAN_LABEL else ""
         facts.append(f"{attack_title(card)} at {100 * card.poisoning_ratio:.3g} %, {aim}{clean}")
+    if not card.dataset_info.labelled:
+        facts.append("true classes not known, so where ACC is written, it is agreement with the original")
     st.caption(" · ".join(facts))
 
 

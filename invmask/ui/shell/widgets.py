@@ -69,9 +69,10 @@ def card_measures(card: VictimCard) -> None:
     target = target_title(card)
     columns = st.columns(3)
     values = {"acc": card.acc, "asr": card.asr, "ra": card.ra}
-    nothing = "no trigger to measure it with"
+    nothing = "not known: nobody has a trigger" if card.is_unknown else "no trigger to measure it with"
+    of_what = "of your images to test on" if card.is_unknown else "of the full test set"
     below = {
-        "acc": f"of the full test set, n\u00a0=\u00a0{count(card.n_test)}",
+        "acc": f"{of_what}, n\u00a0=\u00a0{count(card.n_test)}" if card.acc is not None else "true classes not known",
         "asr": f"answered {target} with the trigger on{of}" if target else nothing,
         "ra": f"answered with their true class despite the trigger{of}" if target else nothing,
     }

@@ -8,7 +8,9 @@ from invmask.victims.victim import VictimCard
 def show(card: VictimCard) -> None:
     """Draw the steps see, defend and flip: one sentence each, and a link."""
     see = "Below: the same pictures with and without the attacker's **trigger**."
-    if card.targets is None:
+    if card.is_unknown:
+        see = "Below: your pictures, and what your network answers."
+    elif card.targets is None:
         see = "Below: pictures and answers. To see a backdoor, choose another victim."
     defend = "Find the backdoor's channels and cut them, with ten clean images of each class."
     flip = "Switch between the repaired network (*pruned*) and what was cut out (*inverse*)."

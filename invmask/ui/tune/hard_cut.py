@@ -102,7 +102,7 @@ def _parts(card: VictimCard, run: str, round_taken: int) -> None:
         return
     with right:
         _slider(run, round_taken, curves, order, point)
-    show_cards(Views(curves.original, point.pruned, point.inverse))
+    show_cards(card, Views(curves.original, point.pruned, point.inverse))
     _proposal(card, curves, order, point)
     _buttons(run, round_taken, order, point)
     chart(
