@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -230,3 +231,29 @@ def test_the_mask_by_hand_is_the_algebra_and_the_measured_network():
         assert (found.asr[group, 0], found.acc[group, 0]) == pytest.approx((cut.asr, cut.acc), abs=0.006)
         whole = facts._with_first_cut(here, ranked, 0)
         assert (found.asr[group, -1], found.acc[group, -1]) == pytest.approx((whole.asr, whole.acc), abs=0.006)
+
+
+@pytest.mark.usefixtures("runs")
+def test_every_control_of_the_panel_is_outside_of_fragments_while_a_run_is_under_way(monkeypatch: pytest.MonkeyPatch):
+    app = lesson(4, "defend", victim=FASHION)
+    button(app, "lesson/run").click().run()
+    # A click in a fragment is lost if the fragment ends while the page is drawn.
+    monkeypatch.setattr(st, "fragment", lambda function, **_: lambda *given: None)
+    app.run()
+    assert not app.exception
+    keys = {one.key for one in app.button}
+    assert {f"lesson/{key}" for key in ("head/Back", "head/Next", "run", "next", "back", "leave")} <= keys
+    assert button(app, "lesson/run").label == "Running …"
+    assert app.selectbox(key="lesson/answer/short/4/None").label == SHORT.steps[3].ask
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_way_to_another_page_is_kept_until_it_is_shown(monkeypatch: pytest.MonkeyPatch):
+    app = lesson(3, "lesson", victim=FASHION, run=finished(FASHION).id)
+    # Another rerun ends the one that goes there.
+    with monkeypatch.context() as patched:
+        patched.setattr(st, "switch_page", lambda _: st.stop())
+        button(app, "lesson/next").click().run()
+    app.run()
+    assert app.title[0].value == "Defend"
+    assert held(app, "lesson_step") == "4"

@@ -1,11 +1,10 @@
 """A learner takes the 15-minute lesson from first to last step: a run of their own decides the answers."""
 
-import contextlib
 import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from invmask.runs.store.all_runs import RunStore
 from invmask.runs.store.built_in import add_built_in
@@ -50,18 +49,10 @@ def go_on(page: Page) -> None:
 
 
 def _press(page: Page, what: str, key: str) -> None:
-    """Press an arrow until the step changes: a click is lost where the page is drawn anew just then."""
-    settled(page)
+    """Press an arrow once; the step has to change."""
     step = query(page)["lesson_step"]
-
-    def moved() -> bool:
-        if query(page).get("lesson_step") == step:
-            with contextlib.suppress(Error):
-                panel(page).locator(f".st-key-{key} button:visible").click(timeout=3_000)
-            page.wait_for_timeout(2_000)
-        return query(page).get("lesson_step") != step
-
-    wait_until(page, f"{what} leads to another step", moved, 90)
+    panel(page).locator(f".st-key-{key} button:visible").click()
+    wait_until(page, f"{what} leads to another step", lambda: query(page).get("lesson_step") != step, 60)
 
 
 def own_run(page: Page, served: Dashboard) -> Run:
@@ -156,17 +147,10 @@ def test_the_15_minutes_from_first_to_last(page: Page, served: Dashboard):
 
 
 def _take_stage(page: Page, button: str, words: str) -> None:
-    """Press the button of a stage until it is gone, as a click may be lost, and wait for what the run decides."""
-    settled(page)
+    """Press the button of a stage once, and wait for what the run decides."""
     stage = panel(page).get_by_role("button", name=button, exact=True)
-
-    def begun() -> bool:
-        with contextlib.suppress(Error):
-            stage.click(timeout=3_000)
-        page.wait_for_timeout(2_000)
-        return not stage.is_visible()
-
-    wait_until(page, f"{button} begins", begun, 90)
+    stage.click()
+    expect(stage).to_have_count(0)
     told(page, words)
 
 

@@ -13,7 +13,7 @@ from invmask.ui.lesson.content import ALL_STAGES
 from invmask.ui.lesson.situation import Situation, built_in_run
 from invmask.ui.shell import address, cache, steering
 
-_PROBLEM, _MOVED = "lesson/problem", "lesson/moved"
+_PROBLEM = "lesson/problem"
 
 
 def show(here: Situation) -> None:
@@ -50,11 +50,6 @@ def show(here: Situation) -> None:
         st.error(problem)
 
 
-def take_moved() -> bool:
-    """Whether a button has chosen another run or round since the last call; then the whole page has to be redrawn."""
-    return bool(st.session_state.pop(_MOVED, False))
-
-
 def _label(here: Situation) -> str:
     if here.step.stage == ALL_STAGES:
         return f"Run with SPC {here.spc}"
@@ -73,15 +68,10 @@ def _look_at_the_end(here: Situation) -> None:
         f"Show the end of the stage, round {after:,}",
         key="lesson/end",
         icon=":material/last_page:",
-        on_click=_show_round,
+        on_click=progress.show_round,
         args=(after,),
         width="stretch",
     )
-
-
-def _show_round(number: int) -> None:
-    progress.show_round(number)
-    st.session_state[_MOVED] = True
 
 
 def _take(here: Situation, run: str) -> None:
@@ -107,7 +97,6 @@ def _run(here: Situation) -> None:
         found = cache.summary(run)
         progress.keep_own(found, here.step)
         progress.show_round(None)
-        st.session_state[_MOVED] = True
         if here.step.stage == ALL_STAGES:
             executor.go_on(run)
         else:

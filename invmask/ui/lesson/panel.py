@@ -14,7 +14,7 @@ from invmask.ui.lesson.facts import Fact, fact_of
 from invmask.ui.lesson.panel_style import PANEL, STYLE, steps_bar
 from invmask.ui.lesson.progress import ANSWERS, LESSON, STEP, Place
 from invmask.ui.lesson.situation import Situation, situation
-from invmask.ui.shell import address, navigation
+from invmask.ui.shell import address, crowd, navigation
 from invmask.ui.shell.address_words import HIDE
 from invmask.ui.shell.names import plain
 
@@ -26,49 +26,58 @@ _FOLDED = "lesson/folded"
 def show(page: str) -> None:
     """Draw the panel if the address holds a lesson; first go to another page if the reader has asked for a step there.
 
+    No control of the panel is in a fragment. A click there would wait until the page beside it is drawn, and by then
+    the fragment may be gone: Streamlit then calls the button's callback, but draws nothing.
+
     Args:
         page: the title of the page shown.
     """
-    asked = progress.take_page()
-    if asked is not None and asked != page:
+    asked = progress.asked_page(page)
+    if asked is not None:
         st.switch_page(navigation.script_of(asked))
     here = progress.place()
     if here is None:
         return
     found = situation(here.lesson, here.step)
-    run = None if found is None else found.run
-    under_way = run is not None and run.state in UNDER_WAY
     with st.container(key=PANEL):
         st.html(STYLE)
-        if under_way:
-            st.fragment(_draw, run_every=LOOK_SECONDS)(here, page, under_way)
-        else:
-            # No fragment: a click in one is lost while the page beside it is still being drawn.
-            _draw(here, page, under_way)
+        _head(here)
+        if not st.session_state.get(_FOLDED):
+            # The foot stays the same element, however much the body has.
+            body, foot = st.container(), st.container()
+            with body:
+                _step(here, found, page)
+            with foot:
+                _foot(here, page)
+        if found is not None and _under_way(found):
+            st.fragment(_watch, run_every=crowd.slowed(LOOK_SECONDS))(here, _what_decides(found))
 
 
-def _draw(here: Place, page: str, under_way: bool) -> None:
-    if own_run.take_moved() or progress.going() or progress.place() != here:
-        st.rerun()
+def _under_way(found: Situation) -> bool:
+    return found.run is not None and found.run.state in UNDER_WAY
+
+
+def _what_decides(found: Situation) -> tuple[bool, bool]:
+    """Whether the run goes on, and whether the step's stage is over: what the panel waits for."""
+    stage = found.step.stage
+    return _under_way(found), stage is not None and found.stage_is_over(stage)
+
+
+def _watch(here: Place, drawn: tuple[bool, bool]) -> None:
+    """Draw the page anew as soon as what the panel waits for has happened."""
     found = situation(here.lesson, here.step)
-    run = None if found is None else found.run
-    if (run is not None and run.state in UNDER_WAY) != under_way:
+    if found is None or _what_decides(found) != drawn:
         st.rerun()
-    _head(here)
-    if st.session_state.get(_FOLDED):
+
+
+def _step(here: Place, found: Situation | None, page: str) -> None:
+    if found is None:
+        st.warning(f"The victim of this step, '{here.lesson.victim_of(here.step)}', is not on this machine.")
         return
-    # The foot stays the same element, however much the body has.
-    body, foot = st.container(), st.container()
-    with body:
-        if found is None:
-            st.warning(f"The victim of this step, '{here.lesson.victim_of(here.step)}', is not on this machine.")
-        else:
-            try:
-                _body(here, found, page)
-            except UserError as error:
-                st.error(str(error))
-    with foot:
-        _foot(here, page)
+    try:
+        _body(here, found, page)
+    except UserError as error:
+        st.error(str(error))
 
 
 def _head(here: Place) -> None:

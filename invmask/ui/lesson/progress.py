@@ -76,7 +76,7 @@ def leave() -> None:
 
 
 def go(target: Place) -> None:
-    """Go to a step: its page, victim and run. Best called in a widget's callback; `take_page` then says the page."""
+    """Go to a step: its page, victim and run. Best called in a widget's callback; `asked_page` then says the page."""
     address.choose_everywhere({LESSON: target.lesson.name, STEP: str(target.number)})
     step, victim = target.step, target.lesson.victim_of(target.step)
     if victim in cache.victim_cards():
@@ -92,14 +92,16 @@ def go(target: Place) -> None:
     st.session_state[_GO] = step.page
 
 
-def take_page() -> str | None:
-    """The title of the page that `go` leads to, once."""
-    return st.session_state.pop(_GO, None)
+def asked_page(shown: str) -> str | None:
+    """The title of the page that `go` leads to, until it is shown; None if there is none.
 
-
-def going() -> bool:
-    """Whether `go` has been called, and the page is not drawn anew yet."""
-    return _GO in st.session_state
+    Args:
+        shown: the title of the page shown.
+    """
+    # The wish is kept until then: a rerun may end the one that has begun to go there.
+    if st.session_state.get(_GO) == shown:
+        del st.session_state[_GO]
+    return st.session_state.get(_GO)
 
 
 def own_run(victim: str, step: Step) -> str | None:
