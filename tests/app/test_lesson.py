@@ -136,7 +136,7 @@ def test_next_and_back_keep_answers_and_lead_to_the_right_page():
 @pytest.mark.usefixtures("runs")
 def test_the_button_runs_one_stage_of_a_run_of_ones_own():
     app = lesson(4, "defend", victim=FASHION)
-    app.selectbox(key="lesson/answer/short/4/None").set_value(2).run()
+    app.selectbox(key="lesson/answer/short/4").set_value(2).run()
     assert "The run decides." in " ".join(caption.value for caption in app.caption)
     button(app, "lesson/run").click().run()
     assert not app.exception
@@ -155,7 +155,7 @@ def test_a_finished_run_is_shown_from_before_the_stage():
     stage = [entry for entry in entries if entry.record.stage == "minimise"]
     assert held(app, "run") == built_in_run(FASHION)
     assert held(app, "round") == str(stage[0].record.round - 1)
-    app.radio(key="lesson/answer/short/5/None").set_value(3).run()
+    app.radio(key="lesson/answer/short/5").set_value(3).run()
     pruned = stage[-1].views.pruned
     assert pruned is not None
     assert f"ASR of the pruned view was {100 * (pruned.asr or 0):.1f}\u00a0%" in texts(app)
@@ -244,7 +244,7 @@ def test_every_control_of_the_panel_is_outside_of_fragments_while_a_run_is_under
     keys = {one.key for one in app.button}
     assert {f"lesson/{key}" for key in ("head/Back", "head/Next", "run", "next", "back", "leave")} <= keys
     assert button(app, "lesson/run").label == "Running …"
-    assert app.selectbox(key="lesson/answer/short/4/None").label == SHORT.steps[3].ask
+    assert app.selectbox(key="lesson/answer/short/4").label == SHORT.steps[3].ask
 
 
 @pytest.mark.usefixtures("runs")

@@ -4,6 +4,7 @@ import streamlit as st
 
 from invmask.defenses.entry import Entry
 from invmask.ui.defend.controls import Draft
+from invmask.ui.shell import steering
 
 
 def show_intro(begun: bool, draft: Draft | None, defense: Entry) -> None:
@@ -22,8 +23,9 @@ def show_intro(begun: bool, draft: Draft | None, defense: Entry) -> None:
     elif draft is not None and draft.problem is not None:
         st.error(f"{draft.problem} Change it in the sidebar, then press Step or Run.", icon=":material/error:")
     elif draft is not None and draft.config is not None:
+        buttons = "Press **Step** to take one round, or **Run** to go to the end, with the settings in the sidebar"
         st.info(
-            "Press **Step** to take one round, or **Run** to go to the end, with the settings in the sidebar: "
+            f"{buttons if steering.refusal(None) is None else 'No run has begun. It will have these settings'}: "
             f"**{defense.title}**, preset **{draft.preset}**, SPC **{draft.spc}**, seed **{draft.config.seed}**.",
             icon=":material/play_circle:",
         )

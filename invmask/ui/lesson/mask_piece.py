@@ -66,8 +66,8 @@ _HTML = """
 <div class="piece">
 <fieldset class="groups"><legend>This mask is given to</legend></fieldset>
 <div class="drag">
-<label><span>mask a</span><input type="range" class="a" min="0" step="1"><output class="av"></output></label>
-<label><span>selection s</span><input type="range" class="s" min="0" step="1"><output class="sv"></output></label>
+<label><span>mask a</span><input type="range" class="a" min="0" step="1" disabled><output class="av"></output></label>
+<label><span>selection s</span><input type="range" class="s" min="0" step="1" disabled><output class="sv"></output></label>
 </div>
 <p class="sum" role="status"></p>
 <div class="row">
@@ -157,6 +157,7 @@ export default function ({ parentElement, data }) {
     for (const slider of [a, s]) {
       slider.max = data.steps - 1;
       slider.value = data.steps - 1;
+      slider.disabled = false;
     }
     row.cards = data.views.map((view) => card(view, row));
   }

@@ -158,7 +158,8 @@ def _question(here: Place, found: Situation, words: Mapping[str, str]) -> None:
 
 def _choose(here: Place, found: Situation, options: Sequence[str], chosen: int | None) -> None:
     """Draw the options, few as a list and many as a menu."""
-    key = f"lesson/answer/{here.lesson.name}/{here.number}/{chosen}"
+    # The key does not change with the answer: for a moment Streamlit would draw both, and move what is below.
+    key = f"lesson/answer/{here.lesson.name}/{here.number}"
     st.session_state[key] = chosen
 
     def answered() -> None:

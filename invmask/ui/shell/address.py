@@ -8,14 +8,13 @@ sentence says so. So the page always shows what its address says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import streamlit as st
 
 from invmask.runs.store import named_masks
 from invmask.ui.shell import cache, hidden, named_in_address, navigation
+from invmask.ui.shell.address_memory import AddressMemory
 from invmask.ui.shell.address_words import EVERYWHERE, HIDE, MASKS, OF_A_NETWORK, RUN, SETS_UP, VICTIM, WORDS
-from invmask.ui.shell.everywhere import Everywhere
 from invmask.ui.shell.hidden import Hidden
 from invmask.ui.shell.names import quoted
 from invmask.ui.shell.new_run_words import new_run_words
@@ -27,45 +26,12 @@ _NOT_UNDERSTOOD = "not understood"
 _NAMED = 4
 
 
-@dataclass
-class _Address:
-    """The session's memory of the address.
-
-    Attributes:
-        victim, run: the victim and run of every page; valid names, or None.
-        page: the page shown.
-        choices: each page's own choices by name.
-        last_runs: the last chosen run of each victim.
-        complaint: one sentence about a wrong name in the address, until the reader chooses something else.
-        damaged: the run that the complaint is about, if it exists but cannot be read.
-        asked: choices in the address with which the page was opened, until it has been drawn with them. If other
-            choices become invalid, no message is shown, because the reader's own action caused this.
-        left_out: values removed from this page's address, and why, until the reader chooses something else.
-        everywhere: the choices that stay on all pages.
-    """
-
-    victim: str | None = None
-    run: str | None = None
-    page: str = ""
-    choices: dict[str, dict[str, str]] = field(default_factory=dict)
-    last_runs: dict[str, str | None] = field(default_factory=dict)
-    complaint: str | None = None
-    damaged: str | None = None
-    asked: set[str] = field(default_factory=set)
-    left_out: dict[str, str] = field(default_factory=dict)
-    everywhere: Everywhere = field(default_factory=Everywhere)
-
-    def query(self) -> dict[str, str]:
-        shared = {name: value for name, value in ((VICTIM, self.victim), (RUN, self.run)) if value}
-        return {**shared, **self.everywhere.values, **self.choices.get(self.page, {})}
-
-
 def arrive(page: str) -> None:
     """Synchronise the address and the session. Called once at the start of every run of app.py.
 
     Values in the address win. Values missing after a switch of pages are written back from the session.
     """
-    address: _Address = st.session_state.setdefault(_KEY, _Address())
+    address: AddressMemory = st.session_state.setdefault(_KEY, AddressMemory())
     asked = st.query_params.to_dict()
     # The address may still hold choices of the previous page; they are not choices of this page.
     left = address.choices.get(address.page, {}) if address.page != page else {}
@@ -96,9 +62,10 @@ def arrive(page: str) -> None:
 
 
 def hides() -> Hidden:
-    """What the reader's link hides. May be called before `arrive`."""
+    """What the reader's link hides; all controls, if they follow a presenter. May be called before `arrive`."""
     held = _address().everywhere.values.get(HIDE, "") if _KEY in st.session_state else ""
-    return hidden.parse(st.query_params.get(HIDE) or held)[0]
+    found = hidden.parse(st.query_params.get(HIDE) or held)[0]
+    return found.without_controls() if _address().follows else found
 
 
 def current_victim() -> str | None:
@@ -258,6 +225,38 @@ def everywhere(name: str) -> str | None:
     return _address().everywhere.values.get(name)
 
 
+def asked_everywhere(name: str) -> str | None:
+    """A choice that stays on all pages. May be called before `arrive`."""
+    _address().everywhere.take(st.query_params.to_dict())
+    return everywhere(name)
+
+
+def set_follows(follows: bool) -> None:
+    """Note whether the page shows what a presenter looks at. Then it has no controls."""
+    _address().follows = follows
+
+
+def follows() -> bool:
+    """Whether the page shows what a presenter looks at."""
+    return _address().follows
+
+
+def shown() -> dict[str, str]:
+    """What the page shows: victim, run, and the page's own choices."""
+    address = _address()
+    return {name: value for name, value in address.query().items() if name not in EVERYWHERE}
+
+
+def show(query: Mapping[str, str]) -> None:
+    """Show what somebody else's address holds, instead of the reader's own choices. Called after `arrive`."""
+    address = _address()
+    own = {name: value for name, value in query.items() if name in _words(address.page) and len(value) <= MOST_LETTERS}
+    address.choices[address.page], address.asked = own, set()
+    address.complaint = address.damaged = None
+    _settle(address, query.get(VICTIM), query.get(RUN))
+    _write(address)
+
+
 def choose_everywhere(values: Mapping[str, str | None]) -> None:
     """Put choices that stay on all pages into the address; None removes one. Best called in a widget's callback."""
     _address().everywhere.choose(values)
@@ -297,15 +296,15 @@ def replace(names: Iterable[str], values: Mapping[str, str], chosen: bool) -> No
     _write(address)
 
 
-def _address() -> _Address:
-    return st.session_state.setdefault(_KEY, _Address())
+def _address() -> AddressMemory:
+    return st.session_state.setdefault(_KEY, AddressMemory())
 
 
 def _words(page: str) -> tuple[str, ...]:
     return WORDS[page] + (new_run_words() if page == SETS_UP else ())
 
 
-def _change(address: _Address, victim: str | None, run: str | None) -> None:
+def _change(address: AddressMemory, victim: str | None, run: str | None) -> None:
     """Choose another victim or run; choices that belong to another network are removed."""
     before, address.complaint, address.damaged, address.left_out = address.victim, None, None, {}
     _settle(address, victim, run)
@@ -322,7 +321,7 @@ def _change(address: _Address, victim: str | None, run: str | None) -> None:
     _write(address)
 
 
-def _settle(address: _Address, victim: str | None, run: str | None) -> None:
+def _settle(address: AddressMemory, victim: str | None, run: str | None) -> None:
     """Take over valid names; what was wrong before is said until the reader chooses something else."""
     found = named_in_address.settle(victim, run, address.page)
     address.victim, address.run = found.victim, found.run
@@ -330,7 +329,7 @@ def _settle(address: _Address, victim: str | None, run: str | None) -> None:
     address.damaged = found.damaged or address.damaged
 
 
-def _write(address: _Address) -> None:
+def _write(address: AddressMemory) -> None:
     wanted = address.query()
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)

@@ -20,8 +20,8 @@ WORDS = {
     "Results": ("sweep", "preset", "view", "cell", "values"),
 }
 """All choices by page, beside the words for a new run; anything else in the address gives a message."""
-HIDE = "hide"
-EVERYWHERE = ("lesson", "lesson_step", "lesson_answers", HIDE)
+HIDE, LIVE = "hide", "live"
+EVERYWHERE = ("lesson", "lesson_step", "lesson_answers", HIDE, LIVE)
 """Choices beside victim and run that stay in the address when the reader goes to another page."""
 SETS_UP = "Defend"
 """The page where a new run is set up."""

@@ -3,7 +3,7 @@
 A teacher hides what a class does not need yet. It is no protection: whoever edits the address sees everything again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from invmask.ui.shell.address_words import WORDS
 from invmask.ui.shell.new_run_words import new_run_words
@@ -38,6 +38,10 @@ class Hidden:
     def control(self, name: str) -> bool:
         """Whether a control is hidden: one of `GROUPS`, or a setting of a new run."""
         return name in self.controls or (SETTINGS in self.controls and name not in GROUPS)
+
+    def without_controls(self) -> "Hidden":
+        """The same pages, and all controls."""
+        return replace(self, controls=frozenset(GROUPS))
 
     def text(self) -> str:
         """The text from which `parse` makes this again; empty if nothing is hidden."""

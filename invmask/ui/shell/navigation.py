@@ -26,12 +26,12 @@ def pages(icons: bool = True) -> list[Any]:
 
 def script_of(title: str) -> str:
     """The script of a page, for `st.switch_page` and `st.page_link`."""
-    return f"pages/{title.lower()}.py"
+    return f"pages/{title.lower().replace(' ', '_')}.py"
 
 
 def path_of(title: str) -> str:
     """The path of a page in its address; empty for the first page."""
-    return "" if title == "Start" else title.lower()
+    return "" if title == "Start" else title.lower().replace(" ", "_")
 
 
 _ENTERED = Event()

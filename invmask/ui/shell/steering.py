@@ -7,13 +7,14 @@ from invmask.ui.shell import address, cache, limits, visitor
 from invmask.ui.shell.hidden import STEER
 
 HIDDEN = "The link that you opened hides the buttons that steer a run."
+FOLLOWS = "The presenter steers."
 NOT_YOURS = "This run belongs to somebody else. Only its maker steers it."
 
 
 def refusal(run: str | None) -> str | None:
     """Why the visitor may not steer the run, or begin one (None), as a sentence; None if they may."""
     if address.hides().control(STEER):
-        return HIDDEN
+        return FOLLOWS if address.follows() else HIDDEN
     if run is None:
         return None
     folder = cache.store().folder / run
