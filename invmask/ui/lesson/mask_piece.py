@@ -67,7 +67,8 @@ _HTML = """
 <fieldset class="groups"><legend>This mask is given to</legend></fieldset>
 <div class="drag">
 <label><span>mask a</span><input type="range" class="a" min="0" step="1" disabled><output class="av"></output></label>
-<label><span>selection s</span><input type="range" class="s" min="0" step="1" disabled><output class="sv"></output></label>
+<label><span>selection s</span>
+<input type="range" class="s" min="0" step="1" disabled><output class="sv"></output></label>
 </div>
 <p class="sum" role="status"></p>
 <div class="row">
