@@ -16,24 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
-from invmask.augmentation import augment
 from invmask.defenses.base import Examples, Record, Subject, pack_fields
+from invmask.defenses.clean_images import crops, judge, labels_of
+from invmask.defenses.cuts import as_masks, gated
 from invmask.defenses.entry import Capabilities, Stage, Term
 from invmask.defenses.registry import register
 from invmask.defenses.settings import DefenseConfig, setting
-from invmask.machine import autocast
-from invmask.masks.attach import attached
 from invmask.masks.repair import Gates
-from invmask.masks.state import Masks
 
 LEARN, CUT = "learn", "cut"
-STEEPNESS = 40.0
-"""k. With it q reaches 0 and 1 to within 2e-9, so that a mask value can express every m in [0, 1]."""
-COPIES = 4
-"""Number of random crops of every image on which a threshold is judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,14 +200,13 @@ class ANP:
         return (replace(after, stage=CUT, round_in_stage=0) if ended else after), record
 
     def _cut(self, subject: Subject, state: ANPState, generator: torch.Generator) -> tuple[ANPState, Record]:
-        config, labels = self.config, labels_of(subject).repeat(COPIES)
-        crops = augment(subject.images.repeat(COPIES, 1, 1, 1), generator, padding=4, flip=subject.mirrors)
+        config, (images, labels) = self.config, crops(subject, generator)
         taken = state.round_in_stage + 1
         threshold = round(taken * config.threshold_step, 6)
         whole = state.accuracy
         if whole is None:
-            whole = self._accuracy(subject, torch.ones_like(state.mask), crops, labels)
-        accuracy = self._accuracy(subject, hard(state.mask, threshold), crops, labels)
+            whole = self._accuracy(subject, torch.ones_like(state.mask), images, labels)
+        accuracy = self._accuracy(subject, hard(state.mask, threshold), images, labels)
         kept = accuracy >= config.accuracy_kept * whole
         ended = None
         if not kept:
@@ -243,8 +235,7 @@ class ANP:
         return after, record
 
     def _accuracy(self, subject: Subject, gates: Tensor, images: Tensor, labels: Tensor) -> float:
-        answers = subject.answers(lambda batch: _logits(subject, batch, gates), images)
-        return float((answers.argmax(1) == labels).double().mean())
+        return judge(subject, lambda batch: gated(subject, batch, gates), images, labels).accuracy
 
 
 def mask_gradient(
@@ -270,38 +261,20 @@ def mask_gradient(
     def disturbed(gates: Tensor, of: Tensor) -> Tensor:
         by_channel, *by_bias = of.split(sizes)
         moved = {name: bias * (1 + xi) for (name, bias), xi in zip(biases.items(), by_bias, strict=True)}
-        return F.cross_entropy(_logits(subject, images, gates + by_channel, moved), labels)
+        return F.cross_entropy(gated(subject, images, gates + by_channel, moved), labels)
 
     (uphill,) = torch.autograd.grad(disturbed(mask, disturbance), [disturbance])
     worst = (drawn.detach() + config.disturbance * uphill.sign()).clamp(-config.disturbance, config.disturbance)
     free = mask.clone().requires_grad_()
-    clean, against = F.cross_entropy(_logits(subject, images, free), labels), disturbed(free, worst)
+    clean, against = F.cross_entropy(gated(subject, images, free), labels), disturbed(free, worst)
     loss = config.weight_clean * clean + (1 - config.weight_clean) * against
     (gradient,) = torch.autograd.grad(loss, [free])
     return gradient, (float(clean.detach()), float(against.detach()))
 
 
-def labels_of(subject: Subject) -> Tensor:
-    """The images' classes, int64 [N]. If no labels were given, these are the network's own predictions."""
-    if subject.labels is not None:
-        return subject.labels
-    return subject.answers(subject.reference, subject.images).argmax(1)
-
-
 def hard(mask: Tensor, threshold: float) -> Tensor:
     """Gates [channels]: 0 for channels whose m is below the threshold, 1 for all others."""
     return (mask >= threshold).to(mask)
-
-
-def as_masks(gates: Tensor) -> Masks:
-    """Masks whose pruned view has these gates [channels] in [0, 1], and whose inverse view has 1 minus them."""
-    return Masks((0.5 + torch.logit(gates, eps=1e-9) / STEEPNESS).clamp(0, 1), torch.zeros_like(gates), STEEPNESS)
-
-
-def _logits(subject: Subject, images: Tensor, gates: Tensor, biases: dict[str, Tensor] | None = None) -> Tensor:
-    with attached(subject.model, subject.layout, gates), autocast(subject.precision, subject.device.type):
-        logits = functional_call(subject.model, biases or {}, (images,))
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _biases(model: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invmask.defenses.base import Subject
-from invmask.defenses.ft import FT, FTConfig, moved
+from invmask.defenses.ft import FT, FTConfig
+from invmask.defenses.tuning import moved
 
 RATE, MOMENTUM, DECAY, BATCH = 0.05, 0.8, 0.02, 3
 
