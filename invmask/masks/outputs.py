@@ -1,7 +1,8 @@
 """Which modules of a network are masked, and which dimension of their outputs is the channel dimension.
 
-Convolutions return [N, C, H, W]. Encoder blocks of transformers return tokens [N, T, D] (torchvision's ViT, class token
-first) or positions [N, H, W, D] (torchvision's Swin); their channels are the D dimensions of the embedding.
+Convolutions return [N, C, H, W]. Encoder blocks of transformers return tokens [N, T, D] (as in a ViT, class token
+first) or positions [N, H, W, D] (as in Swin); their channels are the D dimensions of the embedding. Blocks of
+torchvision, timm and Hugging Face's spelling are known here.
 """
 
 import math
@@ -9,10 +10,25 @@ import sys
 
 from torch import Tensor, nn
 
-_BLOCKS = (
-    ("torchvision.models.vision_transformer", "EncoderBlock"),
-    ("torchvision.models.swin_transformer", "SwinTransformerBlock"),
-)
+_BLOCKS = {
+    "torchvision.models.vision_transformer": ("EncoderBlock",),
+    "torchvision.models.swin_transformer": ("SwinTransformerBlock",),
+    "invmask.models.huggingface_vit": ("Layer",),
+    "timm.models.vision_transformer": ("Block", "ResPostBlock", "ParallelScalingBlock", "ParallelThingsBlock"),
+    "timm.models.vision_transformer_relpos": ("RelPosBlock", "ResPostRelPosBlock"),
+    "timm.models.eva": ("EvaBlock", "EvaBlockPostNorm"),
+    "timm.models.beit": ("Block",),
+    "timm.models.cait": ("LayerScaleBlock",),
+    "timm.models.convit": ("Block",),
+    "timm.models.xcit": ("XCABlock",),
+    "timm.models.mlp_mixer": ("MixerBlock", "SpatialGatingBlock"),
+    "timm.models.swin_transformer": ("SwinTransformerBlock",),
+    "timm.models.swin_transformer_v2": ("SwinTransformerV2Block",),
+}
+"""Classes of blocks whose outputs have the embedding's dimensions last, by module."""
+_CHANNELS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+_MOST_EXTRA = 5
+"""Tokens beside those of positions: a class token and four registers (Darcet et al. 2024)."""
 
 
 def block_types() -> tuple[type[nn.Module], ...]:
@@ -20,7 +36,12 @@ def block_types() -> tuple[type[nn.Module], ...]:
 
     A network can only have blocks of imported modules, and importing torchvision takes seconds.
     """
-    return tuple(getattr(sys.modules[module], name) for module, name in _BLOCKS if module in sys.modules)
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, names in _BLOCKS.items()
+        if module in sys.modules
+        for name in names
+    )
 
 
 def is_block(module: nn.Module) -> bool:
@@ -39,40 +60,62 @@ def block_width(block: nn.Module) -> int:
     return norms[-1].normalized_shape[-1]
 
 
+def width(module: nn.Module) -> int | None:
+    """The number of channels of a module's output; None if the module is of no kind that can be masked."""
+    match module:
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            return module.out_channels
+        case nn.Linear():
+            return module.out_features
+        case nn.BatchNorm2d():
+            return module.num_features
+        case nn.GroupNorm():
+            return module.num_channels
+        case nn.LayerNorm() if len(module.normalized_shape) == 1:
+            return module.normalized_shape[0]
+        case _ if is_block(module):
+            return block_width(module)
+    return None
+
+
+def _is_channels_first(module: nn.Module) -> bool:
+    return isinstance(module, _CHANNELS_FIRST)
+
+
 def shape_gate(module: nn.Module, gate: Tensor, output: Tensor) -> Tensor:
     """Reshape gates [G, C], G = 1 or N, so that they broadcast over `output` of `module` channel by channel."""
     between = [1] * (output.ndim - 2)
-    if isinstance(module, nn.Conv2d):
+    if _is_channels_first(module):
         return gate.reshape(*gate.shape, *between)
     return gate.reshape(gate.shape[0], *between, gate.shape[1])
 
 
 def channels_first(module: nn.Module, output: Tensor) -> Tensor:
     """`output` of a masked layer as [N, C, positions], with every position or token."""
-    return (output if isinstance(module, nn.Conv2d) else output.movedim(-1, 1)).flatten(2)
+    return (output if _is_channels_first(module) else output.movedim(-1, 1)).flatten(2)
 
 
 def as_maps(module: nn.Module, output: Tensor) -> Tensor:
-    """`output` of a masked layer as maps [N, C, H, W]. A class token, which has no position, is left out.
+    """`output` of a masked layer as maps [N, C, H, W]. Tokens without a position (class, registers) are left out.
 
     Raises:
         ValueError: the tokens do not form a square.
     """
-    if isinstance(module, nn.Conv2d):
+    if _is_channels_first(module):
         return output
     first = output.movedim(-1, 1)
     if first.ndim == 4:
         return first
     side = math.isqrt(first.shape[2])
     extra = first.shape[2] - side**2
-    if extra not in (0, 1):
+    if extra > _MOST_EXTRA:
         raise ValueError(f"{first.shape[2]} tokens fill no square")
     return first[:, :, extra:].unflatten(2, (side, side))
 
 
 def neuron_index(module: nn.Module, output: Tensor, channel: int, row: int, column: int) -> tuple[int, ...]:
     """The index into one sample's `output` of a channel's value at `row` and `column` of `as_maps`."""
-    if isinstance(module, nn.Conv2d):
+    if _is_channels_first(module):
         return channel, row, column
     if output.ndim == 4:
         return row, column, channel

@@ -1,5 +1,6 @@
 """Where masks are applied in a network, and the two vectors that are learned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from invmask.masks.algebra import effective_mask, inverse_mask
-from invmask.masks.outputs import block_width, is_block, is_transformer
+from invmask.masks.outputs import block_width, is_block, is_transformer, width
 
 
 class View(StrEnum):
@@ -51,25 +52,50 @@ class MaskLayout:
         return next(layer for layer in self.layers if channel in range(self.channels)[layer.slice])
 
     @classmethod
-    def of(cls, model: nn.Module) -> "MaskLayout":
+    def of(cls, model: nn.Module, layers: Sequence[str] | None = None) -> "MaskLayout":
         """Every `Conv2d` in module order, shortcuts included; in a transformer only the encoder blocks.
 
+        Args:
+            layers: names of the modules to mask instead, in any order. If not given, those in the attribute
+                `masked_layers` of the model count, where it has one.
+
         Raises:
-            ValueError: the network has neither.
+            ValueError: the network has neither; or it has no module of a name, or one that cannot be masked.
         """
-        of_blocks = is_transformer(model)
-        layers, offset = [], 0
-        for name, module in model.named_modules():
-            if of_blocks:
-                channels = block_width(module) if is_block(module) else 0
-            else:
-                channels = module.out_channels if isinstance(module, nn.Conv2d) else 0
-            if channels:
-                layers.append(MaskedLayer(name, channels, offset))
-                offset += channels
-        if not layers:
-            raise ValueError("the network has no Conv2d layer and no encoder block to mask")
-        return cls(tuple(layers))
+        named = getattr(model, "masked_layers", None) if layers is None else layers
+        widths = _every_width(model) if named is None else _named_widths(model, named)
+        found, offset = [], 0
+        for name, channels in widths.items():
+            found.append(MaskedLayer(name, channels, offset))
+            offset += channels
+        return cls(tuple(found))
+
+
+def _every_width(model: nn.Module) -> dict[str, int]:
+    """The widths of the layers that are masked where nobody named any."""
+    if is_transformer(model):
+        found = {name: block_width(module) for name, module in model.named_modules() if is_block(module)}
+    else:
+        found = {name: each.out_channels for name, each in model.named_modules() if isinstance(each, nn.Conv2d)}
+    if not found:
+        raise ValueError("the network has no Conv2d layer and no encoder block to mask")
+    return found
+
+
+def _named_widths(model: nn.Module, named: Sequence[str]) -> dict[str, int]:
+    """The widths of the named modules, in module order."""
+    if not named:
+        raise ValueError("name at least one layer to mask")
+    modules = dict(model.named_modules())
+    for name in named:
+        if name not in modules:
+            raise ValueError(f"the network has no layer '{name}'")
+        if width(modules[name]) is None:
+            raise ValueError(
+                f"the layer '{name}' is a {type(modules[name]).__name__}; masks go on convolutions, linear layers, "
+                "normalisations and known encoder blocks"
+            )
+    return {name: found for name, module in modules.items() if name in set(named) and (found := width(module))}
 
 
 HARD = 20.0

@@ -10,15 +10,16 @@ left at the end. With two steps less, a CPU would take several times as long.
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torchvision.models import MobileNetV3, get_model, get_model_weights, list_models, mobilenet_v3_large
 from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 from torchvision.models.vgg import make_layers
 from torchvision.models.vision_transformer import ConvStemConfig, VisionTransformer
 
 from invmask.errors import UserError
+from invmask.models.enlarged import Enlarged, split_side
 
 VGG19_STAGES = ((1, 1), (2, 2), (4,) * 4, (8,) * 4, (8,) * 4)
 """Channels of VGG-19's convolutions (configuration E), as multiples of the first convolution's."""
@@ -37,18 +38,6 @@ MOBILENET_STEM = 16
 VIT_PATCH, VIT_DEPTH, VIT_HEAD = 4, 6, 32
 
 
-class Enlarged(nn.Module):
-    """A network whose images are first enlarged bilinearly to `side` x `side` pixels."""
-
-    def __init__(self, network: nn.Module, side: int) -> None:
-        super().__init__()
-        self.network = network
-        self.side = side
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(F.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False))
-
-
 def torchvision_names() -> list[str]:
     """The classifiers that torchvision has by name."""
     import torchvision.models
@@ -61,23 +50,45 @@ def torchvision_classifier(name: str, num_classes: int, shape: tuple[int, int, i
 
     Grey images are not copied to three channels; the first convolution gets as many input channels as the images have.
 
+    Args:
+        name: a Vision Transformer for images of another size than the published is ``vit_b_16@384``.
+
     Raises:
-        UserError: torchvision has no classifier of that name.
+        UserError: torchvision has no classifier of that name, or not in that size.
     """
-    if name not in torchvision_names():
-        raise UserError(f"Torchvision has no classifier '{name}'; choose one such as resnet18, resnet50 or vit_b_16.")
-    # Without auxiliary heads: they return several outputs in training, and their initialisation warns that it is slow.
-    more = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    network = get_model(name, weights=None, num_classes=num_classes, **more)
+    name, side = split_side(name)
+    network = new_classifier(name, num_classes, shape[0], side)
     weights = next(iter(get_model_weights(name)))
     smallest = max(weights.meta["min_size"])
-    fit_channels(network, shape[0])
     if isinstance(network, VisionTransformer):
         # The image size of the published weights may differ from that of the network, which counts here.
         return Enlarged(network, network.image_size)
     if min(shape[1:]) >= smallest:
         return network
     return Enlarged(network, weights.transforms.keywords["crop_size"])
+
+
+def new_classifier(name: str, num_classes: int, channels: int, side: int | None = None) -> nn.Module:
+    """Torchvision's network of that name with fresh weights, for images of any size that it takes.
+
+    Args:
+        side: pixels of the images' sides, for a Vision Transformer; the published size if not given.
+
+    Raises:
+        UserError: torchvision has no classifier of that name, or not in that size.
+    """
+    if name not in torchvision_names():
+        raise UserError(f"Torchvision has no classifier '{name}'; choose one such as resnet18, resnet50 or vit_b_16.")
+    # Without auxiliary heads: they return several outputs in training, and their initialisation warns that it is slow.
+    more: dict[str, Any] = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if side is not None:
+        patch = int(name.rpartition("_")[2]) if name.startswith("vit_") else 0
+        if not patch or side % patch:
+            raise UserError(f"Torchvision's '{name}' cannot be built for images of {side}x{side} pixels.")
+        more["image_size"] = side
+    network = get_model(name, weights=None, num_classes=num_classes, **more)
+    fit_channels(network, channels)
+    return network
 
 
 def fit_channels(network: nn.Module, channels: int) -> None:
@@ -114,6 +125,26 @@ def slim_vgg19bn(num_classes: int, width: int, shape: tuple[int, int, int]) -> n
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     fit_channels(network, shape[0])
+    return network
+
+
+def small_vgg(stages: tuple[int, ...], num_classes: int, width: int, channels: int) -> nn.Module:
+    """A VGG with BatchNorm, pooling after each of five stages, and one linear layer, for 32x32 images.
+
+    Args:
+        stages: convolutions of each stage; the stages have `width` and 2, 4, 8 and 8 times as many channels.
+    """
+    layout: list[str | int] = []
+    for count, times in zip(stages, (1, 2, 4, 8, 8), strict=True):
+        layout += [*[width * times] * count, "M"]
+    network = nn.Sequential(
+        OrderedDict(
+            features=make_layers(layout, batch_norm=True),  # type: ignore[arg-type]
+            flatten=nn.Flatten(),
+            classifier=nn.Linear(8 * width, num_classes),
+        )
+    )
+    fit_channels(network, channels)
     return network
 
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from invmask.errors import UserError
 from invmask.machine import Precision, choose_precision
-from invmask.models import plain
-from invmask.models.preactresnet import PreActResNet18
-from invmask.models.residual import ResNet20, WideResNet16
+from invmask.models import cifar, code_file, plain
+from invmask.models.known_networks import DEPTHWISE, NORMALISED, TRANSFORMER, known_networks
+from invmask.models.preactresnet import PreActResNet
+from invmask.models.residual import ThreeStageResNet, WideResNet
 
 Shape = tuple[int, int, int]
 MAX_WIDTH = 1024
@@ -82,7 +83,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             64,
             "channels of the first stage",
             "He et al. 2016, Identity Mappings in Deep Residual Networks; stride 1 and no pooling at first, for 32x32",
-            lambda classes, width, shape: PreActResNet18(classes, width or 64, shape[0]),
+            lambda classes, width, shape: PreActResNet(classes, width or 64, shape[0]),
         ),
         Architecture(
             "vgg19bn",
@@ -134,7 +135,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             16,
             "channels of the first stage, 16 times the widening factor",
             "Zagoruyko and Komodakis 2016, Wide Residual Networks",
-            lambda classes, width, shape: WideResNet16(classes, width or 16, shape[0]),
+            lambda classes, width, shape: WideResNet(classes, width or 16, shape[0]),
         ),
         Architecture(
             "resnet20",
@@ -142,7 +143,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             16,
             "channels of the first stage",
             "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2",
-            lambda classes, width, shape: ResNet20(classes, width or 16, shape[0]),
+            lambda classes, width, shape: ThreeStageResNet(classes, width or 16, shape[0]),
         ),
         Architecture(
             "resnet20bias",
@@ -150,7 +151,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             16,
             "channels of the first stage",
             "He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2; convolutions with biases",
-            lambda classes, width, shape: ResNet20(classes, width or 16, shape[0], bias=True),
+            lambda classes, width, shape: ThreeStageResNet(classes, width or 16, shape[0], bias=True),
         ),
         Architecture(
             "vgg6bn",
@@ -206,6 +207,43 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def _torchvision(name: str, classes: int, shape: Shape) -> nn.Module:
+    from invmask.models import published
+
+    return published.torchvision_classifier(name, classes, shape)
+
+
+def _timm(name: str, classes: int, shape: Shape) -> nn.Module:
+    # Timm, too, takes seconds to import.
+    from invmask.models import timm_networks
+
+    return timm_networks.timm_classifier(name, classes, shape)
+
+
+def _cifar(name: str, classes: int, shape: Shape) -> nn.Module:
+    return cifar.cifar_network(name, classes, shape[0])
+
+
+def _code(place: str, classes: int, _: Shape) -> nn.Module:
+    return code_file.network_from_code(place, classes)
+
+
+def _huggingface(name: str, classes: int, shape: Shape) -> nn.Module:
+    from invmask.models import huggingface_vit
+
+    return huggingface_vit.huggingface_network(name, classes, shape)
+
+
+NAMED: dict[str, Callable[[str, int, Shape], nn.Module]] = {
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "cifar": _cifar,
+    "huggingface": _huggingface,
+}
+"""Makers of networks that others have named, by what stands before the colon."""
+_SOURCES = {**NAMED, "code": _code}
+
+
 def architectures() -> list[str]:
     """Names that `build` knows, without width suffixes and without torchvision's classifiers."""
     return sorted(ARCHITECTURES)
@@ -218,11 +256,16 @@ def split_width(architecture: str) -> tuple[str, int | None]:
 
 
 def is_transformer(architecture: str) -> bool:
-    """Whether masks are applied to encoder blocks in a network of this name, judged by the name only."""
+    """Whether masks are applied to encoder blocks in a network of this name, judged by the name only.
+
+    A name that says nothing, such as that of a class of one's own, counts as that of a network of convolutions.
+    """
     if architecture.startswith(TORCHVISION):
         return architecture.removeprefix(TORCHVISION).startswith(("vit_", "swin_"))
     known = ARCHITECTURES.get(split_width(architecture)[0])
-    return known is not None and known.transformer
+    return architecture.startswith("huggingface:vit") or (
+        _indexed(architecture, TRANSFORMER, False) if known is None else known.transformer
+    )
 
 
 def is_normalised(architecture: str) -> bool:
@@ -231,7 +274,14 @@ def is_normalised(architecture: str) -> bool:
         own = architecture.removeprefix(TORCHVISION)
         return not own.startswith(_UNNORMALISED) or own.endswith("_bn")
     known = ARCHITECTURES.get(split_width(architecture)[0])
-    return known is None or known.normalised
+    return _indexed(architecture, NORMALISED, True) if known is None else known.normalised
+
+
+def _indexed(architecture: str, flag: int, otherwise: bool) -> bool:
+    """What the index of published networks says of a name; `otherwise` if it does not have it."""
+    name = re.sub(r"[.@].*", "", architecture)
+    found = known_networks().flag(name, flag) if name.startswith("timm:") else None
+    return otherwise if found is None else found
 
 
 def suited_precision(architecture: str, device: str = "cpu") -> Precision:
@@ -241,7 +291,10 @@ def suited_precision(architecture: str, device: str = "cpu") -> Precision:
     (`benchmarks/precision.py`).
     """
     own, known = architecture.removeprefix(TORCHVISION), ARCHITECTURES.get(split_width(architecture)[0])
-    depthwise = own.startswith(_DEPTHWISE) if own != architecture else known is not None and known.depthwise
+    if own != architecture:
+        depthwise = own.startswith(_DEPTHWISE)
+    else:
+        depthwise = _indexed(architecture, DEPTHWISE, False) if known is None else known.depthwise
     return "float32" if depthwise and not device.startswith("cuda") else choose_precision(device)
 
 
@@ -249,21 +302,21 @@ def build(architecture: str, num_classes: int, shape: Shape = (3, 32, 32)) -> nn
     """A freshly initialised network.
 
     Args:
-        architecture: a name from `architectures`, with an optional ``w<width>`` at its end, or any of torchvision's
-            classifiers as ``torchvision:<name>``.
+        architecture: a name from `architectures`, with an optional ``w<width>`` at its end; or a name behind a source:
+            torchvision's classifiers as ``torchvision:<name>``, timm's as ``timm:<name>``, the usual networks for small
+            images as ``cifar:<name>``, a class of one's own as ``code:FILE.py:Class``, whose file is run.
         num_classes: number of logits.
         shape: C, H, W of the images.
 
     Raises:
         UserError: no architecture of that name, or a width that it cannot have.
     """
-    if architecture.startswith(TORCHVISION):
-        from invmask.models import published
-
-        return published.torchvision_classifier(architecture.removeprefix(TORCHVISION), num_classes, shape)
+    source, colon, own = architecture.partition(":")
+    if colon and source in _SOURCES:
+        return _SOURCES[source](own, num_classes, shape)
     name, width = split_width(architecture)
     if name not in ARCHITECTURES:
-        known = f"{', '.join(architectures())}, or torchvision:NAME"
+        known = f"{', '.join(architectures())}, or {', '.join(f'{source}:NAME' for source in NAMED)}"
         raise UserError(f"There is no architecture '{architecture}'; choose one of: {known}.")
     if width is not None and not 1 <= width <= MAX_WIDTH:
         raise UserError(f"The width in '{architecture}' has to be between 1 and {MAX_WIDTH}.")

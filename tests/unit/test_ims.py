@@ -14,7 +14,7 @@ from invmask.defenses.ims.state import IMSState
 from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.masks.state import View
-from invmask.models.preactresnet import PreActResNet18
+from invmask.models.preactresnet import PreActResNet
 
 SHORT = {"rounds_initialise": 2, "rounds_minimise": 3, "rounds_sparsify": 2, "inner_steps": 2}
 SEARCHES = {"rounds_search": 4, "search_steps": 1, "search_images": 4}
@@ -29,7 +29,7 @@ def short(name: str, **changes: float) -> IMSConfig:
 
 def make_subject(images: int = 6, precision: str = "float32") -> Subject:
     torch.manual_seed(5)
-    model = PreActResNet18(10, width=2).eval().requires_grad_(False)
+    model = PreActResNet(10, width=2).eval().requires_grad_(False)
     return Subject(model, torch.rand(images, 3, 32, 32), 10, precision)  # type: ignore[arg-type]
 
 

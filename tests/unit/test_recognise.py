@@ -1,0 +1,344 @@
+"""Architectures are recognised by names and shapes of tensors alone, and under other names by order and shape."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from invmask.errors import UserError
+from invmask.models import build
+from invmask.models.cifar import parse
+from invmask.models.enlarged import inner
+from invmask.models.known_networks import known_networks
+from invmask.models.recognise import MOST_TENSORS, Candidate, recognise
+from invmask.models.registry import is_normalised, is_transformer, suited_precision
+from tests.unit.test_models import SMALL
+
+State = dict[str, Tensor]
+SHAPE = (3, 32, 32)
+
+
+def on_meta(name: str, classes: int = 10, shape: tuple[int, int, int] = SHAPE) -> State:
+    """Names and shapes, without memory for the weights."""
+    with torch.device("meta"):
+        return inner(build(name, classes, shape))[0].state_dict()
+
+
+def by_file(state: State) -> State:
+    """As a safetensors file has it, whose order says nothing."""
+    return load(save({name: tensor.contiguous() for name, tensor in state.items()}))
+
+
+def drawn(network: nn.Module) -> nn.Module:
+    """With statistics and a head that are not all alike, so that a mix-up shows in the answers."""
+    generator = torch.Generator().manual_seed(4)
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            spread = 0.1 * torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(1 + spread if name.endswith(("running_var", "norm.weight")) else tensor + spread)
+            if name.endswith("running_var"):
+                tensor.abs_()
+    return network.eval()
+
+
+def loaded(candidate: Candidate, state: State, shape: tuple[int, int, int] = SHAPE) -> nn.Module:
+    network = build(candidate.architecture, candidate.classes, shape)
+    network.load_state_dict(candidate.state(state, network))
+    return network.eval()
+
+
+PUBLIC = (
+    "torchvision:resnet18",
+    "torchvision:resnet50",
+    "torchvision:vgg11_bn",
+    "torchvision:mobilenet_v2",
+    "torchvision:densenet121",
+    "torchvision:vit_b_16",
+    "torchvision:squeezenet1_1",
+    "timm:vit_tiny_patch16_224",
+    "timm:swin_tiny_patch4_window7_224",
+    "timm:efficientnet_b0",
+    "timm:convnext_atto",
+    "timm:mixer_s16_224",
+    "timm:deit_tiny_distilled_patch16_224",
+    "timm:regnety_002",
+    "cifar:resnet18",
+    "cifar:resnet50",
+    "cifar:resnet110",
+    "cifar:resnet32b",
+    "cifar:preactresnet34",
+    "cifar:preactresnet50",
+    "cifar:wideresnet28x10",
+    "cifar:wideresnet40x2",
+    "cifar:wideresnet34w40",
+    "cifar:vgg16",
+    "preactresnet18",
+    "wideresnet16w160",
+    "resnet20",
+)
+"""Full-size networks as their libraries and papers have them."""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("classes", [10, 43])
+def test_public_networks_are_recognised_by_names_and_shapes_alone(name: str, classes: int):
+    state = on_meta(name, classes)
+    first = recognise(state)[0]
+    assert first.exact
+    assert not first.renamed
+    assert (first.architecture, first.classes, first.channels) == (name, classes, 3)
+    assert not first.missing + first.left_over + first.other_shape
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("sort", [False, True])
+def test_our_networks_are_recognised_with_their_widths(name: str, sort: bool):
+    torch.manual_seed(1)
+    network = drawn(build(name, 7))
+    state = by_file(network.state_dict()) if sort else network.state_dict()
+    found = {one.architecture: one for one in recognise(state)}
+    # A public network with the same tensors comes first, as VGG-19 for small images.
+    assert name in found
+    one = found[name]
+    assert (one.classes, one.channels, one.exact, one.renamed) == (7, 3, True, False)
+    images = torch.rand(2, *SHAPE)
+    assert torch.equal(loaded(one, state)(images), network(images))
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18", "preactresnet18w8", "cifar:wideresnet22x1"])
+def test_networks_for_grey_images_are_recognised(name: str):
+    first = recognise(on_meta(name, 10, (1, 28, 28)))[0]
+    assert (first.exact, first.channels, first.classes) == (True, 1, 10)
+
+
+class WideBlock(nn.Module):
+    """As in the first public WideResNet for PyTorch: the shortcut is `convShortcut`."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(before)
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.convShortcut = None if before == after else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pre = F.relu(self.bn1(x))
+        out = self.conv2(F.relu(self.bn2(self.conv1(pre))))
+        return out + (x if self.convShortcut is None else self.convShortcut(pre))
+
+
+class Wide(nn.Module):
+    def __init__(self, factor: int, blocks: int) -> None:
+        super().__init__()
+        widths = [16, 16 * factor, 32 * factor, 64 * factor]
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        for stage in (1, 2, 3):
+            layer = nn.Sequential(
+                *(
+                    WideBlock(widths[stage - (place == 0)], widths[stage], 2 if stage > 1 and place == 0 else 1)
+                    for place in range(blocks)
+                )
+            )
+            setattr(self, f"block{stage}", nn.ModuleDict({"layer": layer}))
+        self.bn1 = nn.BatchNorm2d(widths[3])
+        self.fc = nn.Linear(widths[3], 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv1(x)
+        for stage in (1, 2, 3):
+            out = getattr(self, f"block{stage}")["layer"](out)
+        return self.fc(F.relu(self.bn1(out)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize(("factor", "blocks", "name"), [(1, 2, "wideresnet16"), (2, 3, "cifar:wideresnet22x2")])
+def test_a_wideresnet_of_the_other_spelling_answers_as_it_did(factor: int, blocks: int, name: str, sort: bool):
+    torch.manual_seed(2)
+    network = drawn(Wide(factor, blocks))
+    state = by_file(network.state_dict()) if sort else network.state_dict()
+    first = recognise(state)[0]
+    assert (first.architecture, first.exact, first.renamed) == (name, True, True)
+    assert first.names["block2.layer.0.convShortcut.weight"] == "layer2.0.shortcut.0.weight"
+    assert first.names["bn1.running_var"] == "bn.running_var"
+    assert first.names["fc.weight"] == "linear.weight"
+    assert first.names["block3.layer.1.bn2.num_batches_tracked"] == "layer3.1.bn2.num_batches_tracked"
+    images = torch.rand(2, *SHAPE)
+    torch.testing.assert_close(loaded(first, state)(images), network(images))
+
+
+def weiaicunzai(name: str) -> str:
+    name = re.sub(r"^(conv|bn)1\.", lambda m: f"conv1.{int(m[1] == 'bn')}.", name)
+    name = re.sub(r"layer(\d)", lambda m: f"conv{int(m[1]) + 1}_x", name)
+    place = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4}
+    name = re.sub(r"\.(conv[12]|bn[12])\.(?=\w+$)", lambda m: f".residual_function.{place[m[1]]}.", name)
+    return name.replace("linear", "fc")
+
+
+SPELLINGS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "torchvision's names with a small stem": (
+        "cifar:resnet18w4",
+        lambda name: name.replace("shortcut", "downsample").replace("linear", "fc"),
+    ),
+    "functions in sequences": ("cifar:resnet18w4", weiaicunzai),
+    "fc for linear": ("cifar:resnet32b", lambda name: name.replace("linear", "fc")),
+    "a new head behind a dropout": ("torchvision:resnet18", lambda name: name.replace("fc.", "fc.1.")),
+    "a head of three parts": ("timm:mobilenetv3_small_050", lambda name: name.replace("classifier", "classifier.2")),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("sort", [False, True])
+def test_the_same_network_under_other_names_is_matched(spelling: str, sort: bool):
+    name, renamed = SPELLINGS[spelling]
+    torch.manual_seed(3)
+    network = drawn(build(name, 10))
+    state = {renamed(own): tensor for own, tensor in network.state_dict().items()}
+    assert state.keys() != network.state_dict().keys()
+    first = recognise(by_file(state) if sort else state)[0]
+    assert (first.architecture, first.exact, first.renamed) == (name, True, True)
+    assert {theirs: ours for ours, theirs in zip(network.state_dict(), state, strict=True)} == first.names
+    images = torch.rand(2, *SHAPE)
+    assert torch.equal(loaded(first, state)(images), network(images))
+
+
+def test_counts_of_batches_may_be_missing_and_second_heads_left_over():
+    state = on_meta("torchvision:googlenet", 5)
+    state = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+    state["aux1.fc2.weight"] = torch.empty(5, 1024, device="meta")
+    first = recognise(state)[0]
+    assert (first.architecture, first.exact) == ("torchvision:googlenet", True)
+    assert first.unused == ("aux1.fc2.weight",)
+    assert "aux1.fc2.weight" not in first.names
+
+
+@pytest.mark.parametrize(("name", "side"), [("timm:vit_tiny_patch16_224", 96), ("torchvision:vit_b_16", 64)])
+def test_a_vision_transformer_for_images_of_another_size_is_recognised(name: str, side: int):
+    first = recognise(on_meta(f"{name}@{side}"))[0]
+    assert (first.architecture, first.exact, first.size) == (f"{name}@{side}", True, (side, side))
+    assert first.shape() == (3, side, side)
+
+
+def test_our_small_transformer_tells_the_size_of_its_images():
+    first = recognise(build("vitw32", 10, (3, 48, 48)).state_dict())[0]
+    assert (first.architecture, first.size) == ("vitw32", (48, 48))
+    assert recognise(on_meta("preactresnet18w4"))[0].size is None
+
+
+def test_near_misses_name_keys_and_shapes():
+    state = on_meta("torchvision:resnet18", 10)
+    del state["layer4.1.bn2.weight"]
+    state["layer4.1.extra.weight"] = torch.empty(3, device="meta")
+    state["layer1.0.conv1.weight"] = torch.empty(64, 64, 5, 5, device="meta")
+    first = recognise(state)[0]
+    assert (first.exact, first.architecture) == (False, "torchvision:resnet18")
+    assert first.missing == ("layer4.1.bn2.weight",)
+    assert first.left_over == ("layer4.1.extra.weight",)
+    assert first.other_shape == ("layer1.0.conv1.weight (64x64x5x5 instead of 64x64x3x3)",)
+    assert first.sentence() == (
+        "These weights are nearest to torchvision:resnet18, but layer4.1.bn2.weight is missing; layer4.1.extra.weight "
+        "is left over; layer1.0.conv1.weight (64x64x5x5 instead of 64x64x3x3) is of another shape."
+    )
+
+
+def test_what_is_like_nothing_known_has_no_candidates():
+    assert recognise({"a.weight": torch.ones(3, 3), "b": torch.ones(())}) == ()
+    assert recognise(nn.Sequential(nn.Conv2d(3, 5, 7), nn.Conv2d(5, 3, 7)).state_dict()) == ()
+
+
+@pytest.mark.parametrize("count", [0, MOST_TENSORS + 1])
+def test_no_tensors_and_too_many_are_refused(count: int):
+    with pytest.raises(UserError, match="A network has 1 to"):
+        recognise({str(place): torch.ones(1) for place in range(count)})
+
+
+def test_architectures_with_equal_tensors_are_all_named_and_a_config_says_which():
+    state = on_meta("timm:efficientnet_b0", 10)
+    names = [one.architecture for one in recognise(state)]
+    assert names[0] == "timm:efficientnet_b0"
+    assert "timm:tf_efficientnet_b0" in names
+    said = recognise(state, {"architecture": "tf_efficientnet_b0", "num_classes": 10})
+    assert said[0].architecture == "timm:tf_efficientnet_b0"
+
+
+def test_the_index_is_of_the_installed_libraries():
+    index = known_networks()
+    assert index.versions == {of: version(of) for of in ("timm", "torchvision")}
+    assert len(index.names) > 1300
+    assert len(set(index.names)) == len(index.names)
+
+
+def test_the_index_says_what_kind_of_network_a_name_of_timm_is():
+    assert is_transformer("timm:vit_tiny_patch16_224@32")
+    assert is_transformer("timm:vit_small_patch14_reg4_dinov2.lvd142m")
+    assert not is_transformer("timm:resnet18")
+    assert not is_transformer("code:net.py:Net")
+    assert not is_normalised("timm:vgg11")
+    assert is_normalised("timm:vgg11_bn")
+    assert suited_precision("timm:mobilenetv3_small_050") == "float32"
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet19", "resnet18b", "resnet20pool", "wideresnet29x2", "vgg12", "preactresnet20", "x", ""]
+)
+def test_names_that_are_none_are_refused(name: str):
+    with pytest.raises(UserError, match="There is no network 'cifar:"):
+        build(f"cifar:{name}", 10)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50pool", "resnet56b", "resnet20w8", "wideresnet28x10", "wideresnet16w40", "vgg13w16"]
+)
+def test_a_name_and_its_parts_are_one(name: str):
+    assert str(parse(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("timm:resnet19", "timm has no network 'resnet19'"),
+        ("timm:hf-hub:somebody/resnet", "timm has no network"),
+        ("timm:resnet18@64", "timm cannot build 'resnet18' for images of 3 channels and 64x64 pixels"),
+        ("timm:vit_tiny_patch16_224@huge", "the side of the images in pixels"),
+        ("torchvision:vit_b_16@100", "cannot be built for images of 100x100 pixels"),
+        ("huggingface:bert", "There is no network 'huggingface:bert'"),
+        ("huggingface:vit-d192-l12-h5-m768-p16-s224", "do not fit together"),
+        ("nowhere:resnet18", "or torchvision:NAME, timm:NAME, cifar:NAME, huggingface:NAME"),
+    ],
+)
+def test_absurd_names_get_one_sentence(name: str, message: str):
+    with pytest.raises(UserError, match=message):
+        build(name, 10)
+
+
+# Published counts of parameters, less the classes that are not there.
+PUBLISHED = {
+    "cifar:resnet18": 11_173_962,
+    "cifar:resnet50": 23_520_842,
+    "cifar:resnet110": 1_727_962,  # He et al., table 6: 1.7 million
+    "cifar:wideresnet28x10": 36_479_194,  # Zagoruyko and Komodakis, table 4: 36.5 million
+    "cifar:wideresnet40x4": 8_949_210,  # 8.9 million
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_usual_networks_have_as_many_parameters_as_published(name: str):
+    with torch.device("meta"):
+        network = build(name, 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == PUBLISHED[name]
+
+
+def test_recognising_our_own_networks_does_not_import_timm():
+    code = "import sys, invmask.models.recognise; print('timm' in sys.modules, 'torchvision' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["False", "False"]
