@@ -28,20 +28,22 @@ def activation_change(
 
     Returns:
         float32 [channels] on the CPU, at least 0, in the units of the layer's output. It is the mean over images and
-        positions (over tokens for a transformer's block).
+        positions (over tokens for a transformer's block), and over the uses of a layer that is used several times.
     """
     if images.shape != changed.shape:
         raise ValueError(f"{tuple(images.shape)} and {tuple(changed.shape)} are no versions of the same images")
     total = torch.zeros(layout.channels, dtype=torch.float64)
+    seen = torch.zeros(layout.channels, dtype=torch.float64)
     pairs = zip(images.split(BATCH_SIZE), changed.split(BATCH_SIZE), strict=True)
     for before, after in pairs:
 
         def add(where: slice, module: nn.Module, output: Tensor) -> None:
             first, second = channels_first(module, output.float()).chunk(2)
             total[where] += (second - first).abs().mean(2).sum(0).double().cpu()
+            seen[where] += len(first)
 
         _watched_pass(model, layout, torch.cat([before, after]), precision, add)
-    return (total / len(images)).float()
+    return (total / seen.clamp(min=1)).float()
 
 
 @torch.no_grad()
@@ -49,6 +51,8 @@ def feature_maps(
     model: nn.Module, layout: MaskLayout, channel: int, images: Tensor, precision: Precision = "float32"
 ) -> Tensor:
     """One channel's activations, float32 [N, H, W] on the CPU, in the units of the layer's output.
+
+    Of a layer that is used several times in a pass, the last use counts.
 
     For a transformer's block, these are the activations of the tokens that have a position in the image.
 
@@ -58,12 +62,14 @@ def feature_maps(
     """
     layer = layout.layer_of(channel)
     found: list[Tensor] = []
-
-    def keep(_where: slice, module: nn.Module, output: Tensor) -> None:
-        found.append(as_maps(module, output)[:, channel - layer.offset].float().cpu())
-
     for batch in images.split(2 * BATCH_SIZE):
+        uses: list[Tensor] = []
+
+        def keep(_where: slice, module: nn.Module, output: Tensor, uses: list[Tensor] = uses) -> None:
+            uses.append(as_maps(module, output)[:, channel - layer.offset].float().clone().cpu())
+
         _watched_pass(model, MaskLayout((layer,)), batch, precision, keep)
+        found.append(uses[-1])
     return torch.cat(found)
 
 

@@ -29,15 +29,22 @@ def grad_cam(model: nn.Module, layout: MaskLayout, gates: Tensor, images: Tensor
     """
     copy = sharing_copy(model)
     name = layout.layers[-2 if is_transformer(model) and len(layout.layers) > 1 else -1].name
-    layer, kept = dict(copy.named_modules())[name], []
+    layer, kept = dict(copy.named_modules())[name], list[Tensor]()
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        kept.append(output)
+        # A copy goes on, because what comes next may change it in place.
+        return output.clone()
+
     with torch.enable_grad(), attached(copy, layout, gates):
-        handle = layer.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+        handle = layer.register_forward_hook(keep)
         try:
             logits = copy(images.detach().requires_grad_())
         finally:
             handle.remove()
-        (slopes,) = torch.autograd.grad(logits[:, target].sum(), kept)
-    maps, slopes = as_maps(layer, kept[0].detach()), as_maps(layer, slopes)
+        # Of a layer that is used twice, the last use counts.
+        (slopes,) = torch.autograd.grad(logits[:, target].sum(), kept[-1])
+    maps, slopes = as_maps(layer, kept[-1].detach()), as_maps(layer, slopes)
     found = F.relu((maps * slopes.mean((2, 3), keepdim=True)).sum(1, keepdim=True))
     large = F.interpolate(found, images.shape[-2:], mode="bilinear", align_corners=False)
     return large[:, 0].float().cpu()

@@ -53,8 +53,8 @@ class ChannelConductance:
 
     Attributes:
         maps: conductance of each of the channel's neurons, in logits, float32 [N, h, w].
-        class_token: conductance of the class token, which has no place in the image, float32 [N]; None for a layer
-            without one.
+        class_token: conductance of the class token, and of all others that have no place in the image, float32 [N];
+            None for a layer without one.
         neurons: row and column of the neuron in `maps` with the largest conductance, int64 [N, 2].
         inputs: conductance of each pixel through that neuron, in logits, float32 [N, H, W], summed over colours. The
             sum over all pixels is the neuron's value in `maps`.
@@ -97,5 +97,6 @@ def channel_conductance(
             method.attribute(image[None], neuron_index(module, found, number, *neuron), **how).detach().sum(1)
             for image, neuron in zip(images, neurons.tolist(), strict=True)
         ]
-    class_token = every[:, 0] if every.shape[1] > maps[0].numel() else None
+    extra = every.shape[1] - maps[0].numel()
+    class_token = every[:, :extra].sum(1) if extra else None
     return ChannelConductance(maps.cpu(), class_token, neurons.cpu(), torch.cat(inputs).float().cpu())

@@ -6,6 +6,7 @@ and their blocks run every time.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,7 @@ class Resumable:
     @torch.no_grad()
     def _record(self) -> tuple[list[_Block], Tensor]:
         outputs: dict[str, Tensor] = {}
+        calls: Counter[str] = Counter()
         begun: list[str] = []
         known_at: dict[str, int] = {}
         modules = dict(self._model.named_modules())
@@ -117,10 +119,13 @@ class Resumable:
                 hooks.callback(modules[name].register_forward_pre_hook(_note(begun, name)).remove)
             for name in _blocks(self._model, layers):
                 hooks.callback(modules[name].register_forward_hook(_keep(outputs, known_at, begun, name)).remove)
+                hooks.callback(modules[name].register_forward_pre_hook(_count(calls, name)).remove)
             logits = self._model(self._images).float()
         blocks = [
             _Block(name, output, frozenset(layers) - frozenset(begun[: known_at[name]]))
             for name, output in outputs.items()
+            # A block that is used twice has two outputs, and a batch is repeated by its first dimension.
+            if calls[name] == 1 and output.shape[:1] == self._images.shape[:1]
         ]
         return blocks, logits
 
@@ -132,9 +137,19 @@ def _note(begun: list[str], name: str) -> Callable[..., None]:
     return hook
 
 
+def _count(calls: Counter[str], name: str) -> Callable[..., None]:
+    def hook(_module: nn.Module, _inputs: Any) -> None:
+        calls[name] += 1
+
+    return hook
+
+
 def _keep(outputs: dict[str, Tensor], known_at: dict[str, int], begun: list[str], name: str) -> Callable[..., None]:
-    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        outputs[name] = output
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            return
+        # A copy, because what comes next may change the output in place.
+        outputs[name] = output.clone()
         known_at[name] = len(begun)
         # Drop the largest outputs. They are the early ones, which are not more expensive to recompute.
         while outputs and held_bytes([*outputs.values()]) > BLOCK_BYTES:
@@ -177,4 +192,4 @@ def _answering(model: nn.Module, blocks: Sequence[_Block], times: int) -> Iterat
 
 
 def _constant(output: Tensor, times: int) -> Callable[..., Tensor]:
-    return lambda *_: output.repeat(times, *[1] * (output.ndim - 1))
+    return lambda *_, **__: output.repeat(times, *[1] * (output.ndim - 1))

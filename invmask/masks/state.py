@@ -1,5 +1,6 @@
 """Where masks are applied in a network, and the two vectors that are learned."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,6 +8,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from invmask.errors import UserError
 from invmask.masks.algebra import effective_mask, inverse_mask
 from invmask.masks.outputs import block_width, is_block, is_transformer, width
 
@@ -60,7 +62,8 @@ class MaskLayout:
                 `masked_layers` of the model count, where it has one.
 
         Raises:
-            ValueError: the network has neither; or it has no module of a name, or one that cannot be masked.
+            ValueError: the network has neither.
+            UserError: it has no layer of a name, or one that cannot be masked.
         """
         named = getattr(model, "masked_layers", None) if layers is None else layers
         widths = _every_width(model) if named is None else _named_widths(model, named)
@@ -85,15 +88,16 @@ def _every_width(model: nn.Module) -> dict[str, int]:
 def _named_widths(model: nn.Module, named: Sequence[str]) -> dict[str, int]:
     """The widths of the named modules, in module order."""
     if not named:
-        raise ValueError("name at least one layer to mask")
+        raise UserError("Name at least one layer to mask.")
     modules = dict(model.named_modules())
     for name in named:
         if name not in modules:
-            raise ValueError(f"the network has no layer '{name}'")
+            near = difflib.get_close_matches(name, [one for one in modules if one], 3, 0)
+            raise UserError(f"The network has no layer '{name}'; layers are such as {', '.join(near)}.")
         if width(modules[name]) is None:
-            raise ValueError(
-                f"the layer '{name}' is a {type(modules[name]).__name__}; masks go on convolutions, linear layers, "
-                "normalisations and known encoder blocks"
+            raise UserError(
+                f"The layer '{name}' is a {type(modules[name]).__name__}; name convolutions, linear layers, "
+                "normalisations or known encoder blocks."
             )
     return {name: found for name, module in modules.items() if name in set(named) and (found := width(module))}
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invmask.errors import UserError
+from invmask.models.answers import Answering
 
 LARGEST_SIDE = 1024
 
@@ -23,8 +24,11 @@ class Enlarged(nn.Module):
 
 
 def inner(network: nn.Module) -> tuple[nn.Module, str]:
-    """The network without the step before it, and the prefix of its names in `network`: `network.` or nothing."""
-    return (network.network, "network.") if isinstance(network, Enlarged) else (network, "")
+    """The network without what invmask puts around it, and the prefix of its names in `network`."""
+    prefix = ""
+    while isinstance(network, Enlarged | Answering):
+        network, prefix = network.network, f"{prefix}network."
+    return network, prefix
 
 
 def split_side(name: str) -> tuple[str, int | None]:

@@ -147,7 +147,7 @@ def test_tokens_become_maps_without_the_class_token():
     places = torch.rand(2, 4, 6, 5)
     assert torch.equal(as_maps(block, places)[:, 2], places[..., 2])
     with pytest.raises(ValueError, match="fill no square"):
-        as_maps(block, torch.rand(2, 14, 5))
+        as_maps(block, torch.rand(2, 15, 5))
 
 
 def test_evidence_by_hand(vit):
