@@ -34,7 +34,10 @@ def models(as_json: bool) -> int:
         for card in found
     ]
     print_table(["architecture", "title", "width", "parameters", "layers", "masked"], rows)
-    hint = "A width may follow a name, as in preactresnet18w16; torchvision's classifiers are torchvision:NAME."
+    hint = (
+        "A width may follow a name, as in preactresnet18w16. Torchvision's classifiers are torchvision:NAME, timm's "
+        "networks timm:NAME, and the usual networks for small images cifar:NAME, as in cifar:wideresnet28x10."
+    )
     print(hint, file=sys.stderr)
     return 0
 

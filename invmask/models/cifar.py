@@ -40,6 +40,17 @@ class Name:
         return f"{self.family}{self.depth}{self.form}" + ("" if self.width == usual else f"w{self.width}")
 
     @property
+    def title(self) -> str:
+        """As it is called in papers: `WideResNet-28-10`; `ResNet-18, width 16` if that is not the published width."""
+        if self.family == "wideresnet":
+            factor = self.width / 16
+            return f"WideResNet-{self.depth}-{factor:g}"
+        title = {"resnet": "ResNet", "preactresnet": "PreActResNet", "vgg": "VGG"}[self.family]
+        form = {"": "", "b": ", projected shortcuts", "pool": ", pooled stem"}[self.form]
+        width = "" if self.width == (16 if self.is_three_stage else 64) else f", width {self.width}"
+        return f"{title}-{self.depth}{'-BN' if self.family == 'vgg' else ''}{form}{width}"
+
+    @property
     def is_three_stage(self) -> bool:
         """Whether it is a ResNet of 6n + 2 layers (He et al. 2016, section 4.2)."""
         return self.family == "resnet" and self.depth not in BASIC | BOTTLENECK

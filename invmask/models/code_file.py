@@ -6,6 +6,7 @@ name in an address, a card or a message of somebody else's can therefore not run
 
 import hashlib
 import inspect
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -80,7 +81,7 @@ def _module(path: Path, code: bytes) -> ModuleType:
         return sys.modules[name]
     module = ModuleType(name)
     module.__file__ = str(path)
-    folder = str(path.resolve().parent)
+    folder, before = str(path.resolve().parent), set(sys.modules)
     sys.path.insert(0, folder)
     # Dataclasses look their module up by name.
     sys.modules[name] = module
@@ -92,6 +93,10 @@ def _module(path: Path, code: bytes) -> ModuleType:
         raise UserError(f"{path} could not be run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
+        # Another file's neighbours may have the same names.
+        for other in set(sys.modules) - before - {name}:
+            if str(getattr(sys.modules[other], "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+                del sys.modules[other]
     return module
 
 

@@ -249,6 +249,19 @@ def architectures() -> list[str]:
     return sorted(ARCHITECTURES)
 
 
+def named_title(architecture: str) -> str:
+    """The title of a network that is not one of ours: `resnet50` for `torchvision:resnet50`."""
+    source, _, own = architecture.partition(":")
+    if source == "cifar":
+        try:
+            return cifar.parse(own).title
+        except UserError:
+            return own
+    if source == "code":
+        return own.rpartition(":")[2] or own
+    return own if source in NAMED else architecture
+
+
 def split_width(architecture: str) -> tuple[str, int | None]:
     """Split ``<name>w<width>`` into name and width. The width is None if there is none; the name is not checked."""
     match = re.fullmatch(r"([a-z0-9_]+?)(?:w(\d{1,9}))?", architecture)

@@ -11,7 +11,7 @@ from invmask.data.registry import dataset_info
 from invmask.errors import UserError
 from invmask.figures.measures import MEASURE_TITLES
 from invmask.glossary import GLOSSARY
-from invmask.models.registry import ARCHITECTURES, TORCHVISION, split_width
+from invmask.models.registry import ARCHITECTURES, named_title, split_width
 from invmask.victims.victim import USUAL_RATIO, VictimCard
 
 _QUOTED = 40
@@ -42,7 +42,7 @@ def architecture_title(architecture: str) -> str:
     """`PreActResNet-18, quarter width` for `preactresnet18w16`."""
     name, width = split_width(architecture)
     if name not in ARCHITECTURES:
-        return architecture.removeprefix(TORCHVISION)
+        return named_title(architecture)
     known = ARCHITECTURES[name]
     words = _WIDTHS.get((width or known.width) / known.width, f"width {width}")
     return f"{known.title}, {words}" if words else known.title
