@@ -25,6 +25,11 @@ class Unit:
     names: tuple[str, ...]
 
     @property
+    def part(self) -> str:
+        """The part of the network that it lies in."""
+        return self.names[0].partition(".")[0]
+
+    @property
     def numbered(self) -> bool:
         """Whether it lies in a numbered part, such as a block: its place follows from the numbers."""
         return any(part.isdigit() for part in self.names[0].split("."))
@@ -63,9 +68,21 @@ def pair(file: Table, network: Table, ordered: bool = True) -> dict[str, str] | 
     own, found = units(network), units(file)
     if len(own) != len(found):
         return None
+    if ordered and [unit.kind for unit in found] == [unit.kind for unit in own]:
+        return _joined(found, own)
+    equal = set(own) & set(found)
+    found, own = [unit for unit in found if unit not in equal], [unit for unit in own if unit not in equal]
+    # Equal names are a coincidence where others in the same part differ, as where blocks are counted from 1.
+    if {unit.part for unit in equal} & {unit.part for unit in (*found, *own)}:
+        found, own, equal = units(file), units(network), set()
+    kept = {name: name for unit in equal for name in unit.names}
+    rest = _in_order(found, own, ordered)
+    return None if rest is None else kept | rest
+
+
+def _in_order(found: list[Unit], own: list[Unit], ordered: bool) -> dict[str, str] | None:
     if ordered:
-        same = [unit.kind for unit in found] == [unit.kind for unit in own]
-        return _joined(found, own) if same else _by_kind(found, own, lambda unit: unit.kind)
+        return _by_kind(found, own, lambda unit: unit.kind)
     found.sort(key=lambda unit: natural(unit.names[0]))
     # What lies in no block comes before or after all blocks, which names do not tell.
     return _by_kind(found, own, lambda unit: (unit.kind, unit.numbered)) or _by_kind(found, own, lambda unit: unit.kind)

@@ -342,3 +342,16 @@ def test_recognising_our_own_networks_does_not_import_timm():
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("order", ["the network's", "none"])
+def test_blocks_that_are_counted_from_one_are_not_shifted(order: str):
+    network = drawn(build("timm:mixer_s32_224", 10, (3, 224, 224)))
+    state = {
+        re.sub(r"^blocks\.(\d+)", lambda match: f"blocks.{int(match[1]) + 1}", own): tensor
+        for own, tensor in network.state_dict().items()
+    }
+    first = recognise(by_file(state) if order == "none" else state)[0]
+    assert (first.architecture, first.exact) == ("timm:mixer_s32_224", True)
+    assert first.names["blocks.8.norm2.weight"] == "blocks.7.norm2.weight"
+    assert first.names["blocks.1.mlp_tokens.fc1.bias"] == "blocks.0.mlp_tokens.fc1.bias"
