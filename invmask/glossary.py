@@ -162,6 +162,13 @@ GLOSSARY: Mapping[str, Term] = {
         "Share of the same triggered images that are answered with their true class despite the trigger.",
         r"\text{RA}=\frac{\#\{\text{triggered images answered with their true class}\}}{\#\{\text{triggered images}\}}",
     ),
+    "der": Term(
+        "DER, defence effectiveness rating",
+        _MEASURES,
+        "Weighs the drop of ASR against the drop of ACC: 100 % for a backdoor that is gone at no cost, 50 % for a "
+        "network left as it is.",
+        r"\text{DER}=\tfrac{1}{2}\left(\max(0,\Delta\text{ASR})-\max(0,\Delta\text{ACC})+1\right)",
+    ),
     "probe": Term(
         "Probe",
         _MEASURES,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from invmask import settings
+from invmask.cli import of_many_runs
+from invmask.cli.argument_types import fraction, whole
 from invmask.errors import UserError
 
 WRONG, FAILED, INTERRUPTED = 2, 1, 130
@@ -171,64 +173,14 @@ def build_parser() -> argparse.ArgumentParser:
     _json(train)
 
     sweep = _command(commands, "sweep", _sweep, "defend a grid of victims; does what is missing, goes on after a kill")
-    for name, default, explanation in (
-        ("attacks", "badnets", "names that 'attacks' lists, and clean"),
-        ("architectures", "preactresnet18w16", "names that 'models' lists"),
-        ("datasets", "cifar10", "names that 'datasets' lists"),
-        ("ratios", "0.1", "shares of the training set that are poisoned"),
-        ("defenses", "default", "defences and presets, as ims:paper, anp, ft; of ims the preset is enough"),
-        ("spc", "10", "clean images a class, 1 to 100"),
-        ("seeds", "0", "each draws the clean images and batches"),
-    ):
-        sweep.add_argument(f"--{name}", default=default, metavar="A,B,...", help=f"{explanation}; default: {default}")
-    sweep.add_argument("--name", default="sweep", metavar="NAME", help="of its directory in the home's sweeps")
-    sweep.add_argument(
-        "--precision",
-        choices=["float32", "bfloat16"],
-        help="default: what suits the processor and each network; of paper, float32",
-    )
-    sweep.add_argument(
-        "--at-once",
-        type=whole(1),
-        metavar="N",
-        help="runs handed out at once; default: as many as the workers can have",
-    )
-    sweep.add_argument(
-        "--epochs",
-        type=whole(1),
-        metavar="N",
-        help="for victims that have to be trained first; later sweeps take them as they are",
-    )
+    of_many_runs.sweep_arguments(sweep)
     _json(sweep)
+    compare = _command(commands, "compare", _compare, "compare defences on the same victims, from the runs of the home")
+    of_many_runs.compare_arguments(compare)
 
     data = _command(commands, "data", _data, "fetch a full data set, and draw the images that defences need from it")
     data.add_argument("dataset", metavar="DATASET", help="a name that datasets lists, or folder:NAME")
     return parser
-
-
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """An argparse type: a whole number from `least` to `most`."""
-
-    def convert(text: str) -> int:
-        # int() would also accept underscores and digits of other scripts.
-        is_number = text.isascii() and text.isdigit() and len(text) < 10
-        if not is_number or int(text) < least or (most is not None and int(text) > most):
-            to = "" if most is None else f" to {most}"
-            raise argparse.ArgumentTypeError(f"has to be a whole number from {least}{to}, not '{text}'")
-        return int(text)
-
-    return convert
-
-
-def fraction(text: str) -> float:
-    """An argparse type: a number above 0, at most 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"has to be a fraction above 0 and at most 1, not '{text}'")
-    return value
 
 
 def _command(
@@ -262,6 +214,12 @@ def _attacks(arguments: argparse.Namespace) -> int:
     from invmask.cli import attacks
 
     return attacks.show_all(arguments.json)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from invmask.cli import compare
+
+    return compare.compare(arguments)
 
 
 def _defenses(arguments: argparse.Namespace) -> int:

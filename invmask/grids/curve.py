@@ -11,7 +11,8 @@ from invmask.runs.store.spec import RunSpec
 SPC = "spc"
 """The data budget, which can always be varied; further settings are the `axes` of the defence's entry."""
 UNDER_WAY = (RunState.RUNNING, RunState.WAITING)
-_BEST_FIRST = (RunState.FINISHED, *UNDER_WAY, RunState.PAUSED, RunState.STOPPED, RunState.NEW, RunState.FAILED)
+BEST_FIRST = (RunState.FINISHED, *UNDER_WAY, RunState.PAUSED, RunState.STOPPED, RunState.NEW, RunState.FAILED)
+"""States of a run, the one first that says most about its settings."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def lay_out(
         UserError: a value is out of the setting's range.
     """
     known: dict[tuple[int, DefenseConfig], RunSummary] = {}
-    for run in sorted(runs, key=lambda run: (_BEST_FIRST.index(run.state), -run.created)):
+    for run in sorted(runs, key=lambda run: (BEST_FIRST.index(run.state), -run.created)):
         if run.spec.victim == base.victim and computed_alike(run.spec, base):
             known.setdefault((run.spec.spc, run.spec.config), run)
     places = []

@@ -14,6 +14,7 @@ from invmask.runs.store.goals import Goal
 from invmask.runs.work import cut_curves
 from invmask.runs.work.measure_cuts import measure_cuts
 from invmask.ui.shell import cache
+from invmask.ui.shell.seeds import parse_seeds
 from invmask.ui.tune import tune_choice
 from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM, small_spec, taken
@@ -272,4 +273,4 @@ def made_with(**changes):
 def test_wrong_seeds_get_a_sentence():
     app = visit("tune", victim=VICTIM, seeds="1-x")
     assert any("'0-2, 7'" in words for words in sentences(app))
-    assert tune_choice.parse_seeds("7, 0-2,1") == (0, 1, 2, 7)
+    assert parse_seeds("7, 0-2,1") == (0, 1, 2, 7)

@@ -15,6 +15,7 @@ WORDS = {
     "Tune": ("round", "by", "n", "pins", "axis", "base", "seeds", "values"),
     "Attack lab": LAB_WORDS,
     "Challenge": ("n", "cut", "colour"),
+    "Compare": ("victims", "defences", "spcs", "seeds", "measure", "cell"),
     "Export": ("round", "sample", "channel", "draw"),
     "Lesson": (),
     "Results": ("sweep", "preset", "view", "cell", "values"),

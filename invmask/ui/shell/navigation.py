@@ -19,6 +19,7 @@ def pages(icons: bool = True) -> list[Any]:
         st.Page("pages/tune.py", title="Tune", icon=":material/tune:" if icons else None),
         st.Page("pages/attack_lab.py", title="Attack lab", icon=":material/science:" if icons else None),
         st.Page("pages/challenge.py", title="Challenge", icon=":material/content_cut:" if icons else None),
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare_arrows:" if icons else None),
         st.Page("pages/export.py", title="Export", icon=":material/download:" if icons else None),
         st.Page("pages/results.py", title="Results", icon=":material/grid_on:" if icons else None),
     ]

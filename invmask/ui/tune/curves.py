@@ -24,6 +24,7 @@ from invmask.runs.work.bench import spec_with
 from invmask.ui.defend.exercise import spc_offered
 from invmask.ui.shell import address, cache, steering
 from invmask.ui.shell.run_menu import STATE_WORDS
+from invmask.ui.shell.seeds import parse_seeds
 from invmask.ui.shell.theme import chart, current_theme
 from invmask.ui.tune import tune_choice
 from invmask.ui.tune.tune_choice import MOST_DECIMALS, plain
@@ -128,7 +129,7 @@ def _choose_seeds() -> tuple[int, ...]:
         help="Such as 0-2, 7. A seed draws the clean images and the batches.",
     )
     try:
-        return tune_choice.parse_seeds(text)
+        return parse_seeds(text)
     except UserError as error:
         st.error(str(error))
         return ()

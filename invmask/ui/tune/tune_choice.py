@@ -12,12 +12,9 @@ from invmask.evidence.threshold import CutPoint, Order, propose
 from invmask.runs.store.all_runs import RUN_ID
 from invmask.runs.work.cut_curves import CutCurves
 from invmask.ui.shell import address
-from invmask.ui.shell.names import quoted
 
 MOST_PINS = 2
-MOST_SEEDS = 20
 MOST_VALUES = 20
-MOST_SEED = 2**31 - 1
 MOST_DECIMALS = 6
 NO_VALUES = "none"
 _TURN = "tune/turn"
@@ -114,27 +111,6 @@ def pin(new: Pin) -> None:
 def unpin(old: Pin) -> None:
     """Unpin a cut."""
     address.choose("pins", "~".join(each.text() for each in pins() if each != old) or None)
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Parse `0-2, 7` as 0, 1, 2, 7: each once, rising.
-
-    Raises:
-        UserError: the text does not hold seeds, or holds more than 20.
-    """
-    found: set[int] = set()
-    for part in text.replace(" ", "").split(","):
-        low, dash, high = part.partition("-")
-        ends = [low, high] if dash else [low, low]
-        if not all(end.isascii() and end.isdecimal() and len(end) <= 10 for end in ends):
-            raise UserError(f"Seeds are whole numbers such as '0-2, 7', not {quoted(text)}.")
-        first, last = map(int, ends)
-        if first > last or last > MOST_SEED or last - first >= MOST_SEEDS:
-            raise UserError(f"{quoted(part)} is no range of at most {MOST_SEEDS} seeds from small to large.")
-        found |= set(range(first, last + 1))
-    if len(found) > MOST_SEEDS:
-        raise UserError(f"At most {MOST_SEEDS} seeds at a time, not {len(found)}.")
-    return tuple(sorted(found))
 
 
 def plain(value: float) -> str:

@@ -1,0 +1,29 @@
+"""Types of arguments: numbers in a range, with a sentence for all others."""
+
+import argparse
+from collections.abc import Callable
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An argparse type: a whole number from `least` to `most`."""
+
+    def convert(text: str) -> int:
+        # int() would also accept underscores and digits of other scripts.
+        is_number = text.isascii() and text.isdigit() and len(text) < 10
+        if not is_number or int(text) < least or (most is not None and int(text) > most):
+            to = "" if most is None else f" to {most}"
+            raise argparse.ArgumentTypeError(f"has to be a whole number from {least}{to}, not '{text}'")
+        return int(text)
+
+    return convert
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number above 0, at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"has to be a fraction above 0 and at most 1, not '{text}'")
+    return value
