@@ -93,7 +93,7 @@ def grid_map(cells: Sequence[GridCell], measures: Sequence[str], theme: Theme, c
         **still,
     )
     figure.update_xaxes(
-        title={"text": "SPC, clean images a class", "standoff": 8}, col=1 + (len(measures) - 1) // 2, row=1
+        title={"text": "SPC, clean images a class; cells in %", "standoff": 8}, col=1 + (len(measures) - 1) // 2, row=1
     )
     figure.update_yaxes(
         range=[len(rows) - 0.5, -0.5],

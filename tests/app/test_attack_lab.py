@@ -12,10 +12,11 @@ from PIL import Image
 from invmask.attacks.triggers.picture import RING
 from invmask.data.uploaded import as_image, as_trigger, read_picture
 from invmask.errors import UserError
+from invmask.runs.store import owner
 from invmask.runs.store.trainings import home_trainings
 from invmask.runs.work.train_small_victim import train_small_victim
 from invmask.settings import victim_folders
-from invmask.ui.attack_lab import lab_choice, made_before
+from invmask.ui.attack_lab import curves, lab_choice, made_before
 from invmask.ui.parts import trigger_editor
 from invmask.victims.small_victim import SmallVictim
 from invmask.victims.victim import find_cards, read_card
@@ -150,3 +151,86 @@ def test_a_drawing_is_read_and_its_opacity_kept_in_range():
     found = trigger_editor._read({"pixels": "w.", "left": 2, "top": 3, "opacity": 0})
     assert found == trigger_editor.Drawing("w.", 2, 3, 1)
     assert np.isclose(found.settings["opacity"], 0.01)
+
+
+def somebody(key: str, **words: str):
+    app = visit("attack_lab", **{"trigger": "badnets", **SHORT, **words})
+    app.session_state["visitor/keys"] = [key]
+    return app.run()
+
+
+def press(app, label: str, place: int = 0):
+    [each for each in app.button if each.label == label][place].click().run()
+    assert not app.exception
+    return app
+
+
+def test_a_victim_belongs_to_whoever_asks_for_it_first():
+    ada, grace = owner.new_key(), owner.new_key()
+    press(somebody(ada), "Train")
+    (training,) = home_trainings().trainings()
+    assert owner.is_owned_by(training.path, [ada])
+    train_small_victim(training.path)
+    app = somebody(grace)
+    (delete,) = (each for each in app.button if each.label == "Delete this victim")
+    assert delete.disabled
+    made_before._delete(training.id)
+    assert training.exists()
+    app = press(somebody(ada), "Delete this victim")
+    assert not training.exists()
+
+
+def test_a_curve_asks_for_its_victims_and_draws_what_is_measured():
+    ada = owner.new_key()
+    app = press(somebody(ada, epochs="1"), "Measure this curve")
+    trainings = home_trainings().trainings()
+    assert sorted(each.spec().poisoning_ratio for each in trainings) == list(curves.RATIOS)
+    assert all(owner.is_owned_by(each.path, [ada]) and not each.is_kept() for each in trainings)
+    # The points are not listed among the victims.
+    for training in trainings[:2]:
+        train_small_victim(training.path)
+    app.run()
+    assert not app.exception
+    assert find_cards([victim_folders()[0]]).keys().isdisjoint(each.id for each in trainings)
+    assert "2 of 6 victims trained" in {caption.value for caption in app.caption}
+    (curve,) = (each.proto for each in app.get("plotly_chart") if each.proto.id.endswith("lab-curve-ratio"))
+    drawn = json.loads(curve.spec)["data"]
+    asr = next(line for line in drawn if line["name"] == "ASR")
+    measured = {each.spec().poisoning_ratio: each.epochs()[-1].measures for each in trainings[:2]}
+    expected = {place: 100 * measured[ratio].asr for place, ratio in enumerate(curves.RATIOS) if ratio in measured}
+    assert dict(zip(asr["x"], asr["y"], strict=True)) == pytest.approx(expected, abs=0.01)
+
+    # Others watch it; its maker stops it.
+    other = somebody(owner.new_key(), epochs="1")
+    assert other.button(key="lab-curve-ratio-stop").disabled
+    curves._stop(curves.curves_of(trainings[0].spec())[0])
+    assert any(each.has_work() for each in trainings)
+    app.button(key="lab-curve-ratio-stop").click().run()
+    assert not any(each.has_work() for each in trainings)
+
+
+def test_one_person_may_have_so_many_trainings_at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("INVMASK_OWNER_RUNS", "1")
+    ada, grace = owner.new_key(), owner.new_key()
+    press(somebody(ada, seed="1"), "Train")
+    app = press(somebody(ada, seed="2"), "Train")
+    (told,) = (each.value for each in app.error)
+    assert told.startswith("A training of yours goes on already, and one person may have no more at once")
+    assert len(home_trainings().trainings()) == 1
+    press(somebody(grace, seed="2"), "Train")
+    assert len(home_trainings().trainings()) == 2
+    app = press(somebody(grace), "Measure this curve")
+    assert len(home_trainings().trainings()) == 2
+    assert app.error
+
+
+def test_without_a_limit_of_the_server_there_is_one():
+    ada = owner.new_key()
+    for place in range(2):
+        press(somebody(ada), "Measure this curve", place)
+    # The square of side 3 at 10 % is a point of both.
+    points = len(home_trainings().trainings())
+    assert points == len(curves.RATIOS) + len(curves.SIDES) - 1
+    app = press(somebody(ada, seed="3"), "Measure this curve")
+    assert len(home_trainings().trainings()) == points
+    assert "your other curves" in app.error[0].value

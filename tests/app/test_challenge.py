@@ -12,6 +12,7 @@ from invmask.measure.metrics import flags
 from invmask.measure.target_labels import Targets
 from invmask.measure.views import view_probabilities
 from invmask.runs.store import board, owner
+from invmask.ui.challenge import panels
 from invmask.victims.victim import load_victim
 from tests.app.conftest import address_of, make_run, sentences, visit
 from tests.unit.run_helpers import CONTROL, VICTIM
@@ -62,7 +63,7 @@ def test_the_budget_holds_whatever_the_address_says():
         assert address_of(app) == {}
 
 
-def test_two_names_on_the_board_and_only_the_maker_clears_it():
+def test_two_names_on_the_board_and_only_the_maker_clears_it(monkeypatch: pytest.MonkeyPatch):
     run = make_run()
     owner.set_owner(run.path, "k" * 43)
     for name, cut in (("Ada <b>", "0,1"), ("Grace", "2,3")):
@@ -77,9 +78,24 @@ def test_two_names_on_the_board_and_only_the_maker_clears_it():
     assert [entry.channels for entry in board.entries(run)] == [(0, 1), (2, 3)]
     assert "Clear it now" not in {button.label for button in app.button}
     (run.path / "owner.json").unlink()
+    monkeypatch.setattr(panels, "_at_the_server", lambda: True)
     app.run()
     next(button for button in app.button if button.label == "Clear it now").click().run()
     assert board.entries(run) == []
+
+
+def test_the_board_of_a_run_without_a_maker_is_cleared_at_the_server_alone(monkeypatch: pytest.MonkeyPatch):
+    run = make_run()
+    board.add(run, board.Entry("Ada", 10, (1,), 5.0, 0.9, 0.1))
+    monkeypatch.setattr(panels, "_at_the_server", lambda: True)
+    app = visit("challenge", victim=VICTIM, run=run.id)
+    clear = next(button for button in app.button if button.label == "Clear it now")
+    # The browser is elsewhere: it may still send the click.
+    monkeypatch.setattr(panels, "_at_the_server", lambda: False)
+    clear.click().run()
+    assert [error.value for error in app.error] == [panels.NOT_YOURS]
+    assert len(board.entries(run)) == 1
+    assert "Clear it now" not in {button.label for button in app.button}
 
 
 def test_a_name_is_asked_for():

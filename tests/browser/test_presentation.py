@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from invmask.runs.store import presentation
 from invmask.runs.store.all_runs import RunStore
 from tests.browser.dashboard import Dashboard
-from tests.browser.pages import go_to, heading, press, query, settled, state_line, wait_until
+from tests.browser.pages import go_to, heading, press, query, round_shown, settled, state_line, wait_until
 
 VICTIM = "fashionmnist-cnn4-badnets"
 FOLLOWS = "You follow a presenter."
@@ -49,12 +49,14 @@ def test_two_readers_follow_a_presenter_and_cannot_steer(served: Dashboard, new_
     expect(state_line(teacher)).to_contain_text("paused")
     press(teacher, "Step")
     (run,) = RunStore(served.home / "runs").runs()
+    wait_until(teacher, "another round is taken", lambda: round_shown(teacher) > 1 and not run.has_work(), 60)
+    last = round_shown(teacher)
     for pupil in (first, second):
-        expect(heading(pupil, "The views, round 2")).to_be_visible()
+        expect(heading(pupil, f"The views, round {last}")).to_be_visible()
         wait_until(pupil, "the run is in the address", lambda pupil=pupil: query(pupil).get("run") == run.id, 60)
     teacher.locator(".st-key-defend-chevron_left button:visible").click()
     for pupil in (first, second):
-        expect(heading(pupil, "The views, round 1")).to_be_visible()
+        expect(heading(pupil, f"The views, round {last - 1}")).to_be_visible()
 
     # Another page, and another view of it.
     go_to(teacher, "Flip")

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 from invmask.runs.store import files
@@ -49,3 +50,9 @@ def may_steer(run: Path, key: str) -> bool:
     """Whether the run belongs to the holder of this key, or to nobody."""
     owner = owner_of(run)
     return owner is None or hmac.compare_digest(owner.encode(), hashed(key).encode())
+
+
+def is_owned_by(run: Path, keys: Collection[str]) -> bool:
+    """Whether it has an owner, who holds one of these keys."""
+    owner = owner_of(run)
+    return owner is not None and any(hmac.compare_digest(owner.encode(), hashed(key).encode()) for key in keys)

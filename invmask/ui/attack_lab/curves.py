@@ -10,9 +10,10 @@ from invmask.errors import UserError
 from invmask.figures.palette import Theme
 from invmask.figures.training import poisoning_curve
 from invmask.measure.metrics import Measures
-from invmask.runs.store.trainings import home_trainings
+from invmask.runs.store.trainings import Training, home_trainings
+from invmask.ui.attack_lab import training
 from invmask.ui.attack_lab.lab_choice import SQUARE
-from invmask.ui.shell import cache, steering
+from invmask.ui.shell import steering
 from invmask.ui.shell.names import MEASURE_TITLES
 from invmask.ui.shell.theme import chart, current_theme
 from invmask.victims.small_victim import SmallVictim, missing_images
@@ -61,17 +62,13 @@ def show(spec: SmallVictim | None) -> None:
 
 def _found(curve: Curve) -> list[Measures | None]:
     """The measures after the last epoch of each victim that is finished."""
-    found = []
-    for spec in curve.specs:
-        training = home_trainings().training(spec.name)
-        epochs = training.epochs() if training is not None and training.is_made() else ()
-        found.append(epochs[-1].measures if epochs else None)
-    return found
+    made = [found if (found := _training(spec)) is not None and found.is_made() else None for spec in curve.specs]
+    epochs = [() if found is None else found.epochs() for found in made]
+    return [each[-1].measures if each else None for each in epochs]
 
 
 def _under_way(curve: Curve) -> bool:
-    trainings = [home_trainings().training(spec.name) for spec in curve.specs]
-    return any(training is not None and training.has_work() for training in trainings)
+    return any((found := _training(spec)) is not None and found.has_work() for spec in curve.specs)
 
 
 def _draw(curve: Curve, drawn_under_way: bool) -> None:
@@ -84,14 +81,16 @@ def _draw(curve: Curve, drawn_under_way: bool) -> None:
     def draw(theme: Theme) -> go.Figure:
         return poisoning_curve(curve.values, shares, curve.title, theme)
 
-    said = f"ACC, ASR and RA over the {curve.title}; {done} of {len(found)} measured"
-    chart(draw(current_theme()), f"lab-curve-{curve.name}", said, paper=lambda: draw("paper"))
+    st.caption(f"Over the {curve.title}")
+    if done or drawn_under_way:
+        said = f"ACC, ASR and RA over the {curve.title}; {done} of {len(found)} measured"
+        chart(draw(current_theme()), f"lab-curve-{curve.name}", said, paper=lambda: draw("paper"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Measure this curve",
             key=f"lab-curve-{curve.name}-train",
             icon=":material/show_chart:",
-            disabled=drawn_under_way or done == len(found) or missing_images(curve.specs[0]) is not None,
+            disabled=not _missing(curve) or missing_images(curve.specs[0]) is not None,
             on_click=_guarded(lambda: _ask(curve)),
             help="Trains the missing victims in the background.",
         )
@@ -100,30 +99,41 @@ def _draw(curve: Curve, drawn_under_way: bool) -> None:
                 "Stop",
                 key=f"lab-curve-{curve.name}-stop",
                 icon=":material/stop:",
+                disabled=not _to_be_stopped(curve),
                 on_click=_guarded(lambda: _stop(curve)),
                 help="Stop after the epochs under way. What is measured stays.",
             )
         st.caption(f"{done} of {len(found)} victims trained")
     if (problem := st.session_state.pop(_PROBLEM, None)) is not None:
         st.error(problem)
-    problems = {each.problem() for spec in curve.specs if (each := home_trainings().training(spec.name)) is not None}
+    problems = {each.problem() for spec in curve.specs if (each := _training(spec)) is not None}
     for problem in sorted(filter(None, problems)):
         st.error(problem)
 
 
 def _ask(curve: Curve) -> None:
-    for spec in curve.specs:
-        training = home_trainings().training(spec.name)
-        if training is None or not training.is_made():
-            cache.executor().train(spec, keep=False)
+    training.begin(_missing(curve), keep=False)
+
+
+def _missing(curve: Curve) -> list[SmallVictim]:
+    """The victims that are neither made nor on their way; the other curve may have asked for some."""
+    known = [(spec, _training(spec)) for spec in curve.specs]
+    return [spec for spec, found in known if found is None or not (found.is_made() or found.has_work())]
 
 
 def _stop(curve: Curve) -> None:
-    for spec in curve.specs:
-        training = home_trainings().training(spec.name)
-        # A victim that somebody wants to keep is not of the curve alone.
-        if training is not None and training.has_work() and not training.is_kept():
-            home_trainings().stop(spec.name)
+    for found in _to_be_stopped(curve):
+        home_trainings().stop(found.id)
+
+
+def _to_be_stopped(curve: Curve) -> list[Training]:
+    """Its trainings that the visitor may stop. A victim that somebody wants to keep is not of the curve alone."""
+    going_on = [found for spec in curve.specs if (found := _training(spec)) is not None and found.has_work()]
+    return [found for found in going_on if not found.is_kept() and training.is_mine(found)]
+
+
+def _training(spec: SmallVictim) -> Training | None:
+    return home_trainings().training(spec.name)
 
 
 def _guarded(act: Callable[[], None]) -> Callable[[], None]:

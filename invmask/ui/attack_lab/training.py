@@ -1,5 +1,7 @@
 """The third step of the lab: train a small victim in a worker, watch ACC and ASR, and hand it to Defend."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from invmask.errors import UserError
@@ -10,7 +12,7 @@ from invmask.runs.store.trainings import Epoch, Training, home_trainings
 from invmask.ui.attack_lab import lab_choice
 from invmask.ui.attack_lab.lab_choice import LabChoice
 from invmask.ui.parts.samples import percent
-from invmask.ui.shell import address, cache, steering, visitor
+from invmask.ui.shell import address, cache, limits, steering, visitor
 from invmask.ui.shell.names import MEASURE_HELP, MEASURE_TITLES, count
 from invmask.ui.shell.theme import chart, current_theme
 from invmask.victims.small_victim import (
@@ -101,7 +103,11 @@ def _draw(spec: SmallVictim, drawn_under_way: bool) -> None:
     epochs = () if training is None else training.epochs()
     st.progress(len(epochs) / spec.epochs, _said(spec, training, epochs, under_way))
     _numbers(epochs[-1].measures if epochs else None)
-    measures = [each.measures for each in epochs]
+    if epochs or under_way:
+        _curves(spec, [each.measures for each in epochs])
+
+
+def _curves(spec: SmallVictim, measures: Sequence[Measures]) -> None:
     shares = {name: [getattr(each, name) for each in measures] for name in MEASURE_TITLES}
     last = "nothing yet" if not measures else f"ACC {percent(measures[-1].acc)}, ASR {percent(measures[-1].asr)}"
     chart(
@@ -157,14 +163,27 @@ def is_mine(training: Training) -> bool:
 def _ask(spec: SmallVictim) -> None:
     try:
         steering.check(None)
-        known = home_trainings().training(spec.name)
-        training = cache.executor().train(spec)
-        if known is None:
-            owner.set_owner(training.path, visitor.key())
+        begin([spec], keep=True)
     except UserError as error:
         st.session_state[_PROBLEM] = str(error)
     except OSError:
         st.session_state[_PROBLEM] = "Nothing can be written to INVMASK_HOME; see whether there is room on the disk."
+
+
+def begin(specs: Sequence[SmallVictim], keep: bool) -> None:
+    """Have victims trained. They belong to whoever asks for them first.
+
+    Args:
+        keep: whether they are listed among the victims.
+
+    Raises:
+        UserError: the visitor has as many trainings as they may.
+    """
+    limits.check_trainings([spec.name for spec in specs], keep)
+    for spec in specs:
+        training = cache.executor().train(spec, keep)
+        if owner.owner_of(training.path) is None:
+            owner.set_owner(training.path, visitor.key())
 
 
 def _said(spec: SmallVictim, training: Training | None, epochs: tuple[Epoch, ...], under_way: bool) -> str:
@@ -181,7 +200,8 @@ def _said(spec: SmallVictim, training: Training | None, epochs: tuple[Epoch, ...
 
 
 def _numbers(found: Measures | None) -> None:
-    columns = st.columns(3)
+    with st.container(key="one-row-lab"):
+        columns = st.columns(3)
     for column, name in zip(columns, MEASURE_TITLES, strict=True):
         number = 0 if found is None else found.n_clean if name == "acc" else found.n_triggered
         column.metric(

@@ -44,7 +44,7 @@ def show(choice: LabChoice, example: np.ndarray) -> None:
         help="Draw one, upload a small picture, or take one from the literature.",
     )
     if kind == DRAWN:
-        st.caption("Paint the pattern on the left. Drag it, or use the arrow keys, to place it on the picture.")
+        st.caption("Paint the pattern. Then drag it to its place on the picture, or use the arrow keys.")
         trigger_editor(choice.drawing, example, drawing_in_address.write, "lab-editor")
     elif kind == PICTURE:
         _upload(choice)

@@ -10,7 +10,7 @@ from invmask.errors import UserError
 from invmask.evidence.challenge import BUDGETS, score
 from invmask.frames.channels import Channels, channel_name
 from invmask.measure.metrics import Measures
-from invmask.runs.store import board
+from invmask.runs.store import board, owner
 from invmask.runs.store.records import RunSummary
 from invmask.ui.challenge import challenge_choice, measured
 from invmask.ui.challenge.challenge_choice import NOTHING, ChallengeChoice
@@ -29,7 +29,8 @@ _TITLES = {
     "conductance": "What reaches the target label",
     "acc": "What ACC loses without it",
 }
-_PROBLEM, _ADDED = "challenge/problem", "challenge/added"
+NOT_YOURS = "Only the maker of the run clears its board; that of a run without a maker, whoever sits at the server."
+_PROBLEM = "challenge/problem"
 
 
 def shades(found: Channels) -> list[str]:
@@ -89,7 +90,8 @@ def network(choice: ChallengeChoice, found: Channels) -> None:
 
 def points(choice: ChallengeChoice, original: Measures, now: Measures) -> None:
     """Draw the player's points and measures."""
-    columns = st.columns(4)
+    with st.container(key="two-a-row-points"):
+        columns = st.columns(4)
     columns[0].metric(
         "Points",
         f"{score(original, now):.1f}",
@@ -158,7 +160,8 @@ def _enter(run: str, choice: ChallengeChoice, original: Measures, now: Measures)
 
 def _clear(run: str) -> None:
     def act() -> None:
-        steering.check(run)
+        if not _may_clear(run):
+            raise UserError(NOT_YOURS)
         board.clear(cache.store().run(run))
 
     _guarded(act)
@@ -179,10 +182,24 @@ def _board(run: str, budget: int) -> None:
         st.html(_board_html(found))
     else:
         st.caption(f"No entry yet with {budget} channels.")
-    if steering.refusal(run) is None:
+    if _may_clear(run):
         with st.popover("Clear the board", icon=":material/delete:"):
             st.write("All entries at all budgets are removed, for everybody.")
             st.button("Clear it now", on_click=_clear, args=(run,))
+
+
+def _may_clear(run: str) -> bool:
+    """Whether the visitor may clear the board: the run's maker may; if it has none, whoever sits at the server."""
+    if steering.refusal(run) is not None:
+        return False
+    if owner.owner_of(cache.store().folder / run) is not None:
+        return True
+    return _at_the_server()
+
+
+def _at_the_server() -> bool:
+    # Streamlit gives no address for the machine that serves.
+    return st.context.ip_address is None
 
 
 def _board_html(found: Sequence[board.Entry]) -> str:

@@ -149,6 +149,8 @@ def _triggers(card: VictimCard, frame: Frame, found: Cards | None, answered: boo
 _STYLE = f"""<style>
 .st-key-defend-page{{margin-top:-.85rem}}
 .st-key-defend-page h1{{font-size:1.7rem;padding:0}}
+:is(.st-key-defend-chevron_left,.st-key-defend-chevron_right) button [data-testid=stMarkdownContainer]{{
+ position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 .st-key-defend-buttons button{{min-height:2.2rem;padding-block:.1rem}}
 .st-key-defend-stage{{--above-map:26rem;--map:{MAP_HEIGHT}}}
 .st-key-defend-stage h3{{font-size:1rem;padding:0;line-height:1.5}}

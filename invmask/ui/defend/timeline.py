@@ -67,8 +67,8 @@ def show_timeline(frame: Frame, playback: Callable[[], None]) -> None:
             label_visibility="collapsed",
         )
     with arrows, st.container(horizontal=True, gap="xxsmall", horizontal_alignment="center"):
-        _arrow("chevron_left", "One round back. Key: left arrow.", frame.round - 1, frame.round > 0, here)
-        _arrow("chevron_right", "One round on. Key: right arrow.", frame.round + 1, frame.round < frame.last, here)
+        _arrow("chevron_left", "One round back", frame.round - 1, frame.round > 0, here)
+        _arrow("chevron_right", "One round on", frame.round + 1, frame.round < frame.last, here)
         playback()
     with switch:
         st.toggle(
@@ -81,11 +81,13 @@ def show_timeline(frame: Frame, playback: Callable[[], None]) -> None:
         )
 
 
-def _arrow(icon: str, text: str, target: int, enabled: bool, here: tuple[str, int]) -> None:
+def _arrow(icon: str, name: str, target: int, enabled: bool, here: tuple[str, int]) -> None:
+    # The stage's style shows the icon alone; the name is there to be read out.
     st.button(
-        f":material/{icon}:",
+        name,
         key=f"defend/{icon}",
-        help=text,
+        icon=f":material/{icon}:",
+        help=f"{name}. Key: {'left' if icon.endswith('left') else 'right'} arrow.",
         disabled=not enabled,
         on_click=go_to_round,
         args=(target, here),

@@ -69,7 +69,8 @@ def _answers(gallery: Gallery, place: int, classes: Sequence[str], answered: boo
             said = int(probabilities[number, place].argmax())
             answer, share = classes[said], percent(float(probabilities[number, place, said]), 0)
         lines.append(
-            f'<div class="dv-said"><span style="color:{view_word_hex(view)}">{VIEW_TITLES[view]}</span>'
+            f'<div class="dv-said" title="{html.escape(answer)}">'
+            f'<span style="color:{view_word_hex(view)}">{VIEW_TITLES[view]}</span>'
             f"<b>{html.escape(answer)}</b><span>{share}</span></div>"
         )
     return "".join(lines)

@@ -87,9 +87,10 @@ def _head(here: Place) -> None:
         _move("arrow_forward", "Next", here.number + 1, here)
         folded = bool(st.session_state.get(_FOLDED))
         st.button(
-            f":material/{'unfold_more' if folded else 'unfold_less'}:",
+            "Show the step" if folded else "Hide the step",
             key="lesson/fold",
-            help="Show the step" if folded else "Hide the step, for more room",
+            icon=f":material/{'unfold_more' if folded else 'unfold_less'}:",
+            help=None if folded else "For more room",
             type="tertiary",
             on_click=lambda: st.session_state.update({_FOLDED: not folded}),
         )
@@ -98,8 +99,9 @@ def _head(here: Place) -> None:
 def _move(icon: str, word: str, number: int, here: Place) -> None:
     there = 1 <= number <= len(here.lesson.steps)
     st.button(
-        f":material/{icon}:",
+        word,
         key=f"lesson/head/{word}",
+        icon=f":material/{icon}:",
         type="tertiary",
         disabled=not there,
         help=f"{word}: {here.lesson.steps[number - 1].title}" if there else None,

@@ -26,6 +26,9 @@ STYLE = """<style>
 .st-key-lesson-panel{border:1px solid color-mix(in srgb,currentColor 16%,transparent);border-radius:.5rem;
  padding:.7rem .9rem 1rem;background:color-mix(in srgb,#2563EB 4%,var(--background-color,Canvas))}
 .st-key-lesson-panel h3{padding:0}
+/* These buttons show their icon alone. Their name is there to be read out. */
+:is(.st-key-lesson-head-Back,.st-key-lesson-head-Next,.st-key-lesson-fold) button [data-testid=stMarkdownContainer]{
+ position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .st-key-lesson-told{border-left:3px solid #2563EB;padding-left:.7rem}
 @media (min-width:1100px){
 .st-key-lesson-panel{position:fixed;top:3.75rem;right:0;bottom:0;width:344px!important;overflow-y:auto;z-index:80;

@@ -85,6 +85,6 @@ _STYLE = f"""<style>
 [data-testid=stMain] .st-key-live-bar [data-testid=stButton]{{pointer-events:auto}}
 .st-key-live-bar{{border:1px solid color-mix(in srgb,#2563EB 45%,transparent);border-radius:.5rem;padding:.3rem .9rem;
  background:color-mix(in srgb,#2563EB 7%,transparent)}}
-.st-key-live-bar [data-testid=stMarkdown]{{margin:0}}
-.st-key-live-bar p{{margin:0;line-height:1.4}}
+.st-key-live-bar{{margin-bottom:.4rem}}
+.st-key-live-bar [data-testid=stMarkdownContainer]{{margin-bottom:0}}
 </style>"""

@@ -96,9 +96,9 @@ def show_map(results: list[CaseResult], view: View, alike: list[str]) -> None:
 
 
 def _title(measure: str, view: View) -> str:
-    """`ASR, % ↓`, with the arrow if a good defence makes the measure low."""
+    """`ASR ↓`, with the arrow if a good defence makes the measure low; short, because a phone has little room."""
     arrow = _GOOD.get((view, measure), "")
-    return f"<b>{measure.upper()}</b>, %{arrow and f' {arrow}'}"
+    return f"<b>{measure.upper()}</b>{arrow and f' {arrow}'}"
 
 
 def _cell(group: list[CaseResult], apart: list[str]) -> str:

@@ -1,10 +1,18 @@
-"""Limits that a teacher sets: how many runs of one maker go on at once, and how large their runs may be."""
+"""Limits: how many runs and trainings of one maker go on at once, and how large their runs may be."""
+
+from collections.abc import Collection
 
 from invmask import settings
 from invmask.errors import UserError
-from invmask.runs.store import sizes
+from invmask.runs.store import owner, sizes
 from invmask.runs.store.run import Run
+from invmask.runs.store.trainings import home_trainings
 from invmask.ui.shell import cache, visitor
+
+MOST_TRAININGS = 10
+"""So many trainings of one person go on at once, where the server sets no limit. A curve counts as one."""
+MOST_POINTS = 12
+"""So many victims of one person's curves are trained or wait at once."""
 
 
 def check(run: str | None = None) -> None:
@@ -38,3 +46,30 @@ def _under_way(run: Run) -> bool:
         return run.has_work()
     except UserError:
         return False
+
+
+def check_trainings(names: Collection[str], keep: bool) -> None:
+    """Refuse trainings beyond the limits.
+
+    Args:
+        names: the names of the victims to be trained.
+        keep: whether they are kept; otherwise they are the points of a curve, which together count as one training.
+
+    Raises:
+        UserError: as many trainings of the visitor go on as may, or the settings are wrong.
+    """
+    mine = [
+        each
+        for each in home_trainings().trainings()
+        if each.id not in names and each.has_work() and owner.is_owned_by(each.path, visitor.all_keys())
+    ]
+    kept = sum(each.is_kept() for each in mine)
+    points = len(mine) - kept
+    most = settings.owner_runs() or MOST_TRAININGS
+    if kept + (points > 0 or not keep) + (len(names) if keep else 0) > most:
+        trainings = "A training of yours goes" if most == 1 else f"{most} trainings of yours go"
+        raise UserError(
+            f"{trainings} on already, and one person may have no more at once; stop one or wait for its end."
+        )
+    if not keep and points + len(names) > MOST_POINTS:
+        raise UserError("Victims of your other curves are still being trained; stop them or wait for their end.")

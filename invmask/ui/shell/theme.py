@@ -78,6 +78,11 @@ _PAGE_STYLE = """
 .st-key-defend-map .draglayer>.xy .nsewdrag{cursor:pointer!important}
 [data-testid="stSidebar"] [data-testid="stSelectbox"] [data-baseweb="select"]{font-size:.88rem}
 @media (max-width:1100px){[data-testid="stMainBlockContainer"]{padding-left:1.5rem;padding-right:1.5rem}}
+@media (max-width:640px){
+:is([class*="st-key-one-row-"],[class*="st-key-two-a-row-"]) [data-testid="stHorizontalBlock"]{gap:.6rem}
+[class*="st-key-one-row-"] [data-testid="stColumn"]{min-width:0;flex:1 1 28%}
+[class*="st-key-two-a-row-"] [data-testid="stColumn"]{min-width:0;flex:1 1 44%}
+:is([class*="st-key-one-row-"],[class*="st-key-two-a-row-"]) [data-testid="stMetricValue"]{font-size:1.5rem}}
 """
 # In a slide (embed=true) there is room for the page alone. Its settings are drawn all the same, for it to read.
 _EMBEDDED_STYLE = """
