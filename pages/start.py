@@ -4,6 +4,7 @@ import streamlit as st
 
 from invmask.attacks.training.poison_set import ALL_TO_ALL, CLEAN_LABEL
 from invmask.frames.samples import trigger_pictures
+from invmask.ui.lesson import progress
 from invmask.ui.parts.samples import sample_grid
 from invmask.ui.parts.save_figure import save_pictures
 from invmask.ui.shell import address, cache, model_answers, widgets
@@ -90,7 +91,9 @@ def _page() -> None:
     if card is None:
         return
     _introduce(card)
-    steps.show(card)
+    # A lesson has steps of its own, and its first ones are about the pictures below.
+    if not progress.in_lesson():
+        steps.show(card)
     widgets.card_measures(card)
     true_class, seed = _controls(card)
     places = model_answers.draw(card, true_class, seed, SAMPLES)
