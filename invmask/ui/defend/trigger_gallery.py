@@ -91,5 +91,7 @@ _STYLE = f"""<style>
 .dv-said b{{font-weight:600;overflow:hidden;text-overflow:ellipsis}}
 .dv-tiles{{float:left;margin:.05rem .5rem .25rem 0}}
 .dv-answers{{clear:left}}
+@container (max-width:25rem){{.dv-said{{grid-template-columns:3.3rem minmax(0,1fr) auto;font-size:.8rem;
+ column-gap:.2rem}}}}
 @container (min-width:20rem){{.dv-answers{{clear:none}}.dv-tiles{{margin-block:.35rem 0}}}}
 </style>"""
