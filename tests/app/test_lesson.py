@@ -257,3 +257,16 @@ def test_the_way_to_another_page_is_kept_until_it_is_shown(monkeypatch: pytest.M
     app.run()
     assert app.title[0].value == "Defend"
     assert held(app, "lesson_step") == "4"
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_evidence_begins_with_nothing_cut():
+    app = lesson(7, "flip", victim=FASHION, run=finished(FASHION).id)
+    button(app, "lesson/next").click().run()
+    assert app.title[0].value == "Neurons"
+    assert held(app, "n") == "0"
+
+
+def test_a_step_leads_with_words_that_its_page_knows():
+    for step in (*SHORT.steps, *LONG.steps):
+        assert set(step.link) <= set(WORDS[step.page]), step.name

@@ -1,4 +1,7 @@
-"""Every page with a finished run, light and dark, under axe-core: no serious and no critical fault."""
+"""Every page with a finished run, and steps of a lesson, light and dark, under axe-core: no serious or critical fault.
+
+No button is named by what its icon is called alone.
+"""
 
 import re
 from pathlib import Path
@@ -23,7 +26,14 @@ PAGES = {
     "tune": "Tune",
     "export": "Export",
     "results": "Results",
+    "attack_lab": "Attack lab",
+    "challenge": "You prune",
+    # Steps of a lesson, with a question, and with its answer.
+    "lesson?lesson=short&lesson_step=3": "What an invertible mask says",
+    "flip?lesson=short&lesson_step=7&lesson_answers=7-3": "Flip the mask",
 }
+NAMES = "all => all.map(each => (each.getAttribute('aria-label') ?? each.innerText).trim())"
+"""Of each button what it is called; the name of an icon is drawn as its picture, and read out as it is written."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,7 @@ def test_axe_finds_nothing_serious(browser: Browser, served: Dashboard, run: str
     page.set_default_timeout(PATIENCE_MS)
     found = []
     for path, words in PAGES.items():
-        page.goto(f"{served.url}/{path}?victim={VICTIM}&run={run}")
+        page.goto(f"{served.url}/{path}{'&' if '?' in path else '?'}victim={VICTIM}&run={run}")
         expect(heading(page, re.compile(words)).first).to_be_visible()
         settled(page)
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
@@ -49,5 +59,7 @@ def test_axe_finds_nothing_serious(browser: Browser, served: Dashboard, run: str
             if fault["impact"] in ("serious", "critical"):
                 each = [f"{node['target']}: {node['html'][:160]}" for node in fault["nodes"][:4]]
                 found.append(f"{path or 'start'}: {fault['id']}, {len(fault['nodes'])} times, {each}")
+        named = page.get_by_role("button").evaluate_all(NAMES)
+        found += [f"{path or 'start'}: the button {name}" for name in named if re.fullmatch("[a-z]+(_[a-z]+)+", name)]
     context.close()
     assert not found, "\n".join(found)

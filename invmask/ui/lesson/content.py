@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +49,7 @@ class Step:
     victim: str | None = None
     stage: str | None = None
     spc: int | None = None
+    link: Mapping[str, str] = field(default_factory=dict)
 
     def options_for(self, classes: Sequence[str]) -> tuple[Option, ...]:
         """The options, for a victim with these classes."""

@@ -89,6 +89,8 @@ def go(target: Place) -> None:
             first = step.stage is not None and (step.spc is not None or step.stage == _first_stage(target.lesson))
             address.set_run(run if run is not None or first else built_in_run(victim))
         _show_round_before(target)
+    for word, value in step.link.items():
+        address.choose(word, value, step.page)
     st.session_state[_GO] = step.page
 
 
