@@ -17,8 +17,8 @@ SCATTER_HEIGHT, LINES_HEIGHT = 460, 380
 PITCH = 34
 GAP = 0.06
 _LETTERS = 13
-_NARROW = 640
-"""Pixels that the columns of a matrix share on a narrow page."""
+_NARROW = 260
+"""Pixels that the columns of a matrix share on a phone."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
 
@@ -156,13 +156,13 @@ def measure_matrix(cells: Sequence[MatrixCell], theme: Theme, chosen: int | None
         hovertemplate="%{hovertext}<extra></extra>",
     )
     still = {"showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True}
-    # Names that would run into each other stand upright.
+    # Names stand upright where they would run into each other, for which there has to be room.
     upright = room_for(columns, _LETTERS) > _NARROW / len(columns)
     figure.update_xaxes(
         range=[-0.5, len(columns) - 0.5],
         tickvals=list(range(len(columns))),
         ticktext=columns,
-        tickangle=-90 if upright else 0,
+        autotickangles=[0, -90],
         side="top",
         **still,
     )

@@ -34,7 +34,7 @@ def show(choice: CompareChoice, cases: Sequence[Compared]) -> None:
     missing = len(cases) - finished - under_way
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Start the missing run" if missing == 1 else f"Start the {count(missing)} missing runs",
+            f"Start {_missing(missing)}",
             icon=":material/play_arrow:",
             key="compare/start-missing",
             type="primary" if missing else "secondary",
@@ -52,6 +52,10 @@ def show(choice: CompareChoice, cases: Sequence[Compared]) -> None:
     for words in [st.session_state.pop(_PROBLEM, None), cache.executor().problem if under_way else None]:
         if words is not None:
             st.warning(words)
+
+
+def _missing(number: int) -> str:
+    return "the missing run" if number == 1 else f"the {count(number)} missing runs" if number else "missing runs"
 
 
 def _minutes(seconds: float) -> str:

@@ -95,7 +95,8 @@ def _run(case: Compared) -> None:
             if (share := case.share(name)) is not None
         ]
         assert run.result is not None
-        st.caption(f"{', '.join(parts)}; {run.result.seconds:.0f} s in {count(run.result.round)} rounds.")
+        rounds = "1 round" if run.result.round == 1 else f"{count(run.result.round)} rounds"
+        st.caption(f"{', '.join(parts)}; {rounds}, {run.result.seconds:.0f} s.")
 
 
 def _open(case: Compared) -> None:

@@ -65,11 +65,14 @@ def _draw(choice: CompareChoice, polled: bool) -> None:
         st.info("No run is finished yet that can be compared. Start the missing ones, or choose others.")
         return
     _ranking(rows, shared)
-    left, right = st.columns([1, 1], gap="large")
-    with left:
+    if len(choice.spcs) < 2:
         _scatter(rows)
-    with right:
-        _budgets(choice, shared)
+    else:
+        left, right = st.columns([1, 1], gap="large")
+        with left:
+            _scatter(rows)
+        with right:
+            _budgets(choice, shared)
     on_victims.show(choice, cases)
 
 
@@ -179,9 +182,6 @@ def _hover(row: Row) -> str:
 def _budgets(choice: CompareChoice, shared: Sequence[Compared]) -> None:
     by = measure()
     st.subheader(f"{MEASURES[by]} against SPC", anchor=False)
-    if len(choice.spcs) < 2:
-        st.caption("Choose two SPC or more for a curve over the data budget.")
-        return
     found = {}
     for method in dict.fromkeys(case.method for case in shared):
         own = [case for case in shared if case.method == method]
