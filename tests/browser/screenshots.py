@@ -33,6 +33,7 @@ PAGES = {
     "flip": ("flip", "Flip the mask", "&view=pruned&show=changed"),
     "neurons": ("neurons", "Neurons", ""),
     "tune": ("tune", "Tune", ""),
+    "compare": ("compare", "Compare", "&defences=ims"),
     "export": ("export", "Export", ""),
     "results": ("results", "Results", f"&cell={VICTIM}/10"),
 }

@@ -58,13 +58,16 @@ def test_the_table_says_what_was_measured(tmp_path: Path):
     rounds = {"a": (30, RunState.FINISHED), "b": (5, RunState.RUNNING)}
     file = tmp_path / "classroom.json"
     file.write_text(json.dumps(classroom.summary(seen, [], rounds, arguments)))
-    text = classroom_table(file)
+    text = classroom_table(file, tmp_path / "none.json")
     # Opening a page is no click.
     assert "a click answers in | median 0.60 s, 95 % under 0.70 s, at most 0.70 s (n = 2)" in text
     assert "| open Defend | median 5.00 s" in text
     assert "Jain's index 1.0" in text
     assert "over 15 s. Beside others." in text
     assert classroom_table(tmp_path / "none.json").startswith("Not measured")
+    hour = tmp_path / "hour.json"
+    hour.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": 3600}))
+    assert "memory of the workers after a third, two thirds and all of 60 min" in classroom_table(file, hour)
 
 
 @pytest.mark.parametrize("page", classroom.PAGES)
