@@ -270,3 +270,10 @@ def test_the_evidence_begins_with_nothing_cut():
 def test_a_step_leads_with_words_that_its_page_knows():
     for step in (*SHORT.steps, *LONG.steps):
         assert set(step.link) <= set(WORDS[step.page]), step.name
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_attack_that_no_picture_draws_begins_at_the_end_of_the_search():
+    step = next(step for step in LONG.steps if step.name == "invisible")
+    found = [entry.record for entry in finished(step.victim or "").entries() if entry.record.stage == "search"]
+    assert step.link == {"round": str(found[-1].round)}
