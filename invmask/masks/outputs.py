@@ -26,7 +26,7 @@ _BLOCKS = {
     "timm.models.swin_transformer_v2": ("SwinTransformerV2Block",),
 }
 """Classes of blocks whose outputs have the embedding's dimensions last, by module."""
-_CHANNELS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+_CHANNELS_FIRST = (nn.Conv2d, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
 _MOST_EXTRA = 5
 """Tokens beside those of positions: a class token and four registers (Darcet et al. 2024)."""
 
@@ -63,7 +63,7 @@ def block_width(block: nn.Module) -> int:
 def width(module: nn.Module) -> int | None:
     """The number of channels of a module's output; None if the module is of no kind that can be masked."""
     match module:
-        case nn.Conv2d() | nn.ConvTranspose2d():
+        case nn.Conv2d():
             return module.out_channels
         case nn.Linear():
             return module.out_features
@@ -79,7 +79,8 @@ def width(module: nn.Module) -> int | None:
 
 
 def _is_channels_first(module: nn.Module) -> bool:
-    return isinstance(module, _CHANNELS_FIRST)
+    # Torchvision and timm have a LayerNorm for maps, which derives from the usual one.
+    return isinstance(module, _CHANNELS_FIRST) or type(module).__name__ == "LayerNorm2d"
 
 
 def shape_gate(module: nn.Module, gate: Tensor, output: Tensor) -> Tensor:
@@ -92,11 +93,14 @@ def shape_gate(module: nn.Module, gate: Tensor, output: Tensor) -> Tensor:
 
 def channels_first(module: nn.Module, output: Tensor) -> Tensor:
     """`output` of a masked layer as [N, C, positions], with every position or token."""
-    return (output if _is_channels_first(module) else output.movedim(-1, 1)).flatten(2)
+    first = output if _is_channels_first(module) else output.movedim(-1, 1)
+    return first[:, :, None] if first.ndim == 2 else first.flatten(2)
 
 
 def as_maps(module: nn.Module, output: Tensor) -> Tensor:
     """`output` of a masked layer as maps [N, C, H, W]. Tokens without a position (class, registers) are left out.
+
+    The output of a linear layer behind the pooling is one position.
 
     Raises:
         ValueError: the tokens do not form a square.
@@ -104,6 +108,8 @@ def as_maps(module: nn.Module, output: Tensor) -> Tensor:
     if _is_channels_first(module):
         return output
     first = output.movedim(-1, 1)
+    if first.ndim == 2:
+        return first[:, :, None, None]
     if first.ndim == 4:
         return first
     side = math.isqrt(first.shape[2])
@@ -117,6 +123,8 @@ def neuron_index(module: nn.Module, output: Tensor, channel: int, row: int, colu
     """The index into one sample's `output` of a channel's value at `row` and `column` of `as_maps`."""
     if _is_channels_first(module):
         return channel, row, column
+    if output.ndim == 2:
+        return (channel,)
     if output.ndim == 4:
         return row, column, channel
     places = output.shape[1]

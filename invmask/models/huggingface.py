@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invmask.models.tensor_table import Table
@@ -19,11 +19,11 @@ _RESNET = (
 _BLOCK = re.compile(r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(\w+)\.(.+)")
 
 
-def resnet_names(table: Table) -> dict[str, str]:
+def resnet_names(names: Sequence[str]) -> dict[str, str]:
     """Torchvision's names by those of the file, if it is a ResNet of Hugging Face; otherwise each name by itself."""
-    if not any(re.match(_RESNET[0][0], name) for name in table):
-        return {name: name for name in table}
-    return {name: _resnet_name(name) for name in table}
+    if not any(re.match(_RESNET[0][0], name) for name in names):
+        return {name: name for name in names}
+    return {name: _resnet_name(name) for name in names}
 
 
 def _resnet_name(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invmask.errors import UserError
 from invmask.models import cifar, huggingface
 from invmask.models.enlarged import Enlarged, inner
 from invmask.models.known_networks import known_networks
@@ -18,9 +19,8 @@ from invmask.models.tensor_match import is_ordered, natural
 from invmask.models.tensor_table import (
     Shape,
     Table,
-    is_auxiliary,
-    is_derived,
     is_position,
+    is_statistic,
     named_number,
     named_sum,
     shaped_number,
@@ -62,7 +62,7 @@ class FileTable:
     Attributes:
         table: shapes of those that identify an architecture; in some spellings under names that are closer to ours.
         first_names: names in the file by names in `table`.
-        others: shapes of derived buffers and of second heads, by their names in the file.
+        others: shapes of what `is_aside`, by their names in the file.
         ordered: whether the tensors are in the order of their network. If not, the table is sorted by name.
     """
 
@@ -75,8 +75,10 @@ class FileTable:
     def of(cls, tensors: Mapping[str, Tensor]) -> "FileTable":
         """The table of a file's tensors by name."""
         table = table_of(tensors)
-        closer = huggingface.resnet_names(table)
-        others = {name: tuple(each.shape) for name, each in tensors.items() if is_derived(name) or is_auxiliary(name)}
+        prefix = shared_prefix(table)
+        closer = huggingface.resnet_names([name.removeprefix(prefix) for name in table])
+        closer = {f"{prefix}{name}": place for name, place in closer.items()}
+        others = {name: tuple(each.shape) for name, each in tensors.items() if name not in table}
         first_names = {place: name for name, place in closer.items()}
         own, ordered = {closer[name]: shape for name, shape in table.items()}, is_ordered(table)
         return cls(own if ordered else {n: own[n] for n in sorted(own, key=natural)}, first_names, others, ordered)
@@ -91,25 +93,33 @@ class FileTable:
         return found
 
     def heads(self) -> list[tuple[str, int]]:
-        """Names of the modules that may give the logits, with their number of outputs; the likeliest first."""
-        found = [
-            split(name)[0] for name, shape in self.table.items() if split(name)[1] == "weight" and _is_linear(shape)
-        ]
+        """Names of the weights that may give the logits, with their number of outputs; the likeliest first."""
+        found = [name for name, shape in self.table.items() if split(name)[1] == "weight" and _is_linear(shape)]
         found.reverse()
         if not self.ordered:
             found.sort(key=lambda name: (name.split(".")[0] not in _HEADS, _is_numbered(name)))
-        return [(name, self.table[f"{name}.weight"][0]) for name in found]
+        return [(name, self.table[name][0]) for name in found]
 
     def without_heads(self) -> Iterator[tuple[Table, int]]:
         """The tensors of each module that may give the logits, and its outputs; also of two such modules together."""
-        own = self.heads()
-        tables = [
-            ({n: self.table[n] for n in (f"{name}.weight", f"{name}.bias") if n in self.table}, k) for name, k in own
-        ]
+        tables: list[tuple[Table, int]] = []
+        for weight, classes in self.heads():
+            bias = weight.removesuffix("weight") + "bias"
+            tables.append(({name: self.table[name] for name in (weight, bias) if name in self.table}, classes))
         yield from tables
         for (one, classes), (other, same) in pairwise(tables):
             if classes == same:
                 yield one | other, classes
+
+
+def shared_prefix(table: Table) -> str:
+    """What all names begin with, up to a dot: a wrapper's name, which may show only without what lies beside it."""
+    prefix = ""
+    while True:
+        first = {name[len(prefix) :].partition(".")[::2] for name in table}
+        if len({one for one, _ in first}) != 1 or not all(rest for _, rest in first):
+            return prefix
+        prefix += f"{first.pop()[0]}."
 
 
 def _is_numbered(name: str) -> bool:
@@ -133,6 +143,11 @@ class OwnTable:
     others: Table
     side: int | None
 
+    @property
+    def statistics(self) -> bool:
+        """Whether the network itself has a mean or standard deviation, so that those of a file are its own."""
+        return any(is_statistic(name, shape) for name, shape in self.others.items())
+
 
 @lru_cache(maxsize=256)
 def own_table(proposal: Proposal) -> OwnTable:
@@ -145,17 +160,22 @@ def own_table(proposal: Proposal) -> OwnTable:
     try:
         with torch.device("meta"):
             network = build(proposal.architecture, proposal.classes, shape)
-    except RuntimeError:
-        # RegNets of torchvision draw their stages by tensors, which have to hold numbers.
+    except UserError:
+        raise
+    except Exception as error:  # a file's shapes can be absurd, and some networks cannot be built so
+        # RegNets of torchvision draw their stages by tensors, which have to hold numbers; so may one's own class.
+        if not proposal.architecture.startswith(("torchvision:regnet", "code:")):
+            raise UserError(f"'{proposal.architecture}' cannot be built for these weights.") from error
         network = build(proposal.architecture, proposal.classes, shape)
     state = inner(network)[0].state_dict()
-    others = {name: tuple(tensor.shape) for name, tensor in state.items() if is_derived(name)}
+    table = table_of(state)
+    others = {name: tuple(tensor.shape) for name, tensor in state.items() if name not in table}
     bound = any(map(is_position, state))
     side = network.side if isinstance(network, Enlarged) else proposal.side if bound else None
-    return OwnTable(table_of(state), others, side)
+    return OwnTable(table, others, side)
 
 
-def proposals(file: FileTable, config: Mapping[str, Any]) -> Iterator[Proposal]:
+def every(file: FileTable, config: Mapping[str, Any]) -> Iterator[Proposal]:
     """Architectures that the file's tensors may belong to, ours first."""
     yield from huggingface_proposals(file, config)
     yield from _of_registry(file, slim=False)
@@ -213,6 +233,14 @@ def _of_index(file: FileTable, by_name: bool) -> Iterator[Proposal]:
     }
     for name, channels, found in index.by_sum(sums, wanted):
         yield Proposal(name, wanted[found], channels)
+
+
+def named(file: FileTable, architecture: str, classes: int | None, side: int | None) -> list[Proposal]:
+    """A named architecture with the numbers of logits that the file may have, and channels as in the file."""
+    convolutions = file.convolutions()
+    channels = convolutions[0][1] if convolutions and convolutions[0][1] in (1, 3) else 3
+    numbers = (classes,) if classes is not None else (_classes(file) or (10,))
+    return [Proposal(architecture, number, channels, side or _SIDE) for number in numbers]
 
 
 def nearly(file: FileTable) -> list[Proposal]:

@@ -5,6 +5,7 @@ other names. Both leave out what differs between two uses of one architecture: t
 of classes, and, for the first sum, position embeddings, whose size is that of the images.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Protocol
@@ -24,6 +25,10 @@ DERIVED = (
 """Last parts of the names of buffers that are counts or follow from the architecture. Some files leave them out."""
 AUXILIARY = ("AuxLogits", "aux1", "aux2")
 """Torchvision's names for second heads, which GoogLeNet and Inception need only in training."""
+STATISTICS = ("mean", "std", "mu", "sigma")
+"""Last parts of the names under which networks that normalise their images keep mean and standard deviation."""
+_COUNTERS = ("n_averaged", "step", "global_step", "epoch")
+_MOST_CHANNELS = 4
 _POSITIONS = ("pos_embed", "pos_embedding", "position_embeddings", "absolute_pos_embed")
 _LEAVES = ("weight", "bias", "running_mean", "running_var")
 _BITS = 64
@@ -57,11 +62,21 @@ def is_position(name: str) -> bool:
     return any(part in _POSITIONS for part in name.split("."))
 
 
+def is_statistic(name: str, shape: Shape) -> bool:
+    """Whether the tensor may be a mean or standard deviation of images: one number for each channel, or for all."""
+    return split(name)[1].strip("_") in STATISTICS and math.prod(shape) <= _MOST_CHANNELS
+
+
+def is_aside(name: str, shape: Shape) -> bool:
+    """Whether the tensor says nothing about the architecture: derived, a second head, a count, or a normalisation."""
+    counter = split(name)[1] in _COUNTERS and math.prod(shape) == 1
+    return is_derived(name) or is_auxiliary(name) or counter or is_statistic(name, shape)
+
+
 def table_of(tensors: Mapping[str, Shaped]) -> Table:
-    """The shapes that identify an architecture: without derived buffers and second heads."""
-    return {
-        name: tuple(tensor.shape) for name, tensor in tensors.items() if not (is_derived(name) or is_auxiliary(name))
-    }
+    """The shapes that identify an architecture, without what `is_aside`."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return {name: shape for name, shape in shapes.items() if not is_aside(name, shape)}
 
 
 def number(text: str, bits: int = _BITS) -> int:

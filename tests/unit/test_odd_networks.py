@@ -260,6 +260,43 @@ def test_named_layers_are_masked_and_no_others():
     torch.testing.assert_close(folded.run(IMAGES), wanted)
 
 
+class LayerNorm2d(nn.LayerNorm):
+    """As torchvision and timm have it, for maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_a_norm_of_maps_and_a_hidden_linear_layer_can_be_named():
+    torch.manual_seed(15)
+    network = nn.Sequential(
+        nn.Conv2d(3, 16, 1),
+        LayerNorm2d(16),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 6),
+        nn.Tanh(),
+        nn.Linear(6, 4),
+    )
+    network.eval().requires_grad_(False).masked_layers = ("1", "5")
+    layout = MaskLayout.of(network)
+    gates = some_gates(layout)
+    maps = network[:2](IMAGES)
+    hidden = network[5](network[2:5](maps * gates[:16, None, None]))
+    with attached(network, layout, gates):
+        torch.testing.assert_close(network(IMAGES), network[6:](hidden * gates[16:]))
+    torch.testing.assert_close(feature_maps(network, layout, 3, IMAGES), maps[:, 3], rtol=1e-4, atol=1e-5)
+    plain = network[:6](IMAGES)
+    torch.testing.assert_close(feature_maps(network, layout, 16, IMAGES), plain[:, 0, None, None], rtol=1e-4, atol=1e-5)
+    change = activation_change(network, layout, IMAGES, IMAGES.flip(0))[16:]
+    torch.testing.assert_close(change, (plain - network[:6](IMAGES.flip(0))).abs().mean(0), rtol=1e-3, atol=1e-5)
+    found = channel_conductance(network, layout, 17, IMAGES, 1, 8)
+    assert found.maps.shape == (4, 1, 1)
+    assert found.class_token is None
+    assert layer_conductance(network, layout.layers[1], IMAGES, IMAGES.flip(0), 1).shape == (6,)
+
+
 @pytest.mark.parametrize(
     ("layers", "message"),
     [

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,9 +18,10 @@ from torch.nn import functional as F
 from invmask.errors import UserError
 from invmask.models import build
 from invmask.models.cifar import parse
+from invmask.models.code_file import agree
 from invmask.models.enlarged import inner
 from invmask.models.known_networks import known_networks
-from invmask.models.recognise import MOST_TENSORS, Candidate, recognise
+from invmask.models.recognise import MOST_TENSORS, Candidate, recognise, recognise_as
 from invmask.models.registry import is_normalised, is_transformer, suited_precision
 from tests.unit.test_models import SMALL
 
@@ -264,6 +267,7 @@ def test_architectures_with_equal_tensors_are_all_named_and_a_config_says_which(
     state = on_meta("timm:efficientnet_b0", 10)
     names = [one.architecture for one in recognise(state)]
     assert names[0] == "timm:efficientnet_b0"
+    assert not any("@" in name for name in names)
     assert "timm:tf_efficientnet_b0" in names
     said = recognise(state, {"architecture": "tf_efficientnet_b0", "num_classes": 10})
     assert said[0].architecture == "timm:tf_efficientnet_b0"
@@ -355,3 +359,116 @@ def test_blocks_that_are_counted_from_one_are_not_shifted(order: str):
     assert (first.architecture, first.exact) == ("timm:mixer_s32_224", True)
     assert first.names["blocks.8.norm2.weight"] == "blocks.7.norm2.weight"
     assert first.names["blocks.1.mlp_tokens.fc1.bias"] == "blocks.0.mlp_tokens.fc1.bias"
+
+
+def test_a_normalisation_inside_the_model_is_found_and_said():
+    network = drawn(build("preactresnet18w4", 10))
+    state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    state |= {"normalize.mean": torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1), "normalize.std": torch.tensor([0.2])}
+    state["n_averaged"] = torch.tensor(7)
+    first = recognise(state)[0]
+    assert (first.architecture, first.exact, first.renamed) == ("preactresnet18w4", True, True)
+    assert first.statistics == ("normalize.mean", "normalize.std")
+    assert first.normalisation(state) == (pytest.approx((0.4, 0.5, 0.6)), pytest.approx((0.2, 0.2, 0.2)))
+    assert first.notes == ("The file holds a normalisation of its own, in normalize.mean and normalize.std.",)
+    assert set(first.unused) == {"normalize.mean", "normalize.std", "n_averaged"}
+    images = torch.rand(2, *SHAPE)
+    assert torch.equal(loaded(first, state)(images), network(images))
+    assert recognise(network.state_dict())[0].normalisation(state) is None
+
+
+HF = "huggingface:vit-d64-l3-h2-m128-p8-s32"
+
+
+def test_huggingfaces_vision_transformer_is_recognised_with_its_config():
+    network = drawn(build(HF, 6))
+    state = network.state_dict()
+    assert "vit.encoder.layer.2.attention.attention.query.weight" in state
+    first = recognise(by_file(state), {"model_type": "vit", "num_attention_heads": 2})[0]
+    assert (first.architecture, first.classes, first.size, first.exact, first.renamed) == (HF, 6, (32, 32), True, False)
+    assert first.notes == ()
+    images = torch.rand(2, *SHAPE)
+    assert torch.equal(loaded(first, state)(images), network(images))
+    # Nothing in the tensors says how many heads there are.
+    assert recognise(state)[0].architecture == HF.replace("h2", "h1")
+    assert recognise(state)[0].notes == ("The file does not say how many attention heads it has; 1 were assumed.",)
+    assert recognise(state, {"num_attention_heads": "2; drop"})[0].exact
+
+
+def as_huggingface(name: str) -> str:
+    name = re.sub(r"^(conv|bn)1\.", lambda m: f"resnet.embedder.embedder.{KINDS[m[1]]}.", name)
+    name = re.sub(
+        r"^layer(\d)\.(\d+)\.downsample\.(\d)",
+        lambda m: f"resnet.encoder.stages.{int(m[1]) - 1}.layers.{m[2]}.shortcut.{list(KINDS.values())[int(m[3])]}",
+        name,
+    )
+    name = re.sub(
+        r"^layer(\d)\.(\d+)\.(conv|bn)(\d)",
+        lambda m: f"resnet.encoder.stages.{int(m[1]) - 1}.layers.{m[2]}.layer.{int(m[4]) - 1}.{KINDS[m[3]]}",
+        name,
+    )
+    return name.replace("fc.", "classifier.1.")
+
+
+KINDS = {"conv": "convolution", "bn": "normalization"}
+
+
+@pytest.mark.parametrize("depth", ["resnet18", "resnet50"])
+def test_huggingfaces_resnet_is_torchvisions_under_other_names(depth: str):
+    own = on_meta(f"torchvision:{depth}")
+    state = {as_huggingface(one): tensor for one, tensor in own.items()}
+    scattered = {one: state[one] for one in sorted(state, key=lambda one: one[::-1])}
+    for one in (state, scattered):
+        first = recognise(one)[0]
+        assert (first.architecture, first.exact) == (f"torchvision:{depth}", True)
+        assert first.names == {as_huggingface(name): name for name in own}
+
+
+def test_an_architecture_that_is_named_is_compared_under_other_names_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("INVMASK_HOME", str(tmp_path))
+    state = Wide(2, 3).state_dict()
+    found = recognise_as(state, "cifar:wideresnet22x2")
+    assert (found.exact, found.classes, found.names["fc.bias"]) == (True, 10, "linear.bias")
+    wrong = recognise_as(state, "cifar:wideresnet28x2", 10)
+    assert not wrong.exact
+    assert "layer1.3.bn1.weight" in wrong.missing
+    assert "are missing" in wrong.sentence()
+    code = tmp_path / "own.py"
+    code.write_text("import tests.unit.test_recognise as given\n\ndef make():\n    return given.Wide(2, 3)\n")
+    agree(code)
+    own = recognise_as(state, f"code:{code}:make")
+    assert (own.exact, own.renamed, own.architecture) == (True, False, f"code:{code}:make")
+    with pytest.raises(UserError, match="There is no architecture 'nothing'"):
+        recognise_as(state, "nothing")
+
+
+SHAPES = st.lists(st.integers(0, 1 << 40) | st.integers(0, 64), max_size=5).map(tuple)
+PARTS = st.sampled_from(["conv1", "layer1", "0", "1", "bn1", "fc", "vit", "encoder", "weight", "bias", "", "é"])
+NAMES = st.lists(PARTS, min_size=1, max_size=5).map(".".join)
+
+
+class Given:
+    """A tensor of any shape, without memory."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(NAMES, SHAPES, min_size=1, max_size=12), st.integers(0, 40))
+def test_whatever_names_and_shapes_a_file_has_nothing_breaks(table, changed):
+    """Of random tables, and of a known network with a few tensors of absurd shapes."""
+    state = {name: Given(shape) for name, shape in table.items()}
+    known = dict(on_meta(["preactresnet18w4", HF, "cnn4w4"][changed % 3]))
+    for name, shape in zip(list(known)[changed % len(known) :], table.values(), strict=False):
+        known[name] = Given(shape)
+    for one in (state, known | state, known):
+        for candidate in recognise(one):  # type: ignore[arg-type]
+            assert candidate.sentence()
+
+
+def test_a_network_for_this_size_hides_those_for_others():
+    names = [one.architecture for one in recognise(on_meta("timm:deit3_base_patch16_384"))]
+    assert names == ["timm:deit3_base_patch16_384"]
