@@ -34,13 +34,12 @@ _MOST_EXTRA = 5
 def block_types() -> tuple[type[nn.Module], ...]:
     """The known classes of encoder blocks, from the modules that have been imported.
 
-    A network can only have blocks of imported modules, and importing torchvision takes seconds.
+    A network can only have blocks of imported modules, and importing torchvision or timm takes seconds.
     """
+    loaded = [(sys.modules[module], names) for module, names in _BLOCKS.items() if module in sys.modules]
+    # Another thread may be importing the module, which then lacks its classes for a moment.
     return tuple(
-        getattr(sys.modules[module], name)
-        for module, names in _BLOCKS.items()
-        if module in sys.modules
-        for name in names
+        kind for module, names in loaded for name in names if (kind := getattr(module, name, None)) is not None
     )
 
 
