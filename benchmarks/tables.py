@@ -15,6 +15,7 @@ from benchmarks import (
 )
 from benchmarks import results_tables as of_results
 from benchmarks.classroom_table import classroom_table
+from benchmarks.fuzz_table import fuzz_table
 from benchmarks.speed_table import speed_table
 from invmask.defenses import registry
 from invmask.defenses.entry import Entry
@@ -107,6 +108,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ceiling": of_results.ceiling_table,
     "speed": speed_table,
     "classroom": classroom_table,
+    "fuzz": fuzz_table,
     "sweep": lambda: of_results.sweep_table(sweep.RESULTS),
     "short": lambda: of_results.shortfalls(sweep.RESULTS),
     "unlike": lambda: of_results.sweep_table(unlike.RESULTS),

@@ -68,6 +68,8 @@ def call(
         UserError: the function's own message, if it raised one. Otherwise one sentence: too slow, too much memory, or
             damaged so that the child crashed.
     """
+    if function.__module__ == "__main__":
+        raise ValueError("the child cannot find a function of __main__; put it in a module of its own")
     task = {
         "module": function.__module__,
         "name": function.__qualname__,

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from invmask.data.images import TINY_IMAGENET, DatasetInfo, LabelledImages
+from invmask.data.picture_places import is_hidden
 from invmask.data.torchvision_sets import stack, whole_or_not
 from invmask.errors import UserError
 
@@ -80,7 +81,7 @@ def is_folder(dataset: str) -> bool:
 
 
 def folder_info(dataset: str, root: Path) -> DatasetInfo:
-    """Describe a user's folder: one class for each subfolder of `train`, in alphabetical order.
+    """Describe a user's folder: one class for each visible subfolder of `train`, in alphabetical order.
 
     Args:
         dataset: ``folder:NAME`` or ``folder:NAME@SIDE``, of the folder NAME in `root`.
@@ -122,17 +123,18 @@ def read_folder(info: DatasetInfo, train: bool) -> LabelledImages:
     Raises:
         UserError: there are no test pictures; they have other classes; or a file is not a picture.
     """
-    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
 
     base = Path(info.source)
     folder = base / "train" if train else next((base / n for n in ("val", "test") if (base / n).is_dir()), None)
     if folder is None:
         raise UserError(f"There are no pictures to test on; put them into {base / 'val'}, a folder for each class.")
     try:
-        found = ImageFolder(str(folder))
-        if tuple(found.classes) != info.classes:
+        classes = _classes(str(folder), folder.stat().st_mtime_ns)
+        if classes != info.classes:
             raise UserError(f"{folder} has other classes than {base / 'train'}; give both the same folders.")
-        files = [(Path(path), label) for path, label in found.samples]
+        places = {name: place for place, name in enumerate(classes)}
+        files = [(Path(path), label) for path, label in ImageFolder.make_dataset(str(folder), places, IMG_EXTENSIONS)]
         return stack(_pictures(files, info.shape[1]), len(files), info.shape)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be read: {error}.") from error
@@ -140,7 +142,7 @@ def read_folder(info: DatasetInfo, train: bool) -> LabelledImages:
 
 @lru_cache(maxsize=16)
 def _classes(train: str, _changed: int) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in Path(train).iterdir() if path.is_dir()))
+    return tuple(sorted(path.name for path in Path(train).iterdir() if path.is_dir() and not is_hidden(path.name)))
 
 
 def _pictures(files: list[tuple[Path, int]], side: int) -> Iterator[tuple[Image.Image, int]]:

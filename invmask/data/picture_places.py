@@ -129,7 +129,8 @@ def _all_deeper(members: list[Member]) -> bool:
     return all(len(member.parts) > 1 for member in members)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is a program's own, such as .ipynb_checkpoints or __MACOSX."""
     return name.startswith(".") or name.lower() in _HIDDEN
 
 
@@ -145,7 +146,7 @@ def _in_folder(root: Path, links: list[str]) -> list[Member]:
             folder = "/".join((root.name, *above))
             raise UserError(f"{folder} cannot be read: {error.strerror or error}; check its permissions.") from error
         for entry in entries:
-            if _is_hidden(entry.name):
+            if is_hidden(entry.name):
                 continue
             parts = (*above, entry.name)
             if entry.is_symlink() and not (entry.is_file() and Path(entry.path).resolve().is_relative_to(inside)):
@@ -179,7 +180,7 @@ def _in_zip(path: Path, links: list[str]) -> list[Member]:
     members: list[Member] = []
     for info in infos:
         parts = tuple(part for part in info.filename.replace("\\", "/").split("/") if part not in ("", "."))
-        if info.is_dir() or not parts or any(_is_hidden(part) for part in parts if part != ".."):
+        if info.is_dir() or not parts or any(is_hidden(part) for part in parts if part != ".."):
             continue
         if info.flag_bits & 1:
             raise UserError(f"{path.name} has a password; give an archive without one.")

@@ -261,6 +261,15 @@ def test_a_folder_of_ones_own_is_a_data_set(data: Path):
     assert dataset_info("folder:pets").classes[-1] == "newt"
 
 
+def test_folders_of_programs_are_no_classes(data: Path):
+    folder = write_own(data, "pets")
+    for name in (".ipynb_checkpoints", "__MACOSX"):
+        (folder / "train" / name).mkdir()
+        (folder / "train" / name / "0.png").write_bytes(b"no picture")
+    assert dataset_info("folder:pets").classes == ("cat", "dog", "emu")
+    assert len(load_dataset("folder:pets", data, train=True)) == 12
+
+
 def test_the_middle_of_a_picture_is_kept(data: Path):
     folder = write_own(data, "wide", ("a", "b"), each=1)
     picture = np.zeros((20, 60, 3), np.uint8)

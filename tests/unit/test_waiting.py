@@ -25,7 +25,7 @@ if entry.endswith(".py"):
 else:
     importlib.import_module(entry)
 """
-WITHOUT_TORCH = {"checkout", "classroom_table", "streamlit_session"}
+WITHOUT_TORCH = {"checkout", "classroom_table", "fuzz_damage", "fuzz_table", "streamlit_session"}
 """Benchmarks' parts that never load it."""
 BENCHMARKS = [
     f"benchmarks.{path.stem}"
