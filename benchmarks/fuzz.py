@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Outcome:
 
     Attributes:
         files: number of files.
-        read: they were read all the same, because the damage hit numbers, or a damaged picture was left out.
+        read: they were read all the same, because the damage hit numbers only.
+        left_out: the damaged picture was left out, and the others were read.
         refused: their reader refused them with its own sentence.
         otherwise: their reader raised another error, which `confined` makes a sentence of; by type.
         crashed, memory, slow: the child crashed, needed too much memory, or took over 10 s.
@@ -61,6 +62,7 @@ class Outcome:
 
     files: int = 0
     read: int = 0
+    left_out: int = 0
     refused: int = 0
     otherwise: Counter[str] = field(default_factory=Counter)
     crashed: int = 0
@@ -154,6 +156,8 @@ def _count(found: Outcome, path: Path, told: dict[str, Any]) -> None:
         words = told["otherwise"]
     elif words is not None:
         found.refused += 1
+    elif told.get("left_out"):
+        found.left_out += 1
     else:
         found.read += 1
     found.slowest = max(found.slowest, told["seconds"])
@@ -183,7 +187,8 @@ def _state(folder: Path) -> set[tuple[str, int, int]]:
 
 def _brief(found: Outcome) -> str:
     bad = {name: getattr(found, name) for name in ("crashed", "memory", "slow", "outside", "harmed", "not_plain")}
-    return f"{found.files} files, {found.read} read, {found.refused} refused, {dict(found.otherwise)}, {bad}"
+    good = f"{found.read} read, {found.left_out} left out, {found.refused} refused"
+    return f"{found.files} files, {good}, {dict(found.otherwise)}, {bad}"
 
 
 def main() -> None:
@@ -202,7 +207,8 @@ def main() -> None:
         # A kind's files do not depend on which other kinds are asked for.
         chance = random.Random(f"{arguments.seed} {kind}")
         found = outcome_of(kind, SEEDS[kind], arguments.files, chance, others)
-        kinds[kind] = {**asdict(found), "sentences": dict(found.sentences.most_common(12))}
+        counted = {"otherwise": dict(found.otherwise), "sentences": dict(found.sentences.most_common(12))}
+        kinds[kind] = {**vars(found), **counted}
     result = {
         "machine": processor(),
         "versions": versions(),

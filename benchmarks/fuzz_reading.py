@@ -17,7 +17,7 @@ def read_batch(paths: list[str], scratch: str) -> list[dict[str, Any]]:
         one: dict[str, Any] = {}
         try:
             if Path(path).is_dir() or Path(path).suffix in (".zip", ".npz", ".npy"):
-                read_pictures(path, 3, None, None, None, 100, scratch)
+                one["left_out"] = read_pictures(path, 3, None, None, None, 100, scratch)["left_out"]
             else:
                 parse(path, None, scratch)
         except UserError as error:

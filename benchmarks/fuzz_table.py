@@ -12,12 +12,13 @@ def fuzz_table(result: Path = RESULT) -> str:
     if not result.exists():
         return "Not measured on this version yet: `python -m benchmarks.fuzz`."
     found: dict[str, Any] = json.loads(result.read_text())
-    titles = ["kind", "files", "read", "refused", "child crashed", "too much memory", "over 10 s", "slowest"]
+    titles = ["kind", "files", "read", "picture left out", "refused"]
+    titles += ["child crashed", "too much memory", "over 10 s", "slowest"]
     lines = ["| " + " | ".join(titles) + " |", "| --- " * len(titles) + "|"]
     kinds: dict[str, dict[str, Any]] = found["kinds"]
     for name, of in kinds.items():
         refused = of["refused"] + sum(of["otherwise"].values())
-        numbers = [of["files"], of["read"], refused, of["crashed"], of["memory"], of["slow"]]
+        numbers = [of["files"], of["read"], of["left_out"], refused, of["crashed"], of["memory"], of["slow"]]
         lines.append(f"| {name} | " + " | ".join(f"{number:,}" for number in numbers) + f" | {of['slowest']:.1f} s |")
 
     def total(name: str) -> int:

@@ -180,7 +180,7 @@ def _in_zip(path: Path, links: list[str]) -> list[Member]:
     members: list[Member] = []
     for info in infos:
         parts = tuple(part for part in info.filename.replace("\\", "/").split("/") if part not in ("", "."))
-        if info.is_dir() or not parts or any(is_hidden(part) for part in parts if part != ".."):
+        if info.filename.endswith("/") or not parts or any(is_hidden(part) for part in parts if part != ".."):
             continue
         if info.flag_bits & 1:
             raise UserError(f"{path.name} has a password; give an archive without one.")

@@ -115,6 +115,8 @@ def _label(found: Found, labels: str | None) -> None:
     else:
         return
     without = sum(label is None for label in given)
+    if without == len(given):
+        raise UserError(f"None of the pictures has a label in {told}; give one for each picture.")
     if without:
         found.notes.append(f"{without:,} of {len(names):,} pictures have no label in {told} and were left out.")
     found.pictures = [member for member, label in zip(found.pictures, given, strict=True) if label is not None]

@@ -40,7 +40,7 @@ class WeightFile:
         tensors: by name without wrappers' prefixes; float32, and integers or booleans as they are stored.
         own_names: the names in the file by those in `tensors`.
         notes: plain sentences: what was converted, and what was passed over.
-        kind: what the file is, such as "safetensors" or "a whole network (torch.save)".
+        kind: what the file is, "safetensors", "torch.save", "torch.export" or "a whole network".
         entry: where in the file the weights are, such as "state_dict"; empty if they are the whole file.
         dtypes: the data types in the file, such as "float16", by the names in the file.
         digest: SHA-256 of the file, in hexadecimal digits.
@@ -133,6 +133,7 @@ def parse(path: str, entry: str | None, scratch: str) -> dict[str, Any]:
     file = Path(path)
     kind = format_of(file)
     notes: list[str] = []
+    foreign: list[str] = []
     try:
         if kind == SAFETENSORS:
             found: Any = load_file(file)
@@ -140,12 +141,10 @@ def parse(path: str, entry: str | None, scratch: str) -> dict[str, Any]:
             found = read_exported(file)
         else:
             unpickled = unpickle(file)
+            foreign = list(unpickled.foreign)
             found = unpickled.found
             if unpickled.devices:
                 notes.append(f"Weights stored on {few(list(unpickled.devices))} were loaded onto the CPU.")
-            if unpickled.foreign:
-                foreign = few(list(unpickled.foreign))
-                notes.append(f"Objects of these kinds were passed over without being made: {foreign}.")
         entries = entries_in(found)
     except MemoryError:
         raise
@@ -167,6 +166,8 @@ def parse(path: str, entry: str | None, scratch: str) -> dict[str, Any]:
     if chosen.of:
         kind = "a whole network"
         notes.insert(0, f"This is a whole network, {chosen.of}; its weights were read, and its code was not run.")
+    elif foreign:
+        notes.append(f"Objects of these kinds were passed over without being made: {few(foreign)}.")
     passed = beside(found, chosen)
     if passed:
         notes.append(f"Beside the weights the file holds {few(passed)}; this is not used.")

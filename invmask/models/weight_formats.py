@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invmask.errors import UserError
 
-SAFETENSORS, TORCH, EXPORTED = "safetensors", "torch", "torch.export"
+SAFETENSORS, TORCH, EXPORTED = "safetensors", "torch.save", "torch.export"
 _HEAD_BYTES = 512
 _MOST_MEMBERS = 200_000
 _SAVE = "torch.save(network.state_dict(), 'weights.pt')"
@@ -103,7 +103,8 @@ def _by_beginning(path: Path, head: bytes) -> str:
 
 def _is_onnx(path: Path, head: bytes) -> bool:
     # The first field of an ONNX file is the version of its format, a small number; protobuf has no other mark.
-    if not (head[0] == 0x08 and head[1] < 0x40 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x2a", b"\x3a", b"B")):
+    following = (b"\x12", b"\x1a", b"\x22", b"\x2a", b"\x3a", b"B")
+    if not (head[:1] == b"\x08" and head[1:2] < b"\x40" and head[2:3] in following):
         return False
     import onnx
 

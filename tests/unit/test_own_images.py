@@ -158,6 +158,7 @@ def test_pictures_that_the_table_does_not_name_are_left_out(tmp_path: Path):
         ("x,y\n1,2\n", "names none of the pictures; its rows need"),
         ("a.png,1,2\nb.png,1,2\n", "not clear which column of l.csv has the labels; give it the title 'label'"),
         ("", "names none of the pictures"),
+        ("name,label\na.png,\nb.png, \n", r"None of the pictures has a label in l\.csv"),
         ('a.png,"' + "x" * 200_000, "not a table of names and labels"),
     ],
 )
@@ -344,6 +345,14 @@ def test_a_zip_bomb_is_left_out(tmp_path: Path):
         archive.writestr("bomb.png", content.getvalue() + bytes(picture_reading.MOST_FILE_BYTES))
     found = read_images(tmp_path / "z.zip", 3)
     assert (len(found.images), found.left_out) == (1, 1)
+
+
+def test_a_file_without_a_name_in_an_archive_is_passed_over(tmp_path: Path):
+    picture(tmp_path / "a.png", 7)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"x")
+        archive.write(tmp_path / "a.png", "a.png")
+    assert values(read_images(tmp_path / "z.zip", 3)) == [7]
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_a_file_is_read_in_a_child_and_described(state, tmp_path: Path):
     torch.save({"net": {"module." + n: t for n, t in state.items()}, "acc": 95.1, "epoch": 199}, tmp_path / "c.pth")
     found = read_weight_file(tmp_path / "c.pth")
     assert same(found, state)
-    assert (found.entry, found.kind) == ("net", "torch")
+    assert (found.entry, found.kind) == ("net", "torch.save")
     assert found.notes == ("Beside the weights the file holds acc, epoch; this is not used.",)
     assert found.own_names["conv1.weight"] == "module.conv1.weight"
     assert len(found.digest) == 64
@@ -285,9 +285,11 @@ def test_a_whole_network_is_taken_apart_without_its_code(tmp_path: Path, monkeyp
     assert list(found.tensors) == list(network.state_dict())
     assert found.own_names["conv.weight"] == "module.conv.weight"
     assert found.kind == "a whole network"
-    assert found.notes[0].startswith(
-        "This is a whole network, torch.nn.parallel.data_parallel.DataParallel; its weights"
+    whole, beside = found.notes
+    assert whole.startswith(
+        "This is a whole network, torch.nn.parallel.data_parallel.DataParallel; its weights were read"
     )
+    assert beside == "Beside the weights the file holds epoch; this is not used."
 
 
 def test_a_whole_network_in_the_old_form_is_named_with_the_command(tmp_path: Path):
@@ -366,6 +368,7 @@ OTHERS = {
     "npy": (lambda p: np.save(p.with_suffix(".npy"), np.ones(2)), "single NumPy array"),
     "gzip": (bytes_of(b"\x1f\x8b" + bytes(50)), "packed archive; unpack it"),
     "gguf": (bytes_of(b"GGUF" + bytes(50)), "GGUF file"),
+    "one byte": (bytes_of(b"\x08"), "no weights that can be read safely"),
     "meta": (lambda p: torch.save(nn.Linear(2, 2, device="meta").state_dict(), p), "without the weights themselves"),
     "empty": (bytes_of(b""), "is empty; get it again"),
     "sparse": (lambda p: torch.save({"a.weight": torch.eye(3).to_sparse()}, p), "no weights that can be read safely"),
