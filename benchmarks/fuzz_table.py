@@ -19,7 +19,7 @@ def fuzz_table(result: Path = RESULT) -> str:
     for name, of in kinds.items():
         refused = of["refused"] + sum(of["otherwise"].values())
         numbers = [of["files"], of["read"], of["left_out"], refused, of["crashed"], of["memory"], of["slow"]]
-        lines.append(f"| {name} | " + " | ".join(f"{number:,}" for number in numbers) + f" | {of['slowest']:.1f} s |")
+        lines.append(f"| {name} | " + " | ".join(f"{number:,}" for number in numbers) + f" | {of['slowest']:.2f} s |")
 
     def total(name: str) -> int:
         return sum(of[name] for of in kinds.values())

@@ -245,7 +245,4 @@ def _is_quantised(name: str, tensor: Tensor) -> bool:
 
 
 def _unreadable(file: Path) -> str:
-    return (
-        f"{file.name} holds no weights that can be read safely; store the network's state_dict as safetensors, or, if "
-        f"it is a whole network that you trust, take the weights out with: {module_command(file)}"
-    )
+    return f"{file.name} holds no weights that can be read safely; store the network's state_dict as safetensors."

@@ -68,6 +68,19 @@ def test_a_crash_is_found_among_many_and_the_others_are_still_read(tmp_path: Pat
     assert calls.count(1) == 2
 
 
+def test_harm_and_files_outside_are_seen(monkeypatch: pytest.MonkeyPatch):
+    def read(paths: list[Path]):
+        (paths[0].parents[1] / "harmed").touch()
+        (paths[0].parent / "stray").touch()
+        return [{"seconds": 11.0 if path == paths[1] else 0.1} for path in paths]
+
+    monkeypatch.setattr(fuzz, "_read", read)
+    monkeypatch.setattr(fuzz, "END_TO_END", 0)
+    found = fuzz.outcome_of("HDF5", SEEDS["HDF5"], 5, random.Random(0), [b"x"])
+    # The stray file, and the folder that it is in.
+    assert (found.harmed, found.outside >= 1, found.slow, found.read) == (1, True, 1, 4)
+
+
 def test_the_table_says_what_was_found(tmp_path: Path):
     assert fuzz_table.fuzz_table(tmp_path / "none.json").startswith("Not measured")
     one = {
@@ -82,7 +95,7 @@ def test_the_table_says_what_was_found(tmp_path: Path):
     result = {"machine": "a machine", "seed": 0, "minutes": 2.5, "kinds": {"PNG": one, "GIF": {**one, "harmed": 3}}}
     (tmp_path / "fuzz.json").write_text(json.dumps(result))
     table = fuzz_table.fuzz_table(tmp_path / "fuzz.json")
-    assert "| PNG | 1,200 | 150 | 50 | 1,000 | 0 | 0 | 0 | 0.5 s |" in table
+    assert "| PNG | 1,200 | 150 | 50 | 1,000 | 0 | 0 | 0 | 0.52 s |" in table
     assert "2,400 files in all" in table
     assert "Harmful instructions followed: 3." in table
 
