@@ -19,18 +19,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invmask.defenses.base import Examples, Record, Subject, pack_fields
-from invmask.defenses.clean_images import crops, judge, labels_of
+from invmask.defenses.clean_images import labels_of
 from invmask.defenses.cuts import as_masks, gated
 from invmask.defenses.entry import Capabilities, Stage, Term
 from invmask.defenses.registry import register
-from invmask.defenses.settings import DefenseConfig, setting
+from invmask.defenses.settings import setting
+from invmask.defenses.thresholds import CUT, MaskState, ThresholdConfig, cut_more, hard
 from invmask.masks.repair import Gates
 
-LEARN, CUT = "learn", "cut"
+LEARN = "learn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ANPConfig(DefenseConfig):
+class ANPConfig(ThresholdConfig):
     """The settings; the defaults are the published ones: 2,000 iterations, in 40 rounds."""
 
     rounds_learn: int = setting(40, (1, 2000, 1), "Rounds", "So many rounds in which the mask is learned.", basic=True)
@@ -53,51 +54,12 @@ class ANPConfig(DefenseConfig):
         symbol="α",
         basic=True,
     )
-    accuracy_kept: float = setting(
-        0.95,
-        (0.0, 1.0, 0.01),
-        "Accuracy to keep",
-        "The threshold is the largest one that keeps this share of the accuracy on the clean images.",
-        basic=True,
-    )
-    threshold_step: float = setting(0.05, (0.01, 0.5, 0.01), "Step of the threshold", "Thresholds are so far apart.")
-    most_threshold: float = setting(0.9, (0.05, 1.0, 0.05), "Largest threshold", "No threshold is larger.")
     learning_rate: float = setting(0.2, (0.001, 10.0, 0.01), "Learning rate", "Of the mask, by SGD.")
     momentum: float = setting(0.9, (0.0, 0.999, 0.01), "Momentum", "Of the mask's steps.")
     batch_size: int = setting(128, (1, 4096, 1), "Batch size", "Clean images a step.")
 
     def rounds(self, stage: str) -> int:
         return self.rounds_learn if stage == LEARN else self.thresholds
-
-    @property
-    def thresholds(self) -> int:
-        """Number of thresholds to try."""
-        return max(1, int(self.most_threshold / self.threshold_step + 1e-6))
-
-
-@dataclass(frozen=True)
-class ANPState:
-    """Everything that the next round depends on.
-
-    Attributes:
-        mask, velocity: m and SGD's momentum, float32 [channels].
-        generator: state of the random generator for batches, disturbances and crops, uint8.
-        stage, round, round_in_stage: the stage of the next round; rounds taken in all, and in this stage.
-        threshold: the largest threshold so far that kept the accuracy; 0 cuts nothing.
-        accuracy: accuracy in [0, 1] with nothing cut, on the crops on which thresholds are judged; None before it is
-            measured.
-        ended: why the defence has ended; None while there is more to do.
-    """
-
-    mask: Tensor
-    velocity: Tensor
-    generator: Tensor
-    stage: str = LEARN
-    round: int = 0
-    round_in_stage: int = 0
-    threshold: float = 0.0
-    accuracy: float | None = None
-    ended: str | None = None
 
 
 @register(
@@ -142,38 +104,41 @@ class ANP:
     def __init__(self, config: ANPConfig) -> None:
         self.config = config
 
-    def init(self, subject: Subject) -> ANPState:
+    def init(self, subject: Subject) -> MaskState:
         ones = torch.ones(subject.layout.channels, dtype=subject.images.dtype, device=subject.device)
         generator = torch.Generator().manual_seed(self.config.seed).get_state()
-        return ANPState(mask=ones, velocity=torch.zeros_like(ones), generator=generator)
+        return MaskState(stage=LEARN, mask=ones, velocity=torch.zeros_like(ones), generator=generator)
 
-    def step(self, subject: Subject, state: ANPState) -> tuple[ANPState, Record]:
+    def step(self, subject: Subject, state: MaskState) -> tuple[MaskState, Record]:
         generator = torch.Generator()
         generator.set_state(state.generator)
-        after, record = (self._learn if state.stage == LEARN else self._cut)(subject, state, generator)
+        if state.stage == LEARN:
+            after, record = self._learn(subject, state, generator)
+        else:
+            after, record = cut_more(subject, state, self.config, generator)
         return replace(after, generator=generator.get_state()), record
 
-    def stage(self, state: ANPState) -> str:
+    def stage(self, state: MaskState) -> str:
         return state.stage
 
-    def done(self, state: ANPState) -> str | None:
+    def done(self, state: MaskState) -> str | None:
         return state.ended
 
-    def repair(self, state: ANPState) -> Gates:
+    def repair(self, state: MaskState) -> Gates:
         if state.stage == LEARN:
             return Gates(as_masks(state.mask))
         return Gates(as_masks(hard(state.mask, state.threshold)))
 
-    def examples(self, state: ANPState) -> Examples | None:  # noqa: ARG002
+    def examples(self, state: MaskState) -> Examples | None:  # noqa: ARG002
         return None
 
-    def pack(self, state: ANPState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def pack(self, state: MaskState) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return pack_fields(state)
 
-    def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> ANPState:
-        return ANPState(**tensors, **numbers)
+    def unpack(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> MaskState:
+        return MaskState(**tensors, **numbers)
 
-    def _learn(self, subject: Subject, state: ANPState, generator: torch.Generator) -> tuple[ANPState, Record]:
+    def _learn(self, subject: Subject, state: MaskState, generator: torch.Generator) -> tuple[MaskState, Record]:
         config, labels = self.config, labels_of(subject)
         mask, velocity = state.mask, state.velocity
         sums = torch.zeros(2, dtype=torch.float64)
@@ -198,44 +163,6 @@ class ANP:
             stage_ended=ended,
         )
         return (replace(after, stage=CUT, round_in_stage=0) if ended else after), record
-
-    def _cut(self, subject: Subject, state: ANPState, generator: torch.Generator) -> tuple[ANPState, Record]:
-        config, (images, labels) = self.config, crops(subject, generator)
-        taken = state.round_in_stage + 1
-        threshold = round(taken * config.threshold_step, 6)
-        whole = state.accuracy
-        if whole is None:
-            whole = self._accuracy(subject, torch.ones_like(state.mask), images, labels)
-        accuracy = self._accuracy(subject, hard(state.mask, threshold), images, labels)
-        kept = accuracy >= config.accuracy_kept * whole
-        ended = None
-        if not kept:
-            share = 100 * accuracy / max(whole, 1e-9)
-            ended = f"found that a threshold of {threshold:g} would keep {share:.0f} % of the accuracy"
-        elif taken >= config.rounds(CUT):
-            ended = "reached the largest threshold"
-        after = replace(
-            state,
-            round=state.round + 1,
-            round_in_stage=taken,
-            threshold=threshold if kept else state.threshold,
-            accuracy=whole,
-            ended=f"The last stage, cut, {ended}." if ended else None,
-        )
-        record = Record(
-            round=after.round,
-            stage=CUT,
-            round_in_stage=taken,
-            terms={},
-            total=1 - accuracy,
-            counts={"channels": len(state.mask), "pruned": int((state.mask < after.threshold).sum())},
-            notes={"threshold": after.threshold, "accuracy on clean images": accuracy},
-            stage_ended=ended,
-        )
-        return after, record
-
-    def _accuracy(self, subject: Subject, gates: Tensor, images: Tensor, labels: Tensor) -> float:
-        return judge(subject, lambda batch: gated(subject, batch, gates), images, labels).accuracy
 
 
 def mask_gradient(
@@ -270,11 +197,6 @@ def mask_gradient(
     loss = config.weight_clean * clean + (1 - config.weight_clean) * against
     (gradient,) = torch.autograd.grad(loss, [free])
     return gradient, (float(clean.detach()), float(against.detach()))
-
-
-def hard(mask: Tensor, threshold: float) -> Tensor:
-    """Gates [channels]: 0 for channels whose m is below the threshold, 1 for all others."""
-    return (mask >= threshold).to(mask)
 
 
 def _biases(model: nn.Module) -> dict[str, Tensor]:

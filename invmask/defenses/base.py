@@ -154,7 +154,7 @@ class Record:
         round: counted over all stages, from 1.
         stage: the name of the stage that it belongs to.
         round_in_stage: from 1.
-        terms: every term of the loss by name, unweighted, before the step; in nats, or shares where the entry says so.
+        terms: every term of the loss by name, unweighted, before the step; in nats unless the entry says otherwise.
         total: the weighted sum that was minimised.
         counts: whole numbers by name, after the step.
         notes: further values by name: numbers, strings, booleans or None.

@@ -37,9 +37,10 @@ class Term:
     Attributes:
         title: its title on screen.
         explanation: when the term is low.
-        share: whether it is a share in [0, 1]; otherwise it is in nats.
+        share: whether it is a share in [0, 1].
         view: the view that it is about, which gives its colour; empty for none.
         since: for a term that starts later, when it starts, such as `the second phase`; else empty.
+        unit: the unit of one that is not a share; empty for a plain number.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Term:
     share: bool = False
     view: str = ""
     since: str = ""
+    unit: str = "nats"
 
 
 @dataclass(frozen=True)

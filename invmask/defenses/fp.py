@@ -27,6 +27,7 @@ from invmask.defenses.tuning import (
     TunedState,
     Tuning,
     TuningConfig,
+    after_epoch,
     after_round,
     batches,
     generator_of,
@@ -35,7 +36,6 @@ from invmask.defenses.tuning import (
     network_with,
     sgd,
     tensors_of,
-    velocities_of,
 )
 from invmask.masks.constant import norms_behind_convolutions
 from invmask.masks.repair import Weights, network_of
@@ -160,25 +160,8 @@ class FP(Tuning):
                 for name, factor in by.items():
                     network.get_parameter(name).mul_(factor)
             means.add(logits, labels, loss=loss)
-        over = state.round_in_stage + 1 >= config.epochs
-        after = after_round(
-            state,
-            generator,
-            weights=tensors_of(network),
-            velocities=velocities_of(network, optimizer),
-            ended=f"All {config.epochs:,} epochs are done." if over else None,
-        )
-        record = Record(
-            round=after.round,
-            stage=TUNE,
-            round_in_stage=after.round_in_stage,
-            terms={"cross entropy": means.of("loss")},
-            total=means.of("loss"),
-            counts={"cut": after.numbers["cut"]},
-            notes={"accuracy on clean images": means.accuracy, "weights moved": moved(subject.model, after.weights)},
-            stage_ended=f"reached its {config.epochs:,} epochs" if over else None,
-        )
-        return after, record
+        loss, terms = means.of("loss"), {"cross entropy": means.of("loss")}
+        return after_epoch(subject, state, network, optimizer, generator, config.epochs, terms, loss, means.accuracy)
 
 
 def least_active_cut(subject: Subject, activations: Tensor, share: float) -> Tensor:

@@ -15,15 +15,12 @@ from invmask.defenses.tuning import (
     TunedState,
     Tuning,
     TuningConfig,
-    after_round,
+    after_epoch,
     batches,
     generator_of,
     logits_of,
-    moved,
     network_with,
     sgd,
-    tensors_of,
-    velocities_of,
 )
 
 TUNE = "fine-tune"
@@ -74,21 +71,5 @@ class FT(Tuning):
             loss.backward()
             optimizer.step()
             means.add(logits, labels, loss=loss)
-        over = state.round + 1 >= config.epochs
-        after = after_round(
-            state,
-            generator,
-            weights=tensors_of(network),
-            velocities=velocities_of(network, optimizer),
-            ended=f"All {config.epochs:,} epochs are done." if over else None,
-        )
-        record = Record(
-            round=after.round,
-            stage=TUNE,
-            round_in_stage=after.round,
-            terms={"cross entropy": means.of("loss")},
-            total=means.of("loss"),
-            notes={"accuracy on clean images": means.accuracy, "weights moved": moved(subject.model, after.weights)},
-            stage_ended=f"reached its {config.epochs:,} epochs" if over else None,
-        )
-        return after, record
+        loss, terms = means.of("loss"), {"cross entropy": means.of("loss")}
+        return after_epoch(subject, state, network, optimizer, generator, config.epochs, terms, loss, means.accuracy)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from invmask.augmentation import augment
-from invmask.defenses.base import Examples, Subject
+from invmask.defenses.base import Examples, Record, Subject
 from invmask.defenses.clean_images import labels_of
 from invmask.defenses.settings import DefenseConfig, setting
 from invmask.machine import autocast
@@ -171,6 +171,51 @@ def after_round(state: TunedState, generator: torch.Generator, **changed: Any) -
     """The state one round later, with these fields changed."""
     counted = {"round": state.round + 1, "round_in_stage": state.round_in_stage + 1}
     return replace(state, generator=generator.get_state(), **{**counted, **changed})
+
+
+def after_epoch(
+    subject: Subject,
+    state: TunedState,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    epochs: int,
+    terms: dict[str, float],
+    total: float,
+    accuracy: float,
+    then: str = "",
+    **kept: Tensor,
+) -> tuple[TunedState, Record]:
+    """The state and the record after an epoch.
+
+    Args:
+        network, optimizer, generator: as the epoch left them.
+        epochs: number of epochs of this stage, with the last of which it ends.
+        terms, total: of the loss, means over the epoch.
+        accuracy: share of right answers in the epoch, in [0, 1].
+        then: the stage after this one, which begins without momentum; empty if this is the last one.
+        kept: tensors that replace those of the same names in `TunedState.kept`.
+    """
+    over = state.round_in_stage + 1 >= epochs
+    after = after_round(
+        state,
+        generator,
+        weights=tensors_of(network),
+        velocities=velocities_of(network, optimizer),
+        kept={**state.kept, **kept},
+        ended=f"All {epochs:,} epochs are done." if over and not then else None,
+    )
+    record = Record(
+        round=after.round,
+        stage=state.stage,
+        round_in_stage=after.round_in_stage,
+        terms=terms,
+        total=total,
+        counts={"cut": after.numbers["cut"]} if "cut" in after.numbers else {},
+        notes={"accuracy on clean images": accuracy, "weights moved": moved(subject.model, after.weights)},
+        stage_ended=f"reached its {epochs:,} epochs" if over else None,
+    )
+    return (after.in_stage(then, velocities={}) if over and then else after), record
 
 
 class Means:

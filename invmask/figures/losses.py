@@ -21,15 +21,17 @@ class TermWords:
 
     Attributes:
         title: its title on screen.
-        share: whether it is a share in [0, 1]; otherwise it is in nats.
+        share: whether it is a share in [0, 1].
         view: the view that gives its colour; `selected` for the colour of selected channels, empty for none.
         since: for a term that starts later, when it starts; else empty.
+        unit: the unit of one that is not a share; empty for a plain number.
     """
 
     title: str
     share: bool = False
     view: str = ""
     since: str = ""
+    unit: str = "nats"
 
 
 PANEL_HEIGHT = 118
@@ -51,7 +53,7 @@ def loss_curves(
 
     Args:
         rounds: int [R], from 1.
-        terms: values [R] by name, in nats or shares; NaN in a stage without the term. `total` is the weighted sum.
+        terms: values [R] by name, in the words' units; NaN in a stage without the term. `total` is the weighted sum.
         words: the texts of the terms by name. Each term has a panel, even without values, so that no panel moves when a
             new stage begins.
         spans: the stages so far.
@@ -112,7 +114,7 @@ def _add_panel(
     latest = f" <b>{present[-1]:.3f}</b>" if len(present) and np.isfinite(values[-1]) else ""
     panel_title(
         figure,
-        term.title + (" (nats)" if theme == "paper" and not term.share else "") + latest,
+        term.title + (f" ({term.unit})" if theme == "paper" and term.unit and not term.share else "") + latest,
         row,
         axis,
         theme,

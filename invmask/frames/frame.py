@@ -165,7 +165,8 @@ def losses_figure(frame: Frame, theme: Theme, wide: bool = False) -> go.Figure:
     terms = {name: np.array([record.terms.get(name, np.nan) for record in records]) for name in names}
     terms["total"] = np.array([record.total for record in records])
     words = {
-        name: TermWords(term.title, term.share, term.view, term.since) for name, term in frame.defense.terms.items()
+        name: TermWords(term.title, term.share, term.view, term.since, term.unit)
+        for name, term in frame.defense.terms.items()
     }
     spans, end = _axis(frame)
     return loss_curves(np.arange(1, frame.last + 1), terms, words, spans, end, theme, frame.shown, wide)

@@ -1,14 +1,15 @@
 """ANP's central formula against an independent float64 computation, and its threshold on a network made for it."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invmask.defenses.anp import ANP, CUT, ANPConfig, ANPState, as_masks, hard, mask_gradient
+from invmask.defenses import thresholds
+from invmask.defenses.anp import ANP, ANPConfig, mask_gradient
 from invmask.defenses.base import Subject
+from invmask.defenses.cuts import as_masks
+from invmask.defenses.thresholds import CUT, MaskState, hard
 from invmask.masks.state import View
 
 CLASSES, CHANNELS, EPSILON, ALPHA = 3, (4, 5), 0.3, 0.35
@@ -105,8 +106,8 @@ def test_the_threshold_is_the_largest_that_keeps_the_accuracy(
     mask = torch.tensor([0.1, 0.3, 0.5, 0.7, 1, 1, 1, 1, 1], dtype=torch.float64)
     # By the number of channels cut: up to two cost little, a third one too much.
     accuracies = (0.8, 0.79, 0.75, 0.69)
-    monkeypatch.setattr(ANP, "_accuracy", lambda _self, _subject, gates, *_: accuracies[int((gates == 0).sum())])
-    state = replace(ANPState(mask, mask * 0, torch.Generator().get_state()), stage=CUT)
+    monkeypatch.setattr(thresholds, "accuracy_with", lambda _, gates, *__: accuracies[int((gates == 0).sum())])
+    state = MaskState(mask, mask * 0, torch.Generator().get_state(), CUT)
     found = []
     while defense.done(state) is None:
         state, record = defense.step(subject, state)
