@@ -68,7 +68,7 @@ def needed(sources: list[Path]) -> dict[str, set[Path]]:
     found: dict[str, set[Path]] = {}
     for path in sources:
         for top in tops(path) - sys.stdlib_module_names - ours:
-            found.setdefault(packages[top][0].lower(), set()).add(path)
+            found.setdefault(packages[top][0].lower().replace("_", "-"), set()).add(path)
     return found
 
 
