@@ -25,6 +25,7 @@ from invmask.masks.attach import attached
 from invmask.masks.fold import Folded, fold
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.store import files
+from invmask.victims.own_names import file_names, in_file, load_from_file
 from invmask.victims.victim import new_model
 
 KIND = "model"
@@ -38,6 +39,8 @@ GATE_PREFIX = "gate:"
 def write_weights(path: Path, source: MaskSource, view: View, test: LabelledImages | None = None) -> Agreement:
     """Write the `state_dict` of the victim's network with the view folded in, as safetensors, and check the file.
 
+    The tensors of a model of one's own have the names that they have in the file it came in.
+
     Args:
         test: images for the check; None for all embedded test images.
 
@@ -49,9 +52,11 @@ def write_weights(path: Path, source: MaskSource, view: View, test: LabelledImag
     """
     folded = _folded(source, view)
     network: torch.nn.Module = folded.model.network  # type: ignore[assignment]
-    tensors = {key: value.detach().clone().contiguous() for key, value in network.state_dict().items()}
+    card = source.victim.card
+    tensors = in_file(card, network)
     tensors |= {GATE_PREFIX + name: gate.contiguous() for name, gate in folded.gates.items()}
-    files.write_bytes(path, save(tensors, source.metadata(view, kind=KIND)))
+    more = {"names": dict(names)} if (names := file_names(card)) else {}
+    files.write_bytes(path, save(tensors, source.metadata(view, kind=KIND, **more)))
     return compare(source, view, read_weights(path).run, test)
 
 
@@ -73,8 +78,10 @@ def read_weights(path: Path) -> Folded:
         gates = {
             key.removeprefix(GATE_PREFIX): tensors.pop(key) for key in list(tensors) if key.startswith(GATE_PREFIX)
         }
-        model = new_model(about["dataset"], about["architecture"])
-        model.network.load_state_dict(tensors)
+        model = new_model(
+            about["dataset"], about["architecture"], about.get("reading", ""), about.get("masked_layers", ())
+        )
+        load_from_file(model.network, tensors, about.get("names", {}))  # type: ignore[arg-type]
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{path} is not a model that invmask wrote; export it again.") from error
     model.requires_grad_(False).eval()

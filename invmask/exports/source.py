@@ -74,6 +74,8 @@ class MaskSource:
             "victim": card.name,
             "dataset": card.dataset,
             "architecture": card.architecture,
+            **({"reading": card.reading} if card.reading else {}),
+            **({"masked_layers": list(card.masked_layers)} if card.masked_layers else {}),
             "classes": list(info.classes),
             "input": {"range": [0, 1], "shape": list(info.shape), "mean": list(info.mean), "std": list(info.std)},
             "run": self.run.id if self.run is not None else None,

@@ -5,7 +5,7 @@ The victim's attack is `UNKNOWN`, its data set is `own:ID` (see `data.own`), and
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from invmask.errors import UserError
 from invmask.measure.metrics import answers
 from invmask.models import Classifier
 from invmask.victims.normalisation import Normalisation, Trial, trials, usual
-from invmask.victims.outputs import Outputs, another_order, match
+from invmask.victims.outputs import IN_ORDER, Outputs, another_order, in_another_order, match
 from invmask.victims.victim import UNKNOWN, Victim, VictimCard, load_victim, save_victim, versions
 
 BROUGHT = "brought"
@@ -46,7 +46,6 @@ class Brought:
         notes: what was done to file, network and images, in sentences.
         normalisations: each normalisation that was tried: title, acc, information, n.
         counts: number of images of each output, budget and test part together.
-        answers: how the network's answers are made logits, as `models.answers` describes it.
     """
 
     file: str = ""
@@ -56,7 +55,6 @@ class Brought:
     notes: tuple[str, ...] = ()
     normalisations: tuple[Mapping[str, Any], ...] = ()
     counts: tuple[int, ...] = ()
-    answers: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, card: VictimCard) -> "Brought | None":
@@ -109,55 +107,126 @@ def new_id(stem: str, digest: str) -> str:
     return f"{word}-{digest[:8]}"
 
 
-def bring(
+@dataclass(frozen=True)
+class Examined:
+    """A network on some clean images.
+
+    Attributes:
+        images: without those of which nothing is known; labels are outputs, -1 for all without labels.
+        outputs: how classes and outputs belong together.
+        trials: the normalisations tried, the best first.
+        given: the network's answers with the best, int64 [N].
+        acc: their accuracy in [0, 1]; None without labels.
+    """
+
+    network: nn.Module
+    images: LabelledImages
+    outputs: Outputs
+    trials: tuple[Trial, ...]
+    given: np.ndarray
+    acc: float | None
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """The best one."""
+        return self.trials[0].normalisation
+
+    @property
+    def model(self) -> Classifier:
+        """The network with this normalisation."""
+        return Classifier(self.network, self.normalisation.mean, self.normalisation.std)
+
+
+def examine(network: nn.Module, images: Images, choices: Choices) -> Examined:
+    """Match classes to outputs, and find the normalisation with which the network knows the images best.
+
+    Args:
+        network: maps normalised images [N, C, H, W] to logits [N, K]; in eval mode, unchanged.
+
+    Raises:
+        UserError: classes and outputs do not fit.
+    """
+    network = network.eval().requires_grad_(False)
+    sample = images.images.take(np.arange(min(2, len(images.images))))
+    outputs = match(images.classes, network(sample.tensor()).shape[1], choices.listed)
+    pixels, labels = images.images.pixels, images.images.labels
+    if images.labelled:
+        known = labels >= 0
+        pixels, labels = pixels[known], np.asarray(outputs.of_class, np.int64)[labels[known]]
+    chosen = LabelledImages(pixels, labels)
+    among = usual(chosen) if choices.normalisation is None else (choices.normalisation,)
+    found = _tried(network, chosen, outputs, images.labelled, among)
+    other = _reordered(found) if outputs.how == IN_ORDER else None
+    if other is None:
+        return found
+    moved = np.asarray([other.of_class[outputs.of_class.index(label)] for label in labels], np.int64)
+    return _tried(network, LabelledImages(pixels, moved), other, images.labelled, among)
+
+
+def _tried(
+    network: nn.Module, chosen: LabelledImages, outputs: Outputs, labelled: bool, among: Sequence[Normalisation]
+) -> Examined:
+    tried = trials(network, chosen, labelled, among)
+    best = tried[0].normalisation
+    given = answers(Classifier(network, best.mean, best.std), chosen.tensor()).numpy()
+    acc = float((given == chosen.labels).mean()) if labelled else None
+    return Examined(network, chosen, outputs, tried, given, acc)
+
+
+def _reordered(found: Examined) -> Outputs | None:
+    """The outputs in the order that the network itself suggests; None if theirs fits, or no other does."""
+    acc, labels = found.acc, found.images.labels
+    if acc is None or acc >= _least(labels):
+        return None
+    # With classes in another order, the normalisation with the highest accuracy is a chance find.
+    surest = max(found.trials, key=lambda trial: trial.information).normalisation
+    sure = answers(Classifier(found.network, surest.mean, surest.std), found.images.tensor()).numpy()
+    other = another_order(sure, labels)
+    if other is None or other[1] < max(2 * acc, _least(labels)):
+        return None
+    return in_another_order(found.outputs, other[0], acc, other[1])
+
+
+def _least(labels: np.ndarray) -> float:
+    """The least accuracy of a network that knows its images."""
+    chance = 1 / max(2, len(np.unique(labels)))
+    return chance + LEAST_ABOVE_CHANCE * (1 - chance)
+
+
+def store(
+    found: Examined,
     model_id: str,
     architecture: str,
-    network: nn.Module,
-    images: Images,
-    choices: Choices,
+    title: str,
     about: Brought,
     home: Path | None = None,
+    reading: str = "",
+    masked_layers: tuple[str, ...] = (),
 ) -> Victim:
-    """Find out how the network's images are normalised and labelled, and store both as a victim.
+    """Store network and images as a victim.
 
     Args:
         model_id: see `new_id`.
         architecture: a name that `models.build` takes.
-        network: maps normalised images [N, C, H, W] to logits [N, K]; in eval mode, unchanged.
+        title: what the images are called on screen.
         about: what is known already; the rest of it is filled in.
         home: the home to store in; None for this machine's.
+        reading, masked_layers: as in `VictimCard`.
 
     Raises:
-        UserError: the network does not know these images, or classes and outputs do not fit; nothing is stored then.
+        UserError: there are too few images.
     """
-    network = network.eval().requires_grad_(False)
-    sample = images.images.take(np.arange(min(2, len(images.images))))
-    outputs = network(sample.tensor()).shape[1]
-    matched = match(images.classes, outputs, choices.listed)
-    pixels, labels = images.images.pixels, images.images.labels
-    if images.labelled:
-        known = labels >= 0
-        labels = np.asarray(matched.of_class, np.int64)[labels[known]]
-        pixels = pixels[known]
-    chosen = LabelledImages(pixels, labels)
-    among = usual(chosen) if choices.normalisation is None else (choices.normalisation,)
-    tried = trials(network, chosen, images.labelled, among)
-    model = Classifier(network, tried[0].normalisation.mean, tried[0].normalisation.std)
-    given = answers(model, chosen.tensor()).numpy()
-    acc = float((given == chosen.labels).mean()) if images.labelled else None
-    if not choices.anyway:
-        _check(network, chosen, acc, given, matched, tried)
-    if not images.labelled:
-        chosen = LabelledImages(chosen.pixels, given.astype(np.int64))
-    mirrors = _mirrors(model, chosen)
+    labelled, images = found.acc is not None, found.images
+    if not labelled:
+        images = LabelledImages(images.pixels, found.given.astype(np.int64))
     dataset = f"{OWN}{model_id}"
-    test_acc, tested = _write_images(dataset, chosen, images, matched, tried[0].normalisation, mirrors, given)
+    test = _write_images(dataset, found, images, title)
     known = replace(
         about,
-        outputs=matched.how,
-        normalisations=tuple(_row(trial) for trial in tried),
-        counts=tuple(np.bincount(chosen.labels, minlength=outputs).tolist()),
-        notes=(*about.notes, _split_words(chosen, images.labelled)),
+        outputs=found.outputs.how,
+        normalisations=tuple(_row(trial) for trial in found.trials),
+        counts=tuple(np.bincount(images.labels, minlength=len(found.outputs.names)).tolist()),
+        notes=(*about.notes, _split_words(images, labelled)),
     )
     card = VictimCard(
         name=f"own-{model_id}",
@@ -166,15 +235,17 @@ def bring(
         attack=UNKNOWN,
         poisoning_ratio=None,
         target_label=None,
-        acc=test_acc,
+        acc=float((found.given[test] == images.labels[test]).mean()) if labelled else None,
         asr=None,
         ra=None,
-        n_test=tested,
+        n_test=len(test),
         training={BROUGHT: asdict(known), "brought_at": datetime.now(UTC).isoformat(timespec="seconds")},
         versions=versions(),
+        reading=reading,
+        masked_layers=masked_layers,
     )
     folder = (home or settings.home()) / "victims"
-    save_victim(folder, card, model)
+    save_victim(folder, card, found.model)
     return load_victim(card.name, [folder])
 
 
@@ -190,42 +261,21 @@ def forget(name: str, home: Path | None = None) -> None:
     shutil.rmtree(own_folder(OWN + name.removeprefix("own-")), ignore_errors=True)
 
 
-def _check(
-    network: nn.Module,
-    images: LabelledImages,
-    acc: float | None,
-    given: np.ndarray,
-    matched: Outputs,
-    tried: tuple[Trial, ...],
-) -> None:
+def check_fit(found: Examined) -> None:
     """Raise UserError if the network does not know these images, and say what is likely wrong."""
-    labels = images.labels
+    acc, labels, given, names = found.acc, found.images.labels, found.given, found.outputs.names
     if len(np.unique(given)) == 1 and len(given) > 1 and (acc is None or len(np.unique(labels)) > 1):
         raise UserError(
-            f"The network answers {matched.names[int(given[0])]} to every image, whichever normalisation is tried. The "
-            "images may be of another kind or size than it was trained on: see --size, --mean and --std."
+            f"The network answers {names[int(given[0])]} to every image, whichever normalisation is tried. Perhaps the "
+            "images are of another kind or size than it was trained on. Set what you know: the size, the normalisation."
         )
-    if acc is None:
+    if acc is None or acc >= _least(labels):
         return
-    chance = 1 / max(2, len(np.unique(labels)))
-    if acc >= chance + LEAST_ABOVE_CHANCE * (1 - chance):
-        return
-    n, best = f"n = {len(labels):,}", tried[0].normalisation.title
-    # With classes in another order, the normalisation with the highest accuracy is a chance find.
-    surest = max(tried, key=lambda trial: trial.information).normalisation
-    sure = answers(Classifier(network, surest.mean, surest.std), images.tensor()).numpy()
-    other = another_order(sure, labels)
-    if other is not None and other[1] >= 2 * acc and other[1] >= chance + LEAST_ABOVE_CHANCE * (1 - chance):
-        moved = [f"{matched.names[old]} is output {new}" for old, new in other[0].items() if old != new]
-        first = ", ".join(moved[:3]) + (" and so on" if len(moved) > 3 else "")
-        raise UserError(
-            f"The network gets {100 * acc:.1f} % of the images right ({n}), but would get {100 * other[1]:.1f} % if "
-            f"the classes were in another order: {first}. Give a file with the outputs' names in order, a name a line."
-        )
+    n = f"n = {len(labels):,}"
     raise UserError(
-        f"The network gets only {100 * acc:.1f} % of the images right ({n}, best normalisation: {best}). Perhaps the "
-        "images are of other classes, of another size or otherwise prepared than those that it was trained on. Set "
-        "what you know: the size, the normalisation, the outputs' names."
+        f"The network gets only {100 * acc:.1f} % of the images right ({n}, best normalisation: "
+        f"{found.normalisation.title}). Perhaps the images are of other classes, of another size or otherwise prepared "
+        "than those that it was trained on. Set what you know: the size, the normalisation, the outputs' names."
     )
 
 
@@ -236,39 +286,30 @@ def _mirrors(model: nn.Module, images: LabelledImages) -> bool:
     return float((answers(model, some.flip(3)) == before).double().mean()) >= SAME_WHEN_MIRRORED
 
 
-def _write_images(
-    dataset: str,
-    chosen: LabelledImages,
-    images: Images,
-    matched: Outputs,
-    normalisation: Normalisation,
-    mirrors: bool,
-    given: np.ndarray,
-) -> tuple[float | None, int]:
-    """Store the images in their two parts; returns the accuracy on the part to test on, and its size."""
-    budget, test = split(chosen.labels)
+def _write_images(dataset: str, found: Examined, images: LabelledImages, title: str) -> np.ndarray:
+    """Store the images in their two parts; returns the indices of those to test on."""
+    budget, test = split(images.labels)
     if not len(test):
         raise UserError(
             "There are too few images: at least one class needs two, one to defend with and one to test on."
         )
-    _, height, width, channels = chosen.pixels.shape
+    _, height, width, channels = images.pixels.shape
+    names, normalisation = found.outputs.names, found.normalisation
     info = OwnInfo(
-        images.title,
-        matched.names,
+        title,
+        names,
         normalisation.mean,
         normalisation.std,
         (channels, height, width),
-        mirrors,
-        images.labelled,
+        mirrors=_mirrors(found.model, images),
+        labelled=found.acc is not None,
     )
-    folder = own_folder(dataset)
-    about = {"classes": list(matched.names), "drawn": "images of one's own, split in two by a fixed seed"}
+    about = {"classes": list(names), "drawn": "images of one's own, split in two by a fixed seed"}
     parts: dict[Part, np.ndarray] = {"budget": budget, "test": test}
     for part, places in parts.items():
-        write_part(folder, part, chosen.take(places), places, about)
+        write_part(own_folder(dataset), part, images.take(places), places, about)
     write_info(dataset, info)
-    right = given[test] == chosen.labels[test]
-    return (float(right.mean()) if images.labelled else None), len(test)
+    return test
 
 
 def _split_words(images: LabelledImages, labelled: bool) -> str:

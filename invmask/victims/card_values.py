@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NEEDED = ("name", "dataset", "architecture", "attack", "poisoning_ratio", "target_label", "acc", "asr", "ra", "n_test")
-_WORDS = ("name", "dataset", "architecture", "attack", "machine", "labels", "weights_file")
+_WORDS = ("name", "dataset", "architecture", "attack", "machine", "labels", "weights_file", "reading")
 _SHARES = ("poisoning_ratio", "acc", "asr", "ra")
 _NUMBERS = ("target_label", "n_test", "n_triggered")
 _TABLES = ("attack_settings", "training", "versions", "trigger_file")
@@ -30,6 +30,7 @@ def check_values(values: Any) -> Mapping[str, Any]:
             or (name in _SHARES and _is_number(value) and 0 <= value <= 1)
             or (name in _NUMBERS and _is_number(value) and isinstance(value, int) and value >= 0)
             or (name in _TABLES and isinstance(value, dict))
+            or (name == "masked_layers" and isinstance(value, list) and all(isinstance(each, str) for each in value))
         )
         if not fits:
             raise ValueError(f"'{name}' is no such thing")

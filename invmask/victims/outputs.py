@@ -10,6 +10,7 @@ from invmask.data.images import DATASETS
 from invmask.errors import UserError
 
 MOST_NAMED = 4
+IN_ORDER = "Classes and outputs are matched in order."
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,31 @@ def match(classes: Sequence[str], outputs: int, listed: Sequence[str] | None = N
             f"There are {len(classes):,} classes of images, but the network has only {outputs:,} outputs. Give images "
             "of the classes that it was trained on."
         )
-    if len(classes) == outputs and not _are_numbers(classes, outputs):
-        return Outputs(tuple(range(outputs)), tuple(classes), "Classes and outputs are matched in order.")
     if _are_numbers(classes, outputs):
         places = tuple(int(name) for name in classes)
         return Outputs(places, _numbered(outputs), "Classes are named by the numbers of the outputs.")
     for info in DATASETS.values():
         if len(info.classes) == outputs and (places := _places(classes, info.classes)) is not None:
             return Outputs(places, info.classes, f"Classes are matched by the names of {info.title}.")
+    if len(classes) == outputs:
+        return Outputs(tuple(range(outputs)), tuple(classes), IN_ORDER)
     raise UserError(
         f"There are {len(classes):,} classes of images ({_few(classes)}) for {outputs:,} outputs. Give a file with the "
         "outputs' names in order, a name a line, or name the folders by the outputs' numbers, from 0."
     )
+
+
+def in_another_order(outputs: Outputs, moved: dict[int, int], before: float, after: float) -> Outputs:
+    """The outputs with classes moved as `another_order` found."""
+    of_class = tuple(moved.get(output, output) for output in outputs.of_class)
+    names = list(_numbered(len(outputs.names)))
+    for old, new in moved.items():
+        names[new] = outputs.names[old]
+    how = (
+        "Each class is matched to the output that most of its images get. In order, the network would get "
+        f"{100 * before:.1f} % of the images right, so {100 * after:.1f} %."
+    )
+    return Outputs(of_class, tuple(names), how)
 
 
 def another_order(answers: np.ndarray, labels: np.ndarray) -> tuple[dict[int, int], float] | None:

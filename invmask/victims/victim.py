@@ -9,7 +9,7 @@ import contextlib
 import json
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -33,6 +33,7 @@ from invmask.errors import UserError
 from invmask.measure.metrics import Measures, answers, flags
 from invmask.measure.target_labels import Targets
 from invmask.models import Classifier, build
+from invmask.models.answers import Reading, adapted
 from invmask.victims.card_values import check_values
 from invmask.victims.trigger_file import DIGITS, file_name, restore, trigger_file
 
@@ -43,6 +44,8 @@ CLEAN = "clean"
 UNKNOWN = "unknown"
 """The attack of a network of one's own: nobody knows a trigger for it, or whether there is one."""
 USUAL_RATIO = 0.1
+_ONLY_IF_SET = ("weights_file", "reading", "masked_layers")
+"""Values that a card's file has only if they are set."""
 USUAL = ("cifar10", "preactresnet18w16")
 """Data set and architecture that are shown by default; victims of every attack on them come with invmask."""
 
@@ -62,6 +65,9 @@ class VictimCard:
         n_triggered: number of images behind `asr` and `ra`; None if it was not noted, and without a trigger.
         trigger_file: the file of the networks that make the trigger (a `TriggerFile`); empty if no networks do.
         weights_file: name of the file of the weights, beside the card; empty for ``<name>.safetensors``.
+        reading: how logits are read from what the network returns (see `models.answers.Reading`); empty if it returns
+            its logits.
+        masked_layers: names of the layers to mask; empty for the usual ones.
         folder: the folder that the card was read from; not stored in the card.
     """
 
@@ -83,6 +89,8 @@ class VictimCard:
     trigger_file: dict[str, str] = field(default_factory=dict)
     n_triggered: int | None = None
     weights_file: str = ""
+    reading: str = ""
+    masked_layers: tuple[str, ...] = ()
     folder: Path | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -153,14 +161,21 @@ def victim_name(
     return "-".join([dataset, architecture, attack, *unusual])
 
 
-def new_model(dataset: str, architecture: str) -> Classifier:
+def new_model(dataset: str, architecture: str, reading: str = "", masked_layers: Sequence[str] = ()) -> Classifier:
     """An untrained classifier for a data set, with the input normalisation inside.
+
+    Args:
+        reading, masked_layers: as in `VictimCard`.
 
     Raises:
         UserError: unknown data set or architecture.
     """
     info = dataset_info(dataset)
-    return Classifier(build(architecture, len(info.classes), info.shape), info.mean, info.std)
+    network = adapted(build(architecture, len(info.classes), info.shape), Reading.parse(reading))
+    model = Classifier(network, info.mean, info.std)
+    if masked_layers:
+        model.masked_layers = tuple(masked_layers)  # type: ignore[assignment]
+    return model
 
 
 def measure(
@@ -205,7 +220,7 @@ def save_victim(folder: Path, card: VictimCard, model: Classifier, attack: Attac
         file = file_name(card.name, "safetensors", content, another)
         contents[file] = content
         card = replace(card, weights_file=file if another else "")
-        unsaid = {"folder"} if card.weights_file else {"folder", "weights_file"}
+        unsaid = {"folder", *(key for key in _ONLY_IF_SET if not getattr(card, key))}
         said = {key: value for key, value in asdict(card).items() if key not in unsaid}
         try:
             for name, content in contents.items():
@@ -253,7 +268,9 @@ def read_card(path: Path) -> VictimCard:
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise ValueError("too large")
-        card = VictimCard(**check_values(json.loads(path.read_text())), folder=path.parent)
+        values = check_values(json.loads(path.read_text()))
+        layers = tuple(values.get("masked_layers", ()))
+        card = VictimCard(**{**values, "masked_layers": layers}, folder=path.parent)
         if card.labels not in LABELLINGS or (card.dataset in DATASETS and not _consistent(card)):
             raise ValueError("no such target")
         # A card from elsewhere must not point outside its folder.
@@ -289,7 +306,7 @@ def load_victim(name: str, folders: list[Path]) -> Victim:
         raise UserError(f"There is no victim '{name}'; choose one of: {known}.")
     card = read_card(cards[name])
     weights = weights_path(cards[name])
-    model = new_model(card.dataset, card.architecture)
+    model = new_model(card.dataset, card.architecture, card.reading, card.masked_layers)
     try:
         if weights.stat().st_size > MAX_WEIGHT_BYTES:
             raise ValueError("too large")

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from invmask import settings
 from invmask.data.embedded import load_embedded
 from invmask.data.images import LabelledImages
-from invmask.victims.bring import Brought, Choices, Images, bring
+from invmask.victims.bring import Brought, Choices, Images, check_fit, examine, store
 from invmask.victims.victim import Victim, load_victim
 
 NAME = "fashionmnist-cnn4-badnets"
@@ -36,14 +37,14 @@ def bring_in(
     model_id: str = "net-0123abcd", labelled: bool = True, per_class: int = 8, home: Path | None = None
 ) -> Victim:
     """Bring it in as a model of one's own."""
-    victim = known_victim()
-    about = Brought(file="net.pth")
-    return bring(
-        model_id,
-        victim.card.architecture,
-        victim.model.network,  # type: ignore[arg-type]
-        own_images(per_class, labelled),
-        Choices(),
-        about,
-        home,
-    )
+    return bring(own_images(per_class, labelled), model_id, home=home)
+
+
+def bring(images: Images, model_id: str, choices: Choices | None = None, home: Path | None = None) -> Victim:
+    """Bring it in with these images; checked, unless `choices` say otherwise."""
+    victim, choices = known_victim(), choices or Choices()
+    network: nn.Module = victim.model.network  # type: ignore[assignment]
+    found = examine(network, images, choices)
+    if not choices.anyway:
+        check_fit(found)
+    return store(found, model_id, victim.card.architecture, images.title, Brought(file="net.pth"), home)
