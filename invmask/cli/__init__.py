@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from invmask import settings
-from invmask.cli import of_many_runs
+from invmask.cli import check_options, of_many_runs
 from invmask.cli.argument_types import fraction, whole
 from invmask.errors import UserError
 
@@ -104,6 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="default: what suits the processor and the network; of paper, float32",
     )
     _json(defend)
+
+    check = _command(commands, "check", _check, "check a model of your own for a backdoor, and repair it")
+    check_options.add(check)
+    _json(check)
 
     runs = _command(commands, "runs", _runs, "list all runs, newest first")
     _json(runs)
@@ -232,6 +236,12 @@ def _defend(arguments: argparse.Namespace) -> int:
     from invmask.cli import defend
 
     return defend.defend(arguments)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from invmask.cli import check
+
+    return check.check(arguments)
 
 
 def _resume(arguments: argparse.Namespace) -> int:

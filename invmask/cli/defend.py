@@ -69,10 +69,7 @@ def changes(given: list[str], entry: Entry) -> dict[str, Any]:
 
 def finish(runs: RunStore, run: Run, as_json: bool) -> int:
     """Advance the run to its end with a progress bar, then print the result."""
-    with _pausing(runs, run), _Bar(run) as bar:
-        while advance(run.path, on_round=bar.show) is Outcome.BUSY:
-            time.sleep(LOOK_AGAIN_SECONDS)
-            bar.catch_up()
+    advanced(runs, run)
     if not run.exists():
         print(f"Run {run.id} was deleted.", file=sys.stderr)
         return 1
@@ -92,6 +89,14 @@ def finish(runs: RunStore, run: Run, as_json: bool) -> int:
         print(f"Run {run.id}")
         print_outcome(run, summary)
     return 0
+
+
+def advanced(runs: RunStore, run: Run) -> None:
+    """Advance the run until it ends, fails, or is paused by Control-C, with a progress bar."""
+    with _pausing(runs, run), _Bar(run) as bar:
+        while advance(run.path, on_round=bar.show) is Outcome.BUSY:
+            time.sleep(LOOK_AGAIN_SECONDS)
+            bar.catch_up()
 
 
 @contextlib.contextmanager
