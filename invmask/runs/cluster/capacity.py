@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from invmask.errors import UserError
+from invmask.runs.store.bringings import Bringing
 from invmask.runs.store.run import Run
 from invmask.runs.store.trainings import Training
 from invmask.victims.small_victim import THREADS
@@ -22,9 +23,9 @@ class Need:
     accelerator: str | None = None
 
     @classmethod
-    def of(cls, run: Run | Training) -> "Need":
-        """The resources that a unit of this run or training needs."""
-        if isinstance(run, Training):
+    def of(cls, run: Run | Training | Bringing) -> "Need":
+        """The resources that a unit of this run, or of this request, needs."""
+        if not isinstance(run, Run):
             return cls(THREADS)
         try:
             spec = run.spec()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from invmask import settings
 from invmask.errors import UserError, in_brief
 from invmask.runs.cluster.capacity import Need, Room, threads_taken
+from invmask.runs.cluster.requests_with_work import Request, due_requests
 from invmask.runs.cluster.runs_with_work import TELLING, Kind, Lookout
-from invmask.runs.cluster.trainings_with_work import due_trainings
 from invmask.runs.cluster.trouble import is_loss, sentence_of
 from invmask.runs.cluster.watched import Watched
 from invmask.runs.store.all_runs import RunStore
@@ -222,9 +222,9 @@ class Executor:
         if problem is not None:
             self._trouble(hands, problem)
             return
-        due: list[tuple[Run | Training, Kind, Watched]] = []
-        due += due_trainings(self.store.folder.parent, hands.watched, lambda each: self._collect(hands, each, now), now)
-        for run in hands.lookout.runs({run_id for run_id, kind in hands.watched if kind != "training"}):
+        due: list[tuple[Run | Request, Kind, Watched]] = []
+        due += due_requests(self.store.folder.parent, hands.watched, lambda each: self._collect(hands, each, now), now)
+        for run in hands.lookout.runs({run_id for run_id, kind in hands.watched if kind in TELLING}):
             found = self._due(hands, run, now)
             if found is None:
                 for kind in TELLING:
@@ -281,7 +281,7 @@ class Executor:
             return due
         return None
 
-    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run | Training, Kind, Watched]]) -> None:
+    def _hand_out(self, hands: _Hands, cluster: "Cluster", due: list[tuple[Run | Request, Kind, Watched]]) -> None:
         """Begin as many units as there is room for: the longest waiting first, and new runs from the oldest on."""
         under_way = [watched.need for watched in hands.watched.values() if watched.future is not None]
         waiting: list[str] = []
@@ -299,11 +299,12 @@ class Executor:
         if self.scheduler is None and len(under_way) > 1:
             cluster.grow(len(under_way))
 
-    def _submit(self, cluster: "Cluster", run: Run | Training, kind: Kind) -> "Future":
-        from invmask.runs.work.unit import cuts_unit, evidence_unit, training_unit, unit
+    def _submit(self, cluster: "Cluster", run: Run | Request, kind: Kind) -> "Future":
+        from invmask.runs.work import unit as units
+        from invmask.runs.work.unit import unit
 
         if kind != "rounds":
-            work = {"evidence": evidence_unit, "cuts": cuts_unit, "training": training_unit}[kind]
+            work = getattr(units, f"{kind}_unit")
             return cluster.client.submit(work, str(run.path), UNIT_SECONDS, pure=False)
         return cluster.client.submit(unit, str(run.path), UNIT_ROUNDS, UNIT_SECONDS, pure=False)
 

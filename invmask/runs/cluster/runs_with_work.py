@@ -22,7 +22,7 @@ VICTIM_SECONDS = 1.0
 PASSING_SECONDS = 1.0
 
 Signature = tuple[tuple[tuple[int, int] | None, ...], int | None]
-Kind = Literal["rounds", "evidence", "cuts", "training"]
+Kind = Literal["rounds", "evidence", "cuts", "training", "bringing"]
 # The files of a run whose change means that there may be new work.
 TELLING: dict[Kind, tuple[str, ...]] = {
     "rounds": (files.WANT, files.STATUS, files.RESULT),

@@ -42,6 +42,15 @@ def training_unit(path: str, seconds: float) -> str:
     return train_small_victim(Path(path), seconds, patience=0.1).value
 
 
+def bringing_unit(path: str, seconds: float) -> str:  # noqa: ARG001  (files are read in one go)
+    """Bring in the model of one's own in `path`; returns the `Outcome`'s value."""
+    from pathlib import Path
+
+    from invmask.runs.work.bring_model import bring_model
+
+    return bring_model(Path(path)).value
+
+
 def prepare_unit(spec: dict[str, Any], home: str, take_round: bool) -> None:
     """Load the victim of a run that may be requested soon, and take a round that is not stored, if asked to."""
     from pathlib import Path

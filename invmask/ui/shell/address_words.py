@@ -9,6 +9,7 @@ MASKS = {"Flip": "mask", "Neurons": "base"}
 """Choices by page that name a mask of the run; another run may have no mask of that name."""
 WORDS = {
     "Start": ("class", "draw"),
+    "Own model": ("bring",),
     "Defend": ("round",),
     "Flip": ("view", "images", "show", "round", "pick", "page", "mask", *PEN_WORDS),
     "Neurons": ("by", "n", "colour", "round", "channel", "base", "cut", "draw"),

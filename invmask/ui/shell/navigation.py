@@ -13,6 +13,7 @@ def pages(icons: bool = True) -> list[Any]:
     return [
         st.Page("pages/start.py", title="Start", icon=":material/flag:" if icons else None, default=True),
         st.Page("pages/lesson.py", title="Lesson", icon=":material/school:" if icons else None),
+        st.Page("pages/own_model.py", title="Own model", icon=":material/upload_file:" if icons else None),
         st.Page("pages/defend.py", title="Defend", icon=":material/shield:" if icons else None),
         st.Page("pages/flip.py", title="Flip", icon=":material/flip:" if icons else None),
         st.Page("pages/neurons.py", title="Neurons", icon=":material/hub:" if icons else None),
