@@ -13,11 +13,11 @@ from invmask.waiting import choose_waiting
 choose_waiting()
 
 if TYPE_CHECKING:
-    from invmask.api import Defended, defend, draw_budget, load_victim, victim_names
+    from invmask.api import Defended, bring, defend, draw_budget, load_victim, victim_names
     from invmask.errors import UserError
 
 __version__ = "0.1.0"
-__all__ = ["Defended", "UserError", "defend", "draw_budget", "load_victim", "victim_names"]
+__all__ = ["Defended", "UserError", "bring", "defend", "draw_budget", "load_victim", "victim_names"]
 
 
 def __getattr__(name: str) -> Any:

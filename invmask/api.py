@@ -9,17 +9,19 @@ These functions store no run. The dashboard and the commands show stored runs on
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from invmask import settings
 from invmask.data.budget import clean_budget
 from invmask.data.images import LabelledImages
+from invmask.data.own_images import read_images
 from invmask.defenses import registry
 from invmask.defenses.base import Record, drive
 from invmask.defenses.verdict import Verdict
@@ -35,6 +37,8 @@ from invmask.measure.metrics import Measures
 from invmask.models import is_transformer
 from invmask.runs.work.bench import Bench, bench_of, check_device, spec_with
 from invmask.victims import victim as stored
+from invmask.victims.bring_files import Request, bring_files
+from invmask.victims.bring_module import bring_module
 from invmask.victims.victim import Victim
 
 WRITERS = {".safetensors": write_weights, ".onnx": write_onnx}
@@ -132,6 +136,49 @@ def load_victim(name: str) -> Victim:
         UserError: no victim of that name, or damaged files.
     """
     return stored.load_victim(name, settings.victim_folders())
+
+
+def bring(
+    model: nn.Module | str | Path,
+    images: LabelledImages | str | Path,
+    classes: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    layers: Sequence[str] | None = None,
+    architecture: str | None = None,
+) -> Victim:
+    """Bring in a model of your own, of which no trigger is known, with clean images.
+
+    Args:
+        model: a network in memory, or a file of weights. The victim of a file is stored, and all pages show it.
+        images: clean images, or a folder, .zip or .npz of them.
+        classes: names of the outputs in order; None to match the images' classes by name or order.
+        mean, std: the normalisation, one number a channel; None for the best of the usual ones.
+        layers: names of the layers to mask; None for convolutions, or a transformer's blocks.
+        architecture: with a file, a name that `python -m invmask models` lists; None to recognise it.
+
+    Raises:
+        UserError: anything does not fit; the message says what to do.
+    """
+    if not isinstance(model, nn.Module):
+        if isinstance(images, LabelledImages):
+            raise UserError("With a file of weights, give the folder or archive of images.")
+        return bring_files(
+            Request(
+                str(Path(model).expanduser().absolute()),
+                str(Path(images).expanduser().absolute()),
+                architecture=architecture,
+                mean=None if mean is None else tuple(mean),
+                std=None if std is None else tuple(std),
+                listed=None if classes is None else tuple(classes),
+                layers=tuple(layers or ()),
+            )
+        )
+    if isinstance(images, LabelledImages):
+        return bring_module(model, images, classes or (), mean, std, layers or ())
+    first = next((parameter for parameter in model.parameters() if parameter.ndim == 4), None)
+    read = read_images(Path(images).expanduser(), int(first.shape[1]) if first is not None else 3, classes=classes)
+    return bring_module(model, read.images, classes or read.class_names, mean, std, layers or ())
 
 
 def draw_budget(victim: Victim | str, spc: int = 10, seed: int = 0) -> LabelledImages:

@@ -123,6 +123,9 @@ def build_parser() -> argparse.ArgumentParser:
     rename.add_argument("name", metavar="NAME", help="at most 60 characters; '' takes the name away")
     _command(commands, "delete", _delete, "delete a run").add_argument("run", metavar="RUN")
 
+    forget = _command(commands, "forget", _forget, "delete a model of your own and its images")
+    forget.add_argument("victim", metavar="VICTIM", help="as 'victims' lists it: own-…")
+
     figures = _command(
         commands, "figures", _figures, "write the figures of a run, the numbers behind them and captions"
     )
@@ -242,6 +245,13 @@ def _check(arguments: argparse.Namespace) -> int:
     from invmask.cli import check
 
     return check.check(arguments)
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from invmask.victims.forget import forget
+
+    forget(arguments.victim)
+    return 0
 
 
 def _resume(arguments: argparse.Namespace) -> int:

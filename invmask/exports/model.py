@@ -25,6 +25,7 @@ from invmask.masks.attach import attached
 from invmask.masks.fold import Folded, fold
 from invmask.masks.state import MaskLayout, View
 from invmask.runs.store import files
+from invmask.victims.bring import MODULE
 from invmask.victims.own_names import file_names, in_file, load_from_file
 from invmask.victims.victim import new_model
 
@@ -57,7 +58,9 @@ def write_weights(path: Path, source: MaskSource, view: View, test: LabelledImag
     tensors |= {GATE_PREFIX + name: gate.contiguous() for name, gate in folded.gates.items()}
     more = {"names": dict(names)} if (names := file_names(card)) else {}
     files.write_bytes(path, save(tensors, source.metadata(view, kind=KIND, **more)))
-    return compare(source, view, read_weights(path).run, test)
+    # A network in memory cannot be built again from its file.
+    run = folded.run if card.architecture == MODULE else read_weights(path).run
+    return compare(source, view, run, test)
 
 
 def _folded(source: MaskSource, view: View) -> Folded:

@@ -4,7 +4,6 @@ The victim's attack is `UNKNOWN`, its data set is `own:ID` (see `data.own`), and
 """
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +24,8 @@ from invmask.victims.normalisation import Normalisation, Trial, trials, usual
 from invmask.victims.outputs import IN_ORDER, Outputs, another_order, in_another_order, match
 from invmask.victims.victim import UNKNOWN, Victim, VictimCard, load_victim, save_victim, versions
 
+MODULE = "module"
+"""The architecture of a network in memory, which no other process can build."""
 BROUGHT = "brought"
 """Key of a `Brought` in the `training` of a victim's card."""
 LEAST_ABOVE_CHANCE = 0.2
@@ -206,11 +207,33 @@ def store(
     """Store network and images as a victim.
 
     Args:
+        home: the home to store in; None for this machine's. The others are those of `describe`.
+
+    Raises:
+        UserError: there are too few images.
+    """
+    card = describe(found, model_id, architecture, title, about, reading, masked_layers)
+    folder = (home or settings.home()) / "victims"
+    save_victim(folder, card, found.model)
+    return load_victim(card.name, [folder])
+
+
+def describe(
+    found: Examined,
+    model_id: str,
+    architecture: str,
+    title: str,
+    about: Brought,
+    reading: str = "",
+    masked_layers: tuple[str, ...] = (),
+) -> VictimCard:
+    """Store the images, and return the victim's card.
+
+    Args:
         model_id: see `new_id`.
         architecture: a name that `models.build` takes.
         title: what the images are called on screen.
         about: what is known already; the rest of it is filled in.
-        home: the home to store in; None for this machine's.
         reading, masked_layers: as in `VictimCard`.
 
     Raises:
@@ -228,7 +251,7 @@ def store(
         counts=tuple(np.bincount(images.labels, minlength=len(found.outputs.names)).tolist()),
         notes=(*about.notes, _split_words(images, labelled)),
     )
-    card = VictimCard(
+    return VictimCard(
         name=f"own-{model_id}",
         dataset=dataset,
         architecture=architecture,
@@ -244,21 +267,6 @@ def store(
         reading=reading,
         masked_layers=masked_layers,
     )
-    folder = (home or settings.home()) / "victims"
-    save_victim(folder, card, found.model)
-    return load_victim(card.name, [folder])
-
-
-def forget(name: str, home: Path | None = None) -> None:
-    """Delete a model of one's own with its images; runs of it remain, and say that their victim is missing."""
-    where = home or settings.home()
-    card = where / "victims" / f"{name}.json"
-    if not name.startswith("own-") or not card.is_file():
-        raise UserError(f"There is no model of your own called '{name:.60}'.")
-    card.unlink()
-    for weights in (where / "victims").glob(f"{name}*.safetensors"):
-        weights.unlink()
-    shutil.rmtree(own_folder(OWN + name.removeprefix("own-")), ignore_errors=True)
 
 
 def check_fit(found: Examined) -> None:

@@ -14,7 +14,8 @@ from invmask.data.own import INFO, is_own, own_folder, own_info, split
 from invmask.data.registry import dataset_info, fetch_dataset, load_dataset
 from invmask.errors import UserError
 from invmask.victims import without_trigger
-from invmask.victims.bring import Brought, Choices, Images, forget, new_id
+from invmask.victims.bring import Brought, Choices, Images, new_id
+from invmask.victims.forget import forget
 from invmask.victims.normalisation import given, trials, usual
 from invmask.victims.outputs import another_order, match
 from invmask.victims.victim import UNKNOWN, load_victim, read_card

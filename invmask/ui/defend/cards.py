@@ -74,8 +74,12 @@ def show_result(result: RunResult) -> None:
     show_table(result.views)
 
 
-def show_table(views: Views) -> None:
-    """Draw the views as a small table, with n below, for places without room for three cards."""
+def show_table(views: Views, agreement: bool = False) -> None:
+    """Draw the views as a small table, with n below, for places without room for three cards.
+
+    Args:
+        agreement: whether the images' labels are the original's answers, so that ACC is agreement with it.
+    """
     rows = "".join(
         f'<tr><th style="color:{view_word_hex(view)}">{VIEW_TITLES[view]}</th>'
         + "".join(f"<td>{percent(getattr(measures, name))}</td>" for name in _measures(views.original))
@@ -83,7 +87,8 @@ def show_table(views: Views) -> None:
         for view, measures in views.present().items()
     )
     heads = "".join(
-        f'<th title="{html.escape(MEASURE_HELP[name])}">{name.upper()}</th>' for name in _measures(views.original)
+        f'<th title="{html.escape(MEASURE_HELP[name])}">{"Agreement" if agreement else name.upper()}</th>'
+        for name in _measures(views.original)
     )
     sizes = sizes_words(views.original)
     st.html(f'{_STYLE}<table class="dv-result"><tr><th></th>{heads}</tr>{rows}</table><div class="dv-n">{sizes}</div>')

@@ -9,13 +9,14 @@ from invmask.errors import UserError
 from invmask.runs.store.records import RunSummary, verdict
 from invmask.runs.work.bench import spec_of
 from invmask.ui.defend import drawings
-from invmask.ui.defend.cards import show_cards
+from invmask.ui.defend.cards import show_table, views_help
 from invmask.ui.defend.search import SEARCH_HELP, TITLE, show_search
 from invmask.ui.defend.state_line import UNDER_WAY, show_state
 from invmask.ui.defend.verdict import show_verdict
 from invmask.ui.shell import address, cache, run_trouble, steering
 from invmask.victims.unlike import LEARNED_ON, unlike, warning
 from invmask.victims.victim import VictimCard
+from invmask.victims.without_trigger import missing
 
 SPC = 10
 LOOK_SECONDS = 1.0
@@ -91,7 +92,10 @@ def _draw(card: VictimCard, run: str, drawn_under_way: bool) -> None:
         _caution(card, summary)
     found = drawings.search_cards(frame, classes) if frame.capabilities.searches else None
     if summary.result is not None:
-        show_cards(card, summary.result.views)
+        st.markdown("**The views on the images to test on**", help=views_help(list(summary.result.views.present())))
+        show_table(summary.result.views, agreement=not card.dataset_info.labelled)
+        for sentence in missing(card):
+            st.caption(sentence)
         _ways()
     if found is not None:
         st.subheader(TITLE, anchor=False, help=SEARCH_HELP)
