@@ -91,9 +91,9 @@ class _Embeddings(nn.Module):
         self.patch_embeddings = _PatchEmbeddings(channels, width, patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (
-            torch.cat([self.cls_token.expand(len(x), -1, -1), self.patch_embeddings(x)], 1) + self.position_embeddings
-        )
+        # `x.shape`, because `len` would fix the number of images when the network is exported.
+        token = self.cls_token.expand(x.shape[0], -1, -1)
+        return torch.cat([token, self.patch_embeddings(x)], 1) + self.position_embeddings
 
 
 class _Encoder(nn.Module):

@@ -31,8 +31,9 @@ from invmask.models.tensor_table import (
 
 _HEADS = ("fc", "linear", "classifier", "head", "heads", "logits", "last_linear", "output", "out")
 _MOST_HEADS = 3
-_NEAREST = 4
+_NEAREST, _APART = 4, 6
 _MODULUS = 2**64
+_MOST_CLASSES = 100_000
 _SIDE = 32
 _SLIM = ("vgg19bn", "efficientnetb3", "mobilenetv3large")
 """Architectures that are torchvision's own without a width, which the index has, and slim versions with one."""
@@ -162,9 +163,11 @@ def own_table(proposal: Proposal) -> OwnTable:
             network = build(proposal.architecture, proposal.classes, shape)
     except UserError:
         raise
-    except Exception as error:  # a file's shapes can be absurd, and some networks cannot be built so
-        # RegNets of torchvision draw their stages by tensors, which have to hold numbers; so may one's own class.
-        if not proposal.architecture.startswith(("torchvision:regnet", "code:")):
+    except Exception as error:  # the makers are others' code
+        # Some networks compute their sizes by tensors, which have to hold numbers. A file's shapes can be absurd, but
+        # these sources know the sizes of their networks themselves.
+        known = proposal.architecture.startswith(("torchvision:", "timm:", "code:"))
+        if not known or proposal.classes > _MOST_CLASSES:
             raise UserError(f"'{proposal.architecture}' cannot be built for these weights.") from error
         network = build(proposal.architecture, proposal.classes, shape)
     state = inner(network)[0].state_dict()
@@ -193,16 +196,20 @@ def huggingface_proposals(file: FileTable, config: Mapping[str, Any]) -> Iterato
         yield Proposal(f"huggingface:{name}", classes, channels, side, notes)
 
 
-def _of_registry(file: FileTable, slim: bool) -> Iterator[Proposal]:
-    """Our architectures in the width of the file's; the slim versions of torchvision's, or the others."""
+def _of_registry(file: FileTable, slim: bool, apart: int = 0) -> Iterator[Proposal]:
+    """Our architectures in the width of the file's; the slim versions of torchvision's, or the others.
+
+    Args:
+        apart: by how many tensors their numbers may differ.
+    """
     convolutions = file.convolutions()
     if len(convolutions) < 2:
         return
     first, second, channels = convolutions[0][0], convolutions[1][0], convolutions[0][1]
     for name, known in ARCHITECTURES.items():
         # A WideResNet has one shortcut less in its smallest width, so tensors do not tell.
-        counted = name == "wideresnet16" or (name not in _ONE_WIDTH and _tensors_of(name) == len(file.table))
-        if (name in _SLIM) != slim or not counted:
+        counted = name == "wideresnet16" or abs(_tensors_of(name) - len(file.table)) <= apart
+        if (name in _SLIM) != slim or name in _ONE_WIDTH or not counted:
             continue
         width = {"vit": 2 * first, "wideresnet16": second}.get(name, first)
         whole = name if width == known.width and not slim else f"{name}w{width}"
@@ -248,7 +255,8 @@ def nearly(file: FileTable) -> list[Proposal]:
     convolutions = file.convolutions()
     channels = convolutions[0][1] if convolutions and convolutions[0][1] in (1, 3) else 3
     classes = (*_classes(file), 10)[0]
-    return [Proposal(name, classes, channels) for name in known_networks().alike(file.table, _NEAREST)]
+    published = [Proposal(name, classes, channels) for name in known_networks().alike(file.table, _NEAREST)]
+    return [*_of_registry(file, slim=False, apart=_APART), *_of_cifar(file), *published]
 
 
 def _classes(file: FileTable) -> tuple[int, ...]:

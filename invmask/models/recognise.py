@@ -127,7 +127,8 @@ def recognise(tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None = 
         found = {name: one for name, one in found.items() if "@" not in name}
     if not found:
         nearest = [_compared(file, proposal, near=True) for proposal in proposals.nearly(file)]
-        found = {one.architecture: one for one in nearest if one is not None}
+        # Fewer tensors in common are a coincidence.
+        found = {one.architecture: one for one in nearest if one and 2 * len(one.names) >= len(file.table)}
     said = str((config or {}).get("architecture", ""))
     order = sorted(
         found.values(),

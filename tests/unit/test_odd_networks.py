@@ -196,6 +196,9 @@ BLOCKS = {
     "timm:beit_base_patch16_224@32": 12,
     "timm:eva02_tiny_patch14_224@28": 12,
     "timm:cait_xxs24_224": 24,
+    "timm:convit_tiny": 12,
+    "timm:swinv2_tiny_window8_256": 12,
+    "timm:gmlp_ti16_224": 30,
     "timm:xcit_nano_12_p16_224@64": 12,
     "huggingface:vit-d64-l3-h2-m128-p8-s32": 3,
 }
@@ -346,3 +349,10 @@ def test_huggingfaces_spelling_is_the_same_network_as_torchvisions():
     ours.load_state_dict(named)
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(ours(images), small(images), rtol=1e-4, atol=1e-4)
+
+
+def test_huggingfaces_spelling_can_be_exported_for_any_number_of_images():
+    network = build("huggingface:vit-d32-l1-h2-m32-p8-s16", 4, (3, 16, 16)).eval()
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(network, (IMAGES[:2],), dynamic_shapes=(batch,))
+    torch.testing.assert_close(program.module()(IMAGES), network(IMAGES))

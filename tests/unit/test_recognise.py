@@ -252,6 +252,16 @@ def test_near_misses_name_keys_and_shapes():
     )
 
 
+@pytest.mark.parametrize("name", ["cifar:resnet18w8", "preactresnet18w4", "cnn4w8", "cifar:wideresnet22x2"])
+def test_near_misses_of_our_networks_are_named(name: str):
+    state = on_meta(name)
+    state.pop("linear.bias")
+    state["linear2.bias"] = state["more"] = torch.empty(9, device="meta")
+    first = recognise(state)[0]
+    assert (first.architecture, first.exact) == (name, False)
+    assert (first.missing, first.left_over) == (("linear.bias",), ("linear2.bias", "more"))
+
+
 def test_what_is_like_nothing_known_has_no_candidates():
     assert recognise({"a.weight": torch.ones(3, 3), "b": torch.ones(())}) == ()
     assert recognise(nn.Sequential(nn.Conv2d(3, 5, 7), nn.Conv2d(5, 3, 7)).state_dict()) == ()
