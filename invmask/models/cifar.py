@@ -46,7 +46,7 @@ class Name:
             factor = self.width / 16
             return f"WideResNet-{self.depth}-{factor:g}"
         title = {"resnet": "ResNet", "preactresnet": "PreActResNet", "vgg": "VGG"}[self.family]
-        form = {"": "", "b": ", projected shortcuts", "pool": ", pooled stem"}[self.form]
+        form = {"": "", "b": ", projected shortcuts", "bn": ", last BatchNorm", "pool": ", pooled stem"}[self.form]
         width = "" if self.width == (16 if self.is_three_stage else 64) else f", width {self.width}"
         return f"{title}-{self.depth}{'-BN' if self.family == 'vgg' else ''}{form}{width}"
 
@@ -62,7 +62,7 @@ def parse(name: str) -> Name:
     Raises:
         UserError: it is none.
     """
-    match = re.fullmatch(r"(preactresnet|wideresnet|resnet|vgg)(\d{1,4})(b|pool)?(?:([wx])(\d{1,4}))?", name)
+    match = re.fullmatch(r"(preactresnet|wideresnet|resnet|vgg)(\d{1,4})(bn|b|pool)?(?:([wx])(\d{1,4}))?", name)
     if match is not None:
         family, depth, form, kind, number = match[1], int(match[2]), match[3] or "", match[4], match[5]
         three = Name(family, depth, 1).is_three_stage or family == "wideresnet"
@@ -81,7 +81,7 @@ def _exists(name: Name) -> bool:
         case "resnet":
             return name.form in ("", "pool")
         case "preactresnet":
-            return name.form == "" and depth in BASIC | BOTTLENECK
+            return name.form in ("", "bn") and depth in BASIC | BOTTLENECK
         case "wideresnet":
             return name.form == "" and 10 <= depth <= DEEPEST and depth % 6 == 4
         case _:
@@ -94,7 +94,8 @@ def cifar_network(name: str, num_classes: int, channels: int) -> nn.Module:
     Args:
         name: such as ``resnet18`` (He et al. 2016, as for ImageNet, with a stem for small images; ``resnet18pool`` if
             max-pooling follows it), ``resnet56`` (section 4.2, shortcuts of option A; ``resnet56b`` of option B),
-            ``preactresnet34``, ``wideresnet28x10`` or ``vgg16`` (with BatchNorm and one linear layer).
+            ``preactresnet34`` (``preactresnet18bn`` with BatchNorm behind the last block), ``wideresnet28x10`` or
+            ``vgg16`` (with BatchNorm and one linear layer).
 
     Raises:
         UserError: there is no such name.
@@ -113,7 +114,7 @@ def cifar_network(name: str, num_classes: int, channels: int) -> nn.Module:
             return small_vgg(VGG[depth], num_classes, width, channels)
         case "preactresnet":
             blocks = (BASIC | BOTTLENECK)[depth]
-            return PreActResNet(num_classes, width, channels, blocks, depth in BOTTLENECK)
+            return PreActResNet(num_classes, width, channels, blocks, depth in BOTTLENECK, parts.form == "bn")
     blocks = (BASIC | BOTTLENECK)[depth]
     return StemResNet(num_classes, blocks, width, channels, depth in BOTTLENECK, parts.form == "pool")
 
@@ -129,7 +130,7 @@ def suited(convolutions: int, first: int, second: int) -> list[Name]:
     for depth, blocks in (BASIC | BOTTLENECK).items():
         if convolutions == _four_stages(depth, blocks):
             names += [Name("resnet", depth, first, form) for form in ("", "pool")]
-            names.append(Name("preactresnet", depth, first))
+            names += [Name("preactresnet", depth, first, form) for form in ("", "bn")]
     for beside in _SHORTCUTS:
         blocks, rest = divmod(convolutions - 1 - beside, 6)
         if blocks >= 1 and rest == 0:

@@ -1,7 +1,8 @@
 """PreActResNets for 32x32 images (He et al. 2016, "Identity Mappings in Deep Residual Networks").
 
 Parameter names follow the widely used CIFAR implementation (conv1, layer1.0.bn1, ..., linear), so that public
-checkpoints of width 64 load unchanged. As in that implementation, no normalisation follows the last block.
+checkpoints of width 64 load unchanged. As in that implementation, no normalisation follows the last block; other
+implementations have one.
 """
 
 import torch
@@ -68,6 +69,7 @@ class PreActResNet(nn.Module):
         width: channels of the first stage; 64 is the standard network, 16 a quarter of it.
         blocks: blocks of each stage.
         bottleneck: whether the blocks are `PreActBottleneck`, as from 50 layers.
+        last_norm: whether BatchNorm and ReLU follow the last block, as in the paper and some implementations.
 
     Maps [N, channels, 32, 32] (normalised) to logits [N, K]. PreActResNet-18 has 20 convolutions, 75 * width channels
     in all.
@@ -80,6 +82,7 @@ class PreActResNet(nn.Module):
         channels: int = 3,
         blocks: tuple[int, ...] = (2, 2, 2, 2),
         bottleneck: bool = False,
+        last_norm: bool = False,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
@@ -93,11 +96,15 @@ class PreActResNet(nn.Module):
                 made.append(kind(before, inside, 2 if stage > 1 and not place else 1))
                 before = inside * (EXPANSION if bottleneck else 1)
             setattr(self, f"layer{stage}", nn.Sequential(*made))
+        if last_norm:
+            self.bn = nn.BatchNorm2d(before)
         self.linear = nn.Linear(before, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv1(x)
         for stage in range(1, self.stages + 1):
             out = getattr(self, f"layer{stage}")(out)
+        if hasattr(self, "bn"):
+            out = F.relu(self.bn(out))
         out = F.adaptive_avg_pool2d(out, 1)
         return self.linear(torch.flatten(out, 1))

@@ -1,10 +1,15 @@
 """Networks as others write them: activations in place, modules used twice, and transformers of other libraries."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from invmask.defenses.base import Subject, drive
+from invmask.defenses.ims.config import preset
+from invmask.defenses.ims.stepper import IMS
 from invmask.errors import UserError
 from invmask.evidence.activation import activation_change, feature_maps
 from invmask.evidence.attribution import grad_cam
@@ -16,6 +21,7 @@ from invmask.masks.outputs import as_maps, block_width, is_block
 from invmask.masks.partial_passes import Resumable
 from invmask.masks.state import MaskLayout
 from invmask.models import build
+from invmask.models.answers import adapt
 
 IMAGES = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -356,3 +362,40 @@ def test_huggingfaces_spelling_can_be_exported_for_any_number_of_images():
     batch = {0: torch.export.Dim("batch")}
     program = torch.export.export(network, (IMAGES[:2],), dynamic_shapes=(batch,))
     torch.testing.assert_close(program.module()(IMAGES), network(IMAGES))
+
+
+def taken() -> nn.Module:
+    """A network whose logits are read from a mapping of probabilities."""
+
+    class Mapping(InPlace):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+            return {"probabilities": super().forward(x).softmax(1)}
+
+    return adapt(Mapping().eval(), IMAGES)[0]
+
+
+DEFENDED = {
+    "in place": (InPlace, False),
+    "used twice": (Twice, False),
+    "taken": (taken, False),
+    "huggingface": (lambda: build("huggingface:vit-d32-l3-h2-m32-p8-s16", 4, (3, 16, 16)), True),
+    "timm": (lambda: build("timm:vit_relpos_small_patch16_224@16", 4, (3, 16, 16)), True),
+    "timm, convolutions": (lambda: build("timm:mobilenetv4_conv_small_050", 4, (3, 16, 16)), False),
+}
+
+
+@pytest.mark.parametrize("what", DEFENDED)
+def test_a_round_of_each_phase_of_ims_on_others_networks(what):
+    make, transformer = DEFENDED[what]
+    torch.manual_seed(16)
+    network = make().eval().requires_grad_(False)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    short = {"rounds_initialise": 1, "rounds_minimise": 1, "rounds_sparsify": 1, "inner_steps": 1}
+    short |= {"rounds_search": 4, "search_steps": 1}
+    defense = IMS(replace(preset("default", transformer=transformer), clear_lead=20, **short))
+    rounds = list(drive(defense, subject := Subject(network, IMAGES, 4), defense.init(subject)))
+    masks = defense.masks(rounds[-1][0])
+    assert bool((masks.mask != rounds[0][0].mask).any())
+    assert bool(masks.mask.isfinite().all())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())

@@ -1,5 +1,6 @@
 """Architectures are recognised by names and shapes of tensors alone, and under other names by order and shape."""
 
+import json
 import re
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tests.unit.test_models import SMALL
 
 State = dict[str, Tensor]
 SHAPE = (3, 32, 32)
+ROOT = Path(__file__).parents[2]
 
 
 def on_meta(name: str, classes: int = 10, shape: tuple[int, int, int] = SHAPE) -> State:
@@ -79,6 +81,7 @@ PUBLIC = (
     "cifar:resnet32b",
     "cifar:preactresnet34",
     "cifar:preactresnet50",
+    "cifar:preactresnet18bn",
     "cifar:wideresnet28x10",
     "cifar:wideresnet40x2",
     "cifar:wideresnet34w40",
@@ -309,7 +312,17 @@ def test_names_that_are_none_are_refused(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50pool", "resnet56b", "resnet20w8", "wideresnet28x10", "wideresnet16w40", "vgg13w16"]
+    "name",
+    [
+        "resnet18",
+        "resnet50pool",
+        "resnet56b",
+        "resnet20w8",
+        "preactresnet18bn",
+        "wideresnet28x10",
+        "wideresnet16w40",
+        "vgg13w16",
+    ],
 )
 def test_a_name_and_its_parts_are_one(name: str):
     assert str(parse(name)) == name
@@ -352,9 +365,7 @@ def test_the_usual_networks_have_as_many_parameters_as_published(name: str):
 
 def test_recognising_our_own_networks_does_not_import_timm():
     code = "import sys, invmask.models.recognise; print('timm' in sys.modules, 'torchvision' in sys.modules)"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]
 
 
@@ -482,3 +493,13 @@ def test_whatever_names_and_shapes_a_file_has_nothing_breaks(table, changed):
 def test_a_network_for_this_size_hides_those_for_others():
     names = [one.architecture for one in recognise(on_meta("timm:deit3_base_patch16_384"))]
     assert names == ["timm:deit3_base_patch16_384"]
+
+
+def test_the_manual_says_what_was_measured():
+    measured = json.loads((ROOT / "benchmarks" / "results" / "recognition.json").read_text())
+    said = " ".join((ROOT / "docs" / "data.md").read_text().split())
+    assert (
+        f"Of {measured['networks']} networks of the index drawn at random, {measured['recognised']} were recognised, "
+        f"{measured['first']} of them as the first candidate, in a median of {measured['median_seconds']} s"
+    ) in said
+    assert measured["versions"] == known_networks().versions
