@@ -1,5 +1,6 @@
 """Finding the networks' weights among everything that a training program stores in one file."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,13 @@ from invmask.models.pickled_weights import module_state, name_of
 _DEEPEST = 8
 _MOST_VISITED = 200_000
 _SHOWN = 5
-_OF_TRAINING = ("optim", "opt_", "scheduler", "lr_sched", "scaler", "amp", "rng", "grad")
-"""Parts of names under which optimizers and the like store their own tensors."""
+_OF_TRAINING = re.compile(
+    r"(^|[._])(optim\w*|opt|(lr_?)?sched\w*|(grad_?)?scaler|amp|rng|grads?)([._]|$)", re.IGNORECASE
+)
+"""Names under which optimizers and the like store their own tensors."""
 _COPIES = ("ema", "teacher", "student", "shadow", "averaged", "swa", "momentum", "target", "online", "backup")
 """Parts of names by which several copies of one network are told apart within one `state_dict`."""
+_PACKED = "_packed_params"
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class Entry:
         name: where they are: keys with dots between them; empty if they are the whole file.
         tensors: by their names in the file.
         of: the class of the network if it was stored whole, else empty.
+        quantised: whether some weights are packed as PyTorch's quantised layers pack them, and so are not in `tensors`.
     """
 
     name: str
     tensors: dict[str, Tensor]
     of: str = ""
+    quantised: bool = False
 
 
 def entries_in(found: Any) -> list[Entry]:
@@ -84,11 +90,11 @@ def _walk(found: Any) -> Iterator[Entry]:
                 own = {name: value for name, value in thing.items() if isinstance(name, str)}
                 tensors = {name: value for name, value in own.items() if isinstance(value, Tensor)}
                 if any(value.ndim >= 2 for value in tensors.values()):
-                    yield Entry(path, tensors)
+                    yield Entry(path, tensors, quantised=any(_PACKED in name for name in own))
                 below += [
                     (f"{path}.{name}" if path else name, value)
                     for name, value in own.items()
-                    if not isinstance(value, Tensor) and not any(part in name.lower() for part in _OF_TRAINING)
+                    if not isinstance(value, Tensor) and not _OF_TRAINING.search(name)
                 ]
             elif isinstance(thing, list | tuple) and len(thing) <= _MOST_VISITED:
                 below += [(f"{path}.{place}" if path else str(place), value) for place, value in enumerate(thing)]

@@ -59,12 +59,18 @@ class EntryNeeded(UserError):  # noqa: N818
     """A file holds the weights of several networks, and it is not clear which of them is meant.
 
     Attributes:
-        entries: their names, to be given as `entry`.
+        name: the file's name.
+        entries: the networks' names, to be given as `entry`.
     """
 
     def __init__(self, name: str, entries: tuple[str, ...]) -> None:
         super().__init__(f"{name} holds the weights of several networks; choose one of them: {', '.join(entries)}.")
+        self.name = name
         self.entries = entries
+
+    def __reduce__(self) -> tuple[type["EntryNeeded"], tuple[str, tuple[str, ...]]]:
+        # Workers hand errors on by pickling them.
+        return EntryNeeded, (self.name, self.entries)
 
 
 def read_weight_file(path: Path, entry: str | None = None) -> WeightFile:
@@ -163,6 +169,8 @@ def parse(path: str, entry: str | None, scratch: str) -> dict[str, Any]:
     if entry is None and len(entries) > 1:
         return {"entries": [one.name or "(top)" for one in entries[:MOST_ENTRIES]]}
     chosen = entries[0] if entry is None else _chosen(file, entries, entry)
+    if chosen.quantised or (chosen.of and any(".quantized." in name for name in foreign)):
+        raise UserError(_quantised(file))
     if chosen.of:
         kind = "a whole network"
         notes.insert(0, f"This is a whole network, {chosen.of}; its weights were read, and its code was not run.")
@@ -211,10 +219,7 @@ def _plain(file: Path, entry: Entry, notes: list[str]) -> tuple[dict[str, Tensor
     total = 0
     for name, tensor in entry.tensors.items():
         if _is_quantised(name, tensor):
-            raise UserError(
-                f"{file.name} holds quantised weights, which a mask cannot be learned for; give those of the network "
-                "from before it was quantised, stored with: torch.save(network.state_dict(), 'weights.pt')"
-            )
+            raise UserError(_quantised(file))
         if tensor.device.type == "meta":
             raise UserError(f"{file.name} holds names and shapes without the weights themselves; store them again.")
         if tensor.layout != torch.strided or tensor.is_complex():
@@ -242,6 +247,13 @@ def _plain(file: Path, entry: Entry, notes: list[str]) -> tuple[dict[str, Tensor
 def _is_quantised(name: str, tensor: Tensor) -> bool:
     whole = not (tensor.is_floating_point() or tensor.is_complex()) and tensor.dtype != torch.bool
     return tensor.is_quantized or (whole and tensor.ndim > 1 and name.rpartition(".")[2] in ("weight", "qweight"))
+
+
+def _quantised(file: Path) -> str:
+    return (
+        f"{file.name} holds quantised weights, which a mask cannot be learned for; give those of the network from "
+        "before it was quantised, stored with: torch.save(network.state_dict(), 'weights.pt')"
+    )
 
 
 def _unreadable(file: Path) -> str:

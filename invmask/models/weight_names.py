@@ -62,13 +62,18 @@ def fit_names(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tens
 
 
 def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """All candidates: `state` as it is, without the prefixes of all its names, and with the prefix of `own`'s names."""
+    """All candidates: `state` as it is, without the prefixes of all its names, and with the prefix of `own`'s names.
+
+    The last one takes parts such as `module.` for the network's own, in case it has parts of these names.
+    """
     candidates, current = [dict(state)], dict(state)
     while prefix := _shared(current):
         current = {name.removeprefix(prefix): tensor for name, tensor in current.items()}
         candidates.append(current)
     if added := _shared(own):
         candidates += [{added + name: tensor for name, tensor in candidate.items()} for candidate in candidates]
+    kept = without_wrappers(list(own))
+    candidates.append({kept.get(name, name): tensor for name, tensor in state.items()})
     return candidates
 
 

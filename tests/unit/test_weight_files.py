@@ -167,6 +167,14 @@ def test_a_wrapper_of_ours_is_put_on(state, tmp_path: Path):
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.network.state_dict().items())
 
 
+def test_parts_of_ones_own_that_are_named_like_wrappers_are_found(tmp_path: Path):
+    network = nn.ModuleDict({"module": nn.Linear(3, 3), "head": nn.ModuleDict({"module": nn.Linear(3, 2)})})
+    torch.save(network.state_dict(), tmp_path / "m.pt")
+    other = nn.ModuleDict({"module": nn.Linear(3, 3), "head": nn.ModuleDict({"module": nn.Linear(3, 2)})})
+    load_weights(other, tmp_path / "m.pt")
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in network.state_dict().items())
+
+
 def test_counts_of_batches_may_be_missing(state, tmp_path: Path):
     kept = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
     torch.save(kept, tmp_path / "old.pt")
@@ -236,10 +244,21 @@ def test_several_networks_in_one_file_are_asked_about(state, tmp_path: Path):
     with pytest.raises(EntryNeeded, match=r"several networks; choose one of them: model, ema\.module") as raised:
         read_weight_file(tmp_path / "m.pt")
     assert raised.value.entries == ("model", "ema.module")
+    handed_on = pickle.loads(pickle.dumps(raised.value))
+    assert (str(handed_on), handed_on.entries) == (str(raised.value), raised.value.entries)
     assert same(read_weight_file(tmp_path / "m.pt", "ema.module"), other)
     assert same(read_weight_file(tmp_path / "m.pt", "model"), state)
     with pytest.raises(UserError, match=r"no weights under 'best'; choose one of: model, ema\.module"):
         read_weight_file(tmp_path / "m.pt", "best")
+
+
+def test_an_optimizers_tensors_are_no_network_and_similar_names_are(state, tmp_path: Path):
+    other = {"x.weight": torch.ones(3, 3)}
+    kept = {"optimizer": other, "opt_state": other, "lr_scheduler": other, "amp": other, "grad_scaler": other}
+    torch.save({**kept, "upsampled": state}, tmp_path / "m.pt")
+    found = read_weight_file(tmp_path / "m.pt")
+    assert found.entry == "upsampled"
+    assert same(found, state)
 
 
 def test_copies_within_one_state_dict_are_asked_about(state, tmp_path: Path):
@@ -330,6 +349,15 @@ def scripted(path: Path):
     torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(str(path))
 
 
+def packed(whole: bool):
+    def write(path: Path):
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)).eval()
+        made = torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8)
+        torch.save(made if whole else made.state_dict(), path)
+
+    return write
+
+
 def quantised(path: Path):
     weight = torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8)
     torch.save({"conv.weight": weight, "conv.scale": torch.tensor(0.1)}, path)
@@ -357,6 +385,8 @@ def bytes_of(content: bytes):
 OTHERS = {
     "script": (scripted, r"TorchScript archive.*take the weights out with: python -c .*torch\.jit\.load"),
     "quantised": (quantised, r"quantised weights.*with: torch\.save\(network\.state_dict\(\), 'weights\.pt'\)"),
+    "packed": (packed(False), "quantised weights"),
+    "packed, whole": (packed(True), "quantised weights"),
     "int8": (lambda p: torch.save({"a.weight": torch.ones(2, 2, dtype=torch.int8)}, p), "quantised weights"),
     "keras": (bytes_of(b"\x89HDF\r\n\x1a\n" + bytes(50)), r"HDF5 file, as Keras.*with: torch\.save"),
     "keras 3": (zipped("model.weights.h5"), "zip archive"),
