@@ -183,12 +183,22 @@ def summary(
         "rounds": sum(taken for taken, _ in rounds.values()),
         "fairness": fairness(seen.samples),
         "memory": memory(seen.samples),
-        "samples": seen.samples,
+        "samples": thinned(seen.samples),
         "precision": choose_precision(),
         "machine": processor(),
         "versions": versions(),
         "note": arguments.note,
     }
+
+
+def thinned(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The samples; those after all runs had finished without the rounds, which do not change any more."""
+    return [
+        {name: value for name, value in each.items() if name != "rounds"}
+        if each["finished"] and each["finished"] == len(each["rounds"])
+        else each
+        for each in samples
+    ]
 
 
 def spread(values: list[float]) -> dict[str, float | int | None]:

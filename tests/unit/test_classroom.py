@@ -73,3 +73,10 @@ def test_the_table_says_what_was_measured(tmp_path: Path):
 @pytest.mark.parametrize("page", classroom.PAGES)
 def test_start_has_no_path_of_its_own(page: str):
     assert classroom.path(page) == ("" if page == "start" else page)
+
+
+def test_rounds_are_kept_until_all_have_finished():
+    samples = [sample(0, {"a": 1, "b": 2}, finished=1), sample(5, {"a": 2, "b": 2}, finished=2)]
+    found = classroom.thinned(samples)  # type: ignore[arg-type]
+    assert ["rounds" in each for each in found] == [True, False]
+    assert found[1]["finished"] == 2
