@@ -1,7 +1,8 @@
 """Reading a stranger's file in a process of its own, so that the worst file costs that process and nothing else.
 
-The child has limits on memory, processor time and the size of files. It cannot start programs, open connections, or
-write outside one scratch folder. What it returns comes back as JSON, so that nothing it says is executed.
+The child has limits on memory, processor time and the size of files. Its Python refuses to start programs, to open
+connections, and to write outside one scratch folder. This is no sandbox against code in C that a file takes over. What
+the child returns comes back as JSON, so that nothing it says is executed.
 """
 
 import contextlib
