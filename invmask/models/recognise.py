@@ -87,9 +87,14 @@ class Candidate:
         if self.exact:
             other = " Its tensors have other names there." if self.renamed else ""
             return f"These weights are those of {self.architecture} with {self.classes} classes.{other}"
-        wrong = {"missing": self.missing, "left over": self.left_over, "of another shape": self.other_shape}
-        said = [f"{_few(names)} {'is' if len(names) == 1 else 'are'} {what}" for what, names in wrong.items() if names]
-        return f"These weights are nearest to {self.architecture}, but {'; '.join(said)}."
+        return f"These weights are nearest to {self.architecture}, but {self.wrong}."
+
+    @property
+    def wrong(self) -> str:
+        """What keeps the weights from fitting, by some of the names: `fc.bias is missing; extra is left over`."""
+        names = {"missing": self.missing, "left over": self.left_over, "of another shape": self.other_shape}
+        said = [f"{_few(some)} {'is' if len(some) == 1 else 'are'} {what}" for what, some in names.items() if some]
+        return "; ".join(said)
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -16,10 +16,8 @@ from invmask.measure.network_checks import check_network
 from invmask.models import Classifier, build
 from invmask.models.answers import Answering, Reading, adapt
 from invmask.models.code_file import agree
-from invmask.models.enlarged import inner
-from invmask.models.recognise import Candidate, recognise
+from invmask.models.recognise import Candidate, recognise, recognise_as
 from invmask.models.weight_files import WeightFile, read_weight_file
-from invmask.models.weight_names import fit_names
 from invmask.victims.bring import Brought, Choices, Examined, Images, check_fit, examine, new_id, store
 from invmask.victims.normalisation import Normalisation
 from invmask.victims.normalisation import given as given_normalisation
@@ -152,17 +150,10 @@ def _named(request: Request, file: WeightFile) -> Candidate:
         python = Path(place).expanduser().resolve()
         agree(python)
         name = f"{CODE}{python}:{kind}"
-    matrices = [tensor for tensor in file.tensors.values() if tensor.ndim in (2, 4)]
-    if not matrices:
-        raise UserError("These weights have no convolution and no linear layer.")
-    images = next((tensor.shape[1] for tensor in matrices if tensor.ndim == 4 and tensor.shape[1] in (1, 3)), 3)
-    classes = request.outputs or int(matrices[-1].shape[0])
-    height, width = request.size or (SMALL_SIDE, SMALL_SIDE)
-    network, _ = inner(build(name, classes, (int(images), height, width)))
-    fitted = fit_names(file.tensors, network)
-    same = {id(tensor): theirs for theirs, tensor in file.tensors.items()}
-    names = {same[id(tensor)]: ours for ours, tensor in fitted.items() if id(tensor) in same}
-    return Candidate(name, classes, int(images), names, exact=True)
+    found = recognise_as(file.tensors, name, request.outputs, None if request.size is None else request.size[0])
+    if not found.exact:
+        raise UserError(f"These weights belong to another network than '{name}': {found.wrong}.")
+    return found
 
 
 def _sizes(request: Request, candidate: Candidate) -> list[tuple[int, int] | None]:
@@ -198,14 +189,19 @@ def _examined(
     if request.layers:
         check.masked_layers = _of_classifier(request.layers, network)  # type: ignore[assignment]
     check_network(check, tensor)
-    normalisation = _normalisation(request, channels)
+    normalisation = _normalisation(request, channels, candidate.normalisation(file.tensors))
     classes = images.class_names if images.labelled else ()
     choices = Choices(normalisation, request.listed, request.anyway)
     found = examine(network, Images(images.images, classes, _title(request)), choices)
     return found, raw, (*candidate.notes, *notes)
 
 
-def _normalisation(request: Request, channels: int) -> Normalisation | None:
+def _normalisation(
+    request: Request, channels: int, inside: tuple[tuple[float, ...], tuple[float, ...]] | None
+) -> Normalisation | None:
+    """What the user gives, or else what the file holds `inside`; None to find it out."""
+    if request.mean is None and request.std is None and inside is not None:
+        return given_normalisation(*inside, channels)
     if (request.mean is None) != (request.std is None):
         raise UserError("Mean and std belong together: give both, or neither.")
     return None if request.mean is None else given_normalisation(request.mean, request.std or (), channels)

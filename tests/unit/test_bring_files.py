@@ -144,6 +144,25 @@ def test_a_class_of_ones_own_is_run_only_if_it_is_named(tmp_path: Path, pictures
     assert load_file(tmp_path / "repaired.safetensors").keys() == state.keys()
 
 
+def test_a_named_architecture_may_have_other_names_in_the_file(tmp_path: Path, pictures: Path):
+    torch.save({name.replace("linear", "fc"): each for name, each in network().state_dict().items()}, tmp_path / "a.pt")
+    named = Request(str(tmp_path / "a.pt"), str(pictures), architecture=known_victim().card.architecture)
+    brought = Brought.of(bring_files(named).card)
+    assert brought is not None
+    assert brought.names["linear.bias"] == "fc.bias"
+
+
+def test_a_normalisation_inside_the_file_is_used(tmp_path: Path, pictures: Path):
+    state = {f"1.{name}": tensor for name, tensor in network().state_dict().items()}
+    state |= {"0.mean": torch.tensor([0.25]), "0.std": torch.tensor([0.375])}
+    torch.save(state, tmp_path / "inside.pt")
+    victim = bring_files(Request(str(tmp_path / "inside.pt"), str(pictures), anyway=True))
+    assert (victim.model.mean.flatten().tolist(), victim.model.std.flatten().tolist()) == ([0.25], [0.375])
+    brought = Brought.of(victim.card)
+    assert brought is not None
+    assert "The file holds a normalisation of its own, in 0.mean and 0.std." in brought.notes
+
+
 def test_several_networks_in_a_file_are_asked_about(tmp_path: Path, pictures: Path):
     state = network().state_dict()
     average = {name: tensor.clone() for name, tensor in state.items()}
