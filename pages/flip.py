@@ -6,7 +6,7 @@ from invmask.frames.samples import by_turns
 from invmask.runs.store import named_masks
 from invmask.runs.store.records import RunSummary
 from invmask.ui.export import picks
-from invmask.ui.flip import flip_choice, panels, pen, pen_choice
+from invmask.ui.flip import flip_choice, panels, pen, pen_choice, synthesized
 from invmask.ui.shell import cache, model_answers, widgets
 from invmask.victims.victim import VictimCard
 
@@ -25,6 +25,8 @@ def _with_run(card: VictimCard, run: RunSummary) -> None:
     for column in middle:
         with column:
             panels.mask_choice(choice, names)
+    if card.is_unknown:
+        synthesized.show(card, run, round_taken)
     with right:
         widgets.round_slider(run, "flip-round", choice.mask is not None)
         if round_taken != asked:
@@ -59,6 +61,11 @@ def _page() -> None:
     st.title("Flip the mask", anchor=False)
     if card.is_control:
         st.write("This control has no backdoor and no trigger, so there are clean images alone to flip.")
+    if card.is_unknown:
+        st.write(
+            "Nobody has a trigger for this network, so the samples below are clean. In its place are the **synthesized "
+            "triggers** that the defence made, and each view's answers to pictures with them."
+        )
     run = widgets.open_run(
         card,
         "There is no mask to flip yet. Defend this victim for a few rounds first, then come back.",

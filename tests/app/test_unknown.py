@@ -68,3 +68,15 @@ def test_what_is_taken_away_says_it_too(own: tuple[VictimCard, Run]):
         assert NOT_KNOWN in page
         assert FALSE_COMFORT.search(page.split("plotly.js v")[0]) is None
         assert (AGREEMENT in page) is not card.dataset_info.labelled
+
+
+def test_flip_shows_synthesized_triggers_in_place_of_true_ones(own: tuple[VictimCard, Run]):
+    card, run = own
+    app = visit("flip", victim=card.name, run=run.id)
+    assert not app.exception
+    words = said(app)
+    assert "With the synthesized triggers" in words
+    assert "Clean image, perturbation amplified" in words
+    assert sum("dv-example" in str(html.proto.body) for html in app.get("html")) == 1
+    begun = taken(settings.home(), small_spec(card.name, seed=1), 1)
+    assert "they begin with a later stage" in said(visit("flip", victim=card.name, run=begun.id))

@@ -22,7 +22,8 @@ from invmask.defenses.families import FAMILIES
 from invmask.defenses.ims.config import preset
 from invmask.defenses.verdict import Regression
 from invmask.errors import UserError
-from invmask.models.registry import is_normalised
+from invmask.models.registry import build, is_normalised
+from invmask.victims import unlike
 from invmask.victims.victim import CLEAN
 from tests.conftest import make_narrow
 
@@ -317,3 +318,15 @@ def test_the_report_has_a_row_for_each_part_with_its_numbers(tmp_path: Path):
     assert text.count("| all | 30 | 30 | 1.000 |") == 2
     # There is one data set, so nothing is left to learn from without it.
     assert "data set left out" not in text
+
+
+def test_what_is_said_of_the_zoo_is_true_of_its_networks():
+    shapes = {"fashionmnist": (1, 28, 28)}
+    networks = {(entry.network.architecture, entry.network.dataset) for entry in ENTRIES}
+    sizes = [
+        sum(each.numel() for each in build(name, CLASSES[dataset], shapes.get(dataset, (3, 32, 32))).parameters())
+        for name, dataset in networks
+    ]
+    assert (min(sizes), max(sizes)) == unlike.PARAMETERS
+    assert (min(CLASSES.values()), max(CLASSES.values())) == unlike.CLASSES
+    assert unlike.SIDES == (28, 32)
