@@ -45,7 +45,7 @@ def test_draw_train_defend_and_flip(page: Page, served: Dashboard):
     before = query(page)
     place.press("ArrowUp")
     wait_until(page, "the trigger has moved up", lambda: query(page).get("top") != before.get("top"), 20)
-    expect(page.get_by_role("img", name=re.compile(r"→ T-shirt, poisoned$"))).to_have_count(3)
+    expect(page.get_by_role("img", name=re.compile(r"→ T-shirt, poisoned$"))).to_have_count(2)
 
     drawn = query(page)
     page.reload()

@@ -16,7 +16,7 @@ from invmask.ui.shell import shared_results
 from invmask.ui.shell.names import count
 from invmask.victims.small_victim import DATASETS, SmallVictim, missing_images, poisoned_images, training_images
 
-POISONED_SHOWN = 3
+POISONED_SHOWN = 2
 
 
 def show(choice: LabChoice) -> None:
