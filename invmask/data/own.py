@@ -132,7 +132,7 @@ def split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         labels: int64 [N].
 
     Returns:
-        Indices of both parts, int64, rising.
+        Indices of both parts, int64, in mixed order, so that the first few images are of several classes.
     """
     generator, budget, test = np.random.default_rng(SPLIT_SEED), [], []
     classes = np.unique(labels)
@@ -142,7 +142,7 @@ def split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         half = (len(places) + 1) // 2
         budget.append(places[: min(half, MOST_OF_A_CLASS)])
         test.append(places[half:][:most])
-    return np.sort(np.concatenate(budget)), np.sort(np.concatenate(test))
+    return generator.permutation(np.concatenate(budget)), generator.permutation(np.concatenate(test))
 
 
 @lru_cache(maxsize=64)

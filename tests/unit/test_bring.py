@@ -43,6 +43,7 @@ def test_the_parts_are_disjoint_and_hold_every_class():
     bring_in()
     budget, test = (load_embedded("own:net-0123abcd", part) for part in ("budget", "test"))
     assert not set(budget.indices) & set(test.indices)
+    assert len(set(budget.images.labels[:8].tolist())) > 3
     assert np.bincount(budget.images.labels).tolist() == np.bincount(test.images.labels).tolist() == [4] * 10
     pixels = some_images().pixels
     assert np.array_equal(budget.images.pixels, pixels[budget.indices])
