@@ -83,19 +83,39 @@ def factors(subject: Subject, gates: Tensor) -> tuple[dict[str, Tensor], int]:
         A factor for each tensor that changes, by name, in a shape that broadcasts over it; and the number of channels
         cut. Two convolutions that are added before one BatchNorm count once.
     """
-    kept: dict[str, Tensor] = {}
-    for unit in units_of(subject):
-        name, own = unit.norm_name or unit.layer.name, gates[unit.layer.slice]
-        kept[name] = kept[name] * own if name in kept else own
-    found = {}
-    for name, gate in kept.items():
-        if bool((gate == 0).any()):
-            for key, parameter in subject.model.get_submodule(name).named_parameters(recurse=False):
-                found[f"{name}.{key}"] = gate.to(parameter).reshape(-1, *[1] * (parameter.ndim - 1))
-    return found, sum(int((gate == 0).sum()) for gate in kept.values())
+    kept = _by_module(subject, gates)
+    changing = {name: gate for name, gate in kept.items() if bool((gate == 0).any())}
+    return _over_parameters(subject, changing), sum(int((gate == 0).sum()) for gate in kept.values())
 
 
 def cut_weights(subject: Subject, gates: Tensor) -> tuple[dict[str, Tensor], int]:
     """The victim's tensors that change when channels are cut, by name, and the number of channels; see `factors`."""
     by, cut = factors(subject, gates)
     return {name: subject.model.get_parameter(name).detach() * factor for name, factor in by.items()}, cut
+
+
+def masked_weights(subject: Subject, weights: dict[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """The tensors of `weights` that a mask [channels] in [0, 1] multiplies, multiplied; differentiable in the mask.
+
+    As in `factors`, these are weight and bias of each channel's BatchNorm, or of its convolution without one.
+    """
+    by = _over_parameters(subject, _by_module(subject, mask))
+    return {name: weights[name] * factor for name, factor in by.items()}
+
+
+def _by_module(subject: Subject, gates: Tensor) -> dict[str, Tensor]:
+    """The gates of each BatchNorm, or of a convolution without one, by the module's name."""
+    found: dict[str, Tensor] = {}
+    for unit in units_of(subject):
+        name, own = unit.norm_name or unit.layer.name, gates[unit.layer.slice]
+        found[name] = found[name] * own if name in found else own
+    return found
+
+
+def _over_parameters(subject: Subject, gates: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each module's gates in a shape that broadcasts over each of its parameters, by the parameter's name."""
+    found = {}
+    for name, gate in gates.items():
+        for key, parameter in subject.model.get_submodule(name).named_parameters(recurse=False):
+            found[f"{name}.{key}"] = gate.to(parameter).reshape(-1, *[1] * (parameter.ndim - 1))
+    return found
