@@ -66,6 +66,7 @@ def test_files_on_the_server_are_brought_in_by_a_worker(data: Path):
         ("/etc/passwd", {}, "have to lie in"),
         ("net.pt", {"mean": "a lot"}, "mean has to be numbers"),
         ("net.pt", {"size": "0x0x0"}, "height x width"),
+        ("net.pt", {"architecture": "code:/tmp/net.py:Net"}, "only the command takes it"),
     ],
 )
 def test_what_cannot_be_asked_for_is_said(data: Path, weights: str, more: dict[str, str], said: str):  # noqa: ARG001

@@ -29,6 +29,7 @@ PAGES = {
     "attack_lab": "Attack lab",
     "challenge": "You prune",
     "compare?defences=ims": "ACC against ASR",
+    "own_model": "Own model",
     # Steps of a lesson, with a question, and with its answer.
     "lesson?lesson=short&lesson_step=3": "What an invertible mask says",
     "flip?lesson=short&lesson_step=7&lesson_answers=7-3": "Flip the mask",

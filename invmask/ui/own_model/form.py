@@ -11,7 +11,7 @@ from invmask import settings
 from invmask.errors import UserError, cannot_be_used
 from invmask.runs.store.bringings import Bringing, home_bringings
 from invmask.ui.shell import address, cache, steering
-from invmask.victims.bring_files import Request
+from invmask.victims.bring_files import CODE, Request
 
 BRING = "bring"
 """The choice in the address that names the request."""
@@ -205,6 +205,10 @@ def _with_known(request: Request) -> Request:
         UserError: something that cannot be read.
     """
     state = {name: str(st.session_state.get(f"{_KEY}/{name}") or "").strip() for name in _FIELDS}
+    if state["architecture"].startswith(CODE):
+        # A visitor must not have the server run a file, not even one that somebody has agreed to: it would import
+        # whatever lies beside it.
+        raise UserError("A class of your own is code to be run, so only the command takes it: invmask check --code.")
     return replace(
         request,
         entry=state["entry"] or None,
