@@ -94,12 +94,11 @@ def _draw(curve: Curve, drawn_under_way: bool) -> None:
             on_click=_guarded(lambda: _ask(curve)),
             help="Trains the missing victims in the background.",
         )
-        if drawn_under_way:
+        if _to_be_stopped(curve):
             st.button(
                 "Stop",
                 key=f"lab-curve-{curve.name}-stop",
                 icon=":material/stop:",
-                disabled=not _to_be_stopped(curve),
                 on_click=_guarded(lambda: _stop(curve)),
                 help="Stop after the epochs under way. What is measured stays.",
             )
