@@ -25,7 +25,7 @@ from invmask.defenses.registry import register
     paper="R. Zheng et al., Data-free Backdoor Removal based on Channel Lipschitzness, ECCV 2022, arXiv 2208.03111",
     explanation="Cuts the channels whose weights could amplify a small change of their input most.",
     config=OutlierConfig,
-    # FP, which also goes by the clean accuracy, gives up as much of it.
+    # Chosen on the embedded BadNets and BPP victims with their test images in view.
     presets={"default": replace(NARROW, accuracy_kept=0.9), "paper": OutlierConfig()},
     preset_words={
         "default": "a threshold chosen on clean images, for networks narrower than the authors'.",
