@@ -417,7 +417,7 @@ def test_a_clean_control_has_acc_only(home: Path):
     assert "ACC" in body
     assert ">ASR<" not in body
     assert len(figure(at, "measures")["data"]) == 3
-    assert any("no backdoor" in caption.value for caption in at.main.caption)
+    assert any("without a backdoor" in caption.value for caption in at.main.caption)
 
 
 def test_a_failed_run_says_so_in_a_sentence_and_can_go_on(home: Path):

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.dashboard import Dashboard
-from tests.browser.pages import heading, query, round_shown, state_line, wait_until
+from tests.browser.pages import heading, query, round_shown, settled, state_line, wait_until
 from tests.browser.test_walk import VICTIM
 
 pytestmark = pytest.mark.browser
@@ -32,6 +32,8 @@ def shows(page: Page, number: int) -> None:
     """The round is shown, and keys are listened to."""
     expect(heading(page, f"The views, round {number}")).to_be_visible()
     expect(page.locator(".invmask-skip")).to_be_attached()
+    # Streamlit loses a click on what a page's first script is still drawing.
+    settled(page)
 
 
 def test_the_keyboard_alone_goes_through_start_defend_and_flip(page: Page, served: Dashboard):
