@@ -130,7 +130,7 @@ def test_run_makes_a_run_of_exactly_the_settings_of_the_link(home: Path, defense
         ({"spc": "0"}, "`spc=0` (has to be from 1 to 100)"),
         ({"spc": "**2**"}, "`spc=**2**` (not understood)"),
         ({"preset": "<b>best</b>"}, "`preset=<b>best</b>` (not understood)"),
-        ({"defense": "nad"}, "`defense=nad` (not understood)"),
+        ({"defense": "magic"}, "`defense=magic` (not understood)"),
         ({"sparsity_weight": "50.5"}, "`sparsity_weight=50.5` (has to be from 0 to 50)"),
         ({"sparsity_weight": "-1"}, "`sparsity_weight=-1` (has to be from 0 to 50)"),
         ({"sparsity_weight": "nan"}, "`sparsity_weight=nan` (not a number)"),

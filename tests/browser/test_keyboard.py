@@ -92,6 +92,7 @@ def test_the_keyboard_alone_goes_through_start_defend_and_flip(page: Page, serve
     expect(heading(page, "Flip the mask")).to_be_visible()
     view = page.get_by_role("radiogroup", name="View")
     for key, name in (("2", "Pruned"), ("3", "Inverse"), ("1", "Original")):
+        settled(page)
         page.keyboard.press(key)
         expect(view.get_by_role("radio", name=name)).to_be_checked()
     wait_until(page, "the view has left the address", lambda: "view" not in query(page), 20)

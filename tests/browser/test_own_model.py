@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 from tests.browser.dashboard import Dashboard
 from tests.browser.pages import go_to, heading, press, query, settled
 from tests.unit.own_models import known_victim, some_images
+
+pytestmark = pytest.mark.browser
 
 MINUTES_MS = 240_000
 
@@ -38,6 +41,9 @@ def test_a_file_and_a_folder_become_a_verdict_and_a_repaired_model(page: Page, s
     inputs.nth(1).set_input_files(pictures)
     expect(page.get_by_text("net.pth").first).to_be_visible()
     expect(page.get_by_text(re.compile(r"pictures/.*png")).first).to_be_visible()
+    # The page is drawn once more when the last picture has arrived.
+    settled(page)
+    page.wait_for_timeout(2_000)
     settled(page)
     press(page, "Bring it in")
     expect(heading(page, "What was found out")).to_be_visible(timeout=MINUTES_MS)
