@@ -81,6 +81,10 @@ def table(app):
     return app.dataframe[0].value
 
 
+def field(app, label):
+    return next(box for box in app.selectbox if box.label == label)
+
+
 def test_the_table_ranks_by_score(home):
     run = make_run(rounds=6)
     app = visit("neurons", run=run.id)
@@ -162,7 +166,7 @@ def test_the_ranking_and_the_number_are_chosen_and_kept_in_the_address(home):
     app.button_group(key="neurons-by").set_value("score").run()
     assert address_of(app) == {"n": "2"}
     assert measures(app) == own_measures(home, run.masks_at(0), cuts.of["score"].channels[:2])
-    app.selectbox(key="neurons-base").set_value("learned").run()
+    field(app, "Cut by hand: start from").set_value("learned").run()
     assert measures(app) == own_measures(home, run.masks_at(6))
     # Who moves the slider wants to see the top channels.
     app.select_slider[0].set_value(3).run()
@@ -402,7 +406,7 @@ def test_a_clean_control_is_not_accused():
     app = visit("neurons", run=run.id)
     assert not app.exception
     assert "no backdoor" in sentences(app)[0]
-    assert "what the defence would cut" in app.selectbox(key="neurons-colour").options[0]
+    assert "what the defence would cut" in field(app, "Colour").options[0]
     assert any("no sign of a backdoor" in caption.value for caption in app.caption)
     assert set(table(app)) == {
         "rank",

@@ -39,16 +39,18 @@ def show(
 
 
 def _base(base: Base, choice: NeuronsChoice, names: Sequence[str], round_taken: int) -> None:
-    st.session_state["neurons-base"] = choice.base
+    # A key for each choice, and the choice as the first value: a browser that has just drawn the field reports that.
+    key, options = f"neurons-base/{choice.base}", [TOP, LEARNED, NOTHING, *(name for name in names if name != TOP)]
     # While another mask is shown, the number of top channels is that of the slider.
     titles = {TOP: base_words(base, choice.by, round_taken) if base.top else "the top channels"}
     st.selectbox(
         "Cut by hand: start from",
         width=300,
-        options=[TOP, LEARNED, NOTHING, *(name for name in names if name != TOP)],
-        key="neurons-base",
+        options=options,
+        index=options.index(choice.base),
+        key=key,
         format_func=lambda name: titles.get(name) or base_words(Base(name), choice.by, round_taken),
-        on_change=lambda: neurons_choice.set_base(st.session_state["neurons-base"]),
+        on_change=lambda: neurons_choice.set_base(st.session_state[key]),
         help=_HELP,
     )
 

@@ -73,13 +73,17 @@ def overview(
 
 
 def _colour(found: Channels, choice: NeuronsChoice) -> None:
-    st.session_state["neurons-colour"] = choice.colour
+    # A key for each choice and number of colours, which grows with the evidence, and the choice as the first value: a
+    # browser that has just drawn the field reports that.
+    options = list(found.values)
+    key = f"neurons-colour/{choice.colour}/{len(options)}"
     st.selectbox(
         "Colour",
-        list(found.values),
-        key="neurons-colour",
+        options,
+        index=options.index(choice.colour),
+        key=key,
         format_func=lambda name: found.values[name].title,
-        on_change=lambda: address.choose("colour", st.session_state["neurons-colour"]),
+        on_change=lambda: address.choose("colour", st.session_state[key]),
     )
 
 
