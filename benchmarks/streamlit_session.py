@@ -65,7 +65,7 @@ class Reader:
         """Go to another page through the menu; returns the seconds until it was drawn."""
         started = time.perf_counter()
         self._stop_timers()
-        self.buttons, self.query = {}, ""
+        self.buttons, self.enabled, self.query = {}, set(), ""
         self.page = self.pages[path]
         await self._rerun()
         return time.perf_counter() - started
