@@ -119,6 +119,9 @@ def test_the_top_ten_are_cut_saved_and_flipped(page: Page, served: Dashboard, ru
     asr = measure(page, "ASR").inner_text()
     assert float(asr.split()[0]) < before - 20
 
+    # The page is drawn anew whenever evidence has come, and a click at that moment is lost.
+    expect(page.get_by_text("Gathering evidence in the background")).to_have_count(0, timeout=240_000)
+    settled(page)
     page.get_by_role("button", name="Save mask").click()
     name = page.get_by_role("textbox", name="Name")
     name.fill("top ten")
